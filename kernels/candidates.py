@@ -1,0 +1,156 @@
+"""Candidates as 64-bit keys: pack, keep the best, sort.
+
+A candidate is one label of one box. Its key holds all that ranks it, best is largest::
+
+    bit 63      1 if predicted (score above the threshold of its label), 0 if discarded
+    bits 62-32  the bits of its score, a positive float32, which order as the score does
+    bits 31-0   the complement of its order, label * boxes + box
+
+so that a plain comparison of keys is the order of results: predicted first, then by score, ties by label,
+then by box. Score, label and box are read back from the key; nothing else is stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._jit import kernel
+
+_ORDER_BITS = np.uint64(32)
+_ORDER_MASK = np.uint64(0xFFFFFFFF)
+_SCORE_MASK = np.uint64(0x7FFFFFFF)
+_PREDICTED = np.uint64(1 << 63)
+_SIGN = np.uint32(0x80000000)
+NO_KEY = np.uint64(0)
+
+# More boxes times labels than this in one image do not fit the order of a key.
+MAX_ORDER = 0xFFFFFFFF
+
+
+@kernel
+def pack(score: np.float32, order: int, threshold: np.float32, discard: np.float32) -> np.uint64:
+    """Key of a candidate; 0 if its score is neither above `threshold` nor above `discard`."""
+    predicted = score > threshold
+    if not (predicted or score > discard) or score == np.inf:
+        return NO_KEY
+    key = (np.uint64(np.float32(score).view(np.uint32)) << _ORDER_BITS) | (_ORDER_MASK - np.uint64(order))
+    if predicted:
+        key |= _PREDICTED
+    return key
+
+
+@kernel
+def is_predicted(key: np.uint64) -> np.bool_:
+    """Whether the key is of a predicted candidate."""
+    return key >= _PREDICTED
+
+
+@kernel
+def score_of(key: np.uint64) -> np.float32:
+    """Score packed in a key."""
+    return np.uint32((key >> _ORDER_BITS) & _SCORE_MASK).view(np.float32)
+
+
+@kernel
+def score_below(key: np.uint64) -> np.float32:
+    """Float32 next below the score of a key: a score not above it ranks below the key."""
+    return np.uint32(((key >> _ORDER_BITS) & _SCORE_MASK) - np.uint64(1)).view(np.float32)
+
+
+@kernel
+def order_of(key: np.uint64) -> np.int64:
+    """Order (label * boxes + box) packed in a key."""
+    return np.int64(_ORDER_MASK - (key & _ORDER_MASK))
+
+
+@kernel
+def sortable(score: np.float32) -> np.uint32:
+    """Bits of a score of either sign, changed so that they order as numbers do; -0 becomes 0."""
+    bits = np.float32(score + np.float32(0.0)).view(np.uint32)
+    return np.uint32(~bits) if bits >= _SIGN else np.uint32(bits | _SIGN)
+
+
+@kernel
+def from_sortable(bits: np.uint32) -> np.float32:
+    """Score of its sortable bits."""
+    return np.uint32(bits & ~_SIGN if bits >= _SIGN else ~bits).view(np.float32)
+
+
+@kernel
+def keep_best(keys: NDArray[np.uint64], count: int, wanted: int) -> np.uint64:
+    """Move the `wanted` largest of the first `count` keys to the front, in their order; return the smallest.
+
+    A radix selection: 8 bits at a time from the top, only among keys that agree with the answer so far.
+    """
+    histogram = np.empty(256, np.int64)
+    answer = np.uint64(0)
+    mask = np.uint64(0)
+    rank = wanted
+    for step in range(8):
+        shift = np.uint64(56 - 8 * step)
+        histogram[:] = 0
+        for index in range(count):
+            if keys[index] & mask == answer:
+                histogram[np.int64((keys[index] >> shift) & np.uint64(255))] += 1
+        digit = 255
+        while histogram[digit] < rank:
+            rank -= histogram[digit]
+            digit -= 1
+        answer |= np.uint64(digit) << shift
+        mask |= np.uint64(255) << shift
+    kept = 0
+    for index in range(count):
+        if keys[index] >= answer:
+            keys[kept] = keys[index]
+            kept += 1
+    return answer
+
+
+@kernel
+def sort_descending(
+    keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int, lowest_bit: int
+) -> None:
+    """Sort the first `count` keys in place, largest first, stable, by their bits from `lowest_bit` on."""
+    if count <= 48:
+        _insertion_sort(keys, count, np.uint64(lowest_bit))
+        return
+    varying = np.uint64(0)
+    for index in range(1, count):
+        varying |= keys[index] ^ keys[0]
+    digit_bits = 11 if count >= 2048 else 8
+    digits = 1 << digit_bits
+    mask = np.uint64(digits - 1)
+    starts = np.empty(digits, np.int64)
+    source, target = keys, scratch
+    for bit in range(lowest_bit, 64, digit_bits):
+        shift = np.uint64(bit)
+        if (varying >> shift) & mask == np.uint64(0):
+            continue
+        starts[:] = 0
+        for index in range(count):
+            starts[np.int64((source[index] >> shift) & mask)] += 1
+        total = 0
+        for digit in range(digits - 1, -1, -1):
+            size = starts[digit]
+            starts[digit] = total
+            total += size
+        for index in range(count):
+            key = source[index]
+            bin_ = np.int64((key >> shift) & mask)
+            target[starts[bin_]] = key
+            starts[bin_] += 1
+        source, target = target, source
+    if source is not keys:
+        keys[:count] = source[:count]
+
+
+@kernel
+def _insertion_sort(keys: NDArray[np.uint64], count: int, lowest_bit: np.uint64) -> None:
+    for index in range(1, count):
+        key = keys[index]
+        position = index
+        while position > 0 and keys[position - 1] >> lowest_bit < key >> lowest_bit:
+            keys[position] = keys[position - 1]
+            position -= 1
+        keys[position] = key

@@ -1,0 +1,99 @@
+"""Scores with explicit classes: each score names the label that it belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import activation as act
+from ._jit import kernel
+from .candidates import NO_KEY, pack
+from .collector import begin_image, end_image, keep_better_half, new_buffer, push
+from .scores import Scan
+
+
+@kernel
+def scan_direct(
+    scores: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    activation: int,
+    multi_label: bool,
+    top: int,
+    start: int,
+    stop: int,
+) -> Scan:
+    """Candidates of scores (B, N, C) whose label rows stand in `rows` (B, N, C), negative for none.
+
+    See `scan_rows` for what it returns. The box of a candidate is ``n * C + c``.
+    """
+    boxes, columns = scores.shape[1], scores.shape[2]
+    labels = thresholds.shape[0]
+    count, cutoff = np.zeros(1, np.int64), np.zeros(1, np.uint64)
+    buffer = new_buffer(top, boxes * columns)
+    limits = np.empty(labels, np.float32)
+    activated = np.empty(columns, np.float32)
+    keys = np.empty(0, np.uint64)
+    offsets = np.zeros(stop - start + 1, np.int64)
+    truncated = np.zeros(stop - start, np.bool_)
+    for image in range(start, stop):
+        begin_image(count, cutoff, limits, thresholds, discard, act.NONE)
+        for box in range(boxes):
+            values = scores[image, box]
+            if activation != act.NONE:
+                _activate(values, activation, activated)
+                values = activated
+            owners = rows[image, box]
+            first, last = 0, columns
+            if not multi_label:
+                first = _best_column(values, owners)
+                last = first + 1
+            for column in range(first, last):
+                label = owners[column]
+                if label >= 0 and values[column] > limits[label]:
+                    order = (label * boxes + box) * columns + column
+                    key = pack(values[column], order, thresholds[label], discard)
+                    if push(key, buffer, count, cutoff):
+                        keep_better_half(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
+        total = offsets[image - start]
+        keys = end_image(buffer, count, 0, keys, total)
+        offsets[image - start + 1] = total + count[0]
+        truncated[image - start] = cutoff[0] != NO_KEY
+    return keys, offsets, truncated
+
+
+@kernel
+def _activate(values: NDArray[np.float32], activation: int, activated: NDArray[np.float32]) -> None:
+    if activation == act.SOFTMAX:
+        act.softmax(values, activated)
+    else:
+        for column in range(values.shape[0]):
+            activated[column] = act.sigmoid(values[column])
+
+
+@kernel
+def _best_column(values: NDArray[np.float32], owners: NDArray[np.int64]) -> int:
+    """Column of the highest finite score that has a label, ties to the lower label; 0 if none is."""
+    best = -1
+    for column in range(values.shape[0]):
+        value = values[column]
+        if owners[column] < 0 or not abs(value) < np.inf:
+            continue
+        if best < 0 or value > values[best] or (value == values[best] and owners[column] < owners[best]):
+            best = column
+    return max(best, 0)
+
+
+@kernel
+def rows_of_ids(
+    classes: NDArray[np.int64], ids: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Label row of each class id, -1 where none has it; `ids` ascend, and row `rows[i]` has ``ids[i]``."""
+    result = np.empty(classes.shape, np.int64)
+    flat_classes, flat_result = classes.reshape(-1), result.reshape(-1)
+    for index in range(flat_classes.shape[0]):
+        position = np.searchsorted(ids, flat_classes[index])
+        known = position < ids.shape[0] and ids[position] == flat_classes[index]
+        flat_result[index] = rows[position] if known else -1
+    return result

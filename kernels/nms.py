@@ -1,0 +1,143 @@
+"""Greedy non-maximum suppression of boxes of the same label, by Jaccard index.
+
+Boxes are met best first, and each is compared with those already kept for its label only. Kept boxes stand
+in blocks of `LANES`, a structure of arrays of fixed length, so that one pass of vector code compares a box
+with a whole block; the blocks of a label are a list. Three arrays hold them all, and every function takes
+them: `heads` (buckets,) the newest block of each list, `links` (blocks, 2) the next older block and how many
+boxes a block has, and `pool` (blocks, 5, LANES) their x1, y1, x2, y2 and area.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._jit import kernel
+from .candidates import sort_descending, sortable
+from .iou import box_area, intersection
+
+LANES = 16
+_NEXT = 0
+_SIZE = 1
+
+
+@kernel
+def is_suppressed(
+    bucket: int,
+    heads: NDArray[np.int32],
+    links: NDArray[np.int32],
+    pool: NDArray[np.float32],
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    iou_threshold: np.float32,
+) -> bool:
+    """Whether a kept box of the bucket overlaps this one by a Jaccard index above the threshold."""
+    area = box_area(x1, y1, x2, y2)
+    block = heads[bucket]
+    while block >= 0:
+        lanes = pool[block]
+        hits = 0
+        for lane in range(LANES):
+            shared = intersection(
+                x1, y1, x2, y2, lanes[0, lane], lanes[1, lane], lanes[2, lane], lanes[3, lane]
+            )
+            # Unused lanes are boxes without area: they share nothing, and 0 / 0 is not above a threshold.
+            hits += shared / (area + lanes[4, lane] - shared) > iou_threshold
+        if hits > 0:
+            return True
+        block = links[block, _NEXT]
+    return False
+
+
+@kernel
+def keep(
+    bucket: int,
+    heads: NDArray[np.int32],
+    links: NDArray[np.int32],
+    pool: NDArray[np.float32],
+    used: int,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+) -> int:
+    """Add a box to the bucket; needs room for a block more than the `used` ones, and returns how many are."""
+    block = heads[bucket]
+    if block < 0 or links[block, _SIZE] == LANES:
+        pool[used] = 0.0
+        links[used, _NEXT] = block
+        links[used, _SIZE] = 0
+        heads[bucket] = used
+        block = used
+        used += 1
+    lane = links[block, _SIZE]
+    links[block, _SIZE] = lane + 1
+    pool[block, 0, lane] = x1
+    pool[block, 1, lane] = y1
+    pool[block, 2, lane] = x2
+    pool[block, 3, lane] = y2
+    pool[block, 4, lane] = box_area(x1, y1, x2, y2)
+    return used
+
+
+@kernel
+def with_room(
+    links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the blocks in arrays that have room for `room` more than the `used` ones."""
+    if used + room <= pool.shape[0]:
+        return links, pool
+    more_links = np.empty((2 * used + room, 2), np.int32)
+    more_pool = np.empty((2 * used + room, 5, LANES), np.float32)
+    more_links[:used] = links[:used]
+    more_pool[:used] = pool[:used]
+    return more_links, more_pool
+
+
+@kernel
+def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows of `scores` (N,) by descending score, ties in their order; NaN is left out."""
+    count = 0
+    keys = np.empty(scores.shape[0], np.uint64)
+    for row in range(scores.shape[0]):
+        if scores[row] == scores[row]:
+            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | np.uint64(row)
+            count += 1
+    sort_descending(keys, np.empty(count, np.uint64), count, 32)
+    order = np.empty(count, np.int64)
+    for index in range(count):
+        order[index] = np.int64(keys[index] & np.uint64(0xFFFFFFFF))
+    return order
+
+
+@kernel
+def greedy_nms(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    group_count: int,
+    iou_threshold: np.float32,
+) -> NDArray[np.int64]:
+    """Rows of the boxes (N, 4) that are kept, best first.
+
+    Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do.
+    """
+    order = rank(scores)
+    heads = np.full(group_count, -1, np.int32)
+    links = np.empty((4, 2), np.int32)
+    pool = np.empty((4, 5, LANES), np.float32)
+    used = 0
+    count = 0
+    for index in range(order.shape[0]):
+        row = order[index]
+        group = groups[row] if groups.shape[0] > 0 else 0
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        if is_suppressed(group, heads, links, pool, x1, y1, x2, y2, iou_threshold):
+            continue
+        links, pool = with_room(links, pool, used, 1)
+        used = keep(group, heads, links, pool, used, x1, y1, x2, y2)
+        order[count] = row
+        count += 1
+    return order[:count].copy()

@@ -1,0 +1,40 @@
+"""postproc: from the raw output tensors of a recognition network to detections and classifications."""
+
+from postproc.errors import PostprocError, RunnerError, SchemaError, TensorError
+from postproc.pipeline import PostProcessor
+from postproc.results import Classifications, Detections, Recognitions
+from postproc.schema import (
+    AnchoredOutput,
+    Classification,
+    Detection,
+    DirectOutput,
+    PostProcessing,
+    Preprocessing,
+    RecognitionSpec,
+    RecognitionVersion,
+    YoloOutput,
+)
+from postproc.transforms import ImageTransform
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnchoredOutput",
+    "Classification",
+    "Classifications",
+    "Detection",
+    "Detections",
+    "DirectOutput",
+    "ImageTransform",
+    "PostProcessing",
+    "PostProcessor",
+    "PostprocError",
+    "Preprocessing",
+    "RecognitionSpec",
+    "RecognitionVersion",
+    "Recognitions",
+    "RunnerError",
+    "SchemaError",
+    "TensorError",
+    "YoloOutput",
+]

@@ -1,0 +1,21 @@
+"""The console script ``postproc``, which every install has, with or without its extra."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say what to install for it."""
+    try:
+        from postproc.cli_commands import app
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("typer", "rich"):
+            raise
+        print('postproc: the command line needs an extra: pip install "postproc[cli]"', file=sys.stderr)  # noqa: T201 - typer is missing
+        sys.exit(2)
+    app(prog_name="postproc")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The commands of ``postproc``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from typer.core import TyperGroup
+
+from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
+from postproc.errors import ImageError, PostprocError, SchemaError
+from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+
+DocumentT = TypeVar("DocumentT", RecognitionSpec, RecognitionVersion, Preprocessing)
+
+
+class _Commands(TyperGroup):
+    """Ends a command with a message where what it was given is wrong or an extra is missing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PostprocError as error:
+            _complain(str(error))
+            sys.exit(1)
+        except ImportError as error:
+            if error.name is not None:  # our own, which say what extra to install, name no module
+                raise
+            _complain(str(error))
+            sys.exit(2)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="From the raw output tensors of a recognition network to detections and classifications.",
+    epilog="Start with [bold]postproc demo[/bold]: it needs no files of yours.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _file(metavar: str, help: str, *names: str) -> Any:
+    """Declare an option, or without names an argument, that is a file to read."""
+    kind = typer.Option if names else typer.Argument
+    return kind(*names, metavar=metavar, help=help, exists=True, dir_okay=False, readable=True)
+
+
+SpecFile = Annotated[Path, _file("SPEC.json", "What is recognised: the labels of each output.", "--spec")]
+VersionFile = Annotated[
+    Path, _file("VERSION.json", "How: a post-processing for each output of the spec.", "--version")
+]
+
+
+@app.command()
+def validate(
+    version: Annotated[Path, _file("VERSION.json", "The version to check.")],
+    spec: Annotated[Path | None, _file("SPEC.json", "Check this too, and that they fit.", "--spec")] = None,
+) -> None:
+    """Check a version, and a spec with it: all that is wrong is listed, each with its JSON path."""
+    problems: list[object] = []
+    documents: list[Any] = []
+    kinds: list[tuple[type[Any], Path | None]] = [(RecognitionVersion, version), (RecognitionSpec, spec)]
+    for kind, path in kinds:
+        if path is not None:
+            try:
+                documents.append(_load(kind, path))
+            except SchemaError as error:
+                problems += error.errors
+    if spec is not None and not problems:
+        try:
+            check_pair(documents[1], documents[0])
+        except SchemaError as error:
+            problems += [f"{version}: {problem}" for problem in error.errors]
+    if problems:
+        for problem in problems:
+            typer.echo(problem)
+        raise typer.Exit(1)
+    typer.echo(f"{version}: valid" if spec is None else f"{version}: valid, and fits {spec}")
+
+
+@app.command()
+def run(
+    spec: SpecFile,
+    version: VersionFile,
+    model: Annotated[Path | None, _file("MODEL.onnx", "The network; left out with --tensors.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="The images to recognise things in.")
+    ] = None,
+    preprocessing: Annotated[
+        Path | None,
+        _file(
+            "FILE.json",
+            "How images become the network's inputs. Without it they are squashed to the input's size, "
+            "RGB, 0 to 1.",
+            "--preprocessing",
+        ),
+    ] = None,
+    tensors: Annotated[
+        Path | None,
+        _file("FILE.npz", "Post-process these saved tensors: no network is run.", "--tensors"),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Write the images there with what was found drawn on them."
+        ),
+    ] = None,
+    show_discarded: Annotated[
+        bool,
+        typer.Option(
+            "--show-discarded", help="Also give what scored between the discard threshold and its own."
+        ),
+    ] = False,
+    max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")] = 8,
+) -> None:
+    """Recognise things in images: one line of JSON an image, on stdout.
+
+    An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
+    """
+    from postproc.pipeline import PostProcessor
+
+    if tensors is not None:
+        for name, value in (("MODEL.onnx", model), ("--preprocessing", preprocessing), ("--draw", draw)):
+            if value is not None:
+                raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
+        post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
+        found = post(load_tensors(tensors), show_discarded=show_discarded, max_predictions=max_predictions)
+        for row, document in enumerate(found.to_dicts()):
+            _write_line(f"{tensors}#{row}", document)
+        return
+
+    if model is None:
+        raise typer.BadParameter("give a network and images, or --tensors", param_hint="MODEL.onnx")
+    if not images:
+        raise typer.BadParameter("give at least one image after the network", param_hint="IMAGE")
+    post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
+    runner, preprocessor = open_network(model, post, preprocessing)
+    drawn = None if draw is None else DrawnImages(draw, images)
+    with _Progress(len(images)) as progress:
+        for recognised in recognise_images(
+            runner,
+            preprocessor,
+            images,
+            batch_size=batch_size,
+            show_discarded=show_discarded,
+            max_predictions=max_predictions,
+            on_unreadable=progress.fail,
+        ):
+            _write_line(str(recognised.path), recognised.document)
+            if drawn is not None:
+                drawn.save(recognised)
+            progress.advance()
+    if drawn is not None:
+        typer.echo(f"{drawn.count} of {len(images)} images drawn into {draw}", err=True)
+    if progress.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def warmup(
+    spec: Annotated[
+        Path | None, _file("SPEC.json", "With --version: only what these need.", "--spec")
+    ] = None,
+    version: Annotated[
+        Path | None, _file("VERSION.json", "With --spec: only what these need.", "--version")
+    ] = None,
+) -> None:
+    """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
+    from postproc.cli_warmup import warm_up_everything
+    from postproc.kernels._jit import cache_directory
+    from postproc.pipeline import PostProcessor
+
+    started = time.perf_counter()
+    with Console(stderr=True).status("compiling, up to a minute"):
+        if spec is not None and version is not None:
+            PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version)).warmup()
+        elif spec is None and version is None:
+            warm_up_everything()
+        else:
+            raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
+    seconds = time.perf_counter() - started
+    directory = cache_directory()
+    kept = (
+        "kept in memory only: no cache directory can be written" if directory is None else f"in {directory}"
+    )
+    typer.echo(
+        f"{'all kernels' if spec is None else 'the kernels of this version'} ready in {seconds:.1f} s, {kept}"
+    )
+
+
+class _Progress:
+    """A progress bar on stderr, where several images run and neither it nor the lines on stdout collide."""
+
+    def __init__(self, total: int) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=total < 2 or not self._console.is_terminal or sys.stdout.isatty(),
+            redirect_stdout=False,  # the lines of JSON are not for this console
+        )
+        self._task = self._bar.add_task("images", total=total)
+        self.failures = 0
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """Count an image as done."""
+        self._bar.advance(self._task)
+
+    def fail(self, error: ImageError) -> None:
+        """Count an image as done, and say why it is not."""
+        _complain(str(error), self._console)
+        self.failures += 1
+        self.advance()
+
+
+def _load(kind: type[DocumentT], path: Path) -> DocumentT:
+    """Read a document; what is wrong with it is told with the file's name."""
+    try:
+        return kind.load(path)
+    except SchemaError as error:
+        raise SchemaError(*(f"{path}: {problem}" for problem in error.errors)) from None
+
+
+def _write_line(location: str, document: dict[str, Any]) -> None:
+    typer.echo(json.dumps({"location": location, **document}))
+
+
+def _complain(message: str, console: Console | None = None) -> None:
+    text = Text.assemble(("error: ", "bold red"), message)
+    (console or Console(stderr=True)).print(text, soft_wrap=True)

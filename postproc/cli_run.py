@@ -1,0 +1,151 @@
+"""What ``postproc run`` does with each image: read it, run the network, draw what was found."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import ImageError, RunnerError, TensorError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from postproc.images import Preprocessor
+    from postproc.onnx_runner import OnnxRunner
+    from postproc.pipeline import PostProcessor
+    from postproc.results import Classifications, Detections
+
+_DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recognised:
+    """One image and what was recognised in it."""
+
+    path: Path
+    image: Image.Image
+    outputs: list[Detections | Classifications]
+    document: dict[str, Any]
+
+
+def open_network(
+    model: Path, post: PostProcessor, preprocessing: Path | None
+) -> tuple[OnnxRunner, Preprocessor]:
+    """Open a network, with the preprocessing of a file or else one that its input suggests."""
+    from postproc.images import Preprocessor, default_preprocessing
+    from postproc.onnx_runner import OnnxRunner
+    from postproc.onnx_session import NUMPY_TYPES
+
+    if preprocessing is not None:
+        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
+        batched = preprocessor.preprocessing.batched_output
+        return OnnxRunner(model, post, batched=batched), preprocessor
+    runner = OnnxRunner(model, post)
+    names = [info.name for info in runner.session.get_inputs()]
+    if len(names) > 1:
+        raise RunnerError(
+            f"{model}: the network has the inputs {', '.join(map(repr, names))}; say how images become them "
+            "with --preprocessing"
+        )
+    image = runner.image_input
+    dtype = NUMPY_TYPES.get(image.type, np.dtype(object))
+    return runner, Preprocessor(default_preprocessing(image.name, image.shape, dtype))
+
+
+def recognise_images(
+    runner: OnnxRunner,
+    preprocessor: Preprocessor,
+    paths: Sequence[Path],
+    *,
+    batch_size: int,
+    show_discarded: bool,
+    max_predictions: int,
+    on_unreadable: Callable[[ImageError], None],
+) -> Iterator[Recognised]:
+    """Run a network on image files, in their order, holding one batch of them in memory.
+
+    An image that cannot be read is reported to `on_unreadable` and left out.
+    """
+    from postproc.images import load_image
+
+    waiting: deque[tuple[Path, Image.Image]] = deque()
+
+    def readable() -> Iterator[Image.Image]:
+        for path in paths:
+            try:
+                image = load_image(path)
+            except ImageError as error:
+                on_unreadable(error)
+            else:
+                waiting.append((path, image))
+                yield image
+
+    for batch in preprocessor.batches(readable(), batch_size):
+        recognitions = runner(batch.tensors, show_discarded, max_predictions, batch.transforms)
+        for row, document in enumerate(recognitions.to_dicts()):
+            path, image = waiting.popleft()
+            yield Recognised(path, image, [output[row] for output in recognitions.outputs], document)
+
+
+def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the tensors of an ``.npz`` file, as `numpy.savez` writes them.
+
+    Raises
+    ------
+    TensorError
+        If it is no such file, or holds Python objects, which are not loaded.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded as tensors:
+                return {name: tensors[name] for name in tensors.files}
+        found = "a single array"
+    except Exception as error:  # zipfile, zlib and NumPy raise errors of their own for a broken file
+        found = str(error)
+    raise TensorError(
+        f"{path}: expected an .npz file of arrays, as numpy.savez(path, **tensors) writes it; found: {found}"
+    )
+
+
+class DrawnImages:
+    """Writes drawn images into a folder, under names that overwrite neither each other nor a source.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if it is not there. What an earlier run wrote is replaced.
+    sources : sequence of Path
+        The images that are drawn, which may lie in the same folder.
+    """
+
+    def __init__(self, directory: Path, sources: Sequence[Path]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._taken = {_identity(path) for path in sources}
+        self.count = 0
+
+    def save(self, recognised: Recognised) -> None:
+        """Draw an image's outputs and write it under its own name, numbered where that is taken."""
+        from postproc.drawing import draw_outputs
+
+        suffix = recognised.path.suffix if recognised.path.suffix.lower() in _DRAWN_FORMATS else ".png"
+        number = 1
+        path = self._directory / f"{recognised.path.stem}{suffix}"
+        while _identity(path) in self._taken:
+            number += 1
+            path = self._directory / f"{recognised.path.stem}-{number}{suffix}"
+        self._taken.add(_identity(path))
+        draw_outputs(recognised.image, recognised.outputs).save(path)
+        self.count += 1
+
+
+def _identity(path: Path) -> str:
+    """Give what two paths of one file share, also where letter case does not tell files apart."""
+    return str(path.resolve()).casefold()

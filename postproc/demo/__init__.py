@@ -1,0 +1,1 @@
+"""A digit detector, trained by this repository, to try postproc on a real network."""

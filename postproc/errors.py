@@ -1,0 +1,61 @@
+"""The errors that bad input raises: one base class, nothing else escapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class PostprocError(Exception):
+    """Base of every error that postproc raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """One broken rule of a document.
+
+    Parameters
+    ----------
+    path : str
+        JSON path of the value, ``post_processings[0].detection.nms_threshold``; empty for the
+        document as a whole.
+    message : str
+        What was expected, what was found and what to do.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class SchemaError(PostprocError, ValueError):
+    """A document (spec, version, preprocessing) breaks rules; names the JSON path of each.
+
+    Parameters
+    ----------
+    *problems : SchemaProblem or str
+        All that is wrong. A text stands for a problem of the document as a whole.
+    """
+
+    def __init__(self, *problems: SchemaProblem | str) -> None:
+        super().__init__(*problems)
+        self.errors: tuple[SchemaProblem, ...] = tuple(
+            problem if isinstance(problem, SchemaProblem) else SchemaProblem("", problem)
+            for problem in problems
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.errors)
+
+
+class TensorError(PostprocError, ValueError):
+    """A tensor is missing or has the wrong rank, shape or dtype; names it, and what was expected."""
+
+
+class ImageError(PostprocError, ValueError):
+    """An image cannot be read, is too large, or does not fit the preprocessing; names its path, if any."""
+
+
+class RunnerError(PostprocError, RuntimeError):
+    """The ONNX Runtime session, its provider or its inputs cannot do what was asked."""

@@ -1,0 +1,133 @@
+"""Read images: upright, RGB, 8 bits a channel, whatever they come as."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+except ImportError as error:
+    raise ImportError('postproc.images needs Pillow: pip install "postproc[images]"') from error
+
+from postproc.errors import ImageError
+
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
+
+
+def load_image(source: ImageSource) -> Image.Image:
+    """Read an image as it is meant to be seen: upright, RGB, 8 bits a channel.
+
+    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8 bits, and of an
+    animation the first frame taken.
+
+    Parameters
+    ----------
+    source : path, bytes, PIL.Image.Image or ndarray
+        A file, the content of one, or an image. An array is uint8, (height, width), grey, or
+        (height, width, channels) with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode RGB. `source` itself if it is one that needs no change; it is never modified.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, or has more
+        pixels than Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names the path.
+    """
+    name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
+    try:
+        if isinstance(source, np.ndarray):
+            return _to_rgb(_from_array(source))
+        if isinstance(source, Image.Image):
+            return _decoded(source)
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            with Image.open(BytesIO(source)) as image:
+                return _decoded(image)
+        if not isinstance(source, (str, os.PathLike)):  # open() would take a number for a file descriptor
+            raise ImageError(
+                f"expected a path, bytes, a PIL image or an array of uint8, got {type(source).__name__}"
+            )
+        with Image.open(source) as image:
+            return _decoded(image)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+    # Decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise ImageError(f"{name}: {_explained(error)}") from error
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or not of a format that Pillow reads"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"too large ({error}); raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    return f"cannot be decoded ({type(error).__name__}: {error})"
+
+
+def _from_array(pixels: NDArray[Any]) -> Image.Image:
+    shape = pixels.shape
+    if pixels.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
+        raise ImageError(
+            "expected a uint8 array of shape (height, width) or (height, width, 1, 3 or 4), "
+            f"got {pixels.dtype} {shape}"
+        )
+    if pixels.size == 0:
+        raise ImageError(f"expected at least one pixel, got an array of shape {shape}")
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if shape[2:] == (1,) else pixels))
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    if width == 0 or height == 0:
+        raise ImageError(f"expected at least one pixel, got {width}x{height}")
+    _check_area(width, height)  # before decoding; Pillow itself only warns up to twice the limit
+    image.load()
+    return _to_rgb(_upright(image))
+
+
+def _check_area(width: int, height: int) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise ImageError(
+            f"too large ({width}x{height}, more than {limit:,} pixels); "
+            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF says nothing against the pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode == "F":
+        raise ImageError("expected 8 or 16 bits a channel, got 32-bit floats; convert it to 8 bits first")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    # Mode "I" is 32 bits wide, but Pillow before 10.3 reads 16-bit PNG files into it too.
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(f"expected grey values of 16 bits, 0..65535, got {low}..{high}")
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,0 +1,200 @@
+"""The box operations that everyone knows, as plain functions: NumPy in, NumPy out.
+
+Boxes are (N, 4) xyxy unless a format says otherwise, in any unit. Arrays, and anything with ``__array__`` or
+``__dlpack__`` on the CPU, are taken in any floating dtype and computed in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from postproc.decoding import BOX_FORMATS
+from postproc.errors import TensorError
+from postproc.kernels import boxes as box_kernels
+from postproc.kernels import iou as iou_kernels
+from postproc.kernels import nms as nms_kernels
+from postproc.tensors import as_array, as_float32, wrong_shape
+
+__all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms"]
+
+_NO_GROUPS = np.empty(0, np.int64)
+
+
+def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression: keep a box unless one with a higher score overlaps it too much.
+
+    Parameters
+    ----------
+    boxes : (N, 4) array of float, xyxy
+    scores : (N,) array of float
+        Of equal scores the lower row counts as the higher; a box whose score is NaN is left out.
+    iou_threshold : float
+        Jaccard index, 0 to 1, above which (``>``) the lower-scored box goes; compared in float32.
+
+    Returns
+    -------
+    (K,) int64
+        Rows of the boxes that are kept, by descending score.
+
+    Raises
+    ------
+    TensorError
+        If an array has the wrong shape or dtype, or the threshold is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from postproc import ops
+    >>> boxes = np.array([[0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]], np.float32)
+    >>> ops.nms(boxes, np.array([0.8, 0.9, 0.7], np.float32), 0.5)
+    array([1, 2])
+    """
+    boxes, scores = _boxes("boxes", boxes), _scores(scores, boxes)
+    return nms_kernels.greedy_nms(boxes, scores, _NO_GROUPS, 1, _threshold(iou_threshold))
+
+
+def batched_nms(
+    boxes: ArrayLike, scores: ArrayLike, idxs: ArrayLike, iou_threshold: float
+) -> NDArray[np.int64]:
+    """`nms` of several groups at once: only boxes with equal `idxs` suppress each other.
+
+    Groups are compared, not shifted apart, so coordinates may be of any size and sign.
+
+    Parameters
+    ----------
+    boxes, scores, iou_threshold
+        As of `nms`.
+    idxs : (N,) array of int
+        Group (label, image, ...) of each box; any integers.
+
+    Returns
+    -------
+    (K,) int64
+        Rows of the boxes that are kept, by descending score over all groups.
+
+    Raises
+    ------
+    TensorError
+        As of `nms`.
+    """
+    boxes, scores = _boxes("boxes", boxes), _scores(scores, boxes)
+    groups = as_array("idxs", idxs)
+    if groups.dtype.kind not in "iu":
+        raise TensorError(f"idxs must be integers; found dtype {groups.dtype}")
+    if groups.shape != scores.shape:
+        raise wrong_shape("idxs", groups.shape, f"{scores.shape}, one per box")
+    groups, count = _numbered(groups)
+    return nms_kernels.greedy_nms(boxes, scores, groups, count, _threshold(iou_threshold))
+
+
+def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """Return groups as int64 from 0, and how many there are."""
+    if len(groups) == 0:
+        return _NO_GROUPS, 1
+    low, high = int(groups.min()), int(groups.max())
+    if high - low <= 4 * len(groups):
+        return groups.astype(np.int64) - low, high - low + 1
+    unique, inverse = np.unique(groups, return_inverse=True)
+    return inverse.reshape(-1).astype(np.int64), len(unique)
+
+
+def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:
+    """Jaccard index of each box of one array with each of another.
+
+    Parameters
+    ----------
+    boxes1 : (N, 4) array of float, xyxy
+    boxes2 : (M, 4) array of float, xyxy
+
+    Returns
+    -------
+    (N, M) float32
+        Intersection over union, every step in float32. A box with x2 < x1 or y2 < y1 has no area, and the
+        index of two boxes without area is 0.
+
+    Raises
+    ------
+    TensorError
+        If an array has the wrong shape or dtype.
+    """
+    return iou_kernels.iou_matrix(_boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
+
+
+def box_area(boxes: ArrayLike) -> NDArray[np.float32]:
+    """Area of boxes (N, 4), xyxy, as (N,) float32; 0 where x2 < x1 or y2 < y1.
+
+    Raises
+    ------
+    TensorError
+        If the array has the wrong shape or dtype.
+    """
+    checked = _boxes("boxes", boxes)
+    return iou_kernels.areas(checked)
+
+
+def box_convert(boxes: ArrayLike, in_fmt: str, out_fmt: str) -> NDArray[np.float32]:
+    """Convert boxes between formats.
+
+    Parameters
+    ----------
+    boxes : (N, 4) array of float
+    in_fmt, out_fmt : {"xyxy", "xywh", "cxcywh", "yxyx"}
+        Corners; top left corner and size; centre and size; corners, y first.
+
+    Returns
+    -------
+    (N, 4) float32
+        Computed in float64, rounded once.
+
+    Raises
+    ------
+    TensorError
+        If the array has the wrong shape or dtype, or a format is unknown.
+    """
+    for name, box_format in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
+        if box_format not in BOX_FORMATS:
+            raise TensorError(f"{name} must be one of {', '.join(BOX_FORMATS)}; got {box_format!r}")
+    return box_kernels.convert(_boxes("boxes", boxes), BOX_FORMATS[in_fmt], BOX_FORMATS[out_fmt])
+
+
+def clip_boxes(boxes: ArrayLike, size: ArrayLike) -> NDArray[np.float32]:
+    """Clip boxes (N, 4), xyxy, to an image of `size` (height, width); returns (N, 4) float32.
+
+    Raises
+    ------
+    TensorError
+        If an array has the wrong shape or dtype.
+    """
+    checked = _boxes("boxes", boxes)
+    limits = as_array("size", size)
+    if limits.shape != (2,) or limits.dtype.kind not in "iuf":
+        raise TensorError(f"size must be [height, width]; got {size!r}")
+    height, width = np.float32(limits[0]), np.float32(limits[1])
+    return np.clip(checked, np.float32(0), np.array([width, height, width, height]))
+
+
+def _boxes(name: str, value: ArrayLike) -> NDArray[np.float32]:
+    boxes = as_float32(name, value)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise wrong_shape(name, boxes.shape, "(N, 4)")
+    return boxes
+
+
+def _scores(value: ArrayLike, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    scores = as_float32("scores", value)
+    if scores.shape != boxes.shape[:1]:
+        raise wrong_shape("scores", scores.shape, f"{boxes.shape[:1]} to match boxes {boxes.shape}")
+    return scores
+
+
+def _threshold(iou_threshold: float) -> np.float32:
+    try:
+        threshold = np.float32(iou_threshold)
+    except (TypeError, ValueError):
+        threshold = np.float32(np.nan)
+    if not 0.0 <= threshold <= 1.0:
+        raise TensorError(f"iou_threshold must be a number from 0 to 1; got {iou_threshold!r}")
+    return threshold

@@ -1,0 +1,265 @@
+"""A spec and a version, compiled: tensors in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from postproc import tensors as tensors_gate
+from postproc.errors import SchemaError, TensorError
+from postproc.results import LabelTable, Recognitions
+from postproc.schema import (
+    Classification,
+    Detection,
+    DetectionOutput,
+    Labels,
+    PostProcessing,
+    RecognitionSpec,
+    RecognitionVersion,
+    check_pair,
+)
+from postproc.stages import CallOptions, ClassificationStage, DetectionStage, Stage
+from postproc.threads import Workers
+from postproc.transforms import ImageTransform
+
+Document = Mapping[str, Any] | str | bytes
+Thresholds = float | Sequence[float] | Mapping[str, float] | None
+
+
+class PostProcessor:
+    """Post-process the output tensors of one recognition version.
+
+    Immutable, safe to call from many threads at once, picklable and cheap to build.
+
+    Parameters
+    ----------
+    spec : RecognitionSpec, dict, JSON text or path
+        What the outputs mean: labels, their ids and names.
+    version : RecognitionVersion, dict, JSON text or path
+        How each output comes from tensors.
+    num_threads : int
+        Threads that share the images of a batch. The kernels release the GIL; a batch of one uses one thread.
+
+    Raises
+    ------
+    SchemaError
+        If a document breaks a rule, or the two do not fit together; names every path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from postproc import Classification, PostProcessor
+    >>> post = PostProcessor.for_classification(["cat", "dog"], Classification(output_tensor="probabilities"))
+    >>> batch = post({"probabilities": np.array([[0.9, 0.01]], np.float32)})
+    >>> batch.outputs[0].label_names
+    ['cat']
+    """
+
+    def __init__(
+        self,
+        spec: RecognitionSpec | Document,
+        version: RecognitionVersion | Document,
+        num_threads: int = 1,
+    ) -> None:
+        self.spec = RecognitionSpec.load(spec)
+        self.version = RecognitionVersion.load(version)
+        check_pair(self.spec, self.version)
+        if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
+            raise SchemaError(f"num_threads: expected a positive integer, got {num_threads!r}")
+        post_processings = self.version.post_processings or ()
+        self._stages = tuple(
+            _stage(output.labels, post_processing)
+            for output, post_processing in zip(self.spec.outputs, post_processings, strict=True)
+        )
+        names = [name for stage in self._stages for name in stage.tensor_names]
+        self._tensor_names = tuple(dict.fromkeys(names))
+        self._workers = Workers(num_threads)
+
+    @classmethod
+    def for_detection(
+        cls,
+        labels: Sequence[str],
+        output: DetectionOutput,
+        *,
+        thresholds: Thresholds = None,
+        label_ids: Sequence[int] | None = None,
+        num_threads: int = 1,
+        **decision: Any,
+    ) -> PostProcessor:
+        """Make a post-processor of one detection output, without documents.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Label names, in the network's order.
+        output : DetectionOutput
+            Which tensors hold the boxes, such as ``YoloOutput(output_tensor="grid", anchors=[...])``.
+        thresholds : float, sequence or dict, optional
+            One for all labels, one per label, or by label name. Left out: v0.7's default for all.
+        label_ids : sequence of int, optional
+            Ids of the labels; their rows if left out.
+        num_threads : int
+            As of the constructor.
+        **decision
+            Further fields of `Detection`: ``nms_threshold``, ``input_size``, ...
+
+        Raises
+        ------
+        SchemaError
+            If a value breaks a rule of the schema.
+        """
+        kind = Detection.kind_of(output)
+        task = {kind: output.dump(), **decision}
+        return cls._for_one_output(labels, label_ids, "detection", task, thresholds, True, num_threads)
+
+    @classmethod
+    def for_classification(
+        cls,
+        labels: Sequence[str],
+        classification: Classification,
+        *,
+        thresholds: Thresholds = None,
+        label_ids: Sequence[int] | None = None,
+        exclusive: bool = True,
+        num_threads: int = 1,
+    ) -> PostProcessor:
+        """Make a post-processor of one classification output, without documents.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Label names, in the network's order.
+        classification : Classification
+            Which tensor holds the scores.
+        thresholds, label_ids, num_threads
+            As of `for_detection`; thresholds given here replace those of `classification`.
+        exclusive : bool
+            Whether an image has one label; it only chooses the default thresholds.
+
+        Raises
+        ------
+        SchemaError
+            If a value breaks a rule of the schema.
+        """
+        task = classification.dump()
+        return cls._for_one_output(
+            labels, label_ids, "classification", task, thresholds, exclusive, num_threads
+        )
+
+    @classmethod
+    def _for_one_output(
+        cls,
+        names: Sequence[str],
+        label_ids: Sequence[int] | None,
+        kind: Literal["detection", "classification"],
+        task: dict[str, Any],
+        thresholds: Thresholds,
+        exclusive: bool,
+        num_threads: int,
+    ) -> PostProcessor:
+        ids = list(range(len(names))) if label_ids is None else [int(label_id) for label_id in label_ids]
+        if len(ids) != len(names):
+            raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {len(ids)}")
+        if thresholds is not None:
+            task = {**task, "thresholds": _threshold_list(thresholds, names)}
+        spec = {
+            "name": "",
+            "outputs": [
+                {
+                    "labels": {
+                        "labels": [{"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)],
+                        "exclusive": exclusive,
+                        "roi": "BBOX" if kind == "detection" else "NONE",
+                    }
+                }
+            ],
+        }
+        return cls(spec, {"post_processings": [{kind: task}]}, num_threads)
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the tensors that a call needs, in the order of the documents, without duplicates."""
+        return self._tensor_names
+
+    @property
+    def uses_input_size(self) -> bool:
+        """Whether an output declares an `input_size`, whose place the size of a call takes."""
+        return any(stage.uses_input_size for stage in self._stages)
+
+    def warmup(self) -> None:
+        """Compile or load every kernel that a call uses, so that the first image does not wait for it."""
+        tensors_gate.warmup()
+        for stage in self._stages:
+            stage.warmup()
+
+    def __call__(
+        self,
+        tensors: Mapping[str, Any],
+        show_discarded: bool = False,
+        max_predictions: int = 100,
+        input_size: Sequence[int] | None = None,
+        transforms: Sequence[ImageTransform] | None = None,
+    ) -> Recognitions:
+        """Post-process a batch.
+
+        Parameters
+        ----------
+        tensors : mapping of str to array
+            The network's output tensors; those of `tensor_names` are read, none is modified. NumPy arrays, or
+            anything with ``__array__`` or ``__dlpack__`` on the CPU; float32, float16, bfloat16 or float64.
+        show_discarded : bool
+            Also return candidates between `discard_threshold` and their threshold.
+        max_predictions : int
+            Predicted and discarded candidates together, per image and output, at most.
+        input_size : (height, width), optional
+            Size in pixels of the network's input, for boxes in pixels of no tensor's size: takes the place of
+            the document's `input_size`. It says that boxes are in pixels even where the document does not.
+        transforms : sequence of ImageTransform, optional
+            One per image: boxes come back relative to the original images, and clipped to them. Their input
+            size takes the place of a declared `input_size`.
+
+        Raises
+        ------
+        TensorError
+            If a tensor is missing or has the wrong rank, shape or dtype, or an option is out of range.
+        """
+        if not isinstance(tensors, Mapping):
+            raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
+        options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms)
+        bound = [stage.bind(tensors, options) for stage in self._stages]
+        batch = bound[0].batch
+        for stage, other in zip(self._stages, bound, strict=True):
+            if other.batch != batch:
+                raise TensorError(
+                    f"tensors disagree on the number of images: {self._stages[0].tensor_names} have {batch}, "
+                    f"{stage.tensor_names} {other.batch}"
+                )
+        return Recognitions(tuple(self._workers.run(part.run, batch, part.join) for part in bound))
+
+
+def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
+    task = post_processing.task
+    table = LabelTable(
+        ids=np.array([label.id for label in labels.labels], np.int64),
+        names=tuple(label.name for label in labels.labels),
+        thresholds=tuple(map(float, task.thresholds_for(labels))),
+    )
+    if isinstance(task, Detection):
+        return DetectionStage(task, table)
+    return ClassificationStage(task, table)
+
+
+def _threshold_list(
+    thresholds: float | Sequence[float] | Mapping[str, float], names: Sequence[str]
+) -> list[float]:
+    if isinstance(thresholds, Mapping):
+        if set(thresholds) != set(names):
+            raise SchemaError(
+                f"thresholds: expected one for each of the labels {sorted(names)}, got {sorted(thresholds)}"
+            )
+        return [thresholds[name] for name in names]
+    if isinstance(thresholds, (int, float)):
+        return [thresholds] * len(names)
+    return list(thresholds)

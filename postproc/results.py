@@ -1,0 +1,286 @@
+"""Results as arrays over the whole batch; dicts, COCO and supervision objects on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import TensorError
+
+if TYPE_CHECKING:
+    import supervision
+
+Size = Sequence[int]  # height, width
+Result = TypeVar("Result", bound="Classifications")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LabelTable:
+    """The labels that rows of results refer to.
+
+    Parameters
+    ----------
+    ids : (L,) int64
+    names : tuple of str
+    thresholds : tuple of float
+    """
+
+    ids: NDArray[np.int64]
+    names: tuple[str, ...]
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classifications:
+    """Labels of a batch of images, image after image.
+
+    An image's rows are in the order of the result: predicted before discarded, each by descending score.
+    ``result[i]`` is image i, ``result[i:j]`` images i to j, and ``result[mask]`` the rows where a (K,) bool
+    mask holds, all images kept; ``len(result)`` counts images.
+
+    Parameters
+    ----------
+    scores : (K,) float32
+    labels : (K,) int64
+        Rows of the spec's labels; `label_ids` has their ids.
+    predicted : (K,) bool
+        Whether the score is above the threshold of its label; a discarded candidate otherwise.
+    offsets : (B + 1,) int64
+        The rows of image i are ``offsets[i]`` to ``offsets[i + 1]``.
+    table : LabelTable
+        Ids, names and thresholds of all labels.
+    """
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.bool_]
+    offsets: NDArray[np.int64]
+    table: LabelTable
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self: Result, index: int | slice | NDArray[np.bool_]) -> Result:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise IndexError(f"images are taken in order, with a step of 1; got a step of {step}")
+            return self._images(start, max(start, stop))
+        mask = np.asarray(index)
+        if mask.dtype == np.bool_ and mask.ndim == 1:
+            return self._rows(mask)
+        if mask.ndim or mask.dtype.kind not in "iu":
+            raise IndexError(
+                "index with an image number, a slice of images or a bool mask of shape "
+                f"({len(self.labels)},); got {mask.dtype} of shape {mask.shape}"
+            )
+        image = int(mask)
+        if not -len(self) <= image < len(self):
+            raise IndexError(f"image {image} is out of range: the batch has {len(self)}")
+        return self._images(image % len(self), image % len(self) + 1)
+
+    def _images(self: Result, start: int, stop: int) -> Result:
+        rows = slice(self.offsets[start], self.offsets[stop])
+        return self._with(rows, self.offsets[start : stop + 1] - self.offsets[start])
+
+    def _rows(self: Result, mask: NDArray[np.bool_]) -> Result:
+        if len(mask) != len(self.labels):
+            raise IndexError(f"a mask needs one bool per row, {len(self.labels)}; got {len(mask)}")
+        before = np.concatenate([[0], np.cumsum(mask)])
+        return self._with(mask, before[self.offsets].astype(np.int64))
+
+    def _with(self: Result, rows: slice | NDArray[np.bool_], offsets: NDArray[np.int64]) -> Result:
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in self._columns()}
+        return replace(self, **columns, offsets=offsets)
+
+    @classmethod
+    def _columns(cls) -> list[str]:
+        return [field.name for field in fields(cls) if field.name not in ("offsets", "table")]
+
+    @classmethod
+    def concatenate(cls: type[Result], parts: Sequence[Result]) -> Result:
+        """Join results of the same labels: the images of the first part, then those of the second, ..."""
+        ends = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+        offsets = [part.offsets[1:] + start for part, start in zip(parts, ends, strict=False)]
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls._columns()
+        }
+        return replace(parts[0], **columns, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
+
+    @property
+    def label_ids(self) -> NDArray[np.int64]:
+        """Label id of each row, (K,) int64."""
+        return self.table.ids[self.labels]
+
+    @property
+    def label_names(self) -> list[str]:
+        """Label name of each row."""
+        return [self.table.names[label] for label in self.labels.tolist()]
+
+    @property
+    def thresholds(self) -> NDArray[np.float32]:
+        """Threshold that the score of each row was compared with, (K,) float32."""
+        return np.asarray(self.table.thresholds, np.float32)[self.labels]
+
+    def to_dicts(self) -> list[dict[str, list[dict[str, Any]]]]:
+        """v0.7's ``labels`` object of each image: lists ``predicted`` and ``discarded``, ready for JSON."""
+        rows = self._row_dicts()
+        predicted = self.predicted.tolist()
+        images = []
+        start = 0
+        for end in self.offsets[1:].tolist():
+            first_discarded = start + sum(predicted[start:end])
+            images.append({"predicted": rows[start:first_discarded], "discarded": rows[first_discarded:end]})
+            start = end
+        return images
+
+    def _row_dicts(self) -> list[dict[str, Any]]:
+        ids, names, thresholds = self.table.ids.tolist(), self.table.names, self.table.thresholds
+        return [
+            {
+                "label_id": ids[label],
+                "label_name": names[label],
+                "score": score,
+                "threshold": thresholds[label],
+            }
+            for label, score in zip(self.labels.tolist(), self.scores.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detections(Classifications):
+    """Boxes of a batch of images, image after image; see `Classifications` for order and indexing.
+
+    Parameters
+    ----------
+    boxes : (K, 4) float32
+        xmin, ymin, xmax, ymax in [0, 1], origin top left, relative to the network's input, or to the original
+        image where transforms were given.
+    regions : (K,) int64
+        Row of the network's proposal, anchor, cell or query that each box came from.
+    """
+
+    boxes: NDArray[np.float32]
+    regions: NDArray[np.int64]
+
+    def _row_dicts(self) -> list[dict[str, Any]]:
+        rows = super(Detections, self)._row_dicts()
+        boxes, regions = self.boxes.tolist(), self.regions.tolist()
+        start = 0
+        for end in self.offsets[1:].tolist():
+            numbers: dict[int, int] = {}
+            for index in range(start, end):
+                xmin, ymin, xmax, ymax = boxes[index]
+                rows[index]["roi"] = {
+                    "region_id": numbers.setdefault(regions[index], len(numbers) + 1),
+                    "bbox": {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax},
+                }
+            start = end
+        return rows
+
+    def to_pixels(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float32]:
+        """Boxes in pixels.
+
+        Parameters
+        ----------
+        sizes : (2,) or (B, 2)
+            Height and width of all images, or of each.
+
+        Returns
+        -------
+        (K, 4) float32, xyxy
+
+        Raises
+        ------
+        TensorError
+            If there is not one size, or one per image.
+        """
+        array = np.asarray(sizes, np.float64)
+        if array.shape not in ((2,), (len(self), 2)):
+            raise TensorError(
+                f"sizes must be [height, width] or one such pair per image, {(len(self), 2)}; "
+                f"found shape {array.shape}"
+            )
+        per_image = np.broadcast_to(array, (len(self), 2))[:, [1, 0, 1, 0]]
+        pixels = self.boxes * np.repeat(per_image, np.diff(self.offsets), axis=0)
+        return np.asarray(pixels, np.float32)
+
+    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+        """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.
+
+        Parameters
+        ----------
+        image_ids : sequence of int
+            COCO's id of each image.
+        sizes : (2,) or (B, 2)
+            Height and width of all images, or of each.
+
+        Raises
+        ------
+        TensorError
+            If the image ids or the sizes do not match the images.
+        """
+        if len(image_ids) != len(self):
+            raise TensorError(f"expected one image id per image, {len(self)}; got {len(image_ids)}")
+        pixels = self.to_pixels(sizes).astype(np.float64)
+        corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
+        images = np.repeat(np.arange(len(self)), np.diff(self.offsets)).tolist()
+        columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
+        return [
+            {"image_id": image_ids[image], "category_id": label_id, "bbox": box, "score": score}
+            for image, label_id, box, score, predicted in zip(*columns, self.predicted.tolist(), strict=True)
+            if predicted
+        ]
+
+    def to_supervision(self, size: Size) -> supervision.Detections:
+        """`supervision.Detections` of the predicted boxes of one image, in pixels of `size` (height, width).
+
+        ``class_id`` holds label ids, ``data["class_name"]`` their names.
+
+        Raises
+        ------
+        TensorError
+            If these are the boxes of several images: index one first.
+        """
+        if len(self) != 1:
+            raise TensorError(f"to_supervision takes one image, as of detections[i]; these are {len(self)}")
+        import supervision
+
+        found = self[self.predicted]
+        return supervision.Detections(
+            xyxy=found.to_pixels(size),
+            confidence=found.scores,
+            class_id=found.label_ids,
+            data={"class_name": np.array(found.label_names, dtype=str)},
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recognitions:
+    """All results of a batch: one `Detections` or `Classifications` per output of the spec.
+
+    ``len(batch)`` counts images; ``batch[i]`` and ``batch[i:j]`` are the results of those images.
+    """
+
+    outputs: tuple[Detections | Classifications, ...]
+
+    def __len__(self) -> int:
+        return len(self.outputs[0])
+
+    def __getitem__(self, index: int | slice) -> Recognitions:
+        return Recognitions(tuple(output[index] for output in self.outputs))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """v0.7's result of each image, ready for JSON."""
+        images = zip(*(output.to_dicts() for output in self.outputs), strict=True)
+        return [{"outputs": [{"labels": labels} for labels in image]} for image in images]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Recognitions]) -> Recognitions:
+        """Join the results of several batches of the same spec."""
+        outputs = zip(*(part.outputs for part in parts), strict=True)
+        return cls(tuple(type(output[0]).concatenate(output) for output in outputs))

@@ -1,0 +1,211 @@
+"""What all documents share: strict reading, rules with paths, and dumping as it was read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from postproc.errors import SchemaError
+from postproc.schema.fields import FreeJson
+from postproc.schema.parsing import parse_json, read_source
+from postproc.schema.problems import Location, explained, problem, schema_error
+
+if TYPE_CHECKING:
+    from pydantic.functional_validators import ModelWrapValidatorHandler
+    from typing_extensions import Self
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Document(BaseModel):
+    """A JSON object of v0.7: frozen, strict, with finite numbers and lists held as tuples.
+
+    `load` raises `SchemaError`; pydantic's own methods raise `pydantic.ValidationError` with the
+    same paths and messages.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield the location and the message of each broken rule that spans several fields."""
+        return iter(())
+
+    @classmethod
+    def _group_problems(cls, data: Mapping[str, Any]) -> Iterator[str]:
+        """Yield messages about which fields are given, whatever they hold."""
+        return iter(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate_rules(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, cls):
+            return handler(data)
+        messages = cls._group_problems(data) if isinstance(data, dict) else ()
+        problems = [problem(message, data) for message in messages]
+        try:
+            document = handler(data)
+        except ValidationError as error:
+            problems = [*explained(error, cls.model_fields), *problems]
+        else:
+            if not problems:
+                problems = [problem(message, data, location) for location, message in document.rules()]
+            if not problems:
+                return document
+        raise ValidationError.from_exception_data(cls.__name__, problems) from None
+
+    @classmethod
+    def load(cls, source: Self | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Self:
+        """Read a document.
+
+        Parameters
+        ----------
+        source : dict, str, bytes, path or document
+            A dict; JSON text (bytes, or a text whose first non-blank character is ``{``); the path
+            of a JSON file (any other text, or a `os.PathLike`); or a document of this class, which
+            comes back as it is.
+
+        Returns
+        -------
+        The document. `dump` gives back what was read.
+
+        Raises
+        ------
+        SchemaError
+            If the file cannot be read, the text is not JSON or repeats a key, or the document
+            breaks a rule. Lists every problem with its JSON path.
+
+        Examples
+        --------
+        >>> from postproc.schema import Classification
+        >>> Classification.load('{"output_tensor": "prob", "thresholds": [0.5, 0.9]}').thresholds
+        (0.5, 0.9)
+        >>> Classification.load({"output_tensor": "prob", "thresholds": [0.5, 90]})
+        Traceback (most recent call last):
+        postproc.errors.SchemaError: thresholds[1]: expected a number from 0 to 1, got 90
+        """
+        try:
+            if isinstance(source, Document):
+                return cls.model_validate(source)
+            return cls.model_validate(
+                dict(source) if isinstance(source, Mapping) else parse_json(*read_source(source))
+            )
+        except ValidationError as error:
+            raise schema_error(error) from None
+        except RecursionError:
+            raise SchemaError("the document is nested too deeply") from None
+
+    def dump(self, *, defaults: bool = False) -> dict[str, Any]:
+        """Return the document as a JSON-ready dict.
+
+        Parameters
+        ----------
+        defaults : bool
+            False gives what was read. True fills in the default of every field that was left out
+            and has one.
+        """
+        return {
+            name: _plain(value, defaults)
+            for name, value in self
+            if name not in type(self).model_fields
+            or name in self.model_fields_set
+            or (defaults and value is not None)
+        }
+
+    def dump_json(self, *, defaults: bool = False, indent: int | None = None) -> str:
+        """Return the document as JSON text; arguments as in `dump` and `json.dumps`."""
+        return json.dumps(self.dump(defaults=defaults), indent=indent, allow_nan=False)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema (draft 2020-12) of this kind of document."""
+        return {"$schema": _DIALECT, **cls.model_json_schema()}
+
+
+class Configuration(Document):
+    """A document that says how to compute: an unknown field is an error, since a typo must not pass."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Resource(Document):
+    """A document that a server keeps: unknown fields are kept and given back unchanged."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, FreeJson] = Field(init=False)
+
+
+class Alternative(Configuration):
+    """A member of an exactly-one-of group: see `Choice`."""
+
+
+def _require_one(schema: dict[str, Any], model: type[Choice]) -> None:
+    schema["oneOf"] = [
+        {"required": [name], "properties": {name: {"type": "object"}}} for name in model.alternatives
+    ]
+
+
+class Choice(Configuration):
+    """An object of which exactly one alternative must be given.
+
+    The group is made of the fields whose type is an `Alternative` (or None), so declaring such a
+    field is all it takes to add a member.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_require_one)
+
+    alternatives: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.alternatives = tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if any(
+                isinstance(kind, type) and issubclass(kind, Alternative)
+                for kind in get_args(field.annotation)
+            )
+        )
+
+    @classmethod
+    def _group_problems(cls, data: Mapping[str, Any]) -> Iterator[str]:
+        given = [name for name in cls.alternatives if data.get(name) is not None]
+        if len(given) != 1:
+            found = f"{' and '.join(given)}; keep one" if given else "none; add one"
+            yield f"expected exactly one of {', '.join(cls.alternatives)}, got {found}"
+
+    @classmethod
+    def kind_of(cls, alternative: Alternative) -> str:
+        """Return the name of the field that takes such an alternative.
+
+        Raises
+        ------
+        SchemaError
+            If none does.
+        """
+        for name in cls.alternatives:
+            if type(alternative) in get_args(cls.model_fields[name].annotation):
+                return name
+        raise SchemaError(
+            f"expected an object for one of {', '.join(cls.alternatives)}, got {type(alternative).__name__}"
+        )
+
+    @property
+    def kind(self) -> str:
+        """The name of the alternative that is given."""
+        return next(name for name in self.alternatives if getattr(self, name) is not None)
+
+
+def _plain(value: Any, defaults: bool) -> Any:
+    if isinstance(value, Document):
+        return value.dump(defaults=defaults)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item, defaults) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item, defaults) for key, item in value.items()}
+    return value

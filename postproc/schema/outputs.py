@@ -1,0 +1,100 @@
+"""The kinds of network outputs that hold boxes: which tensors, and how they are to be read.
+
+A further kind is one more subclass of `DetectionOutput` and one more field of `Detection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from postproc.schema.base import Alternative
+from postproc.schema.fields import Name, NonEmpty, PositiveNumber, Quadruple
+from postproc.schema.problems import Location, expecting
+
+BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
+ScoreActivation: TypeAlias = Literal["none", "sigmoid", "softmax"]
+Layout: TypeAlias = Literal["auto", "channels_first", "channels_last"]
+
+OffsetsScale = Annotated[Quadruple[PositiveNumber], expecting("four finite numbers above 0")]
+
+_ACTIVATION_DESCRIPTION = "Function to apply to the scores before they are compared. An extension of v0.7."
+_LAYOUT_DESCRIPTION = (
+    "Where the tensor's channels lie; auto decides by its shape, and is an error where both fit. "
+    "An extension of v0.7."
+)
+_FORMATS = "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
+
+
+class DetectionOutput(Alternative):
+    """What describes the tensors of one kind of detection network."""
+
+    boxes_are_normalized: ClassVar[bool] = False
+    """Whether decoding yields boxes in [0, 1] whatever the network's input size."""
+
+
+class AnchoredOutput(DetectionOutput):
+    """Offsets to anchors (proposals), as of Faster R-CNN, and a score per label."""
+
+    anchors_tensor: Name = Field(
+        description="Anchors, (B, N, 4), or (B, N, 5) whose first column is ignored."
+    )
+    offsets_tensor: Name = Field(
+        description="Offsets dx, dy, dw, dh: per label (B, N, (L+1)*4) or (B, N, L*4), or shared (B, N, 4)."
+    )
+    scores_tensor: Name = Field(description="Scores, (B, N, L+1), or (B, N, L) without a background.")
+    anchors_format: BoxFormat = Field(
+        default="xyxy",
+        description=f"What the four numbers of an anchor are. {_FORMATS} An extension of v0.7.",
+    )
+    offsets_scale: OffsetsScale = Field(
+        default=(1.0, 1.0, 1.0, 1.0),
+        description="Factors on dx, dy, dw, dh, applied first (SSD's variances are 0.1, 0.1, 0.2, 0.2). "
+        "An extension of v0.7.",
+    )
+    score_activation: ScoreActivation = Field(default="none", description=_ACTIVATION_DESCRIPTION)
+    background: Literal["first", "last", "none"] = Field(
+        default="first", description="Where the score of the background lies. An extension of v0.7."
+    )
+    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+
+
+class DirectOutput(DetectionOutput):
+    """Decoded boxes with a score and a class each, as of TensorFlow's detection API."""
+
+    boxes_tensor: Name = Field(description="Boxes, (B, N, 4) or (B, N, L, 4).")
+    scores_tensor: Name = Field(description="Scores, (B, N) or (B, N, L).")
+    classes_tensor: Name = Field(description="Labels, of the same shape as the scores.")
+    box_format: BoxFormat = Field(
+        default="xyxy", description=f"What the four numbers of a box are. {_FORMATS} An extension of v0.7."
+    )
+    score_activation: ScoreActivation = Field(default="none", description=_ACTIVATION_DESCRIPTION)
+    classes: Literal["ids", "rows"] = Field(
+        default="ids",
+        description="What the classes tensor holds: label ids, or rows of labels. An extension of v0.7.",
+    )
+    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+
+
+class YoloOutput(DetectionOutput):
+    """A YOLOv2 grid: per cell and anchor an offset, an objectness and class logits."""
+
+    boxes_are_normalized: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="The grid, (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or (B, A*(5+L), H, W)."
+    )
+    anchors: NonEmpty[PositiveNumber] = Field(
+        description="Width and height of each anchor in grid cells: [w0, h0, w1, h1, ...]."
+    )
+    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong."""
+        if len(self.anchors) % 2:
+            yield (
+                ("anchors",),
+                f"expected an even count, [w0, h0, w1, h1, ...], got {len(self.anchors)} numbers",
+            )

@@ -1,0 +1,342 @@
+"""One output of a version, compiled: checks the tensors of a call and computes ranges of its images."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, decoder_for
+from postproc.errors import TensorError
+from postproc.kernels.classifications import classify
+from postproc.kernels.detections import select_detections
+from postproc.results import Classifications, Detections, LabelTable
+from postproc.schema import Classification, Detection
+from postproc.tensors import as_float32, checked_sizes, find, sizes_of, wrong_shape
+from postproc.transforms import ImageTransform
+
+logger = logging.getLogger(__name__)
+
+_NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
+_NO_BOUNDS = np.empty((0, 2), np.float32)
+_FIRST_KEY = np.array([0xFFFFFFFF], np.uint64)
+_NO_CORNERS = np.empty((0, 4), np.float32)
+# Candidates an image that are kept for suppression before more are asked for: enough for most images, and
+# little enough to stay in the processor's cache.
+_FEWEST_TOP = 1024
+_TOP_PER_PREDICTION = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The arguments of a call besides its tensors, checked."""
+
+    show_discarded: bool
+    max_predictions: int
+    input_size: NDArray[np.float64] | None
+    transforms: tuple[ImageTransform, ...] | None
+
+    @classmethod
+    def checked(
+        cls,
+        show_discarded: bool,
+        max_predictions: int,
+        input_size: Sequence[int] | None,
+        transforms: Sequence[ImageTransform] | None,
+    ) -> CallOptions:
+        """Check the arguments of a call."""
+        if (
+            isinstance(max_predictions, bool)
+            or not isinstance(max_predictions, numbers.Integral)
+            or max_predictions < 0
+        ):
+            raise TensorError(f"max_predictions must be an integer of 0 or more; got {max_predictions!r}")
+        return cls(
+            bool(show_discarded),
+            min(int(max_predictions), np.iinfo(np.int32).max),
+            None if input_size is None else _size(input_size),
+            None if transforms is None else _transforms(transforms),
+        )
+
+
+def _size(size: Sequence[int]) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(size, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (2,):
+        raise TensorError(f"input_size must be [height, width]; got {size!r}")
+    return checked_sizes("input_size", array)
+
+
+def _transforms(transforms: Sequence[ImageTransform]) -> tuple[ImageTransform, ...]:
+    checked = tuple(transforms)
+    for transform in checked:
+        if not isinstance(transform, ImageTransform):
+            raise TensorError(f"transforms must be ImageTransform objects; got {type(transform).__name__}")
+    return checked
+
+
+class Bound(Protocol):
+    """The tensors of one call, ready to be computed image range by image range."""
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        ...
+
+    def run(self, start: int, stop: int) -> Any:
+        """Results of images `start` to `stop`."""
+        ...
+
+    def join(self, parts: list[Any]) -> Any:
+        """Results of consecutive ranges as one."""
+        ...
+
+
+class Stage(Protocol):
+    """One output of a version."""
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the tensors that it reads."""
+        ...
+
+    @property
+    def uses_input_size(self) -> bool:
+        """Whether its document declares an `input_size`."""
+        ...
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> Bound:
+        """Check the tensors and options of a call."""
+        ...
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        ...
+
+
+class ClassificationStage:
+    """A `classification` output, compiled."""
+
+    uses_input_size = False
+
+    def __init__(self, task: Classification, table: LabelTable) -> None:
+        self.tensor_names = (task.output_tensor,)
+        self._table = table
+        self._thresholds = np.array(table.thresholds, np.float32)
+        self._activation = ACTIVATIONS[task.score_activation]
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
+        """Check the tensors and options of a call."""
+        (name,) = self.tensor_names
+        scores = as_float32(name, find(tensors, name))
+        labels = len(self._thresholds)
+        shape = scores.shape
+        values = scores
+        while values.ndim > 2 and values.shape[-1] == 1:
+            values = values[..., 0]
+        if values.ndim == 1 and len(values) == labels:
+            values = values[None]
+        if values.ndim != 2 or values.shape[1] != labels:
+            raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
+        return BoundClassification(
+            len(values), values, self._thresholds, self._activation, options, self._table
+        )
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        (name,) = self.tensor_names
+        tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
+        self.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundClassification:
+    """The tensor of one call of a `ClassificationStage`."""
+
+    batch: int
+    values: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    activation: int
+    options: CallOptions
+    table: LabelTable
+
+    def run(self, start: int, stop: int) -> Classifications:
+        """Results of images `start` to `stop`."""
+        scores, labels, predicted, offsets = classify(
+            self.values,
+            self.thresholds,
+            self.activation,
+            self.options.show_discarded,
+            self.options.max_predictions,
+            start,
+            stop,
+        )
+        return Classifications(scores, labels, predicted, offsets, self.table)
+
+    def join(self, parts: list[Classifications]) -> Classifications:
+        """Results of consecutive ranges as one."""
+        return Classifications.concatenate(parts)
+
+
+class DetectionStage:
+    """A `detection` output, compiled."""
+
+    def __init__(self, task: Detection, table: LabelTable) -> None:
+        self._task = task
+        self._table = table
+        self._decision = Decision(table.ids, np.array(table.thresholds, np.float32), task.multi_label)
+        self._decoder = decoder_for(task.output, self._decision)
+        self._discard = np.float32(task.discard_threshold)
+        self._iou_threshold = np.float32(task.nms_threshold)
+        self._size_tensor = task.normalize_wrt_tensor
+        self._warned: list[bool] = []
+        self.tensor_names = self._decoder.tensor_names
+        if self._size_tensor:
+            self.tensor_names = (*self.tensor_names, self._size_tensor)
+        self.uses_input_size = task.input_size is not None
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection:
+        """Check the tensors and options of a call."""
+        candidates = self._decoder.bind(tensors)
+        transforms = options.transforms
+        if transforms is not None and len(transforms) != candidates.batch:
+            raise TensorError(f"expected one transform per image, {candidates.batch}; got {len(transforms)}")
+        sizes = self._sizes(tensors, candidates.batch, options)
+        if sizes is None and transforms is None:
+            placement = _unit_placement(candidates.batch)
+        else:
+            placement = _placement(sizes, transforms, candidates.batch)
+        bounds = _NO_BOUNDS
+        if self._decoder.clips_first:
+            bounds = np.ones((candidates.batch, 2), np.float32)
+            if sizes is not None:
+                bounds[:] = sizes[:, ::-1]
+        may_be_pixels = sizes is None and not self._task.output.boxes_are_normalized
+        return BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+
+    def _sizes(
+        self, tensors: Mapping[str, Any], batch: int, options: CallOptions
+    ) -> NDArray[np.float64] | None:
+        """Heights and widths (batch, 2) that boxes are in pixels of; None where they are normalized."""
+        if self._size_tensor:
+            return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
+        if self._task.output.boxes_are_normalized:
+            return None
+        sizes = np.empty((batch, 2), np.float64)
+        if options.input_size is not None:
+            sizes[:] = options.input_size
+        elif self._task.input_size is None:
+            return None
+        elif options.transforms is not None:
+            for image, transform in enumerate(options.transforms):
+                sizes[image] = transform.input_size
+        else:
+            sizes[:] = self._task.input_size
+        return sizes
+
+    def compute(self, bound: BoundDetection, start: int, stop: int, top: int) -> Detections:
+        """Compute images `start` to `stop` from at least the best `top` candidates of each."""
+        candidates, options = bound.candidates, bound.options
+        discard = self._discard if options.show_discarded else _NOT_WANTED
+        keys, offsets, truncated = candidates.scan(discard, top, start, stop)
+        corners = candidates.decode(keys, offsets, start) if len(keys) else _NO_CORNERS
+        boxes, scores, labels, regions, predicted, ends, largest = select_detections(
+            keys,
+            offsets,
+            corners,
+            candidates.per_label,
+            candidates.columns,
+            len(self._table.ids),
+            bound.bounds[start:stop],
+            bound.placement[start:stop],
+            self._iou_threshold,
+            self._task.class_agnostic,
+            options.max_predictions,
+        )
+        if largest > 2.0 and bound.may_be_pixels and not self._warned:
+            self._warned.append(True)
+            logger.warning(
+                "boxes of %s reach up to %.1f, though no size is given by which they would be normalized: if "
+                "they are in pixels, declare the detection's input_size, or pass input_size",
+                self.tensor_names,
+                largest,
+            )
+        found = Detections(scores, labels, predicted, ends, self._table, boxes, regions)
+        wanting = truncated & (np.diff(ends) < options.max_predictions)
+        if not wanting.any():
+            return found
+        # Suppression left too few of an image's best candidates: take more of them.
+        return Detections.concatenate(
+            [
+                self.compute(bound, image, image + 1, top * 8)
+                if wanting[image - start]
+                else found[image - start]
+                for image in range(start, stop)
+            ]
+        )
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        size = {self._size_tensor: np.ones((1, 2), np.float32)} if self._size_tensor else {}
+        for tensors in self._decoder.examples():
+            bound = self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None))
+            bound.run(0, 1)
+            # Whether the example's box passes its threshold or not.
+            bound.candidates.decode(_FIRST_KEY, np.array([0, 1]), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDetection:
+    """The tensors of one call of a `DetectionStage`."""
+
+    batch: int
+    stage: DetectionStage
+    candidates: Candidates
+    bounds: NDArray[np.float32]
+    placement: NDArray[np.float64]
+    may_be_pixels: bool  # though nothing says so
+    options: CallOptions
+
+    def run(self, start: int, stop: int) -> Detections:
+        """Results of images `start` to `stop`."""
+        top = max(_FEWEST_TOP, _TOP_PER_PREDICTION * self.options.max_predictions)
+        return self.stage.compute(self, start, stop, top)
+
+    def join(self, parts: list[Detections]) -> Detections:
+        """Results of consecutive ranges as one."""
+        return Detections.concatenate(parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _unit_placement(batch: int) -> NDArray[np.float64]:
+    return _placement(None, None, batch)
+
+
+def _placement(
+    sizes: NDArray[np.float64] | None, transforms: tuple[ImageTransform, ...] | None, batch: int
+) -> NDArray[np.float64]:
+    """For x and y of each image factor, offset, scale and size, as `select_detections` takes them."""
+    placement = np.empty((batch, 2, 4), np.float64)
+    placement[:] = (1.0, 0.0, 1.0, 1.0)
+    if transforms is None:
+        if sizes is not None:
+            placement[:, :, 3] = sizes[:, ::-1]
+        return placement
+    for image, transform in enumerate(transforms):
+        for axis in range(2):
+            factor = transform.input_size[1 - axis] if sizes is None else 1.0
+            placement[image, axis] = (
+                factor,
+                transform.offset[axis],
+                transform.scale[axis],
+                transform.image_size[1 - axis],
+            )
+    return placement

@@ -1,0 +1,156 @@
+"""The gate: whatever the caller passes becomes what the kernels take, once, or a `TensorError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import TensorError
+from postproc.kernels.float16 import bfloat16_to_float32, float16_to_float32
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def find(tensors: Mapping[str, Any], name: str) -> Any:
+    """Tensor of a name.
+
+    Raises
+    ------
+    TensorError
+        If there is none; lists the names that exist.
+    """
+    try:
+        return tensors[name]
+    except KeyError:
+        names = ", ".join(map(repr, tensors)) or "none"
+        raise TensorError(f"tensor {name!r} is missing; the tensors given are {names}") from None
+
+
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """NumPy array that shares the memory of an array or CPU tensor, where that is possible."""
+    if type(value) is np.ndarray:
+        return value
+    try:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except Exception as error:
+        # Each framework has its own exceptions for tensors on a GPU, with gradients or in bfloat16.
+        raise TensorError(
+            f"tensor {name!r} ({type(value).__module__}.{type(value).__name__}) cannot be read as an array: "
+            f"{error}; pass a NumPy array or a CPU tensor (in PyTorch .detach().cpu(); of bfloat16 .float())"
+        ) from error
+
+
+def as_float32(name: str, value: Any) -> NDArray[np.float32]:
+    """C-contiguous, read-only float32 array of a tensor: a view of its memory where that is possible.
+
+    Raises
+    ------
+    TensorError
+        If the tensor is not of a floating dtype.
+    """
+    array = as_array(name, value)
+    if array.dtype != _FLOAT32:
+        array = _converted(name, array)
+    # Kernels are compiled for read-only memory, which every array can be seen as.
+    view = array.view() if array.flags.c_contiguous else np.ascontiguousarray(array)
+    if not view.flags.aligned:
+        view = view.copy()
+    view.flags.writeable = False
+    return view
+
+
+def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.float16:
+        return _converted_bits(array, float16_to_float32)
+    if array.dtype.name == "bfloat16":
+        return _converted_bits(array, bfloat16_to_float32)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore", under="ignore"):  # out of float32's range is infinity, and dropped
+            return array.astype(np.float32)
+    raise TensorError(
+        f"tensor {name!r} must be of float32, float16, bfloat16 or float64; found dtype {array.dtype}; "
+        "convert it with .astype(np.float32)"
+    )
+
+
+def _converted_bits(
+    array: NDArray[Any], convert: Callable[[NDArray[np.uint16], NDArray[np.float32]], None]
+) -> NDArray[np.float32]:
+    values = np.empty(array.shape, np.float32)
+    bits = np.require(array, requirements=["C", "A"]).view(np.uint16).reshape(-1)
+    bits.flags.writeable = False
+    convert(bits, values.reshape(-1))
+    return values
+
+
+def as_ids(name: str, value: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Integers of a tensor of class ids, as int64, and where it holds no integer (None: nowhere).
+
+    Integers never pass through a floating type. Floats count where they are whole.
+
+    Raises
+    ------
+    TensorError
+        If the tensor is neither of an integer nor of a floating dtype.
+    """
+    array = as_array(name, value)
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
+        return array.astype(np.int64), None
+    if array.dtype.kind == "u":
+        return array.astype(np.int64), array > np.uint64(np.iinfo(np.int64).max)
+    if array.dtype.name == "bfloat16":
+        array = _converted(name, array)
+    if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = (np.trunc(array) == array) & (np.abs(array) < 2.0**63)
+        return np.where(whole, array, 0).astype(np.int64), ~whole
+    raise TensorError(
+        f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
+    )
+
+
+def wrong_shape(name: str, shape: Sequence[int], expected: str) -> TensorError:
+    """Error of a tensor whose shape is not the expected one."""
+    return TensorError(f"tensor {name!r} has shape {tuple(shape)}; expected {expected}")
+
+
+def sizes_of(name: str, value: Any, batch: int) -> NDArray[np.float64]:
+    """Heights and widths (batch, 2) of a tensor that holds ``[height, width, ...]`` per image or once.
+
+    Raises
+    ------
+    TensorError
+        If it has another shape, or a size is not finite and positive.
+    """
+    array = as_array(name, value)
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise TensorError(
+            f"tensor {name!r} must hold [height, width, ...] as numbers; found dtype {array.dtype}"
+        )
+    if array.ndim not in (1, 2) or array.shape[-1] < 2 or (array.ndim == 2 and len(array) not in (1, batch)):
+        raise wrong_shape(
+            name, array.shape, f"({batch}, 2 or more) or (2 or more,), holding [height, width, ...]"
+        )
+    sizes = np.empty((batch, 2), np.float64)
+    sizes[:] = array[..., :2]
+    return checked_sizes(f"tensor {name!r}", sizes)
+
+
+def checked_sizes(what: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sizes, if all are finite and positive."""
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise TensorError(f"{what} must hold finite, positive heights and widths; found {sizes.tolist()}")
+    return sizes
+
+
+def warmup() -> None:
+    """Compile or load the kernels that convert half precision."""
+    _converted_bits(np.zeros(1, np.uint16), float16_to_float32)
+    _converted_bits(np.zeros(1, np.uint16), bfloat16_to_float32)

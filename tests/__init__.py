@@ -1,0 +1,1 @@
+"""The tests of postproc: run them from the root of the repository."""

@@ -1,0 +1,246 @@
+"""Valid documents, by name: what each test of the schema starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from postproc.schema import PostProcessing, Preprocessing, RecognitionSpec, RecognitionVersion
+
+LABELS: dict[str, Any] = {
+    "labels": [{"id": 0, "name": "cat"}, {"id": 7, "name": "dog"}],
+    "exclusive": False,
+    "roi": "BBOX",
+}
+SPEC: dict[str, Any] = {"outputs": [{"labels": LABELS}]}
+IMAGE: dict[str, Any] = {"target_size": "64x32"}
+PREPROCESSING: dict[str, Any] = {"inputs": [{"tensor_name": "data", "image": IMAGE}]}
+CLASSIFICATION: dict[str, Any] = {"output_tensor": "prob"}
+ANCHORED: dict[str, Any] = {"anchors_tensor": "rois", "offsets_tensor": "bbox", "scores_tensor": "prob"}
+DIRECT: dict[str, Any] = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
+YOLO: dict[str, Any] = {"output_tensor": "grid", "anchors": [1, 2]}
+DETECTION: dict[str, Any] = {"anchored_output": ANCHORED}
+
+ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    # The first four are v0.7's own examples.
+    "v07_version": (
+        RecognitionVersion,
+        {
+            "spec_id": 42,
+            "network_id": 123,
+            "post_processings": [
+                {
+                    "classification": {
+                        "output_tensor": "inception_v3/logits/predictions",
+                        "thresholds": [0.025, 0.025],
+                    }
+                }
+            ],
+        },
+    ),
+    "v07_anchored": (
+        PostProcessing,
+        {
+            "detection": {
+                "anchored_output": {
+                    "anchors_tensor": "rois",
+                    "scores_tensor": "cls_prob",
+                    "offsets_tensor": "bbox_pred",
+                },
+                "discard_threshold": 0.025,
+                "nms_threshold": 0.3,
+                "normalize_wrt_tensor": "im_info",
+            }
+        },
+    ),
+    "v07_direct": (
+        PostProcessing,
+        {
+            "detection": {
+                "direct_output": {
+                    "boxes_tensor": "detection_boxes:0",
+                    "scores_tensor": "detection_scores:0",
+                    "classes_tensor": "detection_classes:0",
+                },
+                "discard_threshold": 0.025,
+                "nms_threshold": 0.3,
+                "normalize_wrt_tensor": "",
+            }
+        },
+    ),
+    "v07_yolo": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolo_output": {
+                    "output_tensor": "import/output:0",
+                    "anchors": [
+                        1.3221,
+                        1.73145,
+                        3.19275,
+                        4.00944,
+                        5.05587,
+                        8.09892,
+                        9.47112,
+                        4.84053,
+                        11.2364,
+                        10.0071,
+                    ],
+                },
+                "discard_threshold": 0.025,
+                "nms_threshold": 0.3,
+                "normalize_wrt_tensor": "",
+            }
+        },
+    ),
+    "version_of_a_list": (
+        RecognitionVersion,
+        {
+            "id": 301,
+            "spec_id": 201,
+            "spec_name": "pets",
+            "network_id": "public-net",
+            "network_name": "net",
+            "update_date": "2026-11-23T12:24:21.922829Z",
+        },
+    ),
+    "version_empty": (RecognitionVersion, {}),
+    "version_of_a_server": (
+        RecognitionVersion,
+        {"update_date": None, "post_processings": [{"classification": CLASSIFICATION}], "task_id": 900001},
+    ),
+    "spec_smallest": (RecognitionSpec, SPEC),
+    "spec_of_a_server": (
+        RecognitionSpec,
+        {
+            "id": 201,
+            "name": "pets",
+            "description": "",
+            "metadata": {"made_by": {"tool": [1, 2.5, None, True]}},
+            "update_date": "2026-11-23",
+            "current_version_id": None,
+            "outputs": [{"labels": LABELS}],
+            "task_id": None,
+            "tags": {"a": [[]]},
+        },
+    ),
+    "spec_public": (RecognitionSpec, {**SPEC, "id": "imagenet-inception-v1"}),
+    "spec_label_ids_at_their_limits": (
+        RecognitionSpec,
+        {
+            "outputs": [
+                {
+                    "labels": {
+                        "labels": [{"id": -(2**63), "name": "same"}, {"id": 2**63 - 1, "name": "same"}],
+                        "exclusive": True,
+                        "roi": "NONE",
+                    }
+                }
+            ]
+        },
+    ),
+    "classification_all_fields": (
+        PostProcessing,
+        {"classification": {"output_tensor": "p", "thresholds": [0, 1], "score_activation": "softmax"}},
+    ),
+    "anchored_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "anchored_output": {
+                    **ANCHORED,
+                    "anchors_format": "xywh",
+                    "offsets_scale": [0.1, 0.1, 0.2, 1],
+                    "score_activation": "sigmoid",
+                    "background": "none",
+                    "layout": "channels_first",
+                },
+                "thresholds": [0.4, 0.6],
+                "nms_threshold": 1,
+                "discard_threshold": 0,
+                "input_size": [480, 640],
+                "multi_label": False,
+                "class_agnostic": True,
+            }
+        },
+    ),
+    "direct_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "direct_output": {
+                    **DIRECT,
+                    "box_format": "yxyx",
+                    "score_activation": "none",
+                    "classes": "rows",
+                    "layout": "channels_last",
+                }
+            }
+        },
+    ),
+    "yolo_all_fields": (PostProcessing, {"detection": {"yolo_output": {**YOLO, "layout": "auto"}}}),
+    "null_is_left_out": (PostProcessing, {"classification": CLASSIFICATION, "detection": None}),
+    "preprocessing_smallest": (Preprocessing, PREPROCESSING),
+    "preprocessing_faster_rcnn": (
+        Preprocessing,
+        {
+            "inputs": [
+                {
+                    "tensor_name": "data",
+                    "image": {
+                        "dimension_order": "NCHW",
+                        "resize_type": "NETWORK",
+                        "target_size": "800",
+                        "color_channels": "BGR",
+                        "pixel_scaling": 255.0,
+                        "mean_file": "means/mean.npy",
+                        "data_type": "FLOAT32",
+                    },
+                },
+                {"tensor_name": "im_info", "constant": {"shape": [3], "data": ["data.1", "data.2", 1.0]}},
+            ],
+            "batched_output": False,
+        },
+    ),
+    "preprocessing_letterbox": (
+        Preprocessing,
+        {
+            "inputs": [
+                {
+                    "tensor_name": "images:0.x",
+                    "image": {
+                        "dimension_order": "NHWC",
+                        "resize_type": "FILL",
+                        "target_size": "640x480",
+                        "color_channels": "RGB",
+                        "pixel_scaling": 1,
+                        "mean": [0.485, 0.456, 0],
+                        "mean_file": "",
+                        "std": [0.229, 0.224, 1],
+                        "pad_value": [114, 114, 114.5],
+                        "pad_align": "top_left",
+                        "data_type": "FLOAT16",
+                    },
+                },
+                {"tensor_name": "size", "constant": {"shape": [1, 2], "data": ["images:0.x.0", 7]}},
+                {"tensor_name": "scalar", "constant": {"shape": [], "data": [-1]}},
+            ]
+        },
+    ),
+    "preprocessing_grey": (
+        Preprocessing,
+        {
+            "inputs": [
+                {
+                    "tensor_name": "grey",
+                    "image": {
+                        **IMAGE,
+                        "color_channels": "L",
+                        "resize_type": "FILL",
+                        "mean": [1],
+                        "pad_value": 0,
+                    },
+                }
+            ]
+        },
+    ),
+}

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import postproc.schema
+from postproc.errors import SchemaError
+from postproc.schema import Detection, PostProcessing, Preprocessing, RecognitionSpec, RecognitionVersion
+from postproc.schema.base import Document
+from tests.postproc.schema.documents import (
+    ACCEPTED,
+    ANCHORED,
+    CLASSIFICATION,
+    DETECTION,
+    DIRECT,
+    IMAGE,
+    LABELS,
+    SPEC,
+    YOLO,
+)
+
+DOCUMENTS = [
+    kind
+    for kind in (getattr(postproc.schema, name) for name in postproc.schema.__all__)
+    if isinstance(kind, type) and issubclass(kind, Document)
+]
+
+REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "no_task": (PostProcessing, {}),
+    "null_task": (PostProcessing, {"classification": None}),
+    "two_tasks": (PostProcessing, {"classification": CLASSIFICATION, "detection": DETECTION}),
+    "two_outputs": (Detection, {"anchored_output": ANCHORED, "yolo_output": YOLO}),
+    "unknown_field": (Detection, {**DETECTION, "nms": 1}),
+    "number_above_1": (Detection, {**DETECTION, "nms_threshold": 1.5}),
+    "threshold_text": (Detection, {**DETECTION, "thresholds": ["0.5"]}),
+    "input_size_of_three": (Detection, {**DETECTION, "input_size": [1, 2, 3]}),
+    "input_size_zero": (Detection, {**DETECTION, "input_size": [1, 0]}),
+    "offsets_scale_zero": (Detection, {"anchored_output": {**ANCHORED, "offsets_scale": [1, 1, 1, 0]}}),
+    "box_format": (Detection, {"direct_output": {**DIRECT, "box_format": "yxhw"}}),
+    "anchors_empty": (Detection, {"yolo_output": {**YOLO, "anchors": []}}),
+    "tensor_empty": (Detection, {"yolo_output": {**YOLO, "output_tensor": ""}}),
+    "tensor_missing": (PostProcessing, {"classification": {}}),
+    "version_post_processing": (RecognitionVersion, {"post_processings": [{}]}),
+    "version_id": (RecognitionVersion, {"spec_id": 1.5}),
+    "spec_outputs": (RecognitionSpec, {"name": "a"}),
+    "spec_roi": (RecognitionSpec, {"outputs": [{"labels": {**LABELS, "roi": "bbox"}}]}),
+    "spec_metadata": (RecognitionSpec, {**SPEC, "metadata": [1]}),
+    "target_size": (
+        Preprocessing,
+        {"inputs": [{"tensor_name": "a", "image": {**IMAGE, "target_size": "0x1"}}]},
+    ),
+    "pad_value": (
+        Preprocessing,
+        {"inputs": [{"tensor_name": "a", "image": {**IMAGE, "resize_type": "FILL", "pad_value": [300]}}]},
+    ),
+    "image_and_constant": (
+        Preprocessing,
+        {"inputs": [{"tensor_name": "a", "image": IMAGE, "constant": {"shape": [], "data": [1]}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_json_schema_is_valid_draft_2020_12(kind: type[Document]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = kind.json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(("kind", "document"), ACCEPTED.values(), ids=ACCEPTED)
+def test_json_schema_accepts_what_load_accepts(kind: type[Document], document: dict[str, Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(kind.json_schema())
+    validator.validate(document)
+    validator.validate(kind.load(document).dump(defaults=True))
+
+
+@pytest.mark.parametrize(("kind", "document"), REJECTED.values(), ids=REJECTED)
+def test_json_schema_rejects_what_load_rejects(kind: type[Document], document: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError):
+        kind.load(document)
+    jsonschema = pytest.importorskip("jsonschema")
+    assert not jsonschema.Draft202012Validator(kind.json_schema()).is_valid(document)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_json_schema_describes_every_object_and_field(kind: type[Document]) -> None:
+    schema = kind.json_schema()
+    for part in (schema, *schema.get("$defs", {}).values()):
+        assert part["description"]
+        for name, field in part["properties"].items():
+            assert field.get("description"), f"{part['title']}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        (PostProcessing, ["classification", "detection"]),
+        (Detection, ["anchored_output", "direct_output", "yolo_output"]),
+        (postproc.schema.PreprocessingInput, ["image", "constant"]),
+    ],
+)
+def test_json_schema_group_requires_exactly_one_member(kind: type[Document], members: list[str]) -> None:
+    clauses = kind.json_schema()["oneOf"]
+    assert [clause["required"] for clause in clauses] == [[name] for name in members]
+
+
+@pytest.mark.parametrize(
+    ("kind", "forbidden"),
+    [(kind, kind not in (RecognitionSpec, RecognitionVersion)) for kind in DOCUMENTS],
+    ids=[kind.__name__ for kind in DOCUMENTS],
+)
+def test_json_schema_forbids_unknown_fields_but_in_resources(kind: type[Document], forbidden: bool) -> None:
+    assert (kind.json_schema().get("additionalProperties") is False) == forbidden

@@ -1,0 +1,183 @@
+"""Documents drawn at random: whatever is valid comes back as it was read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+
+Documents = st.SearchStrategy[dict[str, Any]]
+
+names = st.text(min_size=1, max_size=8)
+unit_numbers = st.floats(0, 1) | st.sampled_from([0, 1])
+positive_numbers = st.floats(0, 1e6, exclude_min=True) | st.integers(1, 10**6)
+identifiers = st.none() | st.integers() | names
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+formats = st.sampled_from(["xyxy", "xywh", "cxcywh", "yxyx"])
+activations = st.sampled_from(["none", "sigmoid", "softmax"])
+layouts = st.sampled_from(["auto", "channels_first", "channels_last"])
+
+
+def documents(required: dict[str, Any], optional: dict[str, Any]) -> Documents:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def tensors(*fields: str) -> dict[str, Any]:
+    return dict.fromkeys(fields, names)
+
+
+anchored = documents(
+    tensors("anchors_tensor", "offsets_tensor", "scores_tensor"),
+    {
+        "anchors_format": formats,
+        "offsets_scale": st.lists(positive_numbers, min_size=4, max_size=4),
+        "score_activation": activations,
+        "background": st.sampled_from(["first", "last", "none"]),
+        "layout": layouts,
+    },
+)
+direct = documents(
+    tensors("boxes_tensor", "scores_tensor", "classes_tensor"),
+    {
+        "box_format": formats,
+        "score_activation": activations,
+        "classes": st.sampled_from(["ids", "rows"]),
+        "layout": layouts,
+    },
+)
+yolo = documents(
+    {
+        **tensors("output_tensor"),
+        "anchors": st.lists(st.tuples(positive_numbers, positive_numbers), min_size=1, max_size=5).map(
+            lambda pairs: [side for pair in pairs for side in pair]
+        ),
+    },
+    {"layout": layouts},
+)
+sizes = st.fixed_dictionaries({"input_size": st.lists(st.integers(1, 4096), min_size=2, max_size=2)})
+scaling: Documents = (
+    st.just({}) | sizes | st.fixed_dictionaries({"normalize_wrt_tensor": st.just("") | names})
+)
+
+
+@st.composite
+def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> dict[str, Any]:
+    kind, output = draw(
+        st.one_of(
+            st.tuples(st.just("anchored_output"), anchored),
+            st.tuples(st.just("direct_output"), direct),
+            st.tuples(st.just("yolo_output"), yolo),
+        )
+    )
+    decision = documents(
+        {},
+        {
+            "thresholds": thresholds,
+            "nms_threshold": unit_numbers,
+            "discard_threshold": unit_numbers,
+            "multi_label": st.booleans(),
+            "class_agnostic": st.booleans(),
+        },
+    )
+    return {kind: output, **draw(decision), **({} if kind == "yolo_output" else draw(scaling))}
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A spec and a version that fits it."""
+    outputs, post_processings = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        ids = draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4, unique=True))
+        roi = draw(st.sampled_from(["NONE", "BBOX"]))
+        labels = [{"id": label_id, "name": draw(st.text(max_size=5))} for label_id in ids]
+        outputs.append({"labels": {"labels": labels, "exclusive": draw(st.booleans()), "roi": roi}})
+        thresholds = st.lists(unit_numbers, min_size=len(ids), max_size=len(ids))
+        if roi == "BBOX":
+            post_processings.append({"detection": draw(detections(thresholds))})
+        else:
+            optional = {"thresholds": thresholds, "score_activation": activations}
+            classification = documents(tensors("output_tensor"), optional)
+            post_processings.append({"classification": draw(classification)})
+    spec_id = draw(identifiers)
+    unknown = st.dictionaries(st.text().map("x{}".format), json_values, max_size=2)
+    spec = {
+        **draw(unknown),
+        **draw(documents({}, {"name": st.text(), "metadata": st.dictionaries(st.text(), json_values)})),
+        "id": spec_id,
+        "outputs": outputs,
+    }
+    version = {
+        **draw(unknown),
+        **draw(documents({}, {"network_id": identifiers, "update_date": st.none() | st.text()})),
+        "spec_id": spec_id,
+        "post_processings": post_processings,
+    }
+    return spec, version
+
+
+@st.composite
+def preprocessings(draw: st.DrawFn) -> dict[str, Any]:
+    channels = draw(st.sampled_from(["RGB", "BGR", "L"]))
+    count = 1 if channels == "L" else 3
+    pixel_values = st.floats(0, 255) | st.integers(0, 255)
+    image = draw(
+        documents(
+            {
+                "target_size": st.integers(1, 9999).map(str)
+                | st.tuples(st.integers(1, 9999), st.integers(1, 9999)).map("{0[0]}x{0[1]}".format),
+                "color_channels": st.just(channels),
+            },
+            {
+                "dimension_order": st.sampled_from(["NCHW", "NCWH", "NHWC", "NWHC"]),
+                "pixel_scaling": positive_numbers,
+                "std": st.lists(positive_numbers, min_size=count, max_size=count),
+                "data_type": st.sampled_from(["FLOAT32", "FLOAT16", "UINT8"]),
+            },
+        )
+    )
+    means = st.lists(st.floats(-1e3, 1e3) | st.integers(-255, 255), min_size=count, max_size=count)
+    image |= draw(documents({}, {"mean": means}) | documents({}, {"mean_file": st.just("m.npy")}))
+    image["resize_type"] = draw(st.sampled_from(["SQUASH", "CROP", "FILL", "NETWORK"]))
+    if image["resize_type"] == "FILL":
+        padding = {
+            "pad_value": pixel_values | st.lists(pixel_values, min_size=count, max_size=count),
+            "pad_align": st.sampled_from(["center", "top_left"]),
+        }
+        image |= draw(documents({}, padding))
+    tensor_names = draw(st.lists(names, min_size=1, max_size=3, unique=True))
+    inputs: list[dict[str, Any]] = [{"tensor_name": tensor_names[0], "image": image}]
+    references = st.integers(0, 2).map(lambda axis: f"{tensor_names[0]}.{axis}")
+    for name in tensor_names[1:]:
+        data = draw(st.lists(st.floats(-1e9, 1e9) | st.integers() | references, min_size=1, max_size=4))
+        inputs.append({"tensor_name": name, "constant": {"shape": [len(data), 1], "data": data}})
+    return {"inputs": inputs, **draw(documents({}, {"batched_output": st.booleans()}))}
+
+
+def check_round_trip(kind: type[Any], document: dict[str, Any]) -> None:
+    text = json.dumps(document, sort_keys=True)
+    loaded = kind.load(document)
+    assert json.dumps(loaded.dump(), sort_keys=True) == text
+    assert kind.load(text) == kind.load(loaded.dump_json()) == kind.load(loaded.dump()) == loaded
+    filled = loaded.dump(defaults=True)
+    assert json.dumps(kind.load(filled).dump(), sort_keys=True) == json.dumps(filled, sort_keys=True)
+
+
+@given(pairs())
+def test_valid_pair_is_accepted_and_comes_back_as_read(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    spec, version = pair
+    check_round_trip(RecognitionSpec, spec)
+    check_round_trip(RecognitionVersion, version)
+    check_pair(RecognitionSpec.load(spec), RecognitionVersion.load(version))
+
+
+@given(preprocessings())
+def test_valid_preprocessing_comes_back_as_read(document: dict[str, Any]) -> None:
+    check_round_trip(Preprocessing, document)

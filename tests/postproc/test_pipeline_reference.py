@@ -1,0 +1,133 @@
+"""The pipeline against the slow reference: index for index, on random documents and tensors."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal, assert_array_max_ulp
+from numpy.typing import NDArray
+
+from postproc import Detections, PostProcessor
+from tests import reference
+from tests.reference import Row
+from tests.strategies import KINDS, Case, cases, near_tie, random_case, uses_softmax
+
+EXAMPLES = settings(max_examples=200, deadline=None)  # the first example of a kind compiles
+
+
+def assert_equals_reference(case: Case, num_threads: int = 1) -> None:
+    post = PostProcessor(case.spec, case.version, num_threads=num_threads)
+    actual = post(case.tensors, **case.options).outputs
+    expected = reference.run(case.spec, case.version, case.tensors, **case.options)
+    assert len(actual) == len(expected)
+    for declared, output, images in zip(case.version["post_processings"], actual, expected, strict=True):
+        assert_array_equal(output.offsets, np.cumsum([0, *map(len, images)]), strict=True)
+        rows = list(chain.from_iterable(images))
+        assert_array_equal(output.labels, np.array([row.label for row in rows], np.int64), strict=True)
+        assert_array_equal(output.predicted, np.array([row.predicted for row in rows], bool), strict=True)
+        assert_scores_equal(output.scores, rows, uses_softmax(declared))
+        assert isinstance(output, Detections) == ("detection" in declared)
+        if isinstance(output, Detections):
+            assert_array_equal(output.regions, np.array([row.region for row in rows], np.int64), strict=True)
+            exact = "direct_output" in declared["detection"] and case.options["transforms"] is None
+            assert_boxes_equal(output.boxes, rows, exact)
+
+
+def assert_scores_equal(scores: Any, rows: list[Row], softmax: bool) -> None:
+    expected = np.array([row.score for row in rows], np.float32)
+    if softmax and len(rows):
+        assert_array_max_ulp(scores, expected, maxulp=4)
+    else:
+        assert_array_equal(scores, expected, strict=True)
+
+
+def assert_boxes_equal(boxes: Any, rows: list[Row], exact: bool) -> None:
+    expected = np.array([row.box for row in rows], np.float32).reshape(-1, 4)
+    if exact:
+        assert_array_equal(boxes, expected, strict=True)
+    else:  # an exponential, or the order of the steps of a transform, may differ in its last bit
+        assert boxes.dtype == np.float32
+        assert_allclose(boxes, expected, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "several"])
+@EXAMPLES
+@given(data=st.data())
+def test_post_processor_random_case_equals_reference(kind: str, data: st.DataObject) -> None:
+    case = data.draw(cases(kind))
+    assume(not near_tie(case))
+    assert_equals_reference(case)
+
+
+@settings(EXAMPLES, max_examples=40)
+@given(case=cases("several"))
+def test_post_processor_with_threads_equals_reference(case: Case) -> None:
+    assume(not near_tie(case))
+    assert_equals_reference(case, num_threads=2)
+
+
+@pytest.mark.parametrize("kind", ["anchored", "direct"])
+@pytest.mark.parametrize("seed", range(4))
+def test_post_processor_many_candidates_equals_reference(kind: str, seed: int) -> None:
+    case = next(
+        case
+        for case in (random_case(kind, 1000 * seed + attempt, rows=200) for attempt in range(1000))
+        if not near_tie(case)
+    )
+    assert_equals_reference(case)
+
+
+@pytest.mark.parametrize("show_discarded", [False, True])
+@pytest.mark.parametrize("kind", ["anchored", "anchored channels first", "direct", "yolo"])
+def test_post_processor_crowd_of_best_candidates_equals_reference(kind: str, show_discarded: bool) -> None:
+    assert_equals_reference(crowd(kind, show_discarded))
+
+
+def crowd(kind: str, show_discarded: bool) -> Case:
+    """Return two images of 2,050 boxes at one place that outscore 50 apart, the second one's far below.
+
+    Whoever looks at the best thousand candidates only finds one box.
+    """
+    rng = np.random.default_rng(7)
+    crowded, apart = 2050, 50
+    column, row = np.divmod(np.arange(apart), 8)
+    cx = np.concatenate([np.full(crowded, 0.25), 0.5 + (column + 0.5) / 16])
+    cy = np.concatenate([np.full(crowded, 0.25), (row + 0.5) / 16])
+    size = np.repeat([0.4, 0.05], [crowded, apart])
+    scores = np.concatenate([rng.uniform(0.5, 1, crowded), rng.uniform(0.3, 0.45, apart)])
+    order = rng.permutation(crowded + apart)
+    cx, cy, size, scores = cx[order], cy[order], size[order], scores[order]
+    boxes = np.stack([cx - size / 2, cy - size / 2, cx + size / 2, cy + size / 2], axis=1)
+    boxes, scores = np.stack([boxes, boxes]), np.stack([scores, scores / 20])
+
+    if kind == "yolo":  # one cell with 2,100 anchors
+        cells: NDArray[Any] = np.zeros((2, 1, 1, len(order), 6))
+        cells[:, 0, 0, :, 0], cells[:, 0, 0, :, 1] = np.log(cx / (1 - cx)), np.log(cy / (1 - cy))
+        cells[:, 0, 0, :, 4] = np.log(scores / (1 - scores))
+        tensors: dict[str, NDArray[Any]] = {"grid": cells}
+        output = {"output_tensor": "grid", "anchors": np.repeat(size, 2).tolist()}
+    elif kind == "direct":
+        tensors = {"boxes": boxes, "scores": scores, "classes": np.full(scores.shape, 7)}
+        output = {f"{name}_tensor": name for name in tensors}
+    else:
+        first = kind.endswith("first")
+        scores = scores[:, np.newaxis] if first else scores[:, :, np.newaxis]
+        tensors = {"anchors": boxes, "offsets": np.zeros_like(boxes), "scores": scores}
+        output = {f"{name}_tensor": name for name in tensors} | {"background": "none"}
+
+    labels = {"labels": [{"id": 7, "name": "seven"}], "exclusive": False, "roi": "BBOX"}
+    detection = {f"{kind.split()[0]}_output": output, "thresholds": [0.6 if show_discarded else 0.2]}
+    return Case(
+        {"name": "crowd", "outputs": [{"labels": labels}]},
+        {"post_processings": [{"detection": detection}]},
+        {
+            name: tensor.astype(np.int64 if name == "classes" else np.float32)
+            for name, tensor in tensors.items()
+        },
+        {"show_discarded": show_discarded, "max_predictions": 100, "input_size": None, "transforms": None},
+    )

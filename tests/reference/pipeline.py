@@ -1,0 +1,206 @@
+"""The whole post-processing of a spec and a version: which hypotheses are returned, where, in what order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tests.reference.boxes import Box, clip, iou, rounded
+from tests.reference.decode import (
+    Hypothesis,
+    Images,
+    decode_anchored,
+    decode_classification,
+    decode_direct,
+    decode_yolo,
+)
+from tests.reference.tensors import Tensors, image_size
+
+
+class Transform(Protocol):
+    """Where an image lies in the network's input: ``input = scale * image + offset``."""
+
+    @property
+    def scale(self) -> tuple[float, float]: ...  # x, y
+    @property
+    def offset(self) -> tuple[float, float]: ...  # x, y
+    @property
+    def input_size(self) -> tuple[int, int]: ...  # height, width
+    @property
+    def image_size(self) -> tuple[int, int]: ...  # height, width
+
+
+class Row(NamedTuple):
+    """One result."""
+
+    label: int
+    score: np.float32
+    box: Box | None
+    region: int
+    predicted: bool
+
+
+Size = tuple[float, float]
+
+
+def run(
+    spec: dict[str, Any],
+    version: dict[str, Any],
+    tensors: Tensors,
+    *,
+    show_discarded: bool = False,
+    max_predictions: int = 100,
+    input_size: Size | None = None,
+    transforms: Sequence[Transform] | None = None,
+) -> list[list[list[Row]]]:
+    """Return the rows of every image of every output of the spec."""
+    results = []
+    decoded = hypotheses(spec, version, tensors)
+    for output, post, images in zip(spec["outputs"], version["post_processings"], decoded, strict=True):
+        rows_of_images = []
+        for image, found in enumerate(images):
+            transform = transforms[image] if transforms is not None else None
+            if post.get("classification") is not None:
+                rows = classify(found, thresholds_of(post, output), show_discarded)
+            else:
+                size = pixel_size(post["detection"], tensors, image, input_size, transform)
+                limits = thresholds_of(post, output)
+                rows = detect(found, limits, post["detection"], size, transform, show_discarded)
+            rows_of_images.append(rows[:max_predictions])
+        results.append(rows_of_images)
+    return results
+
+
+def hypotheses(spec: dict[str, Any], version: dict[str, Any], tensors: Tensors) -> list[Images]:
+    """Return, for every output of the spec, every image's hypotheses before any rule drops one."""
+    decoded = []
+    for output, post in zip(spec["outputs"], version["post_processings"], strict=True):
+        label_ids = [label["id"] for label in output["labels"]["labels"]]
+        detection = post.get("detection") or {}
+        if post.get("classification") is not None:
+            images = decode_classification(post["classification"], tensors, len(label_ids))
+        elif detection.get("anchored_output") is not None:
+            images = decode_anchored(detection["anchored_output"], tensors, len(label_ids))
+        elif detection.get("direct_output") is not None:
+            images = decode_direct(detection["direct_output"], tensors, label_ids)
+        else:
+            images = decode_yolo(detection["yolo_output"], tensors, len(label_ids))
+        decoded.append(images)
+    return decoded
+
+
+def thresholds_of(post: dict[str, Any], output: dict[str, Any]) -> list[np.float32]:
+    """Return the threshold of each label, as declared or by default."""
+    labels = output["labels"]
+    default = 0.8
+    if post.get("classification") is not None:
+        default = 0.025 if labels["exclusive"] else 0.5
+    declared = (post.get("classification") or post["detection"]).get("thresholds")
+    return [np.float32(value) for value in declared or [default] * len(labels["labels"])]
+
+
+def classify(found: list[Hypothesis], thresholds: list[np.float32], show_discarded: bool) -> list[Row]:
+    """Return the labels above their threshold, then the others if asked for."""
+    finite = [one for one in found if np.isfinite(one.score)]
+    predicted = [one for one in finite if one.score > thresholds[one.label]]
+    discarded = [one for one in finite if show_discarded and not one.score > thresholds[one.label]]
+    return [
+        Row(one.label, one.score, None, one.region, group is predicted)
+        for group in (predicted, discarded)
+        for one in sorted(group, key=rank)
+    ]
+
+
+def detect(
+    found: list[Hypothesis],
+    thresholds: list[np.float32],
+    detection: dict[str, Any],
+    size: Size | None,
+    transform: Transform | None,
+    show_discarded: bool,
+) -> list[Row]:
+    """Return one image's boxes: the predicted ones, then the discarded ones if asked for."""
+    found = [one for one in found if np.isfinite(one.score)]
+    if not detection.get("multi_label", True):
+        found = best_of_regions(found)
+    found = [one for one in found if np.isfinite(corners(one)).all()]
+    if detection.get("anchored_output") is not None:  # the other kinds are clipped after NMS only
+        height, width = size or (1, 1)
+        found = [replace(one, box=clip(corners(one), width, height)) for one in found]
+
+    floor = np.float32(detection.get("discard_threshold", 0.025))
+    predicted = [one for one in found if one.score > thresholds[one.label]]
+    discarded = [one for one in found if show_discarded and floor < one.score <= thresholds[one.label]]
+
+    limit = detection.get("nms_threshold", 0.3)
+    agnostic = detection.get("class_agnostic", False)
+    kept: list[Hypothesis] = []
+    rows: list[Row] = []
+    for group in (predicted, discarded):
+        for one in sorted(group, key=rank):
+            rivals = [other for other in kept if agnostic or other.label == one.label]
+            if limit < 1 and any(iou(corners(other), corners(one)) > np.float32(limit) for other in rivals):
+                continue
+            kept.append(one)
+            box = place(corners(one), size, transform)
+            if box[2] > box[0] and box[3] > box[1]:
+                rows.append(Row(one.label, one.score, box, one.region, group is predicted))
+    return rows
+
+
+def rank(one: Hypothesis) -> tuple[float, int, int, int]:
+    """Order by score descending, then label row, then candidate index."""
+    return -float(one.score), one.label, one.region, one.column
+
+
+def best_of_regions(found: list[Hypothesis]) -> list[Hypothesis]:
+    """Keep the highest score of each region, ties to the lower label row."""
+    best: dict[int, Hypothesis] = {}
+    for one in sorted(found, key=rank):
+        best.setdefault(one.region, one)
+    return list(best.values())
+
+
+def corners(one: Hypothesis) -> Box:
+    """Return the box of a detection's hypothesis."""
+    assert one.box is not None
+    return one.box
+
+
+def pixel_size(
+    detection: dict[str, Any],
+    tensors: Tensors,
+    image: int,
+    argument: Size | None,
+    transform: Transform | None,
+) -> Size | None:
+    """Return the height and width that the decoder's coordinates are pixels of; None: normalized."""
+    if detection.get("yolo_output") is not None:
+        return None
+    if detection.get("normalize_wrt_tensor"):
+        return image_size(tensors[detection["normalize_wrt_tensor"]], image)
+    if argument is not None:
+        return argument
+    declared = detection.get("input_size")
+    if declared is None:
+        return None
+    height, width = transform.input_size if transform is not None else declared
+    return height, width
+
+
+def place(box: Box, size: Size | None, transform: Transform | None) -> Box:
+    """Return a box relative to the image, clipped to [0, 1]: float64, rounded once, then clipped."""
+    placed = []
+    for value, axis in zip(box.astype(np.float64), (0, 1, 0, 1), strict=True):  # x, y, x, y
+        if transform is None:
+            placed.append(value / (1.0 if size is None else size[1 - axis]))
+            continue
+        pixel = value if size is not None else value * transform.input_size[1 - axis]
+        in_image = (pixel - transform.offset[axis]) / transform.scale[axis]
+        placed.append(in_image / transform.image_size[1 - axis])
+    assert not any(math.isnan(value) for value in placed)
+    return clip(rounded(placed), 1, 1)

@@ -1,0 +1,46 @@
+"""Tensors of the layouts that DESIGN.md lists, brought into one layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Tensors = dict[str, NDArray[Any]]
+
+
+def as_float32(tensor: NDArray[Any]) -> Floats:
+    """Return a float16, float32 or float64 tensor as float32."""
+    with np.errstate(over="ignore"):
+        return np.asarray(tensor).astype(np.float32)
+
+
+def batched(tensor: NDArray[Any], rank: int) -> NDArray[Any]:
+    """Add the batch axis to a tensor that lacks it: ``rank`` counts the axes with it."""
+    return tensor[np.newaxis] if tensor.ndim == rank - 1 else tensor
+
+
+def scores_by_row(scores: NDArray[Any], layout: str, rows: int) -> NDArray[Any]:
+    """Return ``(B, N, C)`` scores from ``(B, N, C)`` or ``(B, C, N)``, with N = ``rows``."""
+    channels_first = layout == "channels_first" or (layout == "auto" and scores.shape[1] != rows)
+    return scores.transpose(0, 2, 1) if channels_first else scores
+
+
+def grid(tensor: NDArray[Any], anchors: int, labels: int, layout: str) -> Floats:
+    """Return a ``(B, H, W, A, 5 + L)`` grid from any of the three layouts."""
+    channels = anchors * (5 + labels)
+    values = as_float32(tensor)
+    if values.ndim < 5:
+        values = batched(values, 4)
+        if layout == "channels_first" or (layout == "auto" and values.shape[3] != channels):
+            values = values.transpose(0, 2, 3, 1)
+    return values.reshape(*values.shape[:3], anchors, 5 + labels)
+
+
+def image_size(tensor: NDArray[Any], image: int) -> tuple[float, float]:
+    """Return an image's height and width from ``[height, width, ...]``, per image or once."""
+    sizes = np.asarray(tensor).reshape(-1, np.asarray(tensor).shape[-1])
+    row = sizes[image] if len(sizes) > 1 else sizes[0]
+    return float(row[0]), float(row[1])

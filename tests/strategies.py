@@ -1,0 +1,101 @@
+"""Hypothesis strategies of whole cases and of candidates for NMS, and which cases tests leave out.
+
+Structure is drawn, so that failures shrink; the numbers come from a generator whose seed is drawn,
+so that examples stay quick.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests import reference
+from tests.random_cases import KINDS, Case, CaseBuilder, Json, clustered_boxes, random_case
+
+__all__ = [
+    "KINDS",
+    "CandidateSet",
+    "Case",
+    "candidate_sets",
+    "cases",
+    "near_tie",
+    "random_case",
+    "uses_softmax",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateSet:
+    """What `postproc.ops.batched_nms` takes."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    idxs: NDArray[np.int64]
+    iou_threshold: float
+
+
+@st.composite
+def cases(draw: st.DrawFn, kind: str) -> Case:
+    """Draw a case of one output of a kind of `KINDS`, or of several outputs for ``"several"``."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return CaseBuilder(rng, lambda *values: draw(st.sampled_from(values))).case(kind)
+
+
+@st.composite
+def candidate_sets(draw: st.DrawFn, ties: bool = True) -> CandidateSet:
+    """Draw finite boxes with scores and labels for NMS; NaN scores are left to the tests."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.sampled_from((2, 0, 1, 5, 20, 60)))
+    style = draw(st.sampled_from(("grid", "random")))
+    boxes = clustered_boxes(rng, (1, count), style)[0] * np.float32(draw(st.sampled_from((1, 64))))
+    scores: NDArray[np.float32] = rng.permutation(count).astype(np.float32)
+    if ties and draw(st.booleans()):
+        scores = (rng.integers(0, 9, count) / 8).astype(np.float32)
+    idxs = rng.integers(0, draw(st.sampled_from((1, 3))), count)
+    return CandidateSet(boxes, scores, idxs, draw(st.sampled_from((0.5, 0.3, 0.0, 1 / 3, 0.7, 1.0))))
+
+
+def near_tie(case: Case) -> bool:
+    """Say whether float32 softmax may decide otherwise than the reference.
+
+    That is so where the score of a softmax or of a YOLO grid lies within 4 ulp of a threshold, or
+    within twice that of a score it is compared with. Equal scores of one label from equal logits
+    are safe, and so are the zeros of masked labels.
+    """
+    decoded = reference.hypotheses(case.spec, case.version, case.tensors)
+    for output, post, images in zip(
+        case.spec["outputs"], case.version["post_processings"], decoded, strict=True
+    ):
+        if not uses_softmax(post):
+            continue
+        thresholds = reference.thresholds_of(post, output)
+        floor = post.get("detection", {}).get("discard_threshold", 0.025)
+        for found in images:
+            finite = sorted((one for one in found if np.isfinite(one.score)), key=lambda one: one.score)
+            if any(
+                _within(one.score, limit, 4) for one in finite for limit in (thresholds[one.label], floor)
+            ):
+                return True
+            for low, high in itertools.pairwise(finite):
+                masked = low.score == high.score == 0
+                twins = low.label == high.label and low.logits == high.logits
+                if _within(low.score, high.score, 8) and not (masked or twins):
+                    return True
+    return False
+
+
+def uses_softmax(post: Json) -> bool:
+    """Say whether a post-processing's scores come from a softmax, so that the last bits are free."""
+    if "classification" in post:
+        return bool(post["classification"].get("score_activation") == "softmax")
+    output = post["detection"].get("anchored_output") or post["detection"].get("direct_output")
+    return output is None or output.get("score_activation") == "softmax"
+
+
+def _within(a: Any, b: Any, ulps: int) -> bool:
+    return bool(abs(float(a) - float(b)) <= ulps * np.spacing(np.float32(max(a, b))))
