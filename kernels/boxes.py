@@ -62,25 +62,28 @@ def decode_boxes(
     offsets: NDArray[np.int64],
     start: int,
     boxes: NDArray[np.float32],
+    planar: bool,
     box_format: int,
     per_label: int,
     columns: int,
 ) -> NDArray[np.float32]:
-    """Corners of candidates whose boxes stand in a tensor (B or 1, R, 4): box i in row ``i // columns``.
+    """Corners of candidates whose boxes stand in a tensor (B or 1, R, 4 or more).
 
-    `offsets` part the keys by image, the first of them image `start`; `per_label` is how many boxes a label
-    has.
+    Box i is in row ``i // columns``. In a `planar` tensor (B or 1, 4 or more, R) the rows are columns. `offsets` part the keys by image, the
+    first of them image `start`; `per_label` is how many boxes a label has.
     """
     result = np.empty((keys.shape[0], 4), np.float32)
     for image in range(offsets.shape[0] - 1):
-        rows = boxes[start + image if boxes.shape[0] > 1 else 0]
+        table = boxes[start + image if boxes.shape[0] > 1 else 0]
+        numbers = table.reshape(-1)
+        row_step, number_step = (1, table.shape[1]) if planar else (table.shape[1], 1)
         for index in range(offsets[image], offsets[image + 1]):
-            row = order_of(keys[index]) % per_label // columns
+            at = order_of(keys[index]) % per_label // columns * row_step
             x1, y1, x2, y2 = to_corners(
-                np.float64(rows[row, 0]),
-                np.float64(rows[row, 1]),
-                np.float64(rows[row, 2]),
-                np.float64(rows[row, 3]),
+                np.float64(numbers[at]),
+                np.float64(numbers[at + number_step]),
+                np.float64(numbers[at + 2 * number_step]),
+                np.float64(numbers[at + 3 * number_step]),
                 box_format,
             )
             result[index, 0], result[index, 1], result[index, 2], result[index, 3] = x1, y1, x2, y2

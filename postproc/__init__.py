@@ -1,6 +1,6 @@
 """postproc: from the raw output tensors of a recognition network to detections and classifications."""
 
-from postproc.errors import PostprocError, RunnerError, SchemaError, TensorError
+from postproc.errors import ImageError, PostprocError, RunnerError, SchemaError, TensorError
 from postproc.pipeline import PostProcessor
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.schema import (
@@ -13,6 +13,7 @@ from postproc.schema import (
     RecognitionSpec,
     RecognitionVersion,
     YoloOutput,
+    Yolov8Output,
 )
 from postproc.transforms import ImageTransform
 
@@ -25,6 +26,7 @@ __all__ = [
     "Detection",
     "Detections",
     "DirectOutput",
+    "ImageError",
     "ImageTransform",
     "PostProcessing",
     "PostProcessor",
@@ -37,4 +39,5 @@ __all__ = [
     "SchemaError",
     "TensorError",
     "YoloOutput",
+    "Yolov8Output",
 ]

@@ -24,7 +24,7 @@ from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.direct import rows_of_ids, scan_direct
 from postproc.kernels.scores import scan_planes, scan_rows
 from postproc.kernels.yolo_grid import decode_grid, scan_grid
-from postproc.schema import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput
+from postproc.schema import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
 
 logger = logging.getLogger(__name__)
@@ -244,6 +244,7 @@ class DirectDecoder:
                 parts,
                 start,
                 corners_per_row,
+                False,
                 self._format,
                 count * columns,
                 1 if corners.ndim == 4 else columns,
@@ -378,6 +379,47 @@ class YoloDecoder:
         )
 
 
+class Yolov8Decoder:
+    """`yolov8_output`: one tensor of boxes and of a probability per label."""
+
+    clips_first: ClassVar[bool] = False
+
+    def __init__(self, output: Yolov8Output, decision: Decision) -> None:
+        self.tensor_names = (output.output_tensor,)
+        self._decision = decision
+        self._layout = output.layout
+
+    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
+        """Check the tensors of a call, and bind them to their kernels."""
+        (name,) = self.tensor_names
+        table = with_batch(as_float32(name, find(tensors, name)), 3)
+        channels = 4 + len(self._decision.ids)
+        if table.ndim != 3 or channels not in table.shape[1:]:
+            raise wrong_shape(name, table.shape, f"(B, {channels}, N) or (B, N, {channels}), from 4 + labels")
+        count = table.shape[2] if table.shape[1] == channels else table.shape[1]
+        planar = is_planar(name, table.shape[1:], count, channels, self._layout)
+        check_order(name, count, len(self._decision.ids))
+        return Candidates(
+            len(table),
+            count,
+            1,
+            score_scan(table, planar, 4, self._decision, activation.NONE),
+            lambda keys, parts, start: decode_boxes(
+                keys, parts, start, table, planar, boxes.CXCYWH, count, 1
+            ),
+        )
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        channels = 4 + len(self._decision.ids)
+        shapes = {"channels_first": (1, channels, channels + 1), "channels_last": (1, channels + 1, channels)}
+        return [
+            {self.tensor_names[0]: np.zeros(shape, np.float32)}
+            for layout, shape in shapes.items()
+            if self._layout in ("auto", layout)
+        ]
+
+
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
     """Make the decoder of an output."""
     decoder: Decoder = _DECODERS[type(output)](output, decision)
@@ -388,6 +430,7 @@ _DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
     AnchoredOutput: AnchoredDecoder,
     DirectOutput: DirectDecoder,
     YoloOutput: YoloDecoder,
+    Yolov8Output: Yolov8Decoder,
 }
 
 

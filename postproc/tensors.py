@@ -108,9 +108,10 @@ def as_ids(name: str, value: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_] 
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":
+        numbers = array.astype(np.float64)
         with np.errstate(invalid="ignore"):
-            whole = (np.trunc(array) == array) & (np.abs(array) < 2.0**63)
-        return np.where(whole, array, 0).astype(np.int64), ~whole
+            whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) < 2.0**63)
+        return np.where(whole, numbers, 0).astype(np.int64), ~whole
     raise TensorError(
         f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
     )

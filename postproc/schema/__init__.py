@@ -1,6 +1,6 @@
 """The documents of v0.7 as frozen, strict models: read with `load`, written with `dump`."""
 
-from postproc.schema.outputs import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput
+from postproc.schema.outputs import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
 from postproc.schema.pairing import check_pair
 from postproc.schema.post_processing import Classification, Detection, PostProcessing
 from postproc.schema.preprocessing import ConstantInput, ImageInput, Preprocessing, PreprocessingInput
@@ -23,5 +23,6 @@ __all__ = [
     "RecognitionVersion",
     "SpecOutput",
     "YoloOutput",
+    "Yolov8Output",
     "check_pair",
 ]

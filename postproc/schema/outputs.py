@@ -98,3 +98,16 @@ class YoloOutput(DetectionOutput):
                 ("anchors",),
                 f"expected an even count, [w0, h0, w1, h1, ...], got {len(self.anchors)} numbers",
             )
+
+
+class Yolov8Output(DetectionOutput):
+    """The single tensor of YOLOv8, v9, v11 and v12: boxes in input pixels and a probability per label.
+
+    An extension of v0.7.
+    """
+
+    output_tensor: Name = Field(
+        description="(B, 4+L, N) or (B, N, 4+L): cx, cy, w, h in pixels of the input, then one probability "
+        "per label."
+    )
+    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)

@@ -15,6 +15,7 @@ from postproc.schema.outputs import (
     DirectOutput,
     ScoreActivation,
     YoloOutput,
+    Yolov8Output,
 )
 from postproc.schema.problems import Location, expecting
 
@@ -59,6 +60,9 @@ class Detection(Choice, Alternative):
     anchored_output: AnchoredOutput | None = Field(default=None, description="Offsets to anchors.")
     direct_output: DirectOutput | None = Field(default=None, description="Decoded boxes.")
     yolo_output: YoloOutput | None = Field(default=None, description="A YOLOv2 grid.")
+    yolov8_output: Yolov8Output | None = Field(
+        default=None, description="Boxes and probabilities in one tensor, as of YOLOv8. An extension of v0.7."
+    )
     thresholds: Listed[UnitNumber] | None = Field(
         default=None,
         description="One per label: the label is present if its score is greater. Left out: "

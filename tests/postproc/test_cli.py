@@ -60,6 +60,10 @@ def write(name: str, document: Any) -> None:
     Path(name).write_text(json.dumps(document))
 
 
+def save(name: str, tensors: dict[str, Any]) -> None:
+    np.savez(name, **tensors)
+
+
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
@@ -203,13 +207,15 @@ def test_run_of_a_network_with_two_inputs_asks_for_preprocessing(folder: Path) -
         pytest.param(["none.onnx", "a.png"], "'none.onnx' does not exist", id="no network"),
         pytest.param(["--tensors", "t.npz", "model.onnx"], "so MODEL.onnx has no use", id="both"),
         pytest.param(["--tensors", "t.npz", "--draw", "d"], "so --draw has no use", id="nothing to draw on"),
-        pytest.param(["--batch-size", "0", "model.onnx", "a.png"], "Invalid value for '--batch-size'", id="batch of 0"),
+        pytest.param(
+            ["--batch-size", "0", "model.onnx", "a.png"], "Invalid value for '--batch-size'", id="batch of 0"
+        ),
     ],
 )
 def test_run_with_arguments_that_do_not_go_together_is_a_usage_error(
     arguments: list[str], message: str, folder: Path
 ) -> None:
-    np.savez("t.npz", **ANSWER)
+    save("t.npz", ANSWER)
     result = run(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -265,7 +271,7 @@ def test_run_draw_again_replaces_what_it_drew(folder: Path) -> None:
 def test_run_tensors_post_processes_each_image_of_the_file(folder: Path) -> None:
     tensors = {name: np.stack([value, value * np.float32(0.8)]) for name, value in ANSWER.items()}
     tensors["classes"] = np.stack([ANSWER["classes"]] * 2)
-    np.savez("t.npz", unused=np.zeros(3), **tensors)
+    save("t.npz", {"unused": np.zeros(3), **tensors})
     result = run("--tensors", "t.npz")
     expected = PostProcessor(SPEC, VERSION)(tensors).to_dicts()
     assert lines(result) == [{"location": f"t.npz#{row}", **expected[row]} for row in range(2)]
@@ -284,12 +290,12 @@ def test_run_tensors_post_processes_each_image_of_the_file(folder: Path) -> None
     ],
 )
 def test_run_tensors_of_a_file_that_does_not_fit_exits_1(content: Any, message: str, folder: Path) -> None:
-    with open("t.npz", "wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        elif isinstance(content, dict):
-            np.savez(file, **content)
-        else:
+    if isinstance(content, bytes):
+        Path("t.npz").write_bytes(content)
+    elif isinstance(content, dict):
+        save("t.npz", content)
+    else:
+        with open("t.npz", "wb") as file:
             np.save(file, content)
     result = run("--tensors", "t.npz")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -359,7 +365,7 @@ def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
 
 
 def test_run_tensors_without_pillow_and_onnxruntime_works(folder: Path) -> None:
-    np.savez("t.npz", **{name: value[None] for name, value in ANSWER.items()})
+    save("t.npz", {name: value[None] for name, value in ANSWER.items()})
     missing = "sys.modules['PIL'] = sys.modules['onnxruntime'] = None"
     with process([*RUN, "--tensors", "t.npz"], before=missing) as started:
         output, _ = started.communicate()

@@ -110,7 +110,7 @@ def crowd(kind: str, show_discarded: bool) -> Case:
         cells[:, 0, 0, :, 0], cells[:, 0, 0, :, 1] = np.log(cx / (1 - cx)), np.log(cy / (1 - cy))
         cells[:, 0, 0, :, 4] = np.log(scores / (1 - scores))
         tensors: dict[str, NDArray[Any]] = {"grid": cells}
-        output = {"output_tensor": "grid", "anchors": np.repeat(size, 2).tolist()}
+        output: dict[str, Any] = {"output_tensor": "grid", "anchors": np.repeat(size, 2).tolist()}
     elif kind == "direct":
         tensors = {"boxes": boxes, "scores": scores, "classes": np.full(scores.shape, 7)}
         output = {f"{name}_tensor": name for name in tensors}

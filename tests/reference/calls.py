@@ -22,7 +22,7 @@ def run(
     labels = [{"id": name, "name": str(name)} for name in ids]
     spec = {"outputs": [{"labels": {"labels": labels, "exclusive": exclusive}}]}
     arrays = {
-        name: np.asarray(tensor, np.int64 if name == "classes" else np.float32)
+        name: np.asarray(tensor, None if name == "classes" else np.float32)
         for name, tensor in tensors.items()
     }
     return reference.run(spec, {"post_processings": [post]}, arrays, **options)[0]

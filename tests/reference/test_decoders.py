@@ -11,7 +11,6 @@ from numpy.testing import assert_array_equal
 from numpy.typing import ArrayLike
 
 from postproc.transforms import ImageTransform
-from tests import reference
 from tests.reference.calls import anchored, boxes_of, direct, one_label, regions, run, yolo
 
 NAN, INF = math.nan, math.inf
@@ -124,11 +123,8 @@ def test_direct_box_per_column_goes_with_its_score() -> None:
 
 
 def test_direct_float_classes_match_integral_values() -> None:
-    arguments = direct([[UNIT] * 3], [[0.9, 0.8, 0.7]], [[0]], thresholds=[0.1])
-    spec = {"outputs": [{"labels": {"labels": [{"id": 3, "name": "three"}], "exclusive": True}}]}
-    tensors = {name: np.float32(tensor) for name, tensor in arguments["tensors"].items()}
-    tensors["classes"] = np.array([[NAN, 3.0, 2.5]], np.float32)
-    ((rows,),) = reference.run(spec, {"post_processings": [arguments["post"]]}, tensors)
+    arguments = direct([[UNIT] * 3], [[0.9, 0.8, 0.7]], [[NAN, 3.0, 2.5]], thresholds=[0.1])
+    (rows,) = run(**arguments, ids=(3,))
     assert regions(rows) == [1]
 
 

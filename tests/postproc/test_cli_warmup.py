@@ -1,0 +1,94 @@
+"""``postproc warmup``: after it, no kernel is left to compile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from postproc.kernels._jit import cache_directory
+from typer.testing import CliRunner
+
+from postproc.cli_commands import app
+from postproc.cli_warmup import DETECTION_OUTPUTS
+from postproc.schema import Detection
+
+EVERY_CALL = """
+import importlib, pkgutil, sys
+import numpy as np
+import postproc.kernels
+from postproc import Classification, PostProcessor, ops
+from postproc.cli_warmup import DETECTION_OUTPUTS, warm_up_everything
+
+warm_up_everything()
+kernels = {}
+for module in pkgutil.iter_modules(postproc.kernels.__path__):
+    for name, value in vars(importlib.import_module(f"postproc.kernels.{module.name}")).items():
+        if hasattr(value, "signatures"):
+            kernels[f"{module.name}.{name}"] = value
+before = {name: list(kernel.signatures) for name, kernel in kernels.items()}
+assert sum(map(len, before.values())) > 10
+
+rng = np.random.default_rng(0)
+def numbers(*shape):
+    return rng.random(shape).astype(np.float32)
+shapes = {
+    "anchored_output": {"anchors": (2, 50, 5), "offsets": (2, 50, 12), "scores": (2, 50, 3)},
+    "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
+    "yolo_output": {"grid": (2, 4, 4, 7)},
+}
+for output in DETECTION_OUTPUTS:
+    post = PostProcessor.for_detection(["a", "b"], output, thresholds=0.5)
+    (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
+    tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
+               for name, shape in needed.items()}
+    post(tensors, show_discarded=True, input_size=(9, 9))
+    post({name: tensor.astype(np.float16) for name, tensor in tensors.items()}, max_predictions=2)
+post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
+post({"scores": numbers(3, 2)})
+boxes, scores = numbers(9, 4), numbers(9)
+for threshold in (0.0, 1.0):
+    ops.nms(boxes, scores, threshold)
+    ops.batched_nms(boxes, scores, np.arange(9), threshold)
+ops.box_iou(boxes, boxes), ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
+ops.box_convert(boxes, "cxcywh", "yxyx")
+late = {name for name, kernel in kernels.items() if list(kernel.signatures) != before[name]}
+sys.exit(f"compiled late: {late}" if late else 0)
+"""
+
+
+def test_warmup_of_everything_knows_every_kind_of_detection() -> None:
+    assert sorted(map(Detection.kind_of, DETECTION_OUTPUTS)) == sorted(Detection.alternatives)
+
+
+def test_warmup_of_everything_leaves_nothing_to_compile() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERY_CALL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_warmup_says_how_long_it_took_and_where_the_cache_is() -> None:
+    result = CliRunner().invoke(app, ["warmup"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("all kernels ready in ")
+    assert result.stdout.endswith(f" s, in {cache_directory()}\n")
+
+
+def test_warmup_of_a_version_compiles_what_it_needs(tmp_path: Path) -> None:
+    labels = {"labels": [{"id": 1, "name": "cat"}], "exclusive": True, "roi": "NONE"}
+    (tmp_path / "spec.json").write_text(json.dumps({"outputs": [{"labels": labels}]}))
+    classification = {"post_processings": [{"classification": {"output_tensor": "scores"}}]}
+    (tmp_path / "version.json").write_text(json.dumps(classification))
+    documents = ["--spec", str(tmp_path / "spec.json"), "--version", str(tmp_path / "version.json")]
+    result = CliRunner().invoke(app, ["warmup", *documents])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("the kernels of this version ready in ")
+
+
+@pytest.mark.parametrize("name", ["--spec", "--version"])
+def test_warmup_of_one_document_without_the_other_is_a_usage_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / "document.json").write_text("{}")
+    result = CliRunner().invoke(app, ["warmup", name, str(tmp_path / "document.json")])
+    assert result.exit_code == 2
+    assert "one needs the other" in result.stderr

@@ -1,0 +1,1 @@
+"""Training of the demo's networks: `python tools/train_digits.py`."""
