@@ -7,6 +7,7 @@ cached kernel is keyed by a digest of all kernel sources together with what else
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -45,6 +46,8 @@ def reassociating_kernel(function: Callable[P, R]) -> Callable[P, R]:
 def _compile(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P, R]:
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
     if not config.DISABLE_JIT:
+        # Now, and not on the first call: sources that change in between are not what this process runs.
+        source_digest()
         dispatcher._cache = _KernelCache(function)
     compiled: Callable[P, R] = dispatcher
     return compiled
@@ -75,7 +78,7 @@ def cache_directory() -> Path | None:
             Path(AppDirs(appname="numba", appauthor=False).user_cache_dir),
         ]
     for root in roots:
-        if (root / name).is_dir():
+        if os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
             return root / name
     for root in roots:
         try:
@@ -87,8 +90,13 @@ def cache_directory() -> Path | None:
     return None
 
 
-@functools.cache
+_said: list[str] = []
+
+
 def _say_once(reason: str) -> None:
+    if _said:
+        return
+    _said.append(reason)
     logger.warning(
         "compiled kernels are not cached (%s): every process compiles them again, which takes seconds. "
         "Set NUMBA_CACHE_DIR to a writable directory, or run `postproc warmup` where one is.",
@@ -111,48 +119,56 @@ class _Locator(_CacheLocator):
 
 
 class _CacheImpl(CompileResultCacheImpl):
-    def __init__(self, function: Callable[..., Any], directory: Path) -> None:
+    def __init__(self, function: Callable[..., Any], directory: Path, variant: str) -> None:
         self._locator = _Locator(directory)
         module = function.__module__.rpartition(".")[2]
         tag = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
-        self._filename_base = f"{module}.{function.__qualname__}.{tag}"
+        self._filename_base = f"{module}.{function.__qualname__}.{variant}.{tag}"
 
 
 class _FunctionCache(FunctionCache):
-    def __init__(self, function: Callable[..., Any], directory: Path) -> None:
-        self._impl_class = functools.partial(_CacheImpl, directory=directory)
+    def __init__(self, function: Callable[..., Any], directory: Path, variant: str) -> None:
+        self._impl_class = functools.partial(_CacheImpl, directory=directory, variant=variant)
         super().__init__(function)
 
 
 class _KernelCache(NullCache):
-    """A cache that opens on first use and never breaks its user: what fails is compiled in memory."""
+    """A cache that opens on first use and never breaks its user: what fails is compiled in memory.
+
+    Every signature and processor has files of its own. numba numbers those of one function, and two processes
+    that fill a cold cache at once can give one number to two signatures: from then on every process would run
+    the code of one for the other (measured: a float64 call answered by the int64 code).
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    @functools.cached_property
-    def _files(self) -> Any:
-        directory = cache_directory()
-        if directory is None:
-            _say_once("no writable cache directory")
-            return NullCache()
-        return _FunctionCache(self._function, directory)
-
     @property
     def cache_path(self) -> str | None:
-        path: str | None = self._files.cache_path
-        return path
+        directory = cache_directory()
+        return None if directory is None else os.fspath(directory)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
+        files = self._files(signature, target_context.codegen())
         try:
-            return self._files.load_overload(signature, target_context)
+            return files.load_overload(signature, target_context)
         except Exception as error:
             # A truncated or foreign file can raise anything from pickle or LLVM: it only costs a compilation.
             logger.info("cached kernel %s is unreadable: %r", self._function.__qualname__, error)
+            with contextlib.suppress(OSError):
+                files.flush()
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
         try:
-            self._files.save_overload(signature, data)
-        except OSError as error:
+            self._files(signature, data.codegen).save_overload(signature, data)
+        except Exception as error:
             _say_once(f"{error}")
+
+    def _files(self, signature: Any, codegen: Any) -> Any:
+        directory = cache_directory()
+        if directory is None:
+            _say_once("no writable cache directory")
+            return NullCache()
+        variant = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:12]
+        return _FunctionCache(self._function, directory, variant)

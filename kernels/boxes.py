@@ -69,8 +69,9 @@ def decode_boxes(
 ) -> NDArray[np.float32]:
     """Corners of candidates whose boxes stand in a tensor (B or 1, R, 4 or more).
 
-    Box i is in row ``i // columns``. In a `planar` tensor (B or 1, 4 or more, R) the rows are columns. `offsets` part the keys by image, the
-    first of them image `start`; `per_label` is how many boxes a label has.
+    Box i is in row ``i // columns``. In a `planar` tensor (B or 1, 4 or more, R) the rows are columns.
+    `offsets` part the keys by image, the first of them image `start`; `per_label` is how many boxes a label
+    has.
     """
     result = np.empty((keys.shape[0], 4), np.float32)
     for image in range(offsets.shape[0] - 1):

@@ -23,6 +23,7 @@ _SCORE_MASK = np.uint64(0x7FFFFFFF)
 _PREDICTED = np.uint64(1 << 63)
 _SIGN = np.uint32(0x80000000)
 NO_KEY = np.uint64(0)
+LOWEST_KEY = np.uint64(1)
 
 # More boxes times labels than this in one image do not fit the order of a key.
 MAX_ORDER = 0xFFFFFFFF
@@ -54,8 +55,9 @@ def score_of(key: np.uint64) -> np.float32:
 
 @kernel
 def score_below(key: np.uint64) -> np.float32:
-    """Float32 next below the score of a key: a score not above it ranks below the key."""
-    return np.uint32(((key >> _ORDER_BITS) & _SCORE_MASK) - np.uint64(1)).view(np.float32)
+    """Float32 next below the score of a key, or 0: a score not above it ranks below the key."""
+    bits = (key >> _ORDER_BITS) & _SCORE_MASK
+    return np.uint32(bits - np.uint64(1) if bits > np.uint64(0) else bits).view(np.float32)
 
 
 @kernel
@@ -78,33 +80,37 @@ def from_sortable(bits: np.uint32) -> np.float32:
 
 
 @kernel
-def keep_best(keys: NDArray[np.uint64], count: int, wanted: int) -> np.uint64:
-    """Move the `wanted` largest of the first `count` keys to the front, in their order; return the smallest.
+def keep_best(keys: NDArray[np.uint64], count: int, fewest: int, most: int) -> tuple[int, np.uint64]:
+    """Move the largest of the first `count` keys to the front, in their order; return how many, and a bound.
 
-    A radix selection: 8 bits at a time from the top, only among keys that agree with the answer so far.
+    At least `fewest` and at most `most` of them are kept; all others are below the bound.
+    A radix selection: 8 bits at a time from the top, until what is left of a tie no longer matters.
     """
     histogram = np.empty(256, np.int64)
-    answer = np.uint64(0)
+    bound = np.uint64(0)
     mask = np.uint64(0)
-    rank = wanted
+    above = 0
     for step in range(8):
         shift = np.uint64(56 - 8 * step)
         histogram[:] = 0
         for index in range(count):
-            if keys[index] & mask == answer:
+            if keys[index] & mask == bound:
                 histogram[np.int64((keys[index] >> shift) & np.uint64(255))] += 1
         digit = 255
-        while histogram[digit] < rank:
-            rank -= histogram[digit]
+        while above + histogram[digit] < fewest:
+            above += histogram[digit]
             digit -= 1
-        answer |= np.uint64(digit) << shift
+        bound |= np.uint64(digit) << shift
         mask |= np.uint64(255) << shift
+        if above + histogram[digit] <= most:
+            break
     kept = 0
     for index in range(count):
-        if keys[index] >= answer:
-            keys[kept] = keys[index]
-            kept += 1
-    return answer
+        # Without a branch, which would be mispredicted half of the time.
+        key = keys[index]
+        keys[kept] = key
+        kept += key >= bound
+    return kept, bound
 
 
 @kernel

@@ -69,7 +69,7 @@ def classify(
                     count += 1
         if count > most:
             if most > 0:
-                keep_best(buffer, count, most)
+                keep_best(buffer, count, most, most)
             count = most
         sort_descending(buffer, scratch, count, 0)
         total = offsets[image - start]

@@ -1,11 +1,11 @@
 """Collect the best candidates of an image in bounded memory, and say which scores are still worth a look.
 
 Keys are pushed while a tensor is scanned. When the buffer is full its better half is kept, and the limits of
-the scan rise to what was lost: from then on most of the tensor fails one vectorised comparison, so that a
+the scan rise to it: from then on most of the tensor fails one vectorised comparison, so that a
 scan stays near the speed of memory however low the thresholds are.
 
 A collector is four arrays that every function here takes: `buffer` of keys, `count` (1,) of those in it,
-`cutoff` (1,) the best key that may have been lost (0 if none was), and `limits` (L,) of the scan. They are
+`cutoff` (1,) the key from which on none was lost, and `limits` (L,) of the scan. They are
 separate arguments because a tuple of arrays costs reference counts in the hot loop (55 ns a candidate).
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import NO_KEY, is_predicted, keep_best, score_below, sort_descending
+from .candidates import is_predicted, keep_best, score_below, sort_descending
 
 
 @kernel
@@ -33,19 +33,20 @@ def begin_image(
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
+    lowest: np.uint64,
 ) -> None:
-    """Empty the collector."""
+    """Empty the collector, which from now on takes keys from `lowest` on."""
     count[0] = 0
-    cutoff[0] = NO_KEY
-    _set_limits(limits, thresholds, discard, activation, NO_KEY)
+    cutoff[0] = lowest
+    _set_limits(limits, thresholds, discard, activation, lowest)
 
 
 @kernel
 def push(
     key: np.uint64, buffer: NDArray[np.uint64], count: NDArray[np.int64], cutoff: NDArray[np.uint64]
 ) -> bool:
-    """Take a key that ranks; True if the buffer is full now, and `keep_better_half` must follow."""
-    if key <= cutoff[0]:
+    """Take a key that ranks; True if the buffer is full now, and `make_room` must follow."""
+    if key < cutoff[0]:
         return False
     size = count[0]
     buffer[size] = key
@@ -54,7 +55,7 @@ def push(
 
 
 @kernel
-def keep_better_half(
+def make_room(
     buffer: NDArray[np.uint64],
     count: NDArray[np.int64],
     cutoff: NDArray[np.uint64],
@@ -63,10 +64,9 @@ def keep_better_half(
     discard: np.float32,
     activation: int,
 ) -> None:
-    """Make room in a full buffer, and raise the cutoff and the limits to what was lost."""
-    half = count[0] // 2
-    cutoff[0] = keep_best(buffer, count[0], half)
-    count[0] = half
+    """Keep the better half of a full buffer, or some more, and raise the cutoff and the limits to it."""
+    size = count[0]
+    count[0], cutoff[0] = keep_best(buffer, size, size // 2, size // 4 * 3)
     _set_limits(limits, thresholds, discard, activation, cutoff[0])
 
 
@@ -102,7 +102,7 @@ def _set_limits(
 ) -> None:
     # A value (before a sigmoid) not above its label's limit is no candidate, or ranks below the cutoff.
     # Equals of the cutoff's score may still win by their order, so that limit lies one step below it.
-    lost = score_below(cutoff) if cutoff != NO_KEY else np.float32(0.0)
+    lost = score_below(cutoff)
     for label in range(limits.shape[0]):
         if is_predicted(cutoff):
             limit = max(thresholds[label], lost)

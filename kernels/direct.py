@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import NO_KEY, pack
-from .collector import begin_image, end_image, keep_better_half, new_buffer, push
+from .candidates import LOWEST_KEY, pack
+from .collector import begin_image, end_image, make_room, new_buffer, push
 from .scores import Scan
 
 
@@ -26,7 +26,7 @@ def scan_direct(
 ) -> Scan:
     """Candidates of scores (B, N, C) whose label rows stand in `rows` (B, N, C), negative for none.
 
-    See `scan_rows` for what it returns. The box of a candidate is ``n * C + c``.
+    See `scores` for what it returns. The box of a candidate is ``n * C + c``.
     """
     boxes, columns = scores.shape[1], scores.shape[2]
     labels = thresholds.shape[0]
@@ -38,7 +38,7 @@ def scan_direct(
     offsets = np.zeros(stop - start + 1, np.int64)
     truncated = np.zeros(stop - start, np.bool_)
     for image in range(start, stop):
-        begin_image(count, cutoff, limits, thresholds, discard, act.NONE)
+        begin_image(count, cutoff, limits, thresholds, discard, act.NONE, LOWEST_KEY)
         for box in range(boxes):
             values = scores[image, box]
             if activation != act.NONE:
@@ -55,11 +55,11 @@ def scan_direct(
                     order = (label * boxes + box) * columns + column
                     key = pack(values[column], order, thresholds[label], discard)
                     if push(key, buffer, count, cutoff):
-                        keep_better_half(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
+                        make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
         total = offsets[image - start]
         keys = end_image(buffer, count, 0, keys, total)
         offsets[image - start + 1] = total + count[0]
-        truncated[image - start] = cutoff[0] != NO_KEY
+        truncated[image - start] = cutoff[0] != LOWEST_KEY
     return keys, offsets, truncated
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import NO_KEY, order_of, pack
-from .collector import begin_image, end_image, keep_better_half, new_buffer, push
+from .candidates import LOWEST_KEY, order_of, pack
+from .collector import begin_image, end_image, make_room, new_buffer, push
 from .scores import Scan
 
 
@@ -32,7 +32,7 @@ def scan_grid(
     start: int,
     stop: int,
 ) -> Scan:
-    """Candidates of a grid (B, numbers of an image); see `scan_rows` for what it returns.
+    """Candidates of a grid (B, numbers of an image); see `scores` for what it returns.
 
     Score of a label = sigmoid(to) * softmax(logits). It is below the first factor, so only cells whose
     objectness passes cost a softmax.
@@ -49,7 +49,7 @@ def scan_grid(
     truncated = np.zeros(stop - start, np.bool_)
     for image in range(start, stop):
         numbers = grid[image]
-        begin_image(count, cutoff, limits, thresholds, discard, act.NONE)
+        begin_image(count, cutoff, limits, thresholds, discard, act.NONE, LOWEST_KEY)
         objectness_limit = act.logit_limit(limits.min())
         for box in range(boxes):
             cell, anchor = divmod(box, anchors)
@@ -69,12 +69,12 @@ def scan_grid(
                 if scores[label] > limits[label]:
                     key = pack(scores[label], label * boxes + box, thresholds[label], discard)
                     if push(key, buffer, count, cutoff):
-                        keep_better_half(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
+                        make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
                         objectness_limit = act.logit_limit(limits.min())
         total = offsets[image - start]
         keys = end_image(buffer, count, 0, keys, total)
         offsets[image - start + 1] = total + count[0]
-        truncated[image - start] = cutoff[0] != NO_KEY
+        truncated[image - start] = cutoff[0] != LOWEST_KEY
     return keys, offsets, truncated
 
 

@@ -14,8 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from typer.core import TyperGroup
 
+from postproc.cli_demo import DemoModel, run_demo
 from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
+from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
+from postproc.kernels._jit import cache_directory
+from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
 
 DocumentT = TypeVar("DocumentT", RecognitionSpec, RecognitionVersion, Preprocessing)
@@ -35,6 +39,11 @@ class _Commands(TyperGroup):
                 raise
             _complain(str(error))
             sys.exit(2)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # the reader of a pipe has left, as `head` does
+                raise
+            _complain(str(error))
+            sys.exit(1)
 
 
 app = typer.Typer(
@@ -87,7 +96,7 @@ def validate(
     typer.echo(f"{version}: valid" if spec is None else f"{version}: valid, and fits {spec}")
 
 
-@app.command()
+@app.command(epilog="For example: postproc run --spec spec.json --version version.json model.onnx *.jpg")
 def run(
     spec: SpecFile,
     version: VersionFile,
@@ -127,8 +136,6 @@ def run(
 
     An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
     """
-    from postproc.pipeline import PostProcessor
-
     if tensors is not None:
         for name, value in (("MODEL.onnx", model), ("--preprocessing", preprocessing), ("--draw", draw)):
             if value is not None:
@@ -176,10 +183,6 @@ def warmup(
     ] = None,
 ) -> None:
     """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
-    from postproc.cli_warmup import warm_up_everything
-    from postproc.kernels._jit import cache_directory
-    from postproc.pipeline import PostProcessor
-
     started = time.perf_counter()
     with Console(stderr=True).status("compiling, up to a minute"):
         if spec is not None and version is not None:
@@ -195,6 +198,34 @@ def warmup(
     )
     typer.echo(
         f"{'all kernels' if spec is None else 'the kernels of this version'} ready in {seconds:.1f} s, {kept}"
+    )
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option(metavar="FILE.png", dir_okay=False, help="Where the drawn page goes.")
+    ] = Path("postproc-demo.png"),
+    model: Annotated[
+        DemoModel, typer.Option(help="How the network was exported: grid, anchors and offsets, or boxes.")
+    ] = DemoModel.YOLO,
+    seed: Annotated[int, typer.Option(min=0, help="Which page; every number is another.")] = 0,
+) -> None:
+    """Find handwritten digits on a page: prints what was found, and draws it."""
+    if output.suffix.lower() != ".png":
+        raise typer.BadParameter(
+            f"the page is written as PNG, so not to {output.name}", param_hint="--output"
+        )
+    with Console(stderr=True).status("reading the page; the first time, kernels are compiled for a while"):
+        result = run_demo(model, seed)
+    from postproc.drawing import draw_outputs
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_outputs(result.page.image, [result.detections]).save(output)
+    Console().print(result.table())
+    typer.echo(
+        f"{result.found} of the {len(result.page.labels)} digits on the page were found; "
+        f"none of them was in the training set.\nThe page, with boxes, labels and scores: {output.resolve()}"
     )
 
 

@@ -6,13 +6,21 @@ import numpy as np
 
 from postproc import ops
 from postproc.pipeline import PostProcessor
-from postproc.schema import AnchoredOutput, Classification, DetectionOutput, DirectOutput, YoloOutput
+from postproc.schema import (
+    AnchoredOutput,
+    Classification,
+    DetectionOutput,
+    DirectOutput,
+    YoloOutput,
+    Yolov8Output,
+)
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
 DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = (
     AnchoredOutput(anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores"),
     DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes"),
     YoloOutput(output_tensor="grid", anchors=(1.0, 1.0)),
+    Yolov8Output(output_tensor="table"),
 )
 
 

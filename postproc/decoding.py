@@ -22,7 +22,7 @@ from postproc.kernels.anchored import decode_anchored
 from postproc.kernels.boxes import decode_boxes
 from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.direct import rows_of_ids, scan_direct
-from postproc.kernels.scores import scan_planes, scan_rows
+from postproc.kernels.scores import scan_scores
 from postproc.kernels.yolo_grid import decode_grid, scan_grid
 from postproc.schema import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
@@ -477,9 +477,8 @@ def score_scan(
     scores: NDArray[np.float32], planar: bool, first: int, decision: Decision, function: int
 ) -> Callable[[np.float32, int, int, int], tuple[Keys, Offsets, NDArray[np.bool_]]]:
     """Bind scores to the scan of their layout; those of the labels begin at column or plane `first`."""
-    scan = scan_planes if planar else scan_rows
-    return lambda discard, top, start, stop: scan(
-        scores, first, decision.thresholds, discard, function, decision.multi_label, top, start, stop
+    return lambda discard, top, start, stop: scan_scores(
+        scores, planar, first, decision.thresholds, discard, function, decision.multi_label, top, start, stop
     )
 
 

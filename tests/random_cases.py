@@ -113,7 +113,7 @@ class CaseBuilder:
             self.rows = self.pick(3, 0, 1, 2) if self.labels == 40 else self.pick(4, 0, 1, 2, 10, 24)
         exclusive = self.pick(True, False)
         self.largest_id = self.pick(100, 2**60)
-        self.ids = (self.largest_id - self.rng.choice(100, self.labels, replace=False)).tolist()
+        self.ids = (self.largest_id - self.rng.choice(100 + self.labels, self.labels, replace=False)).tolist()
         labels = [{"id": name, "name": f"label {name}"} for name in self.ids]
         roi = "NONE" if kind == "classification" else "BBOX"
         described = {"labels": {"labels": labels, "exclusive": exclusive, "roi": roi}}

@@ -57,7 +57,11 @@ def candidate_sets(draw: st.DrawFn, ties: bool = True) -> CandidateSet:
     if ties and draw(st.booleans()):
         scores = (rng.integers(0, 9, count) / 8).astype(np.float32)
     idxs = rng.integers(0, draw(st.sampled_from((1, 3))), count)
-    return CandidateSet(boxes, scores, idxs, draw(st.sampled_from((0.5, 0.3, 0.0, 1 / 3, 0.7, 1.0))))
+    threshold = draw(st.sampled_from((0.5, 0.3, 0.0, 1 / 3, 0.7, 1.0, None)))
+    if threshold is None:  # the very Jaccard index of two boxes, where the last bit decides
+        overlaps = reference.box_iou(boxes[:1], boxes)
+        threshold = float(rng.choice(overlaps[overlaps > 0])) if (overlaps > 0).any() else 0.5
+    return CandidateSet(boxes, scores, idxs, threshold)
 
 
 def near_tie(case: Case) -> bool:

@@ -25,7 +25,7 @@ from postproc.demo.pages import make_page
 _SEED = 1
 _ANCHORS = 3
 _CLASSIFIER_EPOCHS = 4
-_TRAINING_PAGES, _VALIDATION_PAGES, _HELD_OUT_PAGES = 160, 20, 20
+_TRAINING_PAGES, _VALIDATION_PAGES, _HELD_OUT_PAGES = 1600, 150, 200
 _LOW = [0.05] * documents.DIGITS
 _MODELS = Path(__file__).resolve().parent.parent / "postproc" / "demo" / "models"
 

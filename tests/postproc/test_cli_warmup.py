@@ -38,6 +38,7 @@ shapes = {
     "anchored_output": {"anchors": (2, 50, 5), "offsets": (2, 50, 12), "scores": (2, 50, 3)},
     "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
     "yolo_output": {"grid": (2, 4, 4, 7)},
+    "yolov8_output": {"table": (2, 6, 50)},
 }
 for output in DETECTION_OUTPUTS:
     post = PostProcessor.for_detection(["a", "b"], output, thresholds=0.5)

@@ -35,6 +35,16 @@ def test_batched_nms_random_candidates_equals_reference(candidates: CandidateSet
     assert_array_equal(kept, expected, strict=True)
 
 
+@settings(EXAMPLES, max_examples=300)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_nms_threshold_is_compared_to_the_last_bit(seed: int) -> None:
+    corners = np.random.default_rng(seed).uniform([0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], (2, 4))
+    boxes = corners.astype(np.float32)
+    overlap = reference.box_iou(boxes[:1], boxes[1:])[0, 0]
+    assert_array_equal(ops.nms(boxes, [0.9, 0.8], float(overlap)), [0, 1])
+    assert_array_equal(ops.nms(boxes, [0.9, 0.8], float(np.nextafter(overlap, np.float32(0)))), [0])
+
+
 @EXAMPLES
 @given(rows=candidate_sets(), columns=candidate_sets())
 def test_box_iou_random_boxes_equals_reference(rows: CandidateSet, columns: CandidateSet) -> None:

@@ -97,7 +97,7 @@ def box_sizes(examples: Examples, count: int) -> NDArray[np.float32]:
         nearest = jaccard.argmax(axis=1)
         centres = np.stack([np.median(sizes[nearest == cluster], axis=0) for cluster in range(count)])
     centres = np.round(4 * centres[np.argsort(centres.prod(axis=1))]) / 4
-    return centres.astype(np.float32)
+    return np.asarray(centres, np.float32)
 
 
 def _split_scans() -> tuple[Scans, Scans]:

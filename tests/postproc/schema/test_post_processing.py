@@ -8,7 +8,7 @@ from postproc.schema import AnchoredOutput, Classification, Detection, Labels, P
 from tests.postproc.schema.documents import ANCHORED, CLASSIFICATION, DETECTION, DIRECT, LABELS, YOLO
 
 NAN, INFINITY = float("nan"), float("inf")
-KINDS = "anchored_output, direct_output, yolo_output"
+KINDS = ", ".join(Detection.alternatives)
 UNIT = "expected a number from 0 to 1"
 CORNERS = '"xyxy", "xywh", "cxcywh" or "yxyx"'
 
