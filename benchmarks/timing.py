@@ -35,9 +35,7 @@ def race(contestants: Mapping[str, Callable[[], Any]], seconds: float = 1.0) -> 
         rounds[name] = min(max(planned, _FEWEST_ROUNDS), _MOST_ROUNDS)
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     # A peer of fewer rounds takes its turns spread over those of the others.
-    turns = sorted(
-        ((turn + 0.5) / count, name) for name, count in rounds.items() for turn in range(count)
-    )
+    turns = sorted(((turn + 0.5) / count, name) for name, count in rounds.items() for turn in range(count))
     gc.collect()
     gc.disable()
     try:

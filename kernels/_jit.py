@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
+from numba.core.types import Array
 from numba.misc.appdirs import AppDirs
 
 P = ParamSpec("P")
@@ -49,8 +50,19 @@ def _compile(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P,
         # Now, and not on the first call: sources that change in between are not what this process runs.
         source_digest()
         dispatcher._cache = _KernelCache(function)
+        dispatcher.typeof_pyval = functools.partial(_argument_type, dispatcher.typeof_pyval)
     compiled: Callable[P, R] = dispatcher
     return compiled
+
+
+def _argument_type(typeof: Callable[[Any], Any], value: Any) -> Any:
+    """Type that a kernel is compiled for where Python calls it with a value.
+
+    Every array counts as read-only: numba passes a writable one to such code as well, so memory of both kinds
+    shares one specialisation, without a copy or a view.
+    """
+    kind = typeof(value)
+    return kind.copy(readonly=True) if isinstance(kind, Array) else kind
 
 
 @functools.cache

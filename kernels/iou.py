@@ -10,7 +10,7 @@ from ._jit import kernel
 
 @kernel
 def box_area(x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32) -> np.float32:
-    """Area of a box; 0 if it is flipped (x2 < x1 or y2 < y1)."""
+    """Area of a box; 0 if it is flipped (x2 < x1 or y2 < y1) or has a coordinate that is NaN."""
     width = x2 - x1
     height = y2 - y1
     return width * height if width > 0.0 and height > 0.0 else np.float32(0.0)
@@ -27,7 +27,7 @@ def intersection(
     bx2: np.float32,
     by2: np.float32,
 ) -> np.float32:
-    """Area that two boxes share."""
+    """Area that two boxes share, the first of which has an area of its own."""
     # Written as selections, which become vector minima and maxima; builtin min() and max() do not.
     left = ax1 if ax1 > bx1 else bx1
     top = ay1 if ay1 > by1 else by1
@@ -57,6 +57,9 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
     for i in range(a.shape[0]):
         x1, y1, x2, y2 = a[i, 0], a[i, 1], a[i, 2], a[i, 3]
         area = box_area(x1, y1, x2, y2)
+        if area == 0.0:
+            result[i] = 0.0
+            continue
         for j in range(b.shape[0]):
             shared = intersection(x1, y1, x2, y2, b[j, 0], b[j, 1], b[j, 2], b[j, 3])
             union = area + other_areas[j] - shared

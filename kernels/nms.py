@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from .candidates import sort_descending, sortable
+from .grid import GRID_PAYS, MOST_CELLS, cells_of_box, cells_of_core, lay_grid
 from .iou import box_area, intersection
 
 LANES = 16
 _NEXT = 0
 _SIZE = 1
+_ROWS = np.uint64(0xFFFFFFFF)
+_FEW = 128
 
 
 @kernel
@@ -35,7 +38,7 @@ def is_suppressed(
 ) -> bool:
     """Whether a kept box of the bucket overlaps this one by a Jaccard index above the threshold."""
     area = box_area(x1, y1, x2, y2)
-    block = heads[bucket]
+    block = heads[bucket] if area > 0.0 else -1
     while block >= 0:
         lanes = pool[block]
         hits = 0
@@ -63,7 +66,13 @@ def keep(
     x2: np.float32,
     y2: np.float32,
 ) -> int:
-    """Add a box to the bucket; needs room for a block more than the `used` ones, and returns how many are."""
+    """Add a box to the bucket, if it has an area; without one it overlaps nothing.
+
+    Needs room for one block more than the `used` ones, and returns how many are used then.
+    """
+    area = box_area(x1, y1, x2, y2)
+    if not area > 0.0:
+        return used
     block = heads[bucket]
     if block < 0 or links[block, _SIZE] == LANES:
         pool[used] = 0.0
@@ -78,7 +87,7 @@ def keep(
     pool[block, 1, lane] = y1
     pool[block, 2, lane] = x2
     pool[block, 3, lane] = y2
-    pool[block, 4, lane] = box_area(x1, y1, x2, y2)
+    pool[block, 4, lane] = area
     return used
 
 
@@ -103,12 +112,22 @@ def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     keys = np.empty(scores.shape[0], np.uint64)
     for row in range(scores.shape[0]):
         if scores[row] == scores[row]:
-            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | np.uint64(row)
+            # Complements, so that rows ascend while keys descend.
+            order = _ROWS - np.uint64(row)
+            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | order
             count += 1
-    sort_descending(keys, np.empty(count, np.uint64), count, 32)
     order = np.empty(count, np.int64)
+    if count <= _FEW:
+        # The place of a key is how many are larger: quadratic, but straight vector code.
+        for index in range(count):
+            place = 0
+            for other in range(count):
+                place += keys[other] > keys[index]
+            order[place] = np.int64(_ROWS - (keys[index] & _ROWS))
+        return order
+    sort_descending(keys, np.empty(count, np.uint64), count, 32)
     for index in range(count):
-        order[index] = np.int64(keys[index] & np.uint64(0xFFFFFFFF))
+        order[index] = np.int64(_ROWS - (keys[index] & _ROWS))
     return order
 
 
@@ -118,13 +137,18 @@ def greedy_nms(
     scores: NDArray[np.float32],
     groups: NDArray[np.int64],
     group_count: int,
-    iou_threshold: np.float32,
+    iou_threshold: float,
 ) -> NDArray[np.int64]:
     """Rows of the boxes (N, 4) that are kept, best first.
 
     Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do.
     """
     order = rank(scores)
+    limit = np.float32(iou_threshold)
+    if order.shape[0] <= _FEW and groups.shape[0] == 0:
+        return _nms_of_few(boxes, order, limit)
+    if order.shape[0] // group_count >= GRID_PAYS:
+        return _nms_on_grid(boxes, order, groups, group_count, limit)
     heads = np.full(group_count, -1, np.int32)
     links = np.empty((4, 2), np.int32)
     pool = np.empty((4, 5, LANES), np.float32)
@@ -134,10 +158,87 @@ def greedy_nms(
         row = order[index]
         group = groups[row] if groups.shape[0] > 0 else 0
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        if is_suppressed(group, heads, links, pool, x1, y1, x2, y2, iou_threshold):
+        if is_suppressed(group, heads, links, pool, x1, y1, x2, y2, limit):
             continue
         links, pool = with_room(links, pool, used, 1)
         used = keep(group, heads, links, pool, used, x1, y1, x2, y2)
         order[count] = row
         count += 1
+    return order[:count].copy()
+
+
+@kernel
+def _nms_of_few(
+    boxes: NDArray[np.float32], order: NDArray[np.int64], iou_threshold: np.float32
+) -> NDArray[np.int64]:
+    # So few that every kept box marks what it suppresses among all others, a vector at a time.
+    table = np.empty((5, _FEW), np.float32)
+    gone = np.zeros(_FEW, np.int32)
+    size = order.shape[0]
+    for index in range(size):
+        row = order[index]
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        table[0, index], table[1, index], table[2, index], table[3, index] = x1, y1, x2, y2
+        table[4, index] = box_area(x1, y1, x2, y2)
+    count = 0
+    for index in range(size):
+        if gone[index] > 0:
+            continue
+        order[count] = order[index]
+        count += 1
+        x1, y1, x2, y2 = table[0, index], table[1, index], table[2, index], table[3, index]
+        area = table[4, index]
+        if area == 0.0:
+            continue
+        for other in range(size):
+            shared = intersection(
+                x1, y1, x2, y2, table[0, other], table[1, other], table[2, other], table[3, other]
+            )
+            gone[other] |= shared / (area + table[4, other] - shared) > iou_threshold
+    return order[:count].copy()
+
+
+@kernel
+def _nms_on_grid(
+    boxes: NDArray[np.float32],
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    group_count: int,
+    iou_threshold: np.float32,
+) -> NDArray[np.int64]:
+    grid = lay_grid(boxes, order, group_count)
+    cells = grid[4] * grid[5]
+    heads = np.full(group_count * (cells + 1), -1, np.int32)
+    links = np.empty((256, 2), np.int32)
+    pool = np.empty((256, 5, LANES), np.float32)
+    used = 0
+    count = 0
+    for index in range(order.shape[0]):
+        row = order[index]
+        group = groups[row] if groups.shape[0] > 0 else 0
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        first = group * (cells + 1)
+        left, top, right, bottom = cells_of_core(grid, x1, y1, x2, y2, iou_threshold)
+        # The first list of a group holds the boxes that lie in too many cells.
+        suppressed = is_suppressed(first, heads, links, pool, x1, y1, x2, y2, iou_threshold)
+        for line in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if not suppressed:
+                    bucket = first + 1 + line * grid[4] + column
+                    suppressed = is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold)
+        if suppressed:
+            continue
+        order[count] = row
+        count += 1
+        left, top, right, bottom = cells_of_box(grid, x1, y1, x2, y2)
+        covered = (right - left + 1) * (bottom - top + 1)
+        if covered > MOST_CELLS:
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(first, heads, links, pool, used, x1, y1, x2, y2)
+            continue
+        links, pool = with_room(links, pool, used, covered)
+        for line in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                bucket = first + 1 + line * grid[4] + column
+                used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
     return order[:count].copy()

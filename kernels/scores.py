@@ -176,6 +176,7 @@ def _scan_across_planes(
     labels = thresholds.shape[0]
     best, best_labels = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
     column_values = np.empty(labels, np.float32)
+    lowest = limits.min()
     for block in range(0, boxes, BLOCK):
         size = min(BLOCK, boxes - block)
         best[:] = -np.inf
@@ -190,7 +191,8 @@ def _scan_across_planes(
                 best_labels[column] = label if better else best_labels[column]
         for column in range(size):
             label = int(best_labels[column])
-            if best[column] > limits[label]:
+            # A lower label's logit may round to the same score, and that label may have a lower limit.
+            if best[column] > (lowest if activation == act.SIGMOID else limits[label]):
                 if activation == act.SIGMOID:
                     for other in range(labels):
                         column_values[other] = values[other * boxes + block + column]
@@ -199,6 +201,7 @@ def _scan_across_planes(
                 key = pack(score, label * boxes + block + column, thresholds[label], discard)
                 if push(key, buffer, count, cutoff):
                     make_room(buffer, count, cutoff, limits, thresholds, discard, activation)
+                    lowest = limits.min()
 
 
 @kernel

@@ -128,7 +128,7 @@ class AnchoredDecoder:
         batch = scores.shape[0]
         planar = is_planar(scores_name, scores.shape[1:], boxes_count, classes, self._output.layout)
         widths = sorted({4, 4 * labels, 4 * classes})
-        if offsets.shape[:2] != (batch, boxes_count) or offsets.shape[2] not in widths:
+        if offsets.ndim != 3 or offsets.shape[:2] != (batch, boxes_count) or offsets.shape[2] not in widths:
             expected = " or ".join(f"({batch}, {boxes_count}, {width})" for width in widths)
             raise wrong_shape(offsets_name, offsets.shape, expected)
         if len(anchors) not in (1, batch):
@@ -182,7 +182,7 @@ class DirectDecoder:
         self._format = BOX_FORMATS[output.box_format]
         self._rows = np.argsort(decision.ids, kind="stable")
         self._sorted_ids = decision.ids[self._rows]
-        self._unknown: set[int] = set()
+        self._unknown: set[int | str] = set()
 
     def bind(self, tensors: Mapping[str, Any]) -> Candidates:
         """Check the tensors of a call, and bind them to their kernels."""
@@ -283,11 +283,19 @@ class DirectDecoder:
         if broken is not None:
             rows[broken] = -1
         if rows.size and rows.min() < 0 and len(self._unknown) < _MOST_UNKNOWN_IDS:
-            self._log_unknown(classes[(rows < 0) & (scores > self._decision.thresholds.min())])
+            # What scores too little anyway is padding, more often than not; of logits that is not known here.
+            unknown = rows < 0
+            if self._activation == activation.NONE:
+                unknown &= scores > self._decision.thresholds.min()
+            integers = unknown if broken is None else unknown & ~broken
+            found: list[int | str] = np.unique(classes[integers]).tolist()
+            if integers.sum() < unknown.sum():
+                found.append("(not an integer)")
+            self._log_unknown(found)
         return rows
 
-    def _log_unknown(self, classes: NDArray[np.int64]) -> None:
-        for value in np.unique(classes).tolist()[:_MOST_UNKNOWN_IDS]:
+    def _log_unknown(self, found: list[int | str]) -> None:
+        for value in found[:_MOST_UNKNOWN_IDS]:
             if value not in self._unknown:
                 self._unknown.add(value)
                 what = "row" if self._output.classes == "rows" else "id"
@@ -441,9 +449,7 @@ def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
 
 def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores (B, S, N) as (B, N, S)."""
-    rows = np.ascontiguousarray(np.swapaxes(planes, 1, 2))
-    rows.flags.writeable = False
-    return rows
+    return np.ascontiguousarray(np.swapaxes(planes, 1, 2))
 
 
 def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int, layout: str) -> bool:

@@ -6,6 +6,7 @@ Boxes are (N, 4) xyxy unless a format says otherwise, in any unit. Arrays, and a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np
     >>> ops.nms(boxes, np.array([0.8, 0.9, 0.7], np.float32), 0.5)
     array([1, 2])
     """
-    boxes, scores = _boxes("boxes", boxes), _scores(scores, boxes)
-    return nms_kernels.greedy_nms(boxes, scores, _NO_GROUPS, 1, _threshold(iou_threshold))
+    checked = _boxes("boxes", boxes)
+    return nms_kernels.greedy_nms(checked, _scores(scores, checked), _NO_GROUPS, 1, _threshold(iou_threshold))
 
 
 def batched_nms(
@@ -80,14 +81,16 @@ def batched_nms(
     TensorError
         As of `nms`.
     """
-    boxes, scores = _boxes("boxes", boxes), _scores(scores, boxes)
+    checked = _boxes("boxes", boxes)
     groups = as_array("idxs", idxs)
     if groups.dtype.kind not in "iu":
         raise TensorError(f"idxs must be integers; found dtype {groups.dtype}")
-    if groups.shape != scores.shape:
-        raise wrong_shape("idxs", groups.shape, f"{scores.shape}, one per box")
-    groups, count = _numbered(groups)
-    return nms_kernels.greedy_nms(boxes, scores, groups, count, _threshold(iou_threshold))
+    if groups.shape != checked.shape[:1]:
+        raise wrong_shape("idxs", groups.shape, f"{checked.shape[:1]}, one per box")
+    numbered, count = _numbered(groups)
+    return nms_kernels.greedy_nms(
+        checked, _scores(scores, checked), numbered, count, _threshold(iou_threshold)
+    )
 
 
 def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
@@ -95,7 +98,7 @@ def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     if len(groups) == 0:
         return _NO_GROUPS, 1
     low, high = int(groups.min()), int(groups.max())
-    if high - low <= 4 * len(groups):
+    if high - low <= 4 * len(groups) and high <= np.iinfo(np.int64).max:
         return groups.astype(np.int64) - low, high - low + 1
     unique, inverse = np.unique(groups, return_inverse=True)
     return inverse.reshape(-1).astype(np.int64), len(unique)
@@ -190,11 +193,11 @@ def _scores(value: ArrayLike, boxes: NDArray[np.float32]) -> NDArray[np.float32]
     return scores
 
 
-def _threshold(iou_threshold: float) -> np.float32:
+def _threshold(iou_threshold: float) -> float:
     try:
-        threshold = np.float32(iou_threshold)
+        threshold = float(iou_threshold)
     except (TypeError, ValueError):
-        threshold = np.float32(np.nan)
+        threshold = math.nan
     if not 0.0 <= threshold <= 1.0:
         raise TensorError(f"iou_threshold must be a number from 0 to 1; got {iou_threshold!r}")
     return threshold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -143,7 +143,7 @@ class PostProcessor:
         SchemaError
             If a value breaks a rule of the schema.
         """
-        task = classification.dump()
+        task = Classification.load(classification).dump()
         return cls._for_one_output(
             labels, label_ids, "classification", task, thresholds, exclusive, num_threads
         )
@@ -159,7 +159,8 @@ class PostProcessor:
         exclusive: bool,
         num_threads: int,
     ) -> PostProcessor:
-        ids = list(range(len(names))) if label_ids is None else [int(label_id) for label_id in label_ids]
+        given = range(len(names)) if label_ids is None else label_ids
+        ids = [label_id.item() if isinstance(label_id, np.generic) else label_id for label_id in given]
         if len(ids) != len(names):
             raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {len(ids)}")
         if thresholds is not None:
@@ -254,12 +255,14 @@ def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
 def _threshold_list(
     thresholds: float | Sequence[float] | Mapping[str, float], names: Sequence[str]
 ) -> list[float]:
+    if isinstance(thresholds, (np.ndarray, np.generic)):
+        thresholds = thresholds.tolist()
     if isinstance(thresholds, Mapping):
         if set(thresholds) != set(names):
             raise SchemaError(
-                f"thresholds: expected one for each of the labels {sorted(names)}, got {sorted(thresholds)}"
+                f"thresholds: expected one for each of the labels {list(names)}, got {list(thresholds)}"
             )
         return [thresholds[name] for name in names]
-    if isinstance(thresholds, (int, float)):
-        return [thresholds] * len(names)
-    return list(thresholds)
+    if isinstance(thresholds, Iterable):
+        return list(thresholds)
+    return [thresholds] * len(names)

@@ -103,7 +103,14 @@ class Classifications:
 
     @classmethod
     def concatenate(cls: type[Result], parts: Sequence[Result]) -> Result:
-        """Join results of the same labels: the images of the first part, then those of the second, ..."""
+        """Join results of the same labels: the images of the first part, then those of the second, ...
+
+        Raises
+        ------
+        TensorError
+            If there are no parts.
+        """
+        _require_parts(parts)
         ends = np.cumsum([0, *(part.offsets[-1] for part in parts)])
         offsets = [part.offsets[1:] + start for part, start in zip(parts, ends, strict=False)]
         columns: dict[str, Any] = {
@@ -230,8 +237,9 @@ class Detections(Classifications):
         corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
         images = np.repeat(np.arange(len(self)), np.diff(self.offsets)).tolist()
         columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
+        ids = np.asarray(image_ids).tolist()  # plain numbers, which JSON takes
         return [
-            {"image_id": image_ids[image], "category_id": label_id, "bbox": box, "score": score}
+            {"image_id": ids[image], "category_id": label_id, "bbox": box, "score": score}
             for image, label_id, box, score, predicted in zip(*columns, self.predicted.tolist(), strict=True)
             if predicted
         ]
@@ -281,6 +289,18 @@ class Recognitions:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Recognitions]) -> Recognitions:
-        """Join the results of several batches of the same spec."""
+        """Join the results of several batches of the same spec.
+
+        Raises
+        ------
+        TensorError
+            If there are no parts.
+        """
+        _require_parts(parts)
         outputs = zip(*(part.outputs for part in parts), strict=True)
         return cls(tuple(type(output[0]).concatenate(output) for output in outputs))
+
+
+def _require_parts(parts: Sequence[object]) -> None:
+    if not parts:
+        raise TensorError("concatenate needs one part at least: without one the labels are unknown")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -76,6 +76,10 @@ def _size(size: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _transforms(transforms: Sequence[ImageTransform]) -> tuple[ImageTransform, ...]:
+    if not isinstance(transforms, Iterable):
+        raise TensorError(
+            f"transforms must be a sequence of ImageTransform, one per image; got {type(transforms).__name__}"
+        )
     checked = tuple(transforms)
     for transform in checked:
         if not isinstance(transform, ImageTransform):

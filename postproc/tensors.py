@@ -46,7 +46,7 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def as_float32(name: str, value: Any) -> NDArray[np.float32]:
-    """C-contiguous, read-only float32 array of a tensor: a view of its memory where that is possible.
+    """C-contiguous float32 array of a tensor: its own memory where that is possible.
 
     Raises
     ------
@@ -56,12 +56,10 @@ def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     array = as_array(name, value)
     if array.dtype != _FLOAT32:
         array = _converted(name, array)
-    # Kernels are compiled for read-only memory, which every array can be seen as.
-    view = array.view() if array.flags.c_contiguous else np.ascontiguousarray(array)
-    if not view.flags.aligned:
-        view = view.copy()
-    view.flags.writeable = False
-    return view
+    flags = array.flags
+    if not flags.c_contiguous or not flags.aligned:
+        array = array.copy(order="C")
+    return array
 
 
 def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
@@ -81,13 +79,10 @@ def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _converted_bits(
-    array: NDArray[Any], convert: Callable[[NDArray[np.uint16], NDArray[np.float32]], None]
+    array: NDArray[Any], convert: Callable[[NDArray[np.uint16]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    values = np.empty(array.shape, np.float32)
-    bits = np.require(array, requirements=["C", "A"]).view(np.uint16).reshape(-1)
-    bits.flags.writeable = False
-    convert(bits, values.reshape(-1))
-    return values
+    bits = np.require(array, requirements=["C", "A"]).view(np.uint16)
+    return convert(bits.reshape(-1)).reshape(array.shape)
 
 
 def as_ids(name: str, value: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:

@@ -28,11 +28,12 @@ def fit_detector(examples: Examples, sizes: NDArray[np.float32], *, epochs: int,
     boxes, labels = torch.from_numpy(examples.boxes), torch.from_numpy(examples.labels)
 
     def loss_of(rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        most = int((examples.labels[rows] >= 0).sum(axis=1).max())
+        digits = boxes[rows, :most], labels[rows, :most]
         features = detector.trunk(_varied(examples.inputs[rows], rng))
         offsets, logits = detector.anchored(features)
-        return grid_loss(detector.grid(features), detector.sizes, boxes[rows], labels[rows]) + anchored_loss(
-            offsets, logits, anchors, boxes[rows], labels[rows]
-        )
+        in_grid = grid_loss(detector.grid(features), detector.sizes, *digits)
+        return in_grid + anchored_loss(offsets, logits, anchors, *digits)
 
     _fit("detector", detector, loss_of, len(examples.inputs), _BATCH, epochs, seed)
     return detector
@@ -68,7 +69,7 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=_LEARNING_RATE, total_steps=epochs * steps, pct_start=0.15
     )
-    network.train()
+    network.train().to(memory_format=torch.channels_last)  # twice as fast on a CPU
     started = time.perf_counter()
     for epoch in range(epochs):
         total = 0.0
@@ -82,7 +83,7 @@ def _fit(
             total += loss.item()
         seconds = time.perf_counter() - started
         print(f"{name}: epoch {epoch + 1} of {epochs}, loss {total / steps:.3f}, {seconds:.0f} s", flush=True)
-    network.eval()
+    network.eval().to(memory_format=torch.contiguous_format)
 
 
 def _varied(stored: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
@@ -93,4 +94,4 @@ def _varied(stored: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     values += rng.uniform(-0.12, 0.12, shape).astype(np.float32)
     noise = rng.standard_normal(values.shape, np.float32)
     values += noise * rng.uniform(0, 0.03, shape).astype(np.float32)
-    return torch.from_numpy(values)
+    return torch.from_numpy(values).to(memory_format=torch.channels_last)

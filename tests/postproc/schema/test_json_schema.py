@@ -98,7 +98,7 @@ def test_json_schema_describes_every_object_and_field(kind: type[Document]) -> N
     ("kind", "members"),
     [
         (PostProcessing, ["classification", "detection"]),
-        (Detection, ["anchored_output", "direct_output", "yolo_output"]),
+        (Detection, ["anchored_output", "direct_output", "yolo_output", "yolov8_output"]),
         (postproc.schema.PreprocessingInput, ["image", "constant"]),
     ],
 )

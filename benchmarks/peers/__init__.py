@@ -1,0 +1,20 @@
+"""Who does what: the one registry that benchmarks, checks of equality and checks of ratios share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.contest import Peer
+from benchmarks.peers import anchored, nms, others, yolo
+
+PEERS: Mapping[str, Mapping[str, Peer]] = {
+    "NMS, one label": nms.ONE_LABEL,
+    "NMS, 80 labels": nms.MANY_LABELS,
+    "YOLOv8": yolo.YOLOV8,
+    "YOLOv2": yolo.YOLOV2,
+    "Faster R-CNN": anchored.FASTER_RCNN,
+    "RetinaNet": anchored.RETINANET,
+    "direct": others.DIRECT,
+    "classification": others.CLASSIFICATION,
+}
+"""Kind of workload -> name of the peer -> peer; "postproc" is ours."""

@@ -1,0 +1,59 @@
+"""The workloads: what the benchmarks measure, small ones first."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.contest import Workload
+from benchmarks.data.anchored import faster_rcnn, retinanet
+from benchmarks.data.candidates import PATTERNS, nms_candidates
+from benchmarks.data.others import direct_boxes, softmax_scores
+from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
+from benchmarks.peers.anchored import AnchoredCase
+from benchmarks.peers.others import ClassificationCase, DirectCase
+from benchmarks.peers.yolo import GridCase, Yolov8Case
+
+SIZES = (100, 1_000, 10_000, 100_000)
+_VOC_ANCHORS = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
+_COCO_ANCHORS = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828)
+
+
+def _yolov8(batch: int, threshold: float) -> Yolov8Case:
+    return Yolov8Case(yolov8_tensor(batch), threshold)
+
+
+def _yolov2(side: int, anchors: tuple[float, ...], labels: int) -> GridCase:
+    return GridCase(yolov2_grid(side, len(anchors) // 2, labels), anchors, labels, 0.25)
+
+
+WORKLOADS = (
+    *(
+        Workload(kind, f"{pattern}, N = {count:,}", partial(nms_candidates, pattern, count, labels))
+        for kind, labels in (("NMS, one label", 1), ("NMS, 80 labels", 80))
+        for pattern in PATTERNS
+        for count in SIZES
+    ),
+    *(
+        Workload("YOLOv8", f"batch {batch}, threshold {threshold}", partial(_yolov8, batch, threshold))
+        for batch in (1, 16)
+        for threshold in (0.25, 0.001)
+    ),
+    Workload("YOLOv2", "13 x 13 x 5 x (5 + 20)", partial(_yolov2, 13, _VOC_ANCHORS, 20)),
+    Workload("YOLOv2", "19 x 19 x 5 x (5 + 80)", partial(_yolov2, 19, _COCO_ANCHORS, 80)),
+    *(
+        Workload(
+            "Faster R-CNN", f"{proposals:,} x 81", lambda count=proposals: AnchoredCase(faster_rcnn(count))
+        )
+        for proposals in (300, 1_000)
+    ),
+    Workload("RetinaNet", "101,601 x 80", lambda: AnchoredCase(retinanet())),
+    Workload("direct", "100 boxes", lambda: DirectCase(direct_boxes(100), 80, 0.05)),
+    *(
+        Workload(
+            "classification",
+            f"64 x {labels:,}",
+            lambda count=labels: ClassificationCase(softmax_scores(64, count), 0.025),
+        )
+        for labels in (1_000, 21_000)
+    ),
+)

@@ -1,0 +1,91 @@
+"""One post-processor of each kind of output, with tensors in which it finds something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from postproc import (
+    AnchoredOutput,
+    Classification,
+    Detections,
+    DirectOutput,
+    PostProcessor,
+    Recognitions,
+    YoloOutput,
+)
+from postproc.schema import Yolov8Output
+
+Tensors = dict[str, NDArray[Any]]
+
+LABELS = ["cat", "dog", "owl"]
+IDS = [7, 3, 2**60]
+OUTPUTS = {
+    "anchored": AnchoredOutput(
+        anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores", background="last"
+    ),
+    "direct": DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes"),
+    "yolo": YoloOutput(output_tensor="grid", anchors=(1.0, 2.0, 2.5, 1.5)),
+    "yolov8": Yolov8Output(output_tensor="table"),
+}
+KINDS = ("classification", *OUTPUTS)
+BOXES = 40
+
+
+def post_processor(kind: str, num_threads: int = 1, **decision: Any) -> PostProcessor:
+    """Build a post-processor of a kind of output for `LABELS`."""
+    options: dict[str, Any] = {"thresholds": 0.4, "label_ids": IDS, "num_threads": num_threads}
+    if kind == "classification":
+        output = Classification(output_tensor="scores")
+        return PostProcessor.for_classification(LABELS, output, **options)
+    return PostProcessor.for_detection(LABELS, OUTPUTS[kind], **{**options, **decision})
+
+
+def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
+    """Make random tensors, float32 but for class ids."""
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 0.7, (images, BOXES, 2))
+    corners = np.concatenate([low, low + rng.uniform(0.05, 0.3, low.shape)], axis=2)
+    scores = rng.random((images, BOXES, len(LABELS)))
+    if kind == "classification":
+        made = {"scores": scores[:, 0]}
+    elif kind == "anchored":
+        made = {
+            "anchors": corners,
+            "offsets": rng.normal(0, 0.1, (images, BOXES, 4)),
+            "scores": np.concatenate([scores, scores[:, :, :1]], axis=2),
+        }
+    elif kind == "direct":
+        made = {
+            "boxes": corners,
+            "scores": scores[:, :, 0],
+            "classes": rng.choice([*IDS, -1], (images, BOXES)),
+        }
+    elif kind == "yolo":
+        made = {"grid": rng.normal(0, 2, (images, 4, 5, 2 * (5 + len(LABELS))))}
+    else:
+        table = np.concatenate([low + 0.1, rng.uniform(0.05, 0.3, low.shape), scores], axis=2)
+        made = {"table": table.transpose(0, 2, 1)}
+    return {
+        name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)
+        for name, tensor in made.items()
+    }
+
+
+def assert_same(actual: Recognitions, expected: Recognitions) -> None:
+    """Check that two results are equal, bit for bit."""
+    for one, other in zip(actual.outputs, expected.outputs, strict=True):
+        names = ["scores", "labels", "predicted", "offsets"]
+        if isinstance(other, Detections):
+            names += ["boxes", "regions"]
+        assert type(one) is type(other)
+        for name in names:
+            assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
+
+
+def count(results: Recognitions) -> int:
+    """Count the rows of all outputs."""
+    return sum(len(output.labels) for output in results.outputs)
