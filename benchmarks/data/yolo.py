@@ -66,6 +66,7 @@ def _yolov8_image(rng: np.random.Generator, centres: Doubles, strides: Doubles) 
     boxes = np.where(seen[:, None], own, stray)
     # Centres on quarters and sizes on halves of a pixel: corners on quarters.
     boxes = np.round(boxes * (4, 4, 2, 2)) / (4, 4, 2, 2)
+    boxes[:, :2] = np.clip(boxes[:, :2], 2, PAGE - 2)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
 
     scores = 1 / (1 + np.exp(-rng.normal(-11, 1.6, (LABELS, cells)) - rng.normal(0, 0.5, cells)))

@@ -1,0 +1,97 @@
+"""`anchored_output`: offsets from anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import (
+    ACTIVATIONS,
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    as_rows,
+    check_order,
+    is_planar,
+    score_scan,
+    with_batch,
+)
+from postproc.kernels import activation
+from postproc.kernels.anchored import decode_anchored
+from postproc.schema import AnchoredOutput
+from postproc.tensors import as_float32, find, wrong_shape
+
+
+class AnchoredDecoder:
+    """`anchored_output`: offsets from anchors, and a score per label."""
+
+    clips_first: ClassVar[bool] = True
+
+    def __init__(self, output: AnchoredOutput, decision: Decision) -> None:
+        self.tensor_names = (output.anchors_tensor, output.offsets_tensor, output.scores_tensor)
+        self._decision = decision
+        self._output = output
+        self._activation = ACTIVATIONS[output.score_activation]
+        self._format = BOX_FORMATS[output.anchors_format]
+        self._scale = np.array(output.offsets_scale, np.float64)
+
+    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
+        """Check the tensors of a call, and bind them to their kernels."""
+        anchors_name, offsets_name, scores_name = self.tensor_names
+        anchors = with_batch(as_float32(anchors_name, find(tensors, anchors_name)), 3)
+        offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
+        scores = with_batch(as_float32(scores_name, find(tensors, scores_name)), 3)
+        labels = len(self._decision.ids)
+        background = self._output.background
+        classes = labels if background == "none" else labels + 1
+
+        if anchors.ndim != 3 or anchors.shape[2] not in (4, 5):
+            raise wrong_shape(anchors_name, anchors.shape, "(B, N, 4) or (B, N, 5)")
+        boxes_count = anchors.shape[1]
+        if scores.ndim != 3:
+            raise wrong_shape(scores_name, scores.shape, f"(B, {boxes_count}, {classes})")
+        batch = scores.shape[0]
+        planar = is_planar(scores_name, scores.shape[1:], boxes_count, classes, self._output.layout)
+        widths = sorted({4, 4 * labels, 4 * classes})
+        if offsets.ndim != 3 or offsets.shape[:2] != (batch, boxes_count) or offsets.shape[2] not in widths:
+            expected = " or ".join(f"({batch}, {boxes_count}, {width})" for width in widths)
+            raise wrong_shape(offsets_name, offsets.shape, expected)
+        if len(anchors) not in (1, batch):
+            raise wrong_shape(anchors_name, anchors.shape, f"({batch}, N, 4) or anchors of a batch of one")
+        check_order(scores_name, boxes_count, labels)
+
+        if planar and self._activation == activation.SOFTMAX:
+            scores, planar = as_rows(scores), False
+        first = 1 if background == "first" else 0
+        # With one label and no background, four columns are both per label and shared: the same numbers.
+        first_column = first if offsets.shape[2] == 4 * classes else 0
+        if offsets.shape[2] == 4:
+            first_column = -1
+        return Candidates(
+            batch,
+            boxes_count,
+            1,
+            score_scan(scores, planar, first, self._decision, self._activation),
+            lambda keys, parts, start: decode_anchored(
+                keys, parts, start, anchors, self._format, offsets, first_column, self._scale
+            ),
+        )
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        anchors, offsets, scores = self.tensor_names
+        classes = len(self._decision.ids) + (self._output.background != "none")
+        count = classes + 1  # another number than that of the columns: either layout is clear
+        shapes = {"channels_last": (1, count, classes), "channels_first": (1, classes, count)}
+        boxes_only = {
+            anchors: np.zeros((1, count, 4), np.float32),
+            offsets: np.zeros((1, count, 4), np.float32),
+        }
+        return [
+            {**boxes_only, scores: np.zeros(shape, np.float32)}
+            for layout, shape in shapes.items()
+            if self._output.layout in ("auto", layout)
+        ]

@@ -1,0 +1,139 @@
+"""What all kinds of detection outputs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import TensorError
+from postproc.kernels import activation, boxes
+from postproc.kernels.candidates import MAX_ORDER
+from postproc.kernels.scores import scan_scores
+
+Keys: TypeAlias = NDArray[np.uint64]
+Offsets: TypeAlias = NDArray[np.int64]
+
+ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
+BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a decoder needs to know of its `detection` document.
+
+    Parameters
+    ----------
+    ids : (L,) int64
+        Label ids, in the order of the spec.
+    thresholds : (L,) float32
+    multi_label : bool
+    """
+
+    ids: NDArray[np.int64]
+    thresholds: NDArray[np.float32]
+    multi_label: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The tensors of one call, bound to the kernels that read them.
+
+    Parameters
+    ----------
+    batch : int
+        Number of images.
+    per_label : int
+        Number of boxes that each label has in an image.
+    columns : int
+        How many of them belong to one region of the network.
+    scan : function
+        ``scan(discard, top, start, stop)`` returns keys, offsets and truncated of images `start` to `stop`.
+    decode : function
+        ``decode(keys, offsets, start)`` returns the corners of such keys, (K, 4) float32.
+    """
+
+    batch: int
+    per_label: int
+    columns: int
+    scan: Callable[[np.float32, int, int, int], tuple[Keys, Offsets, NDArray[np.bool_]]]
+    decode: Callable[[Keys, Offsets, int], NDArray[np.float32]]
+
+
+class Decoder(Protocol):
+    """What the pipeline asks of a kind of output."""
+
+    tensor_names: tuple[str, ...]
+    clips_first: ClassVar[bool]
+    """Whether boxes are clipped to the image before they are compared, or only after."""
+
+    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
+        """Check the tensors of a call, and bind them to their kernels."""
+        ...
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        ...
+
+
+def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
+    """Add the batch axis, if it is missing."""
+    return array[None] if array.ndim == rank - 1 else array
+
+
+def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores (B, S, N) as (B, N, S)."""
+    return np.ascontiguousarray(np.swapaxes(planes, 1, 2))
+
+
+def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int, layout: str) -> bool:
+    """Whether scores of this shape (without the batch axis) are (columns, boxes) and not (boxes, columns).
+
+    Raises
+    ------
+    TensorError
+        If they are neither as declared, or could be both and nothing is declared.
+    """
+    rows = shape == (boxes_count, columns) and layout != "channels_first"
+    planes = shape == (columns, boxes_count) and layout != "channels_last"
+    if rows and planes and boxes_count != 1:
+        raise TensorError(
+            f"tensor {name!r} has shape (B, {shape[0]}, {shape[1]}), which fits scores by box and by label; "
+            'declare layout: "channels_last" for (B, N, labels) or "channels_first" for (B, labels, N)'
+        )
+    if not rows and not planes:
+        forms = []
+        if layout != "channels_first":
+            forms.append(f"(B, {boxes_count}, {columns})")
+        if layout != "channels_last":
+            forms.append(f"(B, {columns}, {boxes_count})")
+        raise TensorError(
+            f"tensor {name!r} has shape (B, {shape[0]}, {shape[1]}); expected {' or '.join(forms)}"
+        )
+    return planes and not rows
+
+
+def score_scan(
+    scores: NDArray[np.float32], planar: bool, first: int, decision: Decision, function: int
+) -> Callable[[np.float32, int, int, int], tuple[Keys, Offsets, NDArray[np.bool_]]]:
+    """Bind scores to the scan of their layout; those of the labels begin at column or plane `first`."""
+    return lambda discard, top, start, stop: scan_scores(
+        scores, planar, first, decision.thresholds, discard, function, decision.multi_label, top, start, stop
+    )
+
+
+def check_order(name: str, boxes_count: int, labels: int) -> None:
+    """Check that every box of every label of an image has a number of its own.
+
+    Raises
+    ------
+    TensorError
+        If there are too many.
+    """
+    if boxes_count * labels > MAX_ORDER:
+        raise TensorError(
+            f"tensor {name!r}: {boxes_count} boxes of {labels} labels are more than {MAX_ORDER} in one image"
+        )
