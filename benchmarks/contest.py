@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,6 @@ class Peer:
         for a floor, that does less than the work.
     needs : tuple of str
         Modules without which the peer is skipped.
-    slow_above : int, optional
-        Inputs of more candidates are left out: one call takes minutes.
     """
 
     setup: Callable[[Any], Callable[[], Any]]
@@ -65,23 +64,23 @@ def is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def check_agreement(workload: Workload, peers: Mapping[str, Peer], runs: Mapping[str, Callable[[], Any]]) -> None:
-    """Raise AssertionError if a peer's result is not ours: equal integers, floats equal to 1e-5."""
-    ours = peers[OURS].columns
-    assert ours is not None
-    expected = ours(workload.input, runs[OURS]())
-    for name, run in runs.items():
-        columns = peers[name].columns
-        if columns is None or name == OURS:
-            continue
-        found = columns(workload.input, run())
-        about = f"{workload.kind}, {workload.case}: {name}"
-        assert len(found[0]) == len(expected[0]), f"{about}: {len(found[0])} rows, ours has {len(expected[0])}"
-        for index, (theirs, mine) in enumerate(zip(found, expected, strict=True)):
-            if mine.dtype.kind == "f":
-                np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-5, err_msg=f"{about}, column {index}")
-            else:
-                np.testing.assert_array_equal(theirs, mine, err_msg=f"{about}, column {index}")
+def check_equal(found: Columns, expected: Columns, about: str) -> None:
+    """Raise AssertionError unless integers are equal, and floats to 1e-5: peers decode in float32."""
+    assert len(found[0]) == len(expected[0]), f"{about}: {len(found[0])} rows, ours has {len(expected[0])}"
+    for index, (theirs, mine) in enumerate(zip(found, expected, strict=True)):
+        message = f"{about}, column {index}"
+        if mine.dtype.kind == "f":
+            np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-5, err_msg=message)
+        else:
+            np.testing.assert_array_equal(theirs, mine, err_msg=message)
+
+
+def use_one_thread() -> None:
+    """Keep the libraries that are loaded to one thread each."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
 
 
 def by_content(images: Any, labels: Any, scores: Any, boxes: Any = None) -> Columns:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _ROUND = 2e-3  # seconds; shorter calls are repeated within a round
+_SLOW = 3.0
 _FEWEST_ROUNDS = 5
 _MOST_ROUNDS = 200
 
@@ -25,15 +26,20 @@ class Timing(NamedTuple):
 
 
 def race(contestants: Mapping[str, Callable[[], Any]], seconds: float = 1.0) -> dict[str, Timing]:
-    """Time callables in turns, each for about `seconds` in all, but never for less than a few rounds."""
-    calls, rounds = {}, {}
+    """Time callables in turns, each for about `seconds` in all, but never for less than a few rounds.
+
+    A call that takes longer than `_SLOW` is timed once: its ratio to others is plain without more.
+    """
+    calls, samples, rounds = {}, {}, {}
     for name, run in contestants.items():
-        run()
         once = _time(run, 1)
+        if once > _SLOW:
+            samples[name], rounds[name] = [once], 0
+            continue
+        once = _time(run, 1)  # the first call may have compiled, loaded or waited for memory
         calls[name] = max(1, round(_ROUND / once))
         planned = math.ceil(seconds / (once * calls[name]))
-        rounds[name] = min(max(planned, _FEWEST_ROUNDS), _MOST_ROUNDS)
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
+        samples[name], rounds[name] = [], min(max(planned, _FEWEST_ROUNDS), _MOST_ROUNDS)
     # A peer of fewer rounds takes its turns spread over those of the others.
     turns = sorted(((turn + 0.5) / count, name) for name, count in rounds.items() for turn in range(count))
     gc.collect()

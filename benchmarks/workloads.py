@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from functools import partial
+from typing import Any
 
-from benchmarks.contest import Workload
+from benchmarks.contest import Workload, check_equal, use_one_thread
 from benchmarks.data.anchored import faster_rcnn, retinanet
 from benchmarks.data.candidates import PATTERNS, nms_candidates
 from benchmarks.data.others import direct_boxes, softmax_scores
 from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
+from benchmarks.peers import PEERS
 from benchmarks.peers.anchored import AnchoredCase
 from benchmarks.peers.others import ClassificationCase, DirectCase
 from benchmarks.peers.yolo import GridCase, Yolov8Case
@@ -57,3 +60,28 @@ WORKLOADS = (
         for labels in (1_000, 21_000)
     ),
 )
+
+
+def workload(kind: str, case: str) -> Workload:
+    """Find a workload by its names."""
+    (found,) = (one for one in WORKLOADS if (one.kind, one.case) == (kind, case))
+    return found
+
+
+def contestants(work: Workload, names: Collection[str] | None = None) -> dict[str, Callable[[], Any]]:
+    """Set up the peers of a workload that are installed (or those of `names`), and check that they agree."""
+    peers = {
+        name: peer
+        for name, peer in PEERS[work.kind].items()
+        if not peer.missing and (names is None or name in names)
+    }
+    runs = {name: peer.setup(work.input) for name, peer in peers.items()}
+    use_one_thread()
+    expected = None
+    for name, peer in peers.items():  # ours is the first
+        if peer.columns is None:
+            continue
+        columns = peer.columns(work.input, runs[name]())
+        expected = expected or columns
+        check_equal(columns, expected, f"{work.kind}, {work.case}: {name}")
+    return runs

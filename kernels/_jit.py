@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
-from numba.core.types import Array
+from numba.core.types import Array, unliteral
 from numba.misc.appdirs import AppDirs
 
 P = ParamSpec("P")
@@ -51,6 +51,7 @@ def _compile(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P,
         source_digest()
         dispatcher._cache = _KernelCache(function)
         dispatcher.typeof_pyval = functools.partial(_argument_type, dispatcher.typeof_pyval)
+        dispatcher.get_call_template = functools.partial(_call_template, dispatcher.get_call_template)
     compiled: Callable[P, R] = dispatcher
     return compiled
 
@@ -63,6 +64,13 @@ def _argument_type(typeof: Callable[[Any], Any], value: Any) -> Any:
     """
     kind = typeof(value)
     return kind.copy(readonly=True) if isinstance(kind, Array) else kind
+
+
+def _call_template(template: Callable[[Any, Any], Any], args: Any, kws: Any) -> Any:
+    """Code for a call from another kernel: numba would compile anew for a constant among the arguments."""
+    return template(
+        tuple(unliteral(kind) for kind in args), {name: unliteral(kind) for name, kind in kws.items()}
+    )
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import kernel
+from .candidates import from_sortable, sort_descending, sortable
 
 # From how many boxes a group on a grid is quicker than one list.
 GRID_PAYS = 1024
@@ -42,7 +43,7 @@ def lay_grid(boxes: NDArray[np.float32], rows: NDArray[np.int64], groups: int) -
         sample[2, index] = boxes[row, 2] - boxes[row, 0]
         sample[3, index] = boxes[row, 3] - boxes[row, 1]
     for quantity in range(4):
-        sample[quantity].sort()
+        _sort(sample[quantity])
     for index in range(rows.shape[0]):
         row = rows[index]
         area = (boxes[row, 2] - boxes[row, 0]) * (boxes[row, 3] - boxes[row, 1])
@@ -67,6 +68,16 @@ def lay_grid(boxes: NDArray[np.float32], rows: NDArray[np.int64], groups: int) -
         int(columns),
         int(lines),
     )
+
+
+@kernel
+def _sort(values: NDArray[np.float32]) -> None:
+    keys = np.empty(values.shape[0], np.uint64)
+    for index in range(values.shape[0]):
+        keys[index] = np.uint64(sortable(-values[index])) << np.uint64(32)
+    sort_descending(keys, np.empty(values.shape[0], np.uint64), values.shape[0], 32)
+    for index in range(values.shape[0]):
+        values[index] = -from_sortable(np.uint32(keys[index] >> np.uint64(32)))
 
 
 @kernel

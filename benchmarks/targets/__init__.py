@@ -1,0 +1,1 @@
+"""What postproc must reach, as ratios within one run: ``python -m benchmarks.targets``."""

@@ -1,0 +1,145 @@
+"""Times beside those of peers and of `numpy.max`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from benchmarks.contest import OURS
+from benchmarks.data.candidates import PATTERNS, nms_candidates
+from benchmarks.data.yolo import yolov8_tensor
+from benchmarks.peers import nms
+from benchmarks.peers.floors import READ
+from benchmarks.peers.yolo import MOST, our_yolov8
+from benchmarks.targets.result import Result, readable
+from benchmarks.timing import Timing, race
+from benchmarks.workloads import SIZES, contestants, workload
+from postproc import AnchoredOutput, DirectOutput, PostProcessor, YoloOutput
+
+_ONE = "NMS, one label"
+_MANY = "NMS, 80 labels"
+_NMS_LIMITS = {100: 5.0, 1_000: 10.0, 10_000: 10.0}
+
+
+def _ratio(name: str, over: Timing, under: Timing, limit: float, at_least: bool = False, of: str = "") -> Result:
+    detail = f"{of}{readable(over.median)} / {readable(under.median)}"
+    return Result(name, over.median / under.median, limit, at_least, detail)
+
+
+def _beside_peers(kind: str, case: str, limits: Mapping[str, float]) -> Iterator[Result]:
+    timings = race(contestants(workload(kind, case), {OURS, *limits}))
+    for peer, limit in limits.items():
+        if peer in timings:
+            yield _ratio(f"{kind}, {case}: {peer} / ours", timings[peer], timings[OURS], limit, True)
+
+
+def nms_beside_peers(kind: str, pattern: str, count: int) -> Iterator[Result]:
+    """NMS against torchvision, and against whoever is the fastest."""
+    case = f"{pattern}, N = {count:,}"
+    timings = race(contestants(workload(kind, case)))
+    ours = timings.pop(OURS)
+    if kind == _ONE and count in _NMS_LIMITS and "torchvision" in timings:
+        name = f"{kind}, {case}: torchvision / ours"
+        yield _ratio(name, timings["torchvision"], ours, _NMS_LIMITS[count], True)
+    if timings:
+        best = min(timings, key=lambda peer: timings[peer].median)
+        yield _ratio(f"{kind}, {case}: fastest peer / ours", timings[best], ours, 1.0, True, f"{best} ")
+
+
+def nms_growth(pattern: str) -> Iterator[Result]:
+    """Time of ten times more boxes at the same density."""
+    small, large = (nms.ours(nms_candidates(pattern, count)) for count in (10_000, 100_000))
+    timings = race({"small": small, "large": large})
+    name = f"{_ONE}, {pattern}: N = 100,000 / N = 10,000"
+    yield _ratio(name, timings["large"], timings["small"], 15.0)
+
+
+def networks_beside_peers() -> Iterator[Result]:
+    """Whole post-processing against what users have today."""
+    limits = {
+        "ONNX Runtime": 2.5,
+        "NumPy + OpenCV": 5.0,
+        "ultralytics": 5.0,
+        "ultralytics, no torchvision": 12.0,
+    }
+    yield from _beside_peers("YOLOv8", "batch 1, threshold 0.25", limits)
+    yield from _beside_peers("Faster R-CNN", "1,000 x 81", {"torchvision": 10.0})
+    yield from _beside_peers("YOLOv2", "13 x 13 x 5 x (5 + 20)", {"NumPy + OpenCV": 10.0})
+
+
+def yolov8_beside_one_read() -> Iterator[Result]:
+    """Whole calls in units of one `numpy.max` over the float32 tensor 84 x 8400."""
+    tensor = yolov8_tensor(1)
+    serving, everything = our_yolov8(0.25), our_yolov8(0.0)
+    hundred = our_yolov8(0.001)({"tensor": tensor}, max_predictions=100)
+    (found,) = hundred.outputs
+    assert len(found.scores) == 100
+    calls = {
+        "threshold 0.25": (3.5, partial(serving, {"tensor": tensor}, max_predictions=MOST)),
+        "all 672,000 candidates pass": (20.0, partial(everything, {"tensor": tensor}, max_predictions=MOST)),
+        "threshold 0.25, float16": (
+            6.0,
+            partial(serving, {"tensor": tensor.astype(np.float16)}, max_predictions=MOST),
+        ),
+        "to_dicts() of 100 detections": (6.0, hundred.to_dicts),
+        **{f"empty image, {kind}": (0.8, call) for kind, call in _empty_calls().items()},
+    }
+    timings = race({READ: partial(np.max, tensor), **{name: call for name, (_, call) in calls.items()}})
+    for name, (limit, _) in calls.items():
+        yield _ratio(f"YOLOv8 84 x 8400, {name}: ours / {READ}", timings[name], timings[READ], limit)
+
+
+def _empty_calls() -> dict[str, partial[object]]:
+    """Calls on the tiny tensors of an image with nothing in it, for each kind of output."""
+    zeros = partial(np.zeros, dtype=np.float32)
+    anchored = AnchoredOutput(anchors_tensor="a", offsets_tensor="o", scores_tensor="s")
+    direct = DirectOutput(boxes_tensor="b", scores_tensor="s", classes_tensor="c", classes="rows")
+    kinds = {
+        "anchored": (anchored, {"a": zeros((1, 2, 4)), "o": zeros((1, 2, 324)), "s": zeros((1, 2, 81))}),
+        "direct": (direct, {"b": zeros((1, 2, 4)), "s": zeros((1, 2)), "c": zeros((1, 2))}),
+        "yolo": (YoloOutput(output_tensor="g", anchors=(1.0, 1.0)), {"g": zeros((1, 1, 1, 85)) - 20}),
+    }
+    labels = [f"label {row}" for row in range(80)]
+    calls = {"yolov8": partial(our_yolov8(0.25), {"tensor": zeros((1, 84, 1))})}
+    for kind, (output, tensors) in kinds.items():
+        calls[kind] = partial(PostProcessor.for_detection(labels, output, thresholds=0.25), tensors)
+    return calls
+
+
+def retinanet_beside_one_read() -> Iterator[Result]:
+    """RetinaNet's output in units of one `numpy.max` over its scores."""
+    timings = race(contestants(workload("RetinaNet", "101,601 x 80"), {OURS, READ}))
+    yield _ratio(f"RetinaNet, 101,601 x 80: ours / {READ}", timings[OURS], timings[READ], 3.0)
+
+
+def two_threads() -> Iterator[Result]:
+    """What a second thread gains on a batch of 16, beside what it gains on one read of the same halves."""
+    tensor = yolov8_tensor(16)
+    halves = tensor[:8], tensor[8:]
+    with ThreadPoolExecutor(1) as pool:
+
+        def read_on_two() -> None:
+            other = pool.submit(np.max, halves[1])
+            np.max(halves[0])
+            other.result()
+
+        timings = race(
+            {
+                "read 1": lambda: [np.max(half) for half in halves],
+                "read 2": read_on_two,
+                **{
+                    f"ours {count}": partial(
+                        our_yolov8(0.25, num_threads=count), {"tensor": tensor}, max_predictions=MOST
+                    )
+                    for count in (1, 2)
+                },
+            },
+            seconds=2.0,
+        )
+    gains = {name: timings[f"{name} 1"].median / timings[f"{name} 2"].median for name in ("ours", "read")}
+    detail = f"gain {gains['ours']:.2f} / {gains['read']:.2f}"
+    name = "YOLOv8, batch 16, num_threads=2: our gain / that of numpy.max"
+    yield Result(name, gains["ours"] / gains["read"], 0.9, True, detail)

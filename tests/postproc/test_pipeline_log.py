@@ -1,0 +1,127 @@
+"""What a post-processor logs: ids that the spec lacks, and boxes that look like pixels, each once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from postproc import Detections, DirectOutput, PostProcessor
+from tests.pipelines import LABELS, OUTPUTS, Tensors, count, post_processor, tensors_of
+
+DIRECT = OUTPUTS["direct"]
+
+
+def tensors_in_pixels(scale: float) -> Tensors:
+    tensors = tensors_of("direct")
+    tensors["classes"][:] = 7
+    return {**tensors, "boxes": tensors["boxes"] * np.float32(scale)}
+
+
+@pytest.fixture
+def warnings_logged(caplog: pytest.LogCaptureFixture) -> Any:
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_unknown_class_ids_are_skipped_and_each_is_logged_once(warnings_logged: Any) -> None:
+    post, tensors = post_processor("direct"), tensors_of("direct")
+    tensors["scores"][:] = 0.9
+    tensors["classes"][:] = 7
+    tensors["classes"][:, 1], tensors["classes"][:, 2] = 12, -5
+    for _ in range(2):
+        found = post(tensors).outputs[0]
+        assert isinstance(found, Detections)
+        assert not {1, 2} & set(found.regions.tolist())
+        assert set(found.label_ids.tolist()) == {7}
+    texts = [
+        f"tensor 'classes' holds the label id {unknown}, which the spec does not have: its boxes are skipped"
+        for unknown in (-5, 12)
+    ]
+    assert warnings_logged() == texts
+    tensors["classes"][:, 3] = 13
+    post(tensors)
+    assert len(warnings_logged()) == 3
+
+
+def test_unknown_class_ids_of_padding_are_not_logged(warnings_logged: Any) -> None:
+    tensors = tensors_of("direct")
+    tensors["classes"][:, 20:], tensors["scores"][:, 20:] = 0, 0
+    tensors["classes"][:, :20] = 7
+    post_processor("direct")(tensors)
+    assert warnings_logged() == []
+
+
+def test_unknown_class_ids_of_logits_are_logged_whatever_their_value(warnings_logged: Any) -> None:
+    output = DirectOutput(**{**DIRECT.dump(), "score_activation": "sigmoid"})
+    tensors = tensors_of("direct")
+    tensors["classes"][:], tensors["scores"][:] = 12, 0.1  # a score of 0.52, above the threshold of 0.4
+    PostProcessor.for_detection(LABELS, output, thresholds=0.4)(tensors)
+    assert len(warnings_logged()) == 1
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30], ids=str)
+def test_class_ids_that_are_no_integers_are_logged_as_such(value: float, warnings_logged: Any) -> None:
+    """And not as id 0, which they become on the way, and which the spec has."""
+    tensors = tensors_of("direct")
+    tensors["classes"] = np.full(tensors["classes"].shape, value)
+    assert count(PostProcessor.for_detection(LABELS, DIRECT, thresholds=0.4)(tensors)) == 0
+    (message,) = warnings_logged()
+    assert "the label id (not an integer), which the spec does not have" in message
+
+
+def test_classes_as_rows_beyond_the_labels_are_logged_as_rows(warnings_logged: Any) -> None:
+    output = DirectOutput(**{**DIRECT.dump(), "classes": "rows"})
+    tensors = tensors_of("direct")
+    tensors["classes"][:] = 3
+    assert count(PostProcessor.for_detection(LABELS, output, thresholds=0.4)(tensors)) == 0
+    assert warnings_logged() == [
+        "tensor 'classes' holds the label row 3, which the spec does not have: its boxes are skipped"
+    ]
+
+
+def test_boxes_in_pixels_without_a_size_are_logged_once(warnings_logged: Any) -> None:
+    post, tensors = post_processor("direct"), tensors_in_pixels(640)
+    post(tensors)
+    (message,) = warnings_logged()
+    assert "'boxes', 'scores', 'classes'" in message
+    assert "declare the detection's input_size, or pass input_size" in message
+    assert float(message.partition("up to ")[2].partition(",")[0]) == round(float(tensors["boxes"].max()), 1)
+    post(tensors)
+    assert len(warnings_logged()) == 1
+
+
+@pytest.mark.parametrize("kind", ["anchored", "yolov8"])
+def test_boxes_in_pixels_of_other_outputs_are_logged_too(kind: str, warnings_logged: Any) -> None:
+    tensors = tensors_of(kind)
+    name = "anchors" if kind == "anchored" else "table"
+    tensors[name][:, :4] *= 640
+    post_processor(kind)(tensors)
+    assert len(warnings_logged()) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "options", "scale"),
+    [
+        ({"input_size": [640, 640]}, {}, 640),
+        ({}, {"input_size": (640, 640)}, 640),
+        ({"normalize_wrt_tensor": "im_info"}, {}, 640),
+        ({}, {}, 2),
+    ],
+    ids=["declared", "of the call", "of a tensor", "little beyond the image"],
+)
+def test_boxes_with_a_size_are_not_logged(
+    document: dict[str, Any], options: dict[str, Any], scale: float, warnings_logged: Any
+) -> None:
+    tensors = {**tensors_in_pixels(scale), "im_info": np.array([640, 640])}
+    post_processor("direct", **document)(tensors, **options)
+    assert warnings_logged() == []
+
+
+def test_boxes_of_yolo_are_never_logged(warnings_logged: Any) -> None:
+    tensors = tensors_of("yolo")
+    tensors["grid"][..., 2:4] = 5  # a box 150 cells wide
+    assert count(post_processor("yolo")(tensors)) > 0
+    assert warnings_logged() == []
