@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_ROUND = 2e-3  # seconds; shorter calls are repeated within a round
+# Shorter calls are repeated within a round. Rounds are short beside a scheduler's time slice, so that on a
+# busy machine most of them are not interrupted and their median is of those.
+_ROUND = 5e-4
 _SLOW = 3.0
 _FEWEST_ROUNDS = 5
-_MOST_ROUNDS = 200
+_MOST_ROUNDS = 1000
 
 
 class Timing(NamedTuple):
@@ -25,31 +27,51 @@ class Timing(NamedTuple):
     rounds: int
 
 
-def race(contestants: Mapping[str, Callable[[], Any]], seconds: float = 1.0) -> dict[str, Timing]:
+def race(contestants: Mapping[str, Callable[[], Any]], seconds: float = 0.5) -> dict[str, Timing]:
     """Time callables in turns, each for about `seconds` in all, but never for less than a few rounds.
 
-    A call that takes longer than `_SLOW` is timed once: its ratio to others is plain without more.
+    All must have been called before, so that nothing is left to compile or load. A call that takes longer
+    than `_SLOW` is timed once: its ratio to others is plain without more.
     """
-    calls, samples, rounds = {}, {}, {}
-    for name, run in contestants.items():
-        once = _time(run, 1)
-        if once > _SLOW:
-            samples[name], rounds[name] = [once], 0
-            continue
-        once = _time(run, 1)  # the first call may have compiled, loaded or waited for memory
-        calls[name] = max(1, round(_ROUND / once))
-        planned = math.ceil(seconds / (once * calls[name]))
-        samples[name], rounds[name] = [], min(max(planned, _FEWEST_ROUNDS), _MOST_ROUNDS)
-    # A peer of fewer rounds takes its turns spread over those of the others.
-    turns = sorted(((turn + 0.5) / count, name) for name, count in rounds.items() for turn in range(count))
+    plans = {name: _Plan(run, seconds) for name, run in contestants.items()}
+    # A contestant of fewer rounds takes its turns spread over those of the others.
+    turns = sorted(
+        ((turn + 0.5) / plan.rounds, name) for name, plan in plans.items() for turn in range(plan.rounds)
+    )
     gc.collect()
     gc.disable()
     try:
         for _, name in turns:
-            samples[name].append(_time(contestants[name], calls[name]) / calls[name])
+            plans[name].run_round()
     finally:
         gc.enable()
-    return {name: _timing(values) for name, values in samples.items()}
+    return {name: plan.timing() for name, plan in plans.items()}
+
+
+class _Plan:
+    """How often a callable is run, and what came of it."""
+
+    def __init__(self, run: Callable[[], Any], seconds: float) -> None:
+        self._run = run
+        once = _time(run, 1)
+        if once > _SLOW:
+            self._samples, self.rounds = [once], 0
+            return
+        once = min(once, _time(run, 1))
+        self._samples = []
+        self._calls = max(1, round(_ROUND / once))
+        # Contestants leave each other cold caches: where that matters a call before the round warms them.
+        self._warmups = int(once < 2 * _ROUND)
+        planned = math.ceil(seconds / (once * (self._calls + self._warmups)))
+        self.rounds = min(max(planned, _FEWEST_ROUNDS), _MOST_ROUNDS)
+
+    def run_round(self) -> None:
+        _time(self._run, self._warmups)
+        self._samples.append(_time(self._run, self._calls) / self._calls)
+
+    def timing(self) -> Timing:
+        lower, median, upper = np.quantile(self._samples, [0.25, 0.5, 0.75]).tolist()
+        return Timing(median, lower, upper, len(self._samples))
 
 
 def _time(run: Callable[[], Any], calls: int) -> float:
@@ -57,8 +79,3 @@ def _time(run: Callable[[], Any], calls: int) -> float:
     for _ in range(calls):
         run()
     return time.perf_counter() - begin
-
-
-def _timing(samples: list[float]) -> Timing:
-    lower, median, upper = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
-    return Timing(median, lower, upper, len(samples))

@@ -25,6 +25,9 @@ _SIGN = np.uint32(0x80000000)
 NO_KEY = np.uint64(0)
 LOWEST_KEY = np.uint64(1)
 
+# Up to how many keys comparing each with each sorts them fastest.
+_FEW = 128
+
 # More boxes times labels than this in one image do not fit the order of a key.
 MAX_ORDER = 0xFFFFFFFF
 
@@ -117,9 +120,12 @@ def keep_best(keys: NDArray[np.uint64], count: int, fewest: int, most: int) -> t
 def sort_descending(
     keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int, lowest_bit: int
 ) -> None:
-    """Sort the first `count` keys in place, largest first, stable, by their bits from `lowest_bit` on."""
-    if count <= 48:
-        _insertion_sort(keys, count, np.uint64(lowest_bit))
+    """Sort the first `count` keys in place, largest first; no two may be equal.
+
+    Bits below `lowest_bit` need not be looked at where keys that differ in no others are in order already.
+    """
+    if count <= _FEW:
+        _sort_few(keys, scratch, count)
         return
     varying = np.uint64(0)
     for index in range(1, count):
@@ -152,11 +158,11 @@ def sort_descending(
 
 
 @kernel
-def _insertion_sort(keys: NDArray[np.uint64], count: int, lowest_bit: np.uint64) -> None:
-    for index in range(1, count):
-        key = keys[index]
-        position = index
-        while position > 0 and keys[position - 1] >> lowest_bit < key >> lowest_bit:
-            keys[position] = keys[position - 1]
-            position -= 1
-        keys[position] = key
+def _sort_few(keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int) -> None:
+    # The place of a key is how many are larger: quadratic, but straight vector code.
+    for index in range(count):
+        place = 0
+        for other in range(count):
+            place += keys[other] > keys[index]
+        scratch[place] = keys[index]
+    keys[:count] = scratch[:count]

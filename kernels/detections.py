@@ -19,6 +19,7 @@ Selection = tuple[
     NDArray[np.bool_],
     NDArray[np.int64],
     float,
+    int,
 ]
 
 
@@ -26,6 +27,7 @@ Selection = tuple[
 def select_detections(
     keys: NDArray[np.uint64],
     offsets: NDArray[np.int64],
+    truncated: NDArray[np.bool_],
     boxes: NDArray[np.float32],
     per_label: int,
     columns: int,
@@ -40,7 +42,7 @@ def select_detections(
 
     Parameters
     ----------
-    keys, offsets
+    keys, offsets, truncated
         Candidates by image, as a scan returns them.
     boxes : (K, 4) float32
         Their corners, in the decoder's coordinates.
@@ -62,8 +64,8 @@ def select_detections(
 
     Returns
     -------
-    boxes (K, 4), scores, labels, regions, predicted (K,), offsets (B + 1,), and the largest corner of a kept
-    box before it was placed.
+    boxes (K, 4), scores, labels, regions, predicted (K,), offsets (B + 1,), the largest corner of a kept box
+    before it was placed, and how many images have too few detections although they were truncated.
     """
     images = offsets.shape[0] - 1
     rows = 0
@@ -80,6 +82,7 @@ def select_detections(
     pool = np.empty((4, 5, LANES), np.float32)
     suppressing = iou_threshold < 1.0
     largest = 0.0
+    unfinished = 0
     total = 0
     for image in range(images):
         heads[:] = -1
@@ -119,6 +122,7 @@ def select_detections(
             predicted[total] = is_predicted(key)
             total += 1
         ends[image + 1] = total
+        unfinished += truncated[image] and total < end
     return (
         result_boxes[:total],
         scores[:total],
@@ -127,6 +131,7 @@ def select_detections(
         predicted[:total],
         ends,
         largest,
+        unfinished,
     )
 
 

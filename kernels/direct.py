@@ -11,6 +11,8 @@ from .candidates import LOWEST_KEY, pack
 from .collector import begin_image, end_image, make_room, new_buffer, push
 from .scores import Scan
 
+_INT64_END = 2.0**63
+
 
 @kernel
 def scan_direct(
@@ -88,12 +90,36 @@ def _best_column(values: NDArray[np.float32], owners: NDArray[np.int64]) -> int:
 @kernel
 def rows_of_ids(
     classes: NDArray[np.int64], ids: NDArray[np.int64], rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Label row of each class id, -1 where none has it; `ids` ascend, and row `rows[i]` has ``ids[i]``."""
-    result = np.empty(classes.shape, np.int64)
-    flat_classes, flat_result = classes.reshape(-1), result.reshape(-1)
-    for index in range(flat_classes.shape[0]):
-        position = np.searchsorted(ids, flat_classes[index])
-        known = position < ids.shape[0] and ids[position] == flat_classes[index]
-        flat_result[index] = rows[position] if known else -1
-    return result
+) -> tuple[NDArray[np.int64], int]:
+    """Label row of each class id (N,), -1 where none has it, and how many those are.
+
+    `ids` ascend, and label row `rows[i]` has ``ids[i]``.
+    """
+    result = np.empty(classes.shape[0], np.int64)
+    unknown = 0
+    for index in range(classes.shape[0]):
+        result[index] = _row_of(classes[index], ids, rows)
+        unknown += result[index] < 0
+    return result, unknown
+
+
+@kernel
+def rows_of_numbers(
+    classes: NDArray[np.float64], ids: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Do what `rows_of_ids` does for floats, which are ids where they are whole."""
+    result = np.empty(classes.shape[0], np.int64)
+    unknown = 0
+    for index in range(classes.shape[0]):
+        whole = np.trunc(classes[index]) == classes[index] and abs(classes[index]) < _INT64_END
+        result[index] = _row_of(np.int64(classes[index]), ids, rows) if whole else -1
+        unknown += result[index] < 0
+    return result, unknown
+
+
+@kernel
+def _row_of(value: int, ids: NDArray[np.int64], rows: NDArray[np.int64]) -> int:
+    position = np.searchsorted(ids, value)
+    if position < ids.shape[0] and ids[position] == value:
+        return int(rows[position])
+    return -1

@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from .candidates import from_sortable, sort_descending, sortable
+from .iou import box_area, intersection
 
 # From how many boxes a group on a grid is quicker than one list.
 GRID_PAYS = 1024
 # A box in more cells than this is listed apart, and compared with every other.
-MOST_CELLS = 64
+_MOST_CELLS = 64
+# A list is a chain of lines of 16 numbers, one line of the processor's cache: the next line, how many boxes
+# this one has, and their places. Copies of the boxes, as in the lists of `nms`, would be five lines each.
+_LINE = 16
+_NEXT = 0
+_SIZE = 1
+_FIRST = 2
 
 _SAMPLE = 255
 # Smaller areas are on their way to float32's subnormals, where a Jaccard index loses its accuracy.
@@ -74,8 +81,8 @@ def lay_grid(boxes: NDArray[np.float32], rows: NDArray[np.int64], groups: int) -
 def _sort(values: NDArray[np.float32]) -> None:
     keys = np.empty(values.shape[0], np.uint64)
     for index in range(values.shape[0]):
-        keys[index] = np.uint64(sortable(-values[index])) << np.uint64(32)
-    sort_descending(keys, np.empty(values.shape[0], np.uint64), values.shape[0], 32)
+        keys[index] = (np.uint64(sortable(-values[index])) << np.uint64(32)) | np.uint64(index)
+    sort_descending(keys, np.empty(values.shape[0], np.uint64), values.shape[0], 0)
     for index in range(values.shape[0]):
         values[index] = -from_sortable(np.uint32(keys[index] >> np.uint64(32)))
 
@@ -128,3 +135,94 @@ def _cell(position: float, origin: float, per_unit: float, count: int) -> int:
     if not scaled > 0.0:
         return 0
     return int(scaled) if scaled < count else count - 1
+
+
+@kernel
+def nms_on_grid(
+    boxes: NDArray[np.float32],
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    group_count: int,
+    iou_threshold: np.float32,
+) -> NDArray[np.int64]:
+    """Do what `nms.greedy_nms` does for boxes in `order`, best first."""
+    grid = lay_grid(boxes, order, group_count)
+    lists_per_group = 1 + grid[4] * grid[5]
+    heads = np.full(group_count * lists_per_group, -1, np.int32)
+    lines = np.empty((256, _LINE), np.int32)
+    used = 0
+    # By rank: what is compared often, the best, lies together.
+    ranked = np.empty((order.shape[0], 4), np.float32)
+    for place in range(order.shape[0]):
+        for side in range(4):
+            ranked[place, side] = boxes[order[place], side]
+    kept = np.empty(order.shape[0], np.int64)
+    count = 0
+    for place in range(order.shape[0]):
+        x1, y1, x2, y2 = ranked[place, 0], ranked[place, 1], ranked[place, 2], ranked[place, 3]
+        group = groups[order[place]] if groups.shape[0] > 0 else 0
+        # The first list of a group has its boxes that lie in too many cells.
+        apart = group * lists_per_group
+        if box_area(x1, y1, x2, y2) > 0.0:
+            suppressed = _is_suppressed(apart, heads, lines, ranked, place, iou_threshold)
+            left, top, right, bottom = cells_of_core(grid, x1, y1, x2, y2, iou_threshold)
+            for row in range(top, bottom + 1):
+                for column in range(left, right + 1):
+                    if not suppressed:
+                        cell = apart + 1 + row * grid[4] + column
+                        suppressed = _is_suppressed(cell, heads, lines, ranked, place, iou_threshold)
+            if suppressed:
+                continue
+            left, top, right, bottom = cells_of_box(grid, x1, y1, x2, y2)
+            covered = (right - left + 1) * (bottom - top + 1)
+            if used + covered > lines.shape[0]:
+                more = np.empty((2 * (used + covered), _LINE), np.int32)
+                more[:used] = lines[:used]
+                lines = more
+            if covered > _MOST_CELLS:
+                used = _list(apart, heads, lines, used, place)
+            else:
+                for row in range(top, bottom + 1):
+                    for column in range(left, right + 1):
+                        used = _list(apart + 1 + row * grid[4] + column, heads, lines, used, place)
+        kept[count] = order[place]
+        count += 1
+    return kept[:count].copy()
+
+
+@kernel
+def _is_suppressed(
+    head: int,
+    heads: NDArray[np.int32],
+    lines: NDArray[np.int32],
+    ranked: NDArray[np.float32],
+    place: int,
+    iou_threshold: np.float32,
+) -> bool:
+    x1, y1, x2, y2 = ranked[place, 0], ranked[place, 1], ranked[place, 2], ranked[place, 3]
+    area = box_area(x1, y1, x2, y2)
+    line = heads[head]
+    while line >= 0:
+        for index in range(_FIRST, _FIRST + lines[line, _SIZE]):
+            other = lines[line, index]
+            a1, b1, a2, b2 = ranked[other, 0], ranked[other, 1], ranked[other, 2], ranked[other, 3]
+            shared = intersection(x1, y1, x2, y2, a1, b1, a2, b2)
+            if shared / (area + box_area(a1, b1, a2, b2) - shared) > iou_threshold:
+                return True
+        line = lines[line, _NEXT]
+    return False
+
+
+@kernel
+def _list(head: int, heads: NDArray[np.int32], lines: NDArray[np.int32], used: int, place: int) -> int:
+    line = heads[head]
+    if line < 0 or lines[line, _SIZE] == _LINE - _FIRST:
+        lines[used, _NEXT] = line
+        lines[used, _SIZE] = 0
+        heads[head] = used
+        line = used
+        used += 1
+    size = lines[line, _SIZE]
+    lines[line, _FIRST + size] = place
+    lines[line, _SIZE] = size + 1
+    return used

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from .candidates import sort_descending, sortable
-from .grid import GRID_PAYS, MOST_CELLS, cells_of_box, cells_of_core, lay_grid
+from .grid import GRID_PAYS, nms_on_grid
 from .iou import box_area, intersection
 
 LANES = 16
@@ -117,14 +117,6 @@ def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
             keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | order
             count += 1
     order = np.empty(count, np.int64)
-    if count <= _FEW:
-        # The place of a key is how many are larger: quadratic, but straight vector code.
-        for index in range(count):
-            place = 0
-            for other in range(count):
-                place += keys[other] > keys[index]
-            order[place] = np.int64(_ROWS - (keys[index] & _ROWS))
-        return order
     sort_descending(keys, np.empty(count, np.uint64), count, 32)
     for index in range(count):
         order[index] = np.int64(_ROWS - (keys[index] & _ROWS))
@@ -148,7 +140,7 @@ def greedy_nms(
     if order.shape[0] <= _FEW and groups.shape[0] == 0:
         return _nms_of_few(boxes, order, limit)
     if order.shape[0] // group_count >= GRID_PAYS:
-        return _nms_on_grid(boxes, order, groups, group_count, limit)
+        return nms_on_grid(boxes, order, groups, group_count, limit)
     heads = np.full(group_count, -1, np.int32)
     links = np.empty((4, 2), np.int32)
     pool = np.empty((4, 5, LANES), np.float32)
@@ -195,50 +187,4 @@ def _nms_of_few(
                 x1, y1, x2, y2, table[0, other], table[1, other], table[2, other], table[3, other]
             )
             gone[other] |= shared / (area + table[4, other] - shared) > iou_threshold
-    return order[:count].copy()
-
-
-@kernel
-def _nms_on_grid(
-    boxes: NDArray[np.float32],
-    order: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    group_count: int,
-    iou_threshold: np.float32,
-) -> NDArray[np.int64]:
-    grid = lay_grid(boxes, order, group_count)
-    cells = grid[4] * grid[5]
-    heads = np.full(group_count * (cells + 1), -1, np.int32)
-    links = np.empty((256, 2), np.int32)
-    pool = np.empty((256, 5, LANES), np.float32)
-    used = 0
-    count = 0
-    for index in range(order.shape[0]):
-        row = order[index]
-        group = groups[row] if groups.shape[0] > 0 else 0
-        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        first = group * (cells + 1)
-        left, top, right, bottom = cells_of_core(grid, x1, y1, x2, y2, iou_threshold)
-        # The first list of a group holds the boxes that lie in too many cells.
-        suppressed = is_suppressed(first, heads, links, pool, x1, y1, x2, y2, iou_threshold)
-        for line in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                if not suppressed:
-                    bucket = first + 1 + line * grid[4] + column
-                    suppressed = is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold)
-        if suppressed:
-            continue
-        order[count] = row
-        count += 1
-        left, top, right, bottom = cells_of_box(grid, x1, y1, x2, y2)
-        covered = (right - left + 1) * (bottom - top + 1)
-        if covered > MOST_CELLS:
-            links, pool = with_room(links, pool, used, 1)
-            used = keep(first, heads, links, pool, used, x1, y1, x2, y2)
-            continue
-        links, pool = with_room(links, pool, used, covered)
-        for line in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                bucket = first + 1 + line * grid[4] + column
-                used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
     return order[:count].copy()

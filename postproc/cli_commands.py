@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from typer.core import TyperGroup
 
-from postproc.cli_demo import DemoModel, run_demo
+from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo
 from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
 from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
@@ -221,11 +221,12 @@ def demo(
     from postproc.drawing import draw_outputs
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    draw_outputs(result.page.image, [result.detections]).save(output)
+    draw_outputs(result.page.image, [result.detections], min_side=PICTURE_SIDE).save(output)
     Console().print(result.table())
     typer.echo(
-        f"{result.found} of the {len(result.page.labels)} digits on the page were found; "
-        f"none of them was in the training set.\nThe page, with boxes, labels and scores: {output.resolve()}"
+        f"{len(result.detections.labels)} detections: {result.found} of the page's {len(result.page.labels)} "
+        "digits found, none of which the network saw in training.\n"
+        f"The page, with boxes, labels and scores drawn on it: {output.resolve()}"
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from postproc.results import Detections
 
 MODELS = Path(__file__).parent / "demo" / "models"
+PICTURE_SIDE = 1280  # pixels: twice the page's, so that labels are easy to read
 _MATCHING_JACCARD = 0.5
 
 

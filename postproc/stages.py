@@ -201,6 +201,7 @@ class DetectionStage:
         self._discard = np.float32(task.discard_threshold)
         self._iou_threshold = np.float32(task.nms_threshold)
         self._size_tensor = task.normalize_wrt_tensor
+        self._boxes_are_normalized = task.output.boxes_are_normalized
         self._warned: list[bool] = []
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
@@ -223,7 +224,7 @@ class DetectionStage:
             bounds = np.ones((candidates.batch, 2), np.float32)
             if sizes is not None:
                 bounds[:] = sizes[:, ::-1]
-        may_be_pixels = sizes is None and not self._task.output.boxes_are_normalized
+        may_be_pixels = sizes is None and not self._boxes_are_normalized
         return BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
 
     def _sizes(
@@ -232,7 +233,7 @@ class DetectionStage:
         """Heights and widths (batch, 2) that boxes are in pixels of; None where they are normalized."""
         if self._size_tensor:
             return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
-        if self._task.output.boxes_are_normalized:
+        if self._boxes_are_normalized:
             return None
         sizes = np.empty((batch, 2), np.float64)
         if options.input_size is not None:
@@ -252,9 +253,10 @@ class DetectionStage:
         discard = self._discard if options.show_discarded else _NOT_WANTED
         keys, offsets, truncated = candidates.scan(discard, top, start, stop)
         corners = candidates.decode(keys, offsets, start) if len(keys) else _NO_CORNERS
-        boxes, scores, labels, regions, predicted, ends, largest = select_detections(
+        boxes, scores, labels, regions, predicted, ends, largest, unfinished = select_detections(
             keys,
             offsets,
+            truncated,
             corners,
             candidates.per_label,
             candidates.columns,
@@ -274,10 +276,10 @@ class DetectionStage:
                 largest,
             )
         found = Detections(scores, labels, predicted, ends, self._table, boxes, regions)
-        wanting = truncated & (np.diff(ends) < options.max_predictions)
-        if not wanting.any():
+        if not unfinished:
             return found
         # Suppression left too few of an image's best candidates: take more of them.
+        wanting = truncated & (np.diff(ends) < options.max_predictions)
         return Detections.concatenate(
             [
                 self.compute(bound, image, image + 1, top * 8)

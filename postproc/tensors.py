@@ -85,10 +85,10 @@ def _converted_bits(
     return convert(bits.reshape(-1)).reshape(array.shape)
 
 
-def as_ids(name: str, value: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
-    """Integers of a tensor of class ids, as int64, and where it holds no integer (None: nowhere).
+def as_ids(name: str, value: Any) -> NDArray[np.int64] | NDArray[np.uint64] | NDArray[np.float64]:
+    """Array of a tensor of class ids: floats as float64, integers as int64, or as uint64 beyond its range.
 
-    Integers never pass through a floating type. Floats count where they are whole.
+    Integers never pass through a floating type.
 
     Raises
     ------
@@ -97,16 +97,14 @@ def as_ids(name: str, value: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_] 
     """
     array = as_array(name, value)
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
-        return array.astype(np.int64), None
+        return np.ascontiguousarray(array, np.int64)
     if array.dtype.kind == "u":
-        return array.astype(np.int64), array > np.uint64(np.iinfo(np.int64).max)
+        beyond = array.size > 0 and array.max() > np.iinfo(np.int64).max
+        return np.ascontiguousarray(array, np.uint64 if beyond else np.int64)
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":
-        numbers = array.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) < 2.0**63)
-        return np.where(whole, numbers, 0).astype(np.int64), ~whole
+        return np.ascontiguousarray(array, np.float64)
     raise TensorError(
         f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -19,14 +19,19 @@ from benchmarks.timing import Timing, race
 from benchmarks.workloads import SIZES, contestants, workload
 from postproc import AnchoredOutput, DirectOutput, PostProcessor, YoloOutput
 
-_ONE = "NMS, one label"
-_MANY = "NMS, 80 labels"
+NMS_KINDS = ("NMS, one label", "NMS, 80 labels")
 _NMS_LIMITS = {100: 5.0, 1_000: 10.0, 10_000: 10.0}
 
 
 def _ratio(name: str, over: Timing, under: Timing, limit: float, at_least: bool = False, of: str = "") -> Result:
     detail = f"{of}{readable(over.median)} / {readable(under.median)}"
     return Result(name, over.median / under.median, limit, at_least, detail)
+
+
+def _race(calls: Mapping[str, Callable[[], object]], seconds: float = 0.5) -> dict[str, Timing]:
+    for call in calls.values():
+        call()
+    return race(calls, seconds)
 
 
 def _beside_peers(kind: str, case: str, limits: Mapping[str, float]) -> Iterator[Result]:
@@ -41,7 +46,7 @@ def nms_beside_peers(kind: str, pattern: str, count: int) -> Iterator[Result]:
     case = f"{pattern}, N = {count:,}"
     timings = race(contestants(workload(kind, case)))
     ours = timings.pop(OURS)
-    if kind == _ONE and count in _NMS_LIMITS and "torchvision" in timings:
+    if kind == NMS_KINDS[0] and count in _NMS_LIMITS and "torchvision" in timings:
         name = f"{kind}, {case}: torchvision / ours"
         yield _ratio(name, timings["torchvision"], ours, _NMS_LIMITS[count], True)
     if timings:
@@ -51,10 +56,9 @@ def nms_beside_peers(kind: str, pattern: str, count: int) -> Iterator[Result]:
 
 def nms_growth(pattern: str) -> Iterator[Result]:
     """Time of ten times more boxes at the same density."""
-    small, large = (nms.ours(nms_candidates(pattern, count)) for count in (10_000, 100_000))
-    timings = race({"small": small, "large": large})
-    name = f"{_ONE}, {pattern}: N = 100,000 / N = 10,000"
-    yield _ratio(name, timings["large"], timings["small"], 15.0)
+    timings = _race({str(count): nms.ours(nms_candidates(pattern, count)) for count in (10_000, 100_000)})
+    name = f"{NMS_KINDS[0]}, {pattern}: N = 100,000 / N = 10,000"
+    yield _ratio(name, timings["100000"], timings["10000"], 15.0)
 
 
 def networks_beside_peers() -> Iterator[Result]:
@@ -87,7 +91,7 @@ def yolov8_beside_one_read() -> Iterator[Result]:
         "to_dicts() of 100 detections": (6.0, hundred.to_dicts),
         **{f"empty image, {kind}": (0.8, call) for kind, call in _empty_calls().items()},
     }
-    timings = race({READ: partial(np.max, tensor), **{name: call for name, (_, call) in calls.items()}})
+    timings = _race({READ: partial(np.max, tensor), **{name: call for name, (_, call) in calls.items()}})
     for name, (limit, _) in calls.items():
         yield _ratio(f"YOLOv8 84 x 8400, {name}: ours / {READ}", timings[name], timings[READ], limit)
 
@@ -126,7 +130,7 @@ def two_threads() -> Iterator[Result]:
             np.max(halves[0])
             other.result()
 
-        timings = race(
+        timings = _race(
             {
                 "read 1": lambda: [np.max(half) for half in halves],
                 "read 2": read_on_two,

@@ -82,7 +82,7 @@ def enlarge(
     Parameters
     ----------
     scan : (8, 8) float32
-        Ink in [0, 1].
+        Ink in [0, 1], not blank.
     height : float
         Height of the unrotated scan after enlarging, in pixels.
     rotation : float
@@ -116,8 +116,6 @@ def enlarge(
     edge = min(0.45, 0.7 / scale)  # an edge about one pixel wide at any size
     coverage = np.clip((strokes - 0.36) / (2 * edge) + 0.5, 0, 1).astype(np.float32)
     inked = coverage > 0.5
-    if not inked.any():
-        return coverage[:0, :0]
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     return coverage[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 

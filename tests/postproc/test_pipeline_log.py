@@ -64,12 +64,12 @@ def test_unknown_class_ids_of_logits_are_logged_whatever_their_value(warnings_lo
 
 @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30], ids=str)
 def test_class_ids_that_are_no_integers_are_logged_as_such(value: float, warnings_logged: Any) -> None:
-    """And not as id 0, which they become on the way, and which the spec has."""
+    """And not as an integer that they might become on the way, and that the spec has."""
     tensors = tensors_of("direct")
     tensors["classes"] = np.full(tensors["classes"].shape, value)
     assert count(PostProcessor.for_detection(LABELS, DIRECT, thresholds=0.4)(tensors)) == 0
     (message,) = warnings_logged()
-    assert "the label id (not an integer), which the spec does not have" in message
+    assert f"the label id {value}, which the spec does not have" in message
 
 
 def test_classes_as_rows_beyond_the_labels_are_logged_as_rows(warnings_logged: Any) -> None:

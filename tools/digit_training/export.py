@@ -15,7 +15,7 @@ from digit_training.networks import STRIDE, Classifier, Detector
 
 # What ONNX Runtime 1.18, the oldest supported, reads.
 _OPSET, _IR_VERSION = 17, 8
-_TOP_CANDIDATES = 100
+_TOP_CANDIDATES = 200
 
 
 class _Yolo(nn.Module):

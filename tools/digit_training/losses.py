@@ -56,7 +56,7 @@ def anchored_loss(offsets: Tensor, logits: Tensor, anchors: Tensor, boxes: Tenso
 
     An anchor answers for the digit it meets most, from a Jaccard index of 0.45 on, and each digit's
     best anchor for it in any case; anchors between 0.35 and 0.45 are left alone, and the others are
-    background (label row 0). The label's loss is focal (Lin et al. 2017).
+    background (label row 0), whose loss is focal (Lin et al. 2017).
 
     Parameters
     ----------
@@ -79,10 +79,11 @@ def anchored_loss(offsets: Tensor, logits: Tensor, anchors: Tensor, boxes: Tenso
     target[positive] = labels[image, digit] + 1
     counted = positive | (best < 0.35)
     log_likelihood = logits.log_softmax(dim=2).gather(2, target[..., None])[..., 0]
-    focal = -((1 - log_likelihood.exp()) ** _FOCUS) * log_likelihood * counted
+    easy = torch.where(positive, 1.0, (1 - log_likelihood.exp()) ** _FOCUS)
+    unlikely = -easy * log_likelihood * counted
     decoded = decode_offsets(anchors.expand(len(boxes), -1, -1)[positive], offsets[positive])
     misplaced = (1 - generalized_jaccard(decoded, boxes[image, digit])).sum()
-    return (2 * focal.sum() + _BOX_WEIGHT * misplaced) / max(1, len(digit))
+    return (unlikely.sum() + _BOX_WEIGHT * misplaced) / max(1, len(digit))
 
 
 def _responsible(sizes: Tensor, boxes: Tensor, labels: Tensor, height: int, width: int) -> Tensor:

@@ -28,6 +28,7 @@ class Trunk(nn.Module):
         self.stem = nn.Sequential(
             _convolution(1, 16, stride=2),
             _convolution(16, 32, stride=2),
+            _convolution(32, 32),
             _convolution(32, _CHANNELS, stride=2),
         )
         self.blocks = nn.ModuleList(_convolution(_CHANNELS, _CHANNELS, dilation=d) for d in _DILATIONS)

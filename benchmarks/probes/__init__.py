@@ -1,0 +1,1 @@
+"""Scripts that measure a process of their own: its start, what it compiles, its memory."""

@@ -1,0 +1,18 @@
+"""The least that a process needs that uses numba and pydantic: import both, run one cached kernel of a line."""
+
+import sys
+import time
+
+import numba
+from pydantic import BaseModel
+
+
+@numba.njit(cache=True)
+def add_one(value):  # type: ignore[no-untyped-def]
+    return value + 1.0
+
+
+add_one(1.0)
+moment = time.monotonic()
+assert BaseModel
+sys.stdout.write(repr(moment))

@@ -1,0 +1,79 @@
+"""What a process of its own shows: how fast it starts, what it compiles, how much memory a call takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data.yolo import yolov8_tensor
+from benchmarks.probes import memory
+from benchmarks.targets.result import Result, readable
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PROBES = _ROOT / "benchmarks" / "probes"
+_STARTS = 15
+
+
+def _run(*arguments: str, **environment: str) -> str:
+    """Output of a new Python that finds this tree as it is installed or lies here."""
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    child = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return child.stdout
+
+
+def start() -> Iterator[Result]:
+    """Time from the start of a process to its first result, with a filled cache."""
+    with tempfile.TemporaryDirectory() as directory:
+        tensor = Path(directory, "tensor.npy")
+        np.save(tensor, yolov8_tensor(1))
+        scripts = {"ours": ("start.py", str(tensor)), "least": ("start_least.py",)}
+        seconds: dict[str, list[float]] = {name: [] for name in scripts}
+        for turn in range(_STARTS + 1):
+            for name, (script, *arguments) in scripts.items():
+                begin = time.monotonic()
+                moment = float(_run(str(_PROBES / script), *arguments, NUMBA_CACHE_DIR=directory))
+                if turn > 0:  # the first fills the cache
+                    seconds[name].append(moment - begin)
+    ours, least = (statistics.median(seconds[name]) for name in ("ours", "least"))
+    detail = f"{readable(ours)} / {readable(least)}"
+    yield Result("new process to first result / numba, pydantic and a kernel", ours / least, 1.25, False, detail)
+
+
+def compilation() -> Iterator[Result]:
+    """Seconds to compile every kernel with an empty cache."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = json.loads(_run("-m", "benchmarks.probes.compilation", NUMBA_CACHE_DIR=directory))
+    dearest = ", ".join(f"{name} {seconds:.1f}" for name, _, seconds in found["kernels"][:5])
+    detail = f"{len(found['kernels'])} specialisations, numba's own among them; dearest {dearest}"
+    yield Result("seconds to compile every kernel", found["seconds"], 25.0, False, detail)
+
+
+def peak_memory() -> Iterator[Result]:
+    """Peak of a call beyond its float32 inputs, beside a quarter of them plus 2 MiB."""
+    if not sys.platform.startswith("linux"):
+        return
+    for batch in (1, 16):
+        for threshold, dtype in ((0.25, "float32"), (0.25, "float16"), (0.0, "float32")):
+            arguments = (str(batch), str(threshold), dtype)
+            found = json.loads(_run("-m", "benchmarks.probes.memory", *arguments, **memory.ENVIRONMENT))
+            # A float16 tensor becomes a float32 one first: that copy counts as the input.
+            beyond = max(0, found["peak"] - (found["input"] if dtype == "float16" else 0))
+            allowed = found["input"] / 4 + 2 * 2**20
+            name = f"YOLOv8, batch {batch}, threshold {threshold}, {dtype}: peak memory / (inputs / 4 + 2 MiB)"
+            detail = f"{beyond / 2**20:.2f} / {allowed / 2**20:.2f} MiB"
+            yield Result(name, beyond / allowed, 1.0, False, detail)

@@ -1,0 +1,161 @@
+"""Calls everything in every form, and prints the signatures that kernels were compiled for.
+
+``python -m tests.every_call`` does so; with the argument ``warmup`` it warms up a post-processor of each kind
+of output, and prints the kernels that its first calls still had to compile. It is a process of its own, since
+in that of the tests all kernels have been called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.array_forms import FORMS, changed
+
+Array = NDArray[Any]
+Forms = list[Callable[[Array], Any]]
+
+KINDS = ("classification", "anchored", "direct", "yolo", "yolov8")
+
+
+def signatures() -> dict[str, list[str]]:
+    """Give the signatures of each kernel that has any."""
+    package = importlib.import_module("postproc.kernels")
+    names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    return {
+        f"{name}.{kernel}": [str(signature) for signature in value.signatures]
+        for name in names
+        for kernel, value in vars(importlib.import_module(name)).items()
+        if getattr(value, "signatures", None) and value.py_func.__module__ == name
+    }
+
+
+def all_forms() -> Forms:
+    """Give the forms of arrays, and the types of floating numbers."""
+    return [*FORMS.values(), *(partial(as_dtype, dtype) for dtype in (np.float16, np.float64))]
+
+
+def as_dtype(dtype: Any, array: Array) -> Array:
+    return array.astype(dtype) if array.dtype == np.float32 else array
+
+
+def call(post: Any, tensors: dict[str, Any], images: int = 3) -> None:
+    """Call a post-processor with options of several types."""
+    from postproc import ImageTransform
+
+    post(tensors)
+    post(tensors, show_discarded=True, max_predictions=np.int32(3), input_size=(9, np.float32(8)))
+    post(tensors, show_discarded=np.True_, max_predictions=0, input_size=np.array([9, 8]))
+    post(tensors, max_predictions=10**9, transforms=[ImageTransform.squash((9, 8), (7, 6))] * images)
+
+
+def call_every_kind() -> None:
+    from tests.pipelines import post_processor, tensors_of
+
+    for kind in KINDS:
+        post = post_processor(kind, num_threads=2)
+        for form in all_forms():
+            post(changed(tensors_of(kind), form))
+        for images in (0, 1, 4):
+            call(post, tensors_of(kind, images), images)
+        if kind != "classification":
+            agnostic = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
+            call(post_processor(kind, **agnostic), tensors_of(kind))
+            low = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
+            call(post_processor(kind, **low), tensors_of(kind))
+    sized = post_processor("direct", normalize_wrt_tensor="im_info")
+    for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
+        call(sized, {**tensors_of("direct"), "im_info": np.array(sizes)})
+    grid = tensors_of("yolo")["grid"]
+    for layout in (grid.transpose(0, 3, 1, 2), grid.reshape(*grid.shape[:3], 2, -1)):
+        call(post_processor("yolo"), {"grid": layout})
+    call(post_processor("yolov8"), {"table": tensors_of("yolov8")["table"].transpose(0, 2, 1)})
+
+
+def call_every_option(activation: str) -> None:
+    from postproc import AnchoredOutput, Classification, DirectOutput, PostProcessor
+    from tests.pipelines import LABELS, OUTPUTS, tensors_of
+
+    classification = Classification(output_tensor="scores", score_activation=activation)
+    call(PostProcessor.for_classification(LABELS, classification), tensors_of("classification"))
+
+    anchored = tensors_of("anchored")
+    for background, columns in (("first", 4), ("last", 4), ("none", 3)):
+        scores = anchored["scores"][:, :, :columns]
+        described = {"background": background, "score_activation": activation, "anchors_format": "cxcywh"}
+        output = AnchoredOutput(**{**OUTPUTS["anchored"].dump(), **described})
+        for multi_label in (True, False):
+            post = PostProcessor.for_detection(LABELS, output, thresholds=0.3, multi_label=multi_label)
+            call(post, {**anchored, "scores": scores})
+            call(post, {**anchored, "anchors": anchored["anchors"][0], "scores": scores.transpose(0, 2, 1)})
+
+    direct = tensors_of("direct")
+    columns_of = {name: np.repeat(direct[name][:, :, np.newaxis], 3, axis=2) for name in direct}
+    described = {"classes": "rows", "score_activation": activation, "box_format": "yxyx"}
+    output = DirectOutput(**{**OUTPUTS["direct"].dump(), **described})
+    post = PostProcessor.for_detection(LABELS, output, thresholds=0.3)
+    call(post, columns_of)
+    call(post, {**columns_of, "boxes": direct["boxes"]})
+
+
+def call_every_operation() -> None:
+    from postproc import ops
+    from tests.pipelines import tensors_of
+
+    direct = {name: tensor[0] for name, tensor in tensors_of("direct").items()}
+    numbers = np.arange(40)
+    for form in all_forms():
+        boxes, scores = form(direct["boxes"]), form(direct["scores"])
+        for threshold in (0, 0.5, np.float64(0.5), 1):
+            ops.nms(boxes, scores, threshold)
+            for groups in (numbers, numbers.astype(np.uint8), numbers * 10**9, form(direct["classes"])):
+                ops.batched_nms(boxes, scores, groups, threshold)
+        ops.box_iou(boxes, boxes)
+        ops.box_area(boxes)
+        ops.clip_boxes(boxes, [3, 4])
+        for box_format in ("xyxy", "xywh", "cxcywh", "yxyx"):
+            ops.box_convert(boxes, "cxcywh", box_format)
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 100, (5000, 2))
+    many = np.concatenate([low, low + rng.uniform(0, 3, low.shape)], axis=1)
+    ops.nms(many, rng.random(5000), 0.5)
+    ops.batched_nms(many, rng.random(5000), rng.integers(0, 3, 5000), 0.5)
+
+
+def compiled_late(kind: str) -> list[str]:
+    """Name the kernels that a post-processor compiles or loads in its first calls after its warm-up."""
+    for name in [name for name in sys.modules if name.startswith(("postproc", "tests.pipelines"))]:
+        del sys.modules[name]
+    pipelines = importlib.import_module("tests.pipelines")
+    tensors, post = pipelines.tensors_of(kind), pipelines.post_processor(kind, num_threads=2)
+    assert not signatures()
+    post.warmup()
+    warm = signatures()
+    assert len(warm) > 1
+    post(tensors)
+    post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(9, 9))
+    planar = {"anchored": "scores", "yolov8": "table"}.get(kind)
+    if planar:
+        post({**tensors, planar: tensors[planar].transpose(0, 2, 1)})
+    if kind == "yolo":
+        post({"grid": tensors["grid"].transpose(0, 3, 1, 2)})
+    return [name for name, found in signatures().items() if found != warm.get(name)]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["warmup"]:
+        print(json.dumps({kind: compiled_late(kind) for kind in KINDS}))  # noqa: T201
+    else:
+        call_every_kind()
+        for activation in ("none", "sigmoid", "softmax"):
+            call_every_option(activation)
+        call_every_operation()
+        print(json.dumps(signatures()))  # noqa: T201

@@ -1,0 +1,63 @@
+"""What `import postproc` costs: no extras, no compilation, little more time than its dependencies."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+CORE = {"annotated_types", "llvmlite", "numba", "numpy", "pydantic", "pydantic_core", "typing_extensions"}
+EXTRAS = {"PIL", "onnxruntime", "rich", "sklearn", "supervision", "typer"}
+MODULES = """
+import json, sys
+import numba, pydantic
+before = set(sys.modules)
+import postproc, postproc.ops
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+KERNELS = """
+import json, sys
+import postproc, postproc.ops
+modules = [module for name, module in sys.modules.items() if name.startswith("postproc.kernels.")]
+kernels = [value for module in modules for value in vars(module).values() if hasattr(value, "signatures")]
+print(json.dumps([len(kernels), sum(len(kernel.signatures) for kernel in kernels)]))
+"""
+# Processor time, which other processes do not lengthen as they do the time on the clock.
+SECONDS = """
+import json, time
+start = time.process_time()
+import numba, pydantic
+middle = time.process_time()
+import postproc
+print(json.dumps([middle - start, time.process_time() - start]))
+"""
+
+
+def result_of(program: str) -> Any:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_import_loads_nobody_elses_package_beyond_numba_and_pydantic() -> None:
+    packages = {module.partition(".")[0] for module in result_of(MODULES)}
+    assert "postproc" in packages
+    assert not packages & EXTRAS
+    assert packages - sys.stdlib_module_names - CORE == {"postproc"}
+
+
+def test_import_compiles_no_kernel() -> None:
+    kernels, compiled = result_of(KERNELS)
+    assert kernels > 10
+    assert compiled == 0
+
+
+def test_import_takes_under_one_and_a_half_times_that_of_numba_and_pydantic() -> None:
+    ratios: list[float] = []
+    for _ in range(4):  # a machine may be busy in odd ways: one quiet attempt is enough
+        samples = [result_of(SECONDS) for _ in range(3)]
+        ratios.append(statistics.median(total / base for base, total in samples))
+        if ratios[-1] < 1.5:
+            return
+    raise AssertionError(f"import postproc takes {ratios} times what import numba, pydantic takes")
