@@ -46,11 +46,22 @@ class Peer:
 
 @dataclass(frozen=True)
 class Workload:
-    """One input to a kind of work."""
+    """One input to a kind of work.
+
+    Parameters
+    ----------
+    kind, case : str
+        The work, as `PEERS` names it, and the input to it.
+    make : callable
+        Makes the input.
+    is_large : bool
+        Whether some peer needs seconds for it.
+    """
 
     kind: str
     case: str
     make: Callable[[], Any]
+    is_large: bool = False
 
     @functools.cached_property
     def input(self) -> Any:

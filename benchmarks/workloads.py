@@ -31,13 +31,17 @@ def _yolov2(side: int, anchors: tuple[float, ...], labels: int) -> GridCase:
 
 WORKLOADS = (
     *(
-        Workload(kind, f"{pattern}, N = {count:,}", partial(nms_candidates, pattern, count, labels))
+        Workload(
+            kind, f"{pattern}, N = {count:,}", partial(nms_candidates, pattern, count, labels), count > 1_000
+        )
         for kind, labels in (("NMS, one label", 1), ("NMS, 80 labels", 80))
         for pattern in PATTERNS
         for count in SIZES
     ),
     *(
-        Workload("YOLOv8", f"batch {batch}, threshold {threshold}", partial(_yolov8, batch, threshold))
+        Workload(
+            "YOLOv8", f"batch {batch}, threshold {threshold}", partial(_yolov8, batch, threshold), batch > 1
+        )
         for batch in (1, 16)
         for threshold in (0.25, 0.001)
     ),

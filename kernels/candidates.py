@@ -154,7 +154,7 @@ def sort_descending(
             starts[bin_] += 1
         source, target = target, source
     if source is not keys:
-        keys[:count] = source[:count]
+        copy_keys(source, keys, 0, count)
 
 
 @kernel
@@ -165,4 +165,14 @@ def _sort_few(keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int)
         for other in range(count):
             place += keys[other] > keys[index]
         scratch[place] = keys[index]
-    keys[:count] = scratch[:count]
+    copy_keys(scratch, keys, 0, count)
+
+
+@kernel
+def copy_keys(source: NDArray[np.uint64], target: NDArray[np.uint64], start: int, count: int) -> None:
+    """Copy the first `count` keys to `target` from `start` on.
+
+    A slice assignment would do, but numba compiles its error message along, which takes three seconds.
+    """
+    for index in range(count):
+        target[start + index] = source[index]

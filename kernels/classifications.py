@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import from_sortable, keep_best, sort_descending, sortable
+from .candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
 from .scan import BLOCK, STRIDE, next_hits, repeat
 
 Classified = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]
@@ -75,9 +75,9 @@ def classify(
         total = offsets[image - start]
         if total + count > collected.shape[0]:
             larger = np.empty(count if total == 0 else 2 * (total + count), np.uint64)
-            larger[:total] = collected[:total]
+            copy_keys(collected, larger, 0, total)
             collected = larger
-        collected[total : total + count] = buffer[:count]
+        copy_keys(buffer, collected, total, count)
         offsets[image - start + 1] = total + count
     total = offsets[stop - start]
     scores = np.empty(total, np.float32)

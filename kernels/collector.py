@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import is_predicted, keep_best, score_below, sort_descending
+from .candidates import copy_keys, is_predicted, keep_best, score_below, sort_descending
 
 
 @kernel
@@ -86,9 +86,9 @@ def end_image(
     sort_descending(buffer, np.empty(size, np.uint64), size, lowest_bit)
     if total + size > keys.shape[0]:
         larger = np.empty(size if total == 0 else 2 * (total + size), np.uint64)
-        larger[:total] = keys[:total]
+        copy_keys(keys, larger, 0, total)
         keys = larger
-    keys[total : total + size] = buffer[:size]
+    copy_keys(buffer, keys, total, size)
     return keys
 
 

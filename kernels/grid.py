@@ -177,7 +177,9 @@ def nms_on_grid(
             covered = (right - left + 1) * (bottom - top + 1)
             if used + covered > lines.shape[0]:
                 more = np.empty((2 * (used + covered), _LINE), np.int32)
-                more[:used] = lines[:used]
+                for line in range(used):
+                    for index in range(_LINE):
+                        more[line, index] = lines[line, index]
                 lines = more
             if covered > _MOST_CELLS:
                 used = _list(apart, heads, lines, used, place)

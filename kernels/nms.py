@@ -100,8 +100,12 @@ def with_room(
         return links, pool
     more_links = np.empty((2 * used + room, 2), np.int32)
     more_pool = np.empty((2 * used + room, 5, LANES), np.float32)
-    more_links[:used] = links[:used]
-    more_pool[:used] = pool[:used]
+    for block in range(used):
+        for field in range(2):
+            more_links[block, field] = links[block, field]
+        for side in range(5):
+            for lane in range(LANES):
+                more_pool[block, side, lane] = pool[block, side, lane]
     return more_links, more_pool
 
 

@@ -42,11 +42,9 @@ def open_network(
     from postproc.onnx_runner import OnnxRunner
     from postproc.onnx_session import NUMPY_TYPES
 
-    if preprocessing is not None:
-        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
-        batched = preprocessor.preprocessing.batched_output
-        return OnnxRunner(model, post, batched=batched), preprocessor
     runner = OnnxRunner(model, post)
+    if preprocessing is not None:
+        return runner, Preprocessor(preprocessing, preprocessing.parent)
     names = [info.name for info in runner.session.get_inputs()]
     if len(names) > 1:
         raise RunnerError(

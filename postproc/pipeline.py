@@ -9,6 +9,7 @@ import numpy as np
 
 from postproc import tensors as tensors_gate
 from postproc.errors import SchemaError, TensorError
+from postproc.options import CallOptions
 from postproc.results import LabelTable, Recognitions
 from postproc.schema import (
     Classification,
@@ -20,7 +21,7 @@ from postproc.schema import (
     RecognitionVersion,
     check_pair,
 )
-from postproc.stages import CallOptions, ClassificationStage, DetectionStage, Stage
+from postproc.stages import ClassificationStage, DetectionStage, Stage
 from postproc.threads import Workers
 from postproc.transforms import ImageTransform
 
@@ -226,7 +227,7 @@ class PostProcessor:
         TensorError
             If a tensor is missing or has the wrong rank, shape or dtype, or an option is out of range.
         """
-        if not isinstance(tensors, Mapping):
+        if type(tensors) is not dict and not isinstance(tensors, Mapping):
             raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
         options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms)
         bound = [stage.bind(tensors, options) for stage in self._stages]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,9 +15,10 @@ from postproc.decoding import ACTIVATIONS, Candidates, Decision, decoder_for
 from postproc.errors import TensorError
 from postproc.kernels.classifications import classify
 from postproc.kernels.detections import select_detections
+from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
-from postproc.tensors import as_float32, checked_sizes, find, sizes_of, wrong_shape
+from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
 logger = logging.getLogger(__name__)
@@ -31,60 +31,6 @@ _NO_CORNERS = np.empty((0, 4), np.float32)
 # little enough to stay in the processor's cache.
 _FEWEST_TOP = 1024
 _TOP_PER_PREDICTION = 8
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """The arguments of a call besides its tensors, checked."""
-
-    show_discarded: bool
-    max_predictions: int
-    input_size: NDArray[np.float64] | None
-    transforms: tuple[ImageTransform, ...] | None
-
-    @classmethod
-    def checked(
-        cls,
-        show_discarded: bool,
-        max_predictions: int,
-        input_size: Sequence[int] | None,
-        transforms: Sequence[ImageTransform] | None,
-    ) -> CallOptions:
-        """Check the arguments of a call."""
-        if (
-            isinstance(max_predictions, bool)
-            or not isinstance(max_predictions, numbers.Integral)
-            or max_predictions < 0
-        ):
-            raise TensorError(f"max_predictions must be an integer of 0 or more; got {max_predictions!r}")
-        return cls(
-            bool(show_discarded),
-            min(int(max_predictions), np.iinfo(np.int32).max),
-            None if input_size is None else _size(input_size),
-            None if transforms is None else _transforms(transforms),
-        )
-
-
-def _size(size: Sequence[int]) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(size, np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.shape != (2,):
-        raise TensorError(f"input_size must be [height, width]; got {size!r}")
-    return checked_sizes("input_size", array)
-
-
-def _transforms(transforms: Sequence[ImageTransform]) -> tuple[ImageTransform, ...]:
-    if not isinstance(transforms, Iterable):
-        raise TensorError(
-            f"transforms must be a sequence of ImageTransform, one per image; got {type(transforms).__name__}"
-        )
-    checked = tuple(transforms)
-    for transform in checked:
-        if not isinstance(transform, ImageTransform):
-            raise TensorError(f"transforms must be ImageTransform objects; got {type(transform).__name__}")
-    return checked
 
 
 class Bound(Protocol):
@@ -215,37 +161,33 @@ class DetectionStage:
         if transforms is not None and len(transforms) != candidates.batch:
             raise TensorError(f"expected one transform per image, {candidates.batch}; got {len(transforms)}")
         sizes = self._sizes(tensors, candidates.batch, options)
-        if sizes is None and transforms is None:
-            placement = _unit_placement(candidates.batch)
+        if transforms is None and not isinstance(sizes, np.ndarray):
+            placement = _same_placement(sizes, candidates.batch)
         else:
             placement = _placement(sizes, transforms, candidates.batch)
         bounds = _NO_BOUNDS
         if self._decoder.clips_first:
             bounds = np.ones((candidates.batch, 2), np.float32)
             if sizes is not None:
-                bounds[:] = sizes[:, ::-1]
+                bounds[:] = np.asarray(sizes)[..., ::-1]
         may_be_pixels = sizes is None and not self._boxes_are_normalized
         return BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
 
     def _sizes(
         self, tensors: Mapping[str, Any], batch: int, options: CallOptions
-    ) -> NDArray[np.float64] | None:
-        """Heights and widths (batch, 2) that boxes are in pixels of; None where they are normalized."""
+    ) -> NDArray[np.float64] | Size | None:
+        """Heights and widths that boxes are in pixels of, (batch, 2) or for all; None for none."""
         if self._size_tensor:
             return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
         if self._boxes_are_normalized:
             return None
-        sizes = np.empty((batch, 2), np.float64)
         if options.input_size is not None:
-            sizes[:] = options.input_size
-        elif self._task.input_size is None:
-            return None
-        elif options.transforms is not None:
-            for image, transform in enumerate(options.transforms):
-                sizes[image] = transform.input_size
-        else:
-            sizes[:] = self._task.input_size
-        return sizes
+            return options.input_size
+        if self._task.input_size is None or options.transforms is None:
+            return self._task.input_size
+        return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
+            batch, 2
+        )
 
     def compute(self, bound: BoundDetection, start: int, stop: int, top: int) -> Detections:
         """Compute images `start` to `stop` from at least the best `top` candidates of each."""
@@ -322,19 +264,19 @@ class BoundDetection:
 
 
 @functools.lru_cache(maxsize=64)
-def _unit_placement(batch: int) -> NDArray[np.float64]:
-    return _placement(None, None, batch)
+def _same_placement(size: Size | None, batch: int) -> NDArray[np.float64]:
+    return _placement(size, None, batch)
 
 
 def _placement(
-    sizes: NDArray[np.float64] | None, transforms: tuple[ImageTransform, ...] | None, batch: int
+    sizes: NDArray[np.float64] | Size | None, transforms: tuple[ImageTransform, ...] | None, batch: int
 ) -> NDArray[np.float64]:
     """For x and y of each image factor, offset, scale and size, as `select_detections` takes them."""
     placement = np.empty((batch, 2, 4), np.float64)
     placement[:] = (1.0, 0.0, 1.0, 1.0)
     if transforms is None:
         if sizes is not None:
-            placement[:, :, 3] = sizes[:, ::-1]
+            placement[:, :, 3] = np.asarray(sizes)[..., ::-1]
         return placement
     for image, transform in enumerate(transforms):
         for axis in range(2):

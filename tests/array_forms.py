@@ -17,7 +17,7 @@ class WithArray:
     def __init__(self, array: Array) -> None:
         self._array = array
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return self._array if dtype is None else self._array.astype(dtype)
 
 

@@ -67,9 +67,9 @@ def call_every_kind() -> None:
         for images in (0, 1, 4):
             call(post, tensors_of(kind, images), images)
         if kind != "classification":
-            agnostic = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
+            agnostic: dict[str, Any] = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
             call(post_processor(kind, **agnostic), tensors_of(kind))
-            low = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
+            low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
             call(post_processor(kind, **low), tensors_of(kind))
     sized = post_processor("direct", normalize_wrt_tensor="im_info")
     for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
@@ -80,7 +80,7 @@ def call_every_kind() -> None:
     call(post_processor("yolov8"), {"table": tensors_of("yolov8")["table"].transpose(0, 2, 1)})
 
 
-def call_every_option(activation: str) -> None:
+def call_every_option(activation: Any) -> None:
     from postproc import AnchoredOutput, Classification, DirectOutput, PostProcessor
     from tests.pipelines import LABELS, OUTPUTS, tensors_of
 
@@ -99,9 +99,10 @@ def call_every_option(activation: str) -> None:
 
     direct = tensors_of("direct")
     columns_of = {name: np.repeat(direct[name][:, :, np.newaxis], 3, axis=2) for name in direct}
-    described = {"classes": "rows", "score_activation": activation, "box_format": "yxyx"}
-    output = DirectOutput(**{**OUTPUTS["direct"].dump(), **described})
-    post = PostProcessor.for_detection(LABELS, output, thresholds=0.3)
+    rows = {"classes": "rows", "score_activation": activation, "box_format": "yxyx"}
+    post = PostProcessor.for_detection(
+        LABELS, DirectOutput(**{**OUTPUTS["direct"].dump(), **rows}), thresholds=0.3
+    )
     call(post, columns_of)
     call(post, {**columns_of, "boxes": direct["boxes"]})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -65,6 +67,10 @@ def our_columns(case: Any, result: Any) -> Columns:
 
 def ultralytics(case: Yolov8Case) -> Run:
     """Run its NMS as it is where torchvision has been imported before."""
+    # It writes settings on import, and asks the network for news.
+    os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
     import torch
     import torchvision  # noqa: F401
     from ultralytics.utils.nms import non_max_suppression
@@ -217,9 +223,7 @@ def _grid_columns(case: GridCase, result: Any) -> Columns:
 
 YOLOV8 = {
     OURS: Peer(ours, our_columns),
-    "ultralytics": Peer(
-        ultralytics, _ultralytics_columns, needs=("torch", "torchvision", "ultralytics")
-    ),
+    "ultralytics": Peer(ultralytics, _ultralytics_columns, needs=("torch", "torchvision", "ultralytics")),
     "ultralytics, no torchvision": Peer(
         ultralytics_alone, _ultralytics_columns, needs=("torch", "torchvision", "ultralytics")
     ),

@@ -1,4 +1,4 @@
-"""The least that a process needs that uses numba and pydantic: import both, run one cached kernel of a line."""
+"""The least that a process with numba and pydantic does: import both, run one cached kernel of a line."""
 
 import sys
 import time

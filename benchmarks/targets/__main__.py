@@ -1,4 +1,4 @@
-"""Measure what postproc must reach: ``python -m benchmarks.targets [--short] [--json FILE] [--compare FILE]``.
+"""Measure what postproc must reach: ``python -m benchmarks.targets``.
 
 Every figure is a ratio of times within this run, so that machines and days can be compared. The exit status
 is 1 if a target is missed, or a ratio is much worse than an earlier run's.

@@ -51,7 +51,9 @@ def start() -> Iterator[Result]:
                     seconds[name].append(moment - begin)
     ours, least = (statistics.median(seconds[name]) for name in ("ours", "least"))
     detail = f"{readable(ours)} / {readable(least)}"
-    yield Result("new process to first result / numba, pydantic and a kernel", ours / least, 1.25, False, detail)
+    yield Result(
+        "new process to first result / numba, pydantic and a kernel", ours / least, 1.25, False, detail
+    )
 
 
 def compilation() -> Iterator[Result]:
@@ -74,6 +76,6 @@ def peak_memory() -> Iterator[Result]:
             # A float16 tensor becomes a float32 one first: that copy counts as the input.
             beyond = max(0, found["peak"] - (found["input"] if dtype == "float16" else 0))
             allowed = found["input"] / 4 + 2 * 2**20
-            name = f"YOLOv8, batch {batch}, threshold {threshold}, {dtype}: peak memory / (inputs / 4 + 2 MiB)"
+            name = f"YOLOv8, batch {batch}, threshold {threshold}, {dtype}: peak / (inputs / 4 + 2 MiB)"
             detail = f"{beyond / 2**20:.2f} / {allowed / 2**20:.2f} MiB"
             yield Result(name, beyond / allowed, 1.0, False, detail)

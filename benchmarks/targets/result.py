@@ -34,7 +34,12 @@ class Result:
         return self.value <= self.limit * slack
 
     def is_worse_than(self, earlier: Result, tolerance: float) -> bool:
-        """Whether the value is worse than an earlier one by more than a factor `tolerance`."""
+        """Whether the value is worse than an earlier one by more than a factor `tolerance`.
+
+        Far within its limit, by the same factor twice, nothing is: small figures are noise.
+        """
+        if self.reaches(tolerance**-2):
+            return False
         if self.at_least:
             return self.value * tolerance < earlier.value
         return self.value > earlier.value * tolerance

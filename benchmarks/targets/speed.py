@@ -9,21 +9,23 @@ from functools import partial
 import numpy as np
 
 from benchmarks.contest import OURS
-from benchmarks.data.candidates import PATTERNS, nms_candidates
+from benchmarks.data.candidates import nms_candidates
 from benchmarks.data.yolo import yolov8_tensor
 from benchmarks.peers import nms
 from benchmarks.peers.floors import READ
 from benchmarks.peers.yolo import MOST, our_yolov8
 from benchmarks.targets.result import Result, readable
 from benchmarks.timing import Timing, race
-from benchmarks.workloads import SIZES, contestants, workload
+from benchmarks.workloads import contestants, workload
 from postproc import AnchoredOutput, DirectOutput, PostProcessor, YoloOutput
 
 NMS_KINDS = ("NMS, one label", "NMS, 80 labels")
 _NMS_LIMITS = {100: 5.0, 1_000: 10.0, 10_000: 10.0}
 
 
-def _ratio(name: str, over: Timing, under: Timing, limit: float, at_least: bool = False, of: str = "") -> Result:
+def _ratio(
+    name: str, over: Timing, under: Timing, limit: float, at_least: bool = False, of: str = ""
+) -> Result:
     detail = f"{of}{readable(over.median)} / {readable(under.median)}"
     return Result(name, over.median / under.median, limit, at_least, detail)
 

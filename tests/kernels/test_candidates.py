@@ -133,14 +133,14 @@ def test_sortable_bits_order_as_numbers_and_come_back() -> None:
 
 def random_keys(rng: np.random.Generator, count: int, varying: str) -> Keys:
     """Distinct keys that differ in some of their bits only."""
+    numbers = rng.permutation(count).astype(np.uint64)
     if varying == "low bits":
-        return np.uint64(0xABCD << 40) + rng.permutation(count).astype(np.uint64)
+        return numbers + np.uint64(0xABCD << 40)
     if varying == "high bits":
-        return rng.permutation(count).astype(np.uint64) << np.uint64(64 - max(count, 2).bit_length())
+        return numbers << np.uint64(64 - max(count, 2).bit_length())
     if varying == "top bit":
-        return (rng.integers(0, 2, count).astype(np.uint64) << np.uint64(63)) + np.arange(
-            count, dtype=np.uint64
-        )
+        top = rng.integers(0, 2, count, dtype=np.uint64) << np.uint64(63)
+        return numbers | top
     return rng.integers(0, 2**64, count, dtype=np.uint64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -36,7 +37,8 @@ def test_call_memory_map_gives_the_same_result(kind: str, tmp_path: Path) -> Non
 
 def test_call_saved_tensors_are_a_mapping(tmp_path: Path) -> None:
     post, tensors = post_processor("direct"), tensors_of("direct")
-    np.savez(tmp_path / "tensors.npz", **tensors, unused=np.zeros(3))
+    arrays: dict[str, Any] = {**tensors, "unused": np.zeros(3)}
+    np.savez(tmp_path / "tensors.npz", **arrays)
     with np.load(tmp_path / "tensors.npz") as saved:
         assert_same(post(saved), post(tensors))
 

@@ -83,7 +83,8 @@ def test_results_image_number_gives_that_image(make: Any, number: Any, image: in
 @pytest.mark.parametrize("image", [-1, -2, -3])
 def test_results_negative_image_number_counts_from_the_end(image: int) -> None:
     assert rows_of(detections()[image]) == [IMAGES[image]]
-    assert rows_of(detections()[np.int32(image)]) == [IMAGES[image]]
+    numpy_image: Any = np.int32(image)
+    assert rows_of(detections()[numpy_image]) == [IMAGES[image]]
 
 
 def test_results_index_takes_every_column_along() -> None:
@@ -172,7 +173,8 @@ def test_results_other_index_is_an_index_error(index: Any) -> None:
 
 
 def test_results_are_iterable_image_by_image() -> None:
-    assert [rows_of(image) for image in detections()] == [[rows] for rows in IMAGES]
+    found: Any = detections()
+    assert [rows_of(image) for image in found] == [[rows] for rows in IMAGES]
 
 
 @pytest.mark.parametrize("make", [detections, classifications], ids=["detections", "classifications"])
@@ -294,8 +296,9 @@ def test_to_coco_other_count_of_image_ids_is_a_tensor_error(ids: list[int]) -> N
 
 
 def test_to_supervision_predicted_boxes_of_one_image() -> None:
-    found = detections()[0].to_supervision((200, 400))
-    assert isinstance(found, supervision.Detections)
+    made = detections()[0].to_supervision((200, 400))
+    assert isinstance(made, supervision.Detections)
+    found: Any = made
     assert_allclose(found.xyxy, BOXES[:2] * [400, 200, 400, 200], rtol=1e-6)
     assert_array_equal(found.confidence, SCORES[:2])
     assert_array_equal(found.class_id, [7, 3])

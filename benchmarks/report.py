@@ -1,0 +1,121 @@
+"""The table of all benchmarks as Markdown: ``python -m benchmarks.report``.
+
+Every workload is run by all its peers in turns, on the same arrays, each on one thread, after their results
+have been checked to be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import OURS
+from benchmarks.machine import describe
+from benchmarks.peers import PEERS
+from benchmarks.timing import Timing, race
+from benchmarks.workloads import WORKLOADS, Workload, contestants
+
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+
+_LEGEND = f"""\
+Median ± interquartile range of a call, and how many times longer it takes than {OURS}. All peers of a row run
+in turns in one process, on the same arrays, each on one thread, with the input in the form that it is fastest
+with; before anything is timed their results are checked to be the same detections. The whole call is timed,
+Python included. `numpy.max` and `copy` read and copy the largest tensor once: the floor. A call of more than
+three seconds is timed once. "NumPy + OpenCV" is the script of most repositories, which looks for the best
+label of every box; the tuned one does so only for boxes above the threshold. "ultralytics, no torchvision" is
+its NMS where nothing has imported torchvision, which it uses if something has."""
+
+
+def measure(workloads: tuple[Workload, ...], seconds: float) -> dict[str, Any]:
+    """Time all workloads: a document of the machine and of what each peer takes."""
+    rows = []
+    for work in workloads:
+        sys.stderr.write(f"{work.kind}, {work.case}\n")
+        timings = race(contestants(work), seconds)
+        rows.append(
+            {
+                "kind": work.kind,
+                "case": work.case,
+                "peers": {name: timing._asdict() for name, timing in timings.items()},
+            }
+        )
+    return {"machine": describe(), "workloads": rows}
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Write what was measured as Markdown tables, one a kind of work."""
+    parts = [_LEGEND, ", ".join(f"{name} {value}" for name, value in document["machine"].items()) + "."]
+    for kind, rows in groupby(document["workloads"], key=lambda row: row["kind"]):
+        parts.append("\n".join(_table(kind, list(rows))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(kind: str, rows: list[Mapping[str, Any]]) -> Iterator[str]:
+    peers = list(PEERS[kind])
+    yield "| " + " | ".join((kind, *peers)) + " |"
+    yield "| --- |" + " ---: |" * len(peers)
+    for row in rows:
+        timings = {name: Timing(**timing) for name, timing in row["peers"].items()}
+        cells = [_cell(timings.get(name), timings[OURS], name == OURS) for name in peers]
+        yield "| " + " | ".join((row["case"], *cells)) + " |"
+
+
+def _cell(timing: Timing | None, ours: Timing, is_ours: bool) -> str:
+    if timing is None:
+        return "not installed"
+    spread = f" ± {_time(timing.upper - timing.lower)}" if timing.rounds > 1 else ""
+    text = f"{_time(timing.median)}{spread}"
+    return f"**{text}**" if is_ours else f"{text}, {_number(timing.median / ours.median)} x"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_number(seconds / size)} {unit}"
+    return f"{_number(seconds / 1e-6)} µs"
+
+
+def _number(value: float) -> str:
+    """Three digits, or two after the point below ten."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def replace_between_markers(text: str, table: str) -> str:
+    """Put `table` between the markers of `text`; raises ValueError if they are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected the markers {BEGIN} and {END}, each on a line of its own")
+    return f"{before}{BEGIN}\n{table}{END}{after}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure or read, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each peer and workload")
+    parser.add_argument("--kind", action="append", choices=PEERS, help="only this kind of workloads")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument("--from", dest="source", type=Path, help="take the figures from such a file")
+    parser.add_argument("--readme", type=Path, help=f"rewrite the table between {BEGIN} and {END} here")
+    options = parser.parse_args(arguments)
+    if options.source:
+        document = json.loads(options.source.read_text())
+    else:
+        kinds = options.kind or list(PEERS)
+        document = measure(tuple(work for work in WORKLOADS if work.kind in kinds), options.seconds)
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    table = markdown(document)
+    sys.stdout.write(table)
+    if options.readme:
+        options.readme.write_text(replace_between_markers(options.readme.read_text(), table))
+
+
+if __name__ == "__main__":
+    main()

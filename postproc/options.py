@@ -1,0 +1,77 @@
+"""The arguments of a call besides its tensors."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from postproc.errors import TensorError
+from postproc.tensors import checked_sizes
+from postproc.transforms import ImageTransform
+
+Size: TypeAlias = tuple[float, float]  # height, width
+
+_MOST_PREDICTIONS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The arguments of a call besides its tensors, checked."""
+
+    show_discarded: bool
+    max_predictions: int
+    input_size: Size | None
+    transforms: tuple[ImageTransform, ...] | None
+
+    @classmethod
+    def checked(
+        cls,
+        show_discarded: bool,
+        max_predictions: int,
+        input_size: Sequence[int] | None,
+        transforms: Sequence[ImageTransform] | None,
+    ) -> CallOptions:
+        """Check the arguments of a call."""
+        if type(max_predictions) is not int:
+            max_predictions = _integer(max_predictions)
+        if max_predictions < 0:
+            raise TensorError(f"max_predictions must be an integer of 0 or more; got {max_predictions}")
+        return cls(
+            bool(show_discarded),
+            min(max_predictions, _MOST_PREDICTIONS),
+            None if input_size is None else _size(input_size),
+            None if transforms is None else _transforms(transforms),
+        )
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TensorError(f"max_predictions must be an integer of 0 or more; got {value!r}")
+    return int(value)
+
+
+def _size(size: Sequence[int]) -> Size:
+    try:
+        array = np.asarray(size, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (2,):
+        raise TensorError(f"input_size must be [height, width]; got {size!r}")
+    height, width = checked_sizes("input_size", array).tolist()
+    return height, width
+
+
+def _transforms(transforms: Sequence[ImageTransform]) -> tuple[ImageTransform, ...]:
+    if not isinstance(transforms, Iterable):
+        raise TensorError(
+            f"transforms must be a sequence of ImageTransform, one per image; got {type(transforms).__name__}"
+        )
+    checked = tuple(transforms)
+    for transform in checked:
+        if not isinstance(transform, ImageTransform):
+            raise TensorError(f"transforms must be ImageTransform objects; got {type(transform).__name__}")
+    return checked

@@ -1,0 +1,86 @@
+"""The hot loops are vector code: what LLVM makes of them is part of their contract."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numba.core import config
+
+from postproc.kernels import nms, scan
+
+MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+
+pytestmark = [
+    pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason=f"no patterns for {MACHINE}"),
+    pytest.mark.skipif(bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled"),
+    pytest.mark.skipif(bool(config.BOUNDSCHECK), reason="NUMBA_BOUNDSCHECK: checks break vectors up"),
+]
+
+# Instructions on packed float32, and how many of them an operand holds.
+_INSTRUCTION = {
+    "x86_64": re.compile(r"^\s+v?(?P<name>cmp|min|max|div)\w*ps\s.*?%(?P<width>[xyz])mm"),
+    "aarch64": re.compile(r"^\s+f(?P<name>cm|div)\w*\s+v\d+\.(?P<width>[24])s"),
+}
+_KIND = {"cm": "compare", "cmp": "compare", "div": "divide", "min": "min", "max": "max"}
+_LANES = {"x": 4, "y": 8, "z": 16, "2": 2, "4": 4}
+_BLOCK_END = re.compile(r"^\S+:|^\s+(j\w+|b|b\.\w+|t?bn?z|cbn?z|retq?|ret)\s")
+
+
+def lanes_of_blocks(assembly: str) -> Iterator[Counter[str]]:
+    """For each stretch of code without a jump: how many float32 its vector instructions work on, by kind."""
+    lanes: Counter[str] = Counter()
+    for line in assembly.splitlines():
+        if _BLOCK_END.match(line):
+            yield lanes
+            lanes = Counter()
+        found = _INSTRUCTION[MACHINE].match(line)
+        if found:
+            lanes[_KIND[found["name"]]] += _LANES[found["width"]]
+    yield lanes
+
+
+def compiled_afresh(kernel: Callable[..., Any], *arguments: Any) -> list[Counter[str]]:
+    """Compile a kernel for arguments without its cache; return the vector code of its stretches."""
+    dispatcher: Any = kernel
+    fresh = numba.jit(**dispatcher.targetoptions)(dispatcher.py_func)
+    fresh(*arguments)
+    (assembly,) = fresh.inspect_asm().values()
+    return [lanes for lanes in lanes_of_blocks(assembly) if lanes]
+
+
+def read_only(array: Any) -> Any:
+    array.setflags(write=False)
+    return array
+
+
+@pytest.fixture(scope="module")
+def scan_code() -> list[Counter[str]]:
+    values = read_only(np.zeros(3 * scan.STRIDE, np.float32))
+    limits = np.ones(1 + scan.STRIDE, np.float32)
+    return compiled_afresh(scan.next_hits, values, 0, limits, 1, np.empty(scan.BLOCK + 1, np.int64))
+
+
+def test_scan_of_a_block_is_straight_vector_code(scan_code: list[Counter[str]]) -> None:
+    assert any(lanes["compare"] == scan.BLOCK for lanes in scan_code), scan_code
+
+
+def test_scan_of_a_stride_is_vector_code(scan_code: list[Counter[str]]) -> None:
+    # Straight, or a loop over as much as the registers hold: besides the block's code.
+    others = [lanes for lanes in scan_code if lanes["compare"] != scan.BLOCK]
+    assert any(lanes["compare"] >= 16 for lanes in others), scan_code
+
+
+def test_iou_with_a_block_of_kept_boxes_is_straight_vector_code() -> None:
+    box = [np.float32(value) for value in (0, 0, 1, 1)]
+    heads, links = np.full(1, -1, np.int32), np.empty((4, 2), np.int32)
+    pool = np.zeros((4, 5, nms.LANES), np.float32)
+    code = compiled_afresh(nms.is_suppressed, 0, heads, links, pool, *box, np.float32(0.5))
+    kinds = ("divide", "compare", "min", "max") if MACHINE == "x86_64" else ("divide", "compare")
+    assert any(all(lanes[kind] >= nms.LANES for kind in kinds) for lanes in code), code
