@@ -39,22 +39,25 @@ def guess_cutoff(
     the labels begin at column `first` of `width`.
     """
     labels = limits.shape[0]
+    lowest = limits.min()
     passing = 0
     for index in range(0, values.shape[0], _COARSE):
-        label = index // boxes if planar else index % width - first
-        if label >= 0 and label < labels:
-            passing += values[index] > limits[label]
+        if values[index] > lowest:
+            label = index // boxes if planar else index % width - first
+            if label >= 0 and label < labels:
+                passing += values[index] > limits[label]
     if passing * _COARSE < 4 * top:
         return LOWEST_KEY
     sample = np.empty(values.shape[0] // _FINE + 1, np.uint64)
     count = 0
     for index in range(0, values.shape[0], _FINE):
-        label = index // boxes if planar else index % width - first
-        if label >= 0 and label < labels and values[index] > limits[label]:
-            box = index % boxes if planar else index // width
-            score = act.activate(values[index], activation)
-            sample[count] = pack(score, label * boxes + box, thresholds[label], discard)
-            count += 1
+        if values[index] > lowest:
+            label = index // boxes if planar else index % width - first
+            if label >= 0 and label < labels and values[index] > limits[label]:
+                box = index % boxes if planar else index // width
+                score = act.activate(values[index], activation)
+                sample[count] = pack(score, label * boxes + box, thresholds[label], discard)
+                count += 1
     wanted = 2 * top // _FINE + 1
     if count <= wanted:
         return LOWEST_KEY

@@ -40,14 +40,19 @@ def next_hits(
     size = values.shape[0]
     while position < size:
         phase = position % period
-        if position % STRIDE == 0 and position + STRIDE <= size:
-            stride, stride_limits = values[position:], limits[phase:]
-            above = 0
-            for index in range(STRIDE):
-                above += stride[index] > stride_limits[index]
-            if above == 0:
+        if position % STRIDE == 0:
+            step = STRIDE % period
+            while position + STRIDE <= size:
+                stride, stride_limits = values[position:], limits[phase:]
+                above = 0
+                for index in range(STRIDE):
+                    above += stride[index] > stride_limits[index]
+                if above > 0:
+                    break
                 position += STRIDE
-                continue
+                phase += step
+                if phase >= period:
+                    phase -= period
         block, block_limits = values[position:], limits[phase:]
         length = min(BLOCK, size - position)
         if length == BLOCK:

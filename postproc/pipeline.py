@@ -187,7 +187,7 @@ class PostProcessor:
 
     @property
     def uses_input_size(self) -> bool:
-        """Whether an output declares an `input_size`, whose place the size of a call takes."""
+        """Whether boxes of an output are in pixels of an `input_size`, which a call may replace."""
         return any(stage.uses_input_size for stage in self._stages)
 
     def warmup(self) -> None:

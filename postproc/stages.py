@@ -152,14 +152,19 @@ class DetectionStage:
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
             self.tensor_names = (*self.tensor_names, self._size_tensor)
-        self.uses_input_size = task.input_size is not None
+        self.uses_input_size = task.input_size is not None or (
+            task.output.boxes_are_in_pixels and not self._size_tensor
+        )
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors)
         transforms = options.transforms
         if transforms is not None and len(transforms) != candidates.batch:
-            raise TensorError(f"expected one transform per image, {candidates.batch}; got {len(transforms)}")
+            raise TensorError(
+                f"the tensors {self._decoder.tensor_names} hold {candidates.batch} images; expected one "
+                f"transform for each, got {len(transforms)}"
+            )
         sizes = self._sizes(tensors, candidates.batch, options)
         if transforms is None and not isinstance(sizes, np.ndarray):
             placement = _same_placement(sizes, candidates.batch)
@@ -183,7 +188,7 @@ class DetectionStage:
             return None
         if options.input_size is not None:
             return options.input_size
-        if self._task.input_size is None or options.transforms is None:
+        if not self.uses_input_size or options.transforms is None:
             return self._task.input_size
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2

@@ -1,4 +1,4 @@
-"""Peak memory of one call, as JSON: ``python -m benchmarks.probes.memory BATCH THRESHOLD DTYPE``; Linux only.
+"""Peak memory of calls on a batch, as JSON: ``python -m benchmarks.probes.memory BATCH``; Linux only.
 
 The high-water mark of the resident set is set back before the call, so that every allocation counts, whoever
 makes it: numba's do not pass through tracemalloc. Run it with `ENVIRONMENT`, under which the C library
@@ -11,6 +11,8 @@ import ctypes
 import gc
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,31 @@ from benchmarks.peers.yolo import MOST, our_yolov8
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "16384", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
 
 
-def peak_of_call(batch: int, threshold: float, dtype: str) -> dict[str, Any]:
-    """Bytes of the input as float32, and those that a call takes at its peak beyond the input it is given."""
-    tensors = {"tensor": yolov8_tensor(batch).astype(dtype)}
-    post = our_yolov8(threshold)
-    post(tensors, max_predictions=MOST)
+CASES = ((0.25, "float32"), (0.25, "float16"), (0.001, "float32"), (0.0, "float32"))
+
+
+def peaks(batch: int) -> list[dict[str, Any]]:
+    """For each case the bytes of its input as float32, and those that a call takes beyond the input given."""
+    tensor = yolov8_tensor(batch)
+    found = []
+    for threshold, dtype in CASES:
+        tensors = {"tensor": tensor.astype(dtype)}
+        post = our_yolov8(threshold)
+        peak = _peak(partial(post, tensors, max_predictions=MOST))
+        found.append({"threshold": threshold, "dtype": dtype, "input": tensor.nbytes, "peak": peak})
+    return found
+
+
+def _peak(call: Callable[[], Any]) -> int:
+    call()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
-    result = post(tensors, max_predictions=MOST)
+    result = call()
     peak = _status("VmHWM") - before
-    return {"input": tensors["tensor"].size * 4, "peak": peak, "found": len(result.outputs[0].scores)}
+    del result
+    return peak
 
 
 def _status(name: str) -> int:
@@ -40,4 +55,4 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(peak_of_call(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3])))
+    sys.stdout.write(json.dumps(peaks(int(sys.argv[1]))))

@@ -27,7 +27,7 @@ SHORT: tuple[Measure, ...] = (
     speed.retinanet_beside_one_read,
     *(partial(speed.nms_growth, pattern) for pattern in PATTERNS),
     processes.peak_memory,
-    processes.start,
+    partial(processes.start, starts=9),
 )
 FULL: tuple[Measure, ...] = (
     *SHORT,

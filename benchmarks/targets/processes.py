@@ -20,7 +20,6 @@ from benchmarks.targets.result import Result, readable
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROBES = _ROOT / "benchmarks" / "probes"
-_STARTS = 15
 
 
 def _run(*arguments: str, **environment: str) -> str:
@@ -36,14 +35,14 @@ def _run(*arguments: str, **environment: str) -> str:
     return child.stdout
 
 
-def start() -> Iterator[Result]:
+def start(starts: int) -> Iterator[Result]:
     """Time from the start of a process to its first result, with a filled cache."""
     with tempfile.TemporaryDirectory() as directory:
         tensor = Path(directory, "tensor.npy")
         np.save(tensor, yolov8_tensor(1))
         scripts = {"ours": ("start.py", str(tensor)), "least": ("start_least.py",)}
         seconds: dict[str, list[float]] = {name: [] for name in scripts}
-        for turn in range(_STARTS + 1):
+        for turn in range(starts + 1):
             for name, (script, *arguments) in scripts.items():
                 begin = time.monotonic()
                 moment = float(_run(str(_PROBES / script), *arguments, NUMBA_CACHE_DIR=directory))
@@ -70,12 +69,10 @@ def peak_memory() -> Iterator[Result]:
     if not sys.platform.startswith("linux"):
         return
     for batch in (1, 16):
-        for threshold, dtype in ((0.25, "float32"), (0.25, "float16"), (0.0, "float32")):
-            arguments = (str(batch), str(threshold), dtype)
-            found = json.loads(_run("-m", "benchmarks.probes.memory", *arguments, **memory.ENVIRONMENT))
+        for found in json.loads(_run("-m", "benchmarks.probes.memory", str(batch), **memory.ENVIRONMENT)):
             # A float16 tensor becomes a float32 one first: that copy counts as the input.
-            beyond = max(0, found["peak"] - (found["input"] if dtype == "float16" else 0))
+            beyond = max(0, found["peak"] - (found["input"] if found["dtype"] == "float16" else 0))
             allowed = found["input"] / 4 + 2 * 2**20
-            name = f"YOLOv8, batch {batch}, threshold {threshold}, {dtype}: peak / (inputs / 4 + 2 MiB)"
+            case = f"YOLOv8, batch {batch}, threshold {found['threshold']}, {found['dtype']}"
             detail = f"{beyond / 2**20:.2f} / {allowed / 2**20:.2f} MiB"
-            yield Result(name, beyond / allowed, 1.0, False, detail)
+            yield Result(f"{case}: peak / (inputs / 4 + 2 MiB)", beyond / allowed, 1.0, False, detail)

@@ -34,6 +34,9 @@ class DetectionOutput(Alternative):
     boxes_are_normalized: ClassVar[bool] = False
     """Whether decoding yields boxes in [0, 1] whatever the network's input size."""
 
+    boxes_are_in_pixels: ClassVar[bool] = False
+    """Whether boxes are in pixels of the network's input, even where no `input_size` says so."""
+
 
 class AnchoredOutput(DetectionOutput):
     """Offsets to anchors (proposals), as of Faster R-CNN, and a score per label."""
@@ -105,6 +108,8 @@ class Yolov8Output(DetectionOutput):
 
     An extension of v0.7.
     """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
 
     output_tensor: Name = Field(
         description="(B, 4+L, N) or (B, N, 4+L): cx, cy, w, h in pixels of the input, then one probability "

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
-from postproc.kernels import activation as act
 
+from postproc.kernels import activation as act
 from tests import reference
 
 Floats = NDArray[np.float32]

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+
 from postproc.kernels import candidates
 
 Keys = NDArray[np.uint64]

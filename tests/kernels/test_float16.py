@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+
 from postproc.kernels.float16 import bfloat16_to_float32, float16_to_float32
 
 EVERY_BITS = np.arange(2**16, dtype=np.uint16)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from numba.core import config
 from numba.core.caching import IndexDataCacheFile
+
 from postproc.kernels import _jit
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")

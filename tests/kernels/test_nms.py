@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+
 from postproc.kernels.nms import greedy_nms, rank
 
 Floats = NDArray[np.float32]

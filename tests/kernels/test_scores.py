@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+
 from postproc.kernels import activation as act
 from postproc.kernels.direct import scan_direct
 from postproc.kernels.scores import best_label, scan_scores
 from postproc.kernels.yolo_grid import scan_grid
-
 from tests import reference
 from tests.kernels.test_activation import softmax_of
 

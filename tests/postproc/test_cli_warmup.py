@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from postproc.kernels._jit import cache_directory
 from typer.testing import CliRunner
 
 from postproc.cli_commands import app
 from postproc.cli_warmup import DETECTION_OUTPUTS
+from postproc.kernels._jit import cache_directory
 from postproc.schema import Detection
 
 EVERY_CALL = """

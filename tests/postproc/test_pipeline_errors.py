@@ -281,8 +281,8 @@ TRANSFORM = ImageTransform.squash((4, 4), (8, 8))
 @pytest.mark.parametrize(
     ("transforms", "text"),
     [
-        ([TRANSFORM] * 2, "expected one transform per image, 3; got 2"),
-        ([], "expected one transform per image, 3; got 0"),
+        ([TRANSFORM] * 2, "hold 3 images; expected one transform for each, got 2"),
+        ([], "hold 3 images; expected one transform for each, got 0"),
         ([TRANSFORM, TRANSFORM, None], "transforms must be ImageTransform objects; got NoneType"),
         ([(1.0, 1.0)] * 3, "transforms must be ImageTransform objects; got tuple"),
         (TRANSFORM, "transforms must be a sequence of ImageTransform, one per image; got ImageTransform"),
