@@ -82,7 +82,9 @@ def _time(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits, or two after the point below ten."""
+    """Three digits, or one where the value is a small part."""
+    if value < 0.1:
+        return f"{value:.1g}"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 

@@ -142,6 +142,7 @@ def nms_on_grid(
     boxes: NDArray[np.float32],
     order: NDArray[np.int64],
     groups: NDArray[np.int64],
+    lowest_group: int,
     group_count: int,
     iou_threshold: np.float32,
 ) -> NDArray[np.int64]:
@@ -160,7 +161,7 @@ def nms_on_grid(
     count = 0
     for place in range(order.shape[0]):
         x1, y1, x2, y2 = ranked[place, 0], ranked[place, 1], ranked[place, 2], ranked[place, 3]
-        group = groups[order[place]] if groups.shape[0] > 0 else 0
+        group = groups[order[place]] - lowest_group if groups.shape[0] > 0 else 0
         # The first list of a group has its boxes that lie in too many cells.
         apart = group * lists_per_group
         if box_area(x1, y1, x2, y2) > 0.0:

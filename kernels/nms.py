@@ -128,23 +128,35 @@ def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 @kernel
+def extent(numbers: NDArray[np.int64]) -> tuple[int, int]:
+    """Lowest and highest of `numbers` (N,); 0 and 0 if there are none."""
+    lowest = highest = numbers[0] if numbers.shape[0] > 0 else 0
+    for index in range(numbers.shape[0]):
+        lowest = min(lowest, numbers[index])
+        highest = max(highest, numbers[index])
+    return lowest, highest
+
+
+@kernel
 def greedy_nms(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
     groups: NDArray[np.int64],
+    lowest_group: int,
     group_count: int,
     iou_threshold: float,
 ) -> NDArray[np.int64]:
     """Rows of the boxes (N, 4) that are kept, best first.
 
-    Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do.
+    Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do. There are no more than
+    `group_count` from `lowest_group` on.
     """
     order = rank(scores)
     limit = np.float32(iou_threshold)
     if order.shape[0] <= _FEW and groups.shape[0] == 0:
         return _nms_of_few(boxes, order, limit)
     if order.shape[0] // group_count >= GRID_PAYS:
-        return nms_on_grid(boxes, order, groups, group_count, limit)
+        return nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
     heads = np.full(group_count, -1, np.int32)
     links = np.empty((4, 2), np.int32)
     pool = np.empty((4, 5, LANES), np.float32)
@@ -152,7 +164,7 @@ def greedy_nms(
     count = 0
     for index in range(order.shape[0]):
         row = order[index]
-        group = groups[row] if groups.shape[0] > 0 else 0
+        group = groups[row] - lowest_group if groups.shape[0] > 0 else 0
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
         if is_suppressed(group, heads, links, pool, x1, y1, x2, y2, limit):
             continue

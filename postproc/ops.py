@@ -54,7 +54,9 @@ def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np
     array([1, 2])
     """
     checked = _boxes("boxes", boxes)
-    return nms_kernels.greedy_nms(checked, _scores(scores, checked), _NO_GROUPS, 1, _threshold(iou_threshold))
+    return nms_kernels.greedy_nms(
+        checked, _scores(scores, checked), _NO_GROUPS, 0, 1, _threshold(iou_threshold)
+    )
 
 
 def batched_nms(
@@ -87,21 +89,21 @@ def batched_nms(
         raise TensorError(f"idxs must be integers; found dtype {groups.dtype}")
     if groups.shape != checked.shape[:1]:
         raise wrong_shape("idxs", groups.shape, f"{checked.shape[:1]}, one per box")
-    numbered, count = _numbered(groups)
+    numbered, lowest, count = _numbered(groups)
     return nms_kernels.greedy_nms(
-        checked, _scores(scores, checked), numbered, count, _threshold(iou_threshold)
+        checked, _scores(scores, checked), numbered, lowest, count, _threshold(iou_threshold)
     )
 
 
-def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
-    """Return groups as int64 from 0, and how many there are."""
-    if len(groups) == 0:
-        return _NO_GROUPS, 1
-    low, high = int(groups.min()), int(groups.max())
-    if high - low <= 4 * len(groups) and high <= np.iinfo(np.int64).max:
-        return groups.astype(np.int64) - low, high - low + 1
+def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int, int]:
+    """Return groups as int64, the lowest of them, and how many numbers they take up."""
+    if groups.dtype != np.uint64:
+        integers = np.ascontiguousarray(groups, np.int64)
+        lowest, highest = nms_kernels.extent(integers)
+        if highest - lowest <= 4 * len(groups):
+            return integers, lowest, highest - lowest + 1
     unique, inverse = np.unique(groups, return_inverse=True)
-    return inverse.reshape(-1).astype(np.int64), len(unique)
+    return inverse.reshape(-1).astype(np.int64), 0, max(1, len(unique))
 
 
 def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:

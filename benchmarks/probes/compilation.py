@@ -1,4 +1,4 @@
-"""Seconds that each kernel takes to compile, as JSON; run it with an empty ``NUMBA_CACHE_DIR``."""
+"""Seconds of CPU that each kernel takes to compile, as JSON; run it with an empty ``NUMBA_CACHE_DIR``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from postproc.cli_warmup import warm_up_everything
 
 
 class OwnTimes(event.Listener):
-    """Seconds of each specialisation without those of the kernels that it calls."""
+    """CPU seconds of each specialisation without those of the kernels that it calls."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str, float]] = []
@@ -21,11 +21,11 @@ class OwnTimes(event.Listener):
         self._inner: list[float] = [0.0]
 
     def on_start(self, event: Any) -> None:
-        self._begins.append(time.perf_counter())
+        self._begins.append(time.process_time())
         self._inner.append(0.0)
 
     def on_end(self, event: Any) -> None:
-        total = time.perf_counter() - self._begins.pop()
+        total = time.process_time() - self._begins.pop()
         own = total - self._inner.pop()
         self._inner[-1] += total
         function = event.data["dispatcher"].py_func
@@ -35,11 +35,11 @@ class OwnTimes(event.Listener):
 
 def compile_everything() -> dict[str, Any]:
     """Compile every kernel: seconds in all, and of each specialisation."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     with event.install_listener("numba:compile", OwnTimes()) as times:
         warm_up_everything()
     kernels = [entry for entry in times.found if entry[2] > 0]
-    return {"seconds": time.perf_counter() - begin, "kernels": sorted(kernels, key=lambda entry: -entry[2])}
+    return {"seconds": time.process_time() - begin, "kernels": sorted(kernels, key=lambda entry: -entry[2])}
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def naive(boxes: Floats, scores: Floats, groups: Rows, threshold: float) -> Rows
 
 def run(boxes: Floats, scores: Floats, groups: Rows, threshold: float) -> Rows:
     count = int(groups.max(initial=0)) + 1
-    rows: Rows = greedy_nms(boxes, scores, groups, count, float(threshold))
+    rows: Rows = greedy_nms(boxes, scores, groups, 0, count, float(threshold))
     return rows
 
 
