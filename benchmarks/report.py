@@ -14,11 +14,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import OURS
+from benchmarks.contest import OURS, Workload
 from benchmarks.machine import describe
 from benchmarks.peers import PEERS
 from benchmarks.timing import Timing, race
-from benchmarks.workloads import WORKLOADS, Workload, contestants
+from benchmarks.workloads import WORKLOADS, contestants
 
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 

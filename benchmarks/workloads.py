@@ -29,6 +29,14 @@ def _yolov2(side: int, anchors: tuple[float, ...], labels: int) -> GridCase:
     return GridCase(yolov2_grid(side, len(anchors) // 2, labels), anchors, labels, 0.25)
 
 
+def _faster_rcnn(proposals: int) -> AnchoredCase:
+    return AnchoredCase(faster_rcnn(proposals))
+
+
+def _classification(labels: int) -> ClassificationCase:
+    return ClassificationCase(softmax_scores(64, labels), 0.025)
+
+
 WORKLOADS = (
     *(
         Workload(
@@ -48,19 +56,13 @@ WORKLOADS = (
     Workload("YOLOv2", "13 x 13 x 5 x (5 + 20)", partial(_yolov2, 13, _VOC_ANCHORS, 20)),
     Workload("YOLOv2", "19 x 19 x 5 x (5 + 80)", partial(_yolov2, 19, _COCO_ANCHORS, 80)),
     *(
-        Workload(
-            "Faster R-CNN", f"{proposals:,} x 81", lambda count=proposals: AnchoredCase(faster_rcnn(count))
-        )
+        Workload("Faster R-CNN", f"{proposals:,} x 81", partial(_faster_rcnn, proposals))
         for proposals in (300, 1_000)
     ),
     Workload("RetinaNet", "101,601 x 80", lambda: AnchoredCase(retinanet())),
     Workload("direct", "100 boxes", lambda: DirectCase(direct_boxes(100), 80, 0.05)),
     *(
-        Workload(
-            "classification",
-            f"64 x {labels:,}",
-            lambda count=labels: ClassificationCase(softmax_scores(64, count), 0.025),
-        )
+        Workload("classification", f"64 x {labels:,}", partial(_classification, labels))
         for labels in (1_000, 21_000)
     ),
 )

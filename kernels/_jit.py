@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
-from numba.core.types import Array, unliteral
+from numba.core.types import Array
+from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
 
 P = ParamSpec("P")

@@ -112,7 +112,7 @@ def rows_of_numbers(
     unknown = 0
     for index in range(classes.shape[0]):
         whole = np.trunc(classes[index]) == classes[index] and abs(classes[index]) < _INT64_END
-        result[index] = _row_of(np.int64(classes[index]), ids, rows) if whole else -1
+        result[index] = _row_of(int(classes[index]), ids, rows) if whole else -1
         unknown += result[index] < 0
     return result, unknown
 

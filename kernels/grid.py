@@ -94,7 +94,7 @@ def _count(extent: np.float32, size: np.float32) -> float:
         return 1.0
     if not size > 0.0:
         return 1024.0
-    return min(1024.0, max(1.0, np.floor(np.float64(extent) / np.float64(size))))
+    return float(min(1024.0, max(1.0, np.floor(np.float64(extent) / np.float64(size)))))
 
 
 @kernel
@@ -117,7 +117,7 @@ def cells_of_core(
     grid: Grid, x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32, iou_threshold: np.float32
 ) -> tuple[int, int, int, int]:
     """First and last column and line that the core of a box lies in."""
-    trim = min(0.5, 0.999 * iou_threshold)
+    trim = min(0.5, 0.999 * float(iou_threshold))
     trim_x = trim * (np.float64(x2) - x1)
     trim_y = trim * (np.float64(y2) - y1)
     return (

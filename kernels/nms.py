@@ -116,9 +116,8 @@ def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     keys = np.empty(scores.shape[0], np.uint64)
     for row in range(scores.shape[0]):
         if scores[row] == scores[row]:
-            # Complements, so that rows ascend while keys descend.
-            order = _ROWS - np.uint64(row)
-            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | order
+            # The complement of the row: rows ascend while keys descend.
+            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | (_ROWS - np.uint64(row))
             count += 1
     order = np.empty(count, np.int64)
     sort_descending(keys, np.empty(count, np.uint64), count, 32)

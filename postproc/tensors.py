@@ -99,8 +99,9 @@ def as_ids(name: str, value: Any) -> NDArray[np.int64] | NDArray[np.uint64] | ND
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
         return np.ascontiguousarray(array, np.int64)
     if array.dtype.kind == "u":
-        beyond = array.size > 0 and array.max() > np.iinfo(np.int64).max
-        return np.ascontiguousarray(array, np.uint64 if beyond else np.int64)
+        if array.size > 0 and array.max() > np.iinfo(np.int64).max:
+            return np.ascontiguousarray(array, np.uint64)
+        return np.ascontiguousarray(array, np.int64)
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":

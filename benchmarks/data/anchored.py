@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.data.scenes import (
     Doubles,
     Floats,
+    Integers,
     frequent_labels,
     grid_centres,
     jaccard,
@@ -80,7 +81,7 @@ def retinanet(page: int = 736) -> AnchoredTensors:
     return _tensors(anchors, offsets, logits, page, levels)
 
 
-def _owners(anchors: Doubles, objects: Doubles) -> tuple[Doubles, Doubles]:
+def _owners(anchors: Doubles, objects: Doubles) -> tuple[Integers, Doubles]:
     """The object that each anchor overlaps most, and their Jaccard index."""
     overlaps = jaccard(anchors, objects)
     return overlaps.argmax(axis=1), overlaps.max(axis=1)
@@ -94,5 +95,10 @@ def _offsets(anchors: Doubles, boxes: Doubles) -> Doubles:
 def _tensors(
     anchors: Doubles, offsets: Doubles, logits: Doubles, page: int, levels: tuple[int, ...]
 ) -> AnchoredTensors:
-    anchors, offsets, logits = (array[None].astype(np.float32) for array in (anchors, offsets, logits))
-    return AnchoredTensors(anchors, offsets, logits, page, levels)
+    return AnchoredTensors(
+        anchors[None].astype(np.float32),
+        offsets[None].astype(np.float32),
+        logits[None].astype(np.float32),
+        page,
+        levels,
+    )

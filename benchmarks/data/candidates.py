@@ -37,9 +37,9 @@ _CANDIDATES_PER_PAGE = 300
 _PAGE = 640.0
 
 
-def nms_candidates(pattern: str, count: int, labels: int = 1) -> Candidates:
-    """Candidates of one image, at a density that does not depend on `count`: the page grows with it."""
-    rng = np.random.default_rng([count, labels])
+def nms_candidates(pattern: str, count: int, labels: int = 1, image: int = 0) -> Candidates:
+    """Candidates of an image, at a density that does not depend on `count`: the page grows with it."""
+    rng = np.random.default_rng([count, labels, image])
     per_object, jitter = PATTERNS[pattern]
     objects = max(1, count // per_object)
     corners = random_objects(rng, objects, _PAGE * np.sqrt(count / _CANDIDATES_PER_PAGE), 16, 160)

@@ -42,12 +42,14 @@ def distinct(scores: Floats) -> Floats:
 
 def sizes_of(corners: NDArray[Any]) -> NDArray[Any]:
     """Width and height (N, 2) of boxes (N, 4)."""
-    return corners[:, 2:] - corners[:, :2]
+    sizes: NDArray[Any] = corners[:, 2:] - corners[:, :2]
+    return sizes
 
 
 def middles_of(corners: NDArray[Any]) -> NDArray[Any]:
     """Centres (N, 2) of boxes (N, 4)."""
-    return (corners[:, 2:] + corners[:, :2]) / 2
+    middles: NDArray[Any] = (corners[:, 2:] + corners[:, :2]) / 2
+    return middles
 
 
 def jaccard(boxes: Doubles, others: Doubles) -> Doubles:
@@ -55,7 +57,8 @@ def jaccard(boxes: Doubles, others: Doubles) -> Doubles:
     shared = np.minimum(boxes[:, None, 2:], others[:, 2:]) - np.maximum(boxes[:, None, :2], others[:, :2])
     intersection = np.clip(shared, 0, None).prod(axis=2)
     areas, other_areas = sizes_of(boxes).prod(axis=1), sizes_of(others).prod(axis=1)
-    return intersection / (areas[:, None] + other_areas - intersection)
+    indices: Doubles = intersection / (areas[:, None] + other_areas - intersection)
+    return indices
 
 
 def grid_centres(strides: tuple[int, ...], page: int) -> tuple[Doubles, Doubles]:

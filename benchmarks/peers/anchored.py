@@ -53,11 +53,9 @@ def _ours(output: AnchoredOutput) -> Callable[[AnchoredCase], Run]:
     return setup
 
 
-_TENSORS = {"anchors_tensor": "anchors", "offsets_tensor": "offsets", "scores_tensor": "logits"}
-our_faster_rcnn = _ours(
-    AnchoredOutput(**_TENSORS, score_activation="softmax", offsets_scale=(0.1, 0.1, 0.2, 0.2))
-)
-our_retinanet = _ours(AnchoredOutput(**_TENSORS, score_activation="sigmoid", background="none"))
+_output = partial(AnchoredOutput, anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="logits")
+our_faster_rcnn = _ours(_output(score_activation="softmax", offsets_scale=(0.1, 0.1, 0.2, 0.2)))
+our_retinanet = _ours(_output(score_activation="sigmoid", background="none"))
 
 
 def torchvision_faster_rcnn(case: AnchoredCase) -> Run:

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.contest import OURS, Columns, Peer
 from benchmarks.data.candidates import Candidates
+from benchmarks.data.scenes import sizes_of
 from benchmarks.peers.sessions import nms_session
 from postproc import ops
 
@@ -50,7 +51,8 @@ def torchvision_batched(case: Candidates) -> Run:
 
 def corners_and_sizes(case: Candidates) -> list[list[float]]:
     """Boxes as OpenCV wants them, in a list: its binding reads lists faster than arrays."""
-    return np.concatenate([case.boxes[:, :2], case.boxes[:, 2:] - case.boxes[:, :2]], axis=1).tolist()
+    boxes: list[list[float]] = np.concatenate([case.boxes[:, :2], sizes_of(case.boxes)], axis=1).tolist()
+    return boxes
 
 
 def opencv(case: Candidates) -> Run:

@@ -12,7 +12,7 @@ from numba.core import event
 from postproc.cli_warmup import warm_up_everything
 
 
-class OwnTimes(event.Listener):
+class OwnTimes(event.Listener):  # type: ignore[misc]  # numba is untyped
     """CPU seconds of each specialisation without those of the kernels that it calls."""
 
     def __init__(self) -> None:
