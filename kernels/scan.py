@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ._jit import kernel
 
 BLOCK = 64
-STRIDE = 256
+STRIDE = 128
 
 
 @kernel

@@ -18,7 +18,7 @@ Size: TypeAlias = tuple[float, float]  # height, width
 _MOST_PREDICTIONS = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class CallOptions:
     """The arguments of a call besides its tensors, checked."""
 

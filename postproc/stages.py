@@ -107,7 +107,7 @@ class ClassificationStage:
         self.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class BoundClassification:
     """The tensor of one call of a `ClassificationStage`."""
 
@@ -246,7 +246,7 @@ class DetectionStage:
             bound.candidates.decode(_FIRST_KEY, np.array([0, 1]), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class BoundDetection:
     """The tensors of one call of a `DetectionStage`."""
 

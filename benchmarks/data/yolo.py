@@ -23,8 +23,9 @@ _OBJECTS = 14
 def yolov8_tensor(batch: int) -> Floats:
     """Output (batch, 84, 8400) of a YOLOv8 for 640 x 640 images: cx, cy, w, h, and 80 probabilities.
 
-    About ten candidates an object are sure (above 0.25, for one label each), some thousands of the 672,000
-    scores of an image are above 0.001, and the rest is a tail down to 1e-9.
+    About ten candidates an object are sure (above 0.25, for one label each). Of the 672,000 scores of an
+    image 1,500 are above 0.01, 7,000 above 0.001, 100,000 above 0.0001, and the rest is a tail down to 1e-9.
+    Three hundred boxes that do not suppress each other are found among the best 2,000 candidates.
     """
     centres, strides = grid_centres((8, 16, 32), PAGE)
     result = np.empty((batch, 4 + LABELS, len(centres)), np.float32)
@@ -40,10 +41,10 @@ def _yolov8_image(rng: np.random.Generator, centres: Doubles, strides: Doubles) 
     cells = len(centres)
     corners = random_objects(rng, _OBJECTS, PAGE, 16, 400)
     middles, sizes = middles_of(corners), sizes_of(corners)
-    # How well a cell sees an object: near its middle, on the feature map that fits its size.
+    # How well a cell sees an object: near its middle, on the feature map that fits its size; then ever worse.
     misses = np.linalg.norm((centres[:, None] - middles) / sizes, axis=2) / 0.4
     misfit = np.log2(np.sqrt(sizes.prod(axis=1)) / (4 * strides[:, None]))
-    sight = np.exp(-(misses**2) - misfit**2 / 2)
+    sight = np.exp(-((misses**2 + misfit**2 / 2) ** 1.5))
     owner = sight.argmax(axis=1)
     sight = sight.max(axis=1)
     seen = sight > 0.02

@@ -85,7 +85,7 @@ def corners(rng: np.random.Generator, count: int, style: str) -> NDArray[np.floa
         boxes[rng.random(count) < 0.02] += 1e6
         boxes -= 1e4
     elif style == "tiny":
-        boxes *= 1e-21  # areas among float32's subnormals
+        boxes *= 10 ** rng.uniform(-23, -21)  # areas among float32's subnormals
     elif style == "huge":
         boxes *= 1e18  # areas about float32's largest
     return boxes
@@ -152,6 +152,26 @@ def test_greedy_nms_jaccard_index_at_the_threshold_is_kept(count: int) -> None:
     assert len(run(boxes, scores, NO_GROUPS, third)) == count
     below = float(np.nextafter(np.float32(third), np.float32(0)))
     assert_array_equal(run(boxes, scores, NO_GROUPS, below), np.arange(0, count, 2))
+
+
+@pytest.mark.parametrize("side", range(4), ids=["left", "top", "right", "bottom"])
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.1, 0.3, 0.45, 0.7])
+@pytest.mark.parametrize("unit", [1.0, 4.4e-23], ids=["", "smallest areas"])
+def test_greedy_nms_strip_at_a_side_suppresses_where_it_is_large_enough(
+    unit: float, threshold: float, side: int
+) -> None:
+    """A strip of a box is as far from its centre as a box that overlaps it by so much can be.
+
+    The smallest areas are rounded to 0 or to float32's smallest number, and Jaccard indices to 0 or 1.
+    """
+    rng = np.random.default_rng(side)
+    low = rng.uniform(0, 300, (1500, 2))
+    whole = np.concatenate([low, low + 1], axis=1)
+    strips = whole.copy()
+    share = threshold + rng.uniform(-0.1, 0.3, 1500) * max(threshold, 0.1)
+    strips[:, (side + 2) % 4] = strips[:, side] + np.where(side < 2, share, -share)
+    boxes = np.concatenate([strips, whole]) * unit
+    assert_equals_naive(boxes, np.arange(3000, 0, -1), np.repeat([0, 1, 0, 1], 750), threshold)
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 3000])
