@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,6 +30,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
+
+# Sources under work change often, and a flag of numba's asks for code of its own: some are worth keeping.
+_KEPT_CACHES = 4
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -78,7 +82,9 @@ def _call_template(template: Callable[[Any, Any], Any], args: Any, kws: Any) -> 
 def source_digest() -> str:
     """Digest of every kernel source, of numba's version and of the flags that numba's own key leaves out."""
     digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    folder = Path(__file__).parent
+    # An install without sources has compiled modules in their place.
+    for path in sorted(folder.glob("*.py")) or sorted(folder.glob("*.pyc")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -107,8 +113,18 @@ def cache_directory() -> Path | None:
             tempfile.TemporaryFile(dir=root / name).close()
         except OSError:
             continue
+        if root.name == "__pycache__":
+            _remove_stale(root)
         return root / name
     return None
+
+
+def _remove_stale(root: Path) -> None:
+    """Remove what older sources of this very folder were compiled to, but for the last few."""
+    with contextlib.suppress(OSError):
+        newest_first = sorted(root.glob("postproc-*"), key=os.path.getmtime, reverse=True)
+        for folder in newest_first[_KEPT_CACHES:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _said: list[str] = []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import copy_keys, is_predicted, keep_best, score_below, sort_descending
+from .candidates import LOWEST_KEY, copy_keys, is_predicted, keep_best, score_below, sort_descending
 
 
 @kernel
@@ -74,21 +74,28 @@ def make_room(
 def end_image(
     buffer: NDArray[np.uint64],
     count: NDArray[np.int64],
+    cutoff: NDArray[np.uint64],
     lowest_bit: int,
     keys: NDArray[np.uint64],
-    total: int,
+    offsets: NDArray[np.int64],
+    truncated: NDArray[np.bool_],
+    image: int,
 ) -> NDArray[np.uint64]:
-    """Sort the image's keys, best first, and write them behind the `total` keys of the images before it.
+    """Sort the keys of an image, best first, and write them behind those of the images before it.
 
-    Returns the array of all keys, a larger one if they did not fit. Bits below `lowest_bit` are not compared.
+    Also writes where they end, and whether some were lost. Returns the array of all keys, a larger one if
+    they did not fit. Bits below `lowest_bit` are not compared.
     """
     size = count[0]
+    total = offsets[image]
     sort_descending(buffer, np.empty(size, np.uint64), size, lowest_bit)
     if total + size > keys.shape[0]:
         larger = np.empty(size if total == 0 else 2 * (total + size), np.uint64)
         copy_keys(keys, larger, 0, total)
         keys = larger
     copy_keys(buffer, keys, total, size)
+    offsets[image + 1] = total + size
+    truncated[image] = cutoff[0] != LOWEST_KEY
     return keys
 
 

@@ -58,10 +58,7 @@ def scan_direct(
                     key = pack(values[column], order, thresholds[label], discard)
                     if push(key, buffer, count, cutoff):
                         make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
-        total = offsets[image - start]
-        keys = end_image(buffer, count, 0, keys, total)
-        offsets[image - start + 1] = total + count[0]
-        truncated[image - start] = cutoff[0] != LOWEST_KEY
+        keys = end_image(buffer, count, cutoff, 0, keys, offsets, truncated, image - start)
     return keys, offsets, truncated
 
 

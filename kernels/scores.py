@@ -77,11 +77,17 @@ def scan_scores(
             if guess == LOWEST_KEY or count[0] >= top:
                 break
             guess = LOWEST_KEY
-        total = offsets[image - start]
         # Along planes candidates are met in the order of their keys, which a stable sort by score keeps.
-        keys = end_image(buffer, count, 32 if planar and multi_label else 0, keys, total)
-        offsets[image - start + 1] = total + count[0]
-        truncated[image - start] = cutoff[0] != LOWEST_KEY
+        keys = end_image(
+            buffer,
+            count,
+            cutoff,
+            32 if planar and multi_label else 0,
+            keys,
+            offsets,
+            truncated,
+            image - start,
+        )
     return keys, offsets, truncated
 
 

@@ -71,10 +71,7 @@ def scan_grid(
                     if push(key, buffer, count, cutoff):
                         make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
                         objectness_limit = act.logit_limit(limits.min())
-        total = offsets[image - start]
-        keys = end_image(buffer, count, 0, keys, total)
-        offsets[image - start + 1] = total + count[0]
-        truncated[image - start] = cutoff[0] != LOWEST_KEY
+        keys = end_image(buffer, count, cutoff, 0, keys, offsets, truncated, image - start)
     return keys, offsets, truncated
 
 

@@ -47,6 +47,14 @@ class CallOptions:
             None if transforms is None else _transforms(transforms),
         )
 
+    def check_batch(self, names: tuple[str, ...], batch: int) -> None:
+        """Check that there is one transform, if any, for each of the images that tensors hold."""
+        if self.transforms is not None and len(self.transforms) != batch:
+            raise TensorError(
+                f"the tensors {names} hold {batch} images; expected one transform for each, "
+                f"got {len(self.transforms)}"
+            )
+
 
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.decoding import ACTIVATIONS, Candidates, Decision, decoder_for
-from postproc.errors import TensorError
 from postproc.kernels.classifications import classify
 from postproc.kernels.detections import select_detections
 from postproc.options import CallOptions, Size
@@ -96,6 +95,7 @@ class ClassificationStage:
             values = values[None]
         if values.ndim != 2 or values.shape[1] != labels:
             raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
+        options.check_batch(self.tensor_names, len(values))
         return BoundClassification(
             len(values), values, self._thresholds, self._activation, options, self._table
         )
@@ -159,12 +159,8 @@ class DetectionStage:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors)
+        options.check_batch(self._decoder.tensor_names, candidates.batch)
         transforms = options.transforms
-        if transforms is not None and len(transforms) != candidates.batch:
-            raise TensorError(
-                f"the tensors {self._decoder.tensor_names} hold {candidates.batch} images; expected one "
-                f"transform for each, got {len(transforms)}"
-            )
         sizes = self._sizes(tensors, candidates.batch, options)
         if transforms is None and not isinstance(sizes, np.ndarray):
             placement = _same_placement(sizes, candidates.batch)

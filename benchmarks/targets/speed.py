@@ -60,12 +60,13 @@ def nms_growth(pattern: str) -> Iterator[Result]:
     """Time of ten times more boxes at the same density.
 
     The few are ten images in turn, as many boxes as the many: of a single one the processor's branch
-    predictor learns every turn by heart, which makes it twice as fast as any image is the first time.
+    predictor learns the turns by heart, which makes it up to twice as fast as an image is the first time.
     """
     few = [nms.ours(nms_candidates(pattern, 10_000, image=image)) for image in range(10)]
     many = nms.ours(nms_candidates(pattern, 100_000))
     timings = _race({"ten images": lambda: [run() for run in few], "one image": many})
-    each = Timing(*(seconds / len(few) for seconds in timings["ten images"][:3]), rounds=0)
+    ten = timings["ten images"]
+    each = Timing(ten.median / 10, ten.lower / 10, ten.upper / 10, ten.rounds)
     name = f"{NMS_KINDS[0]}, {pattern}: N = 100,000 / N = 10,000"
     yield _ratio(name, timings["one image"], each, 15.0)
 
