@@ -28,8 +28,8 @@ _FIRST_KEY = np.array([0xFFFFFFFF], np.uint64)
 _NO_CORNERS = np.empty((0, 4), np.float32)
 # Candidates an image that are kept for suppression before more are asked for: enough for most images, and
 # little enough to stay in the processor's cache.
-_FEWEST_TOP = 1024
-_TOP_PER_PREDICTION = 8
+_FEWEST_TOP = 2048
+_TOP_PER_PREDICTION = 16
 
 
 class Bound(Protocol):

@@ -89,12 +89,12 @@ def test_post_processor_crowd_of_best_candidates_equals_reference(kind: str, sho
 
 
 def crowd(kind: str, show_discarded: bool) -> Case:
-    """Return two images of 2,050 boxes at one place that outscore 50 apart, the second one's far below.
+    """Return two images of 4,150 boxes at one place that outscore 50 apart, the second one's far below.
 
-    Whoever looks at the best thousand candidates only finds one box.
+    Whoever looks at the best four thousand candidates only finds one box.
     """
     rng = np.random.default_rng(7)
-    crowded, apart = 2050, 50
+    crowded, apart = 4150, 50
     column, row = np.divmod(np.arange(apart), 8)
     cx = np.concatenate([np.full(crowded, 0.25), 0.5 + (column + 0.5) / 16])
     cy = np.concatenate([np.full(crowded, 0.25), (row + 0.5) / 16])
@@ -105,7 +105,7 @@ def crowd(kind: str, show_discarded: bool) -> Case:
     boxes = np.stack([cx - size / 2, cy - size / 2, cx + size / 2, cy + size / 2], axis=1)
     boxes, scores = np.stack([boxes, boxes]), np.stack([scores, scores / 20])
 
-    if kind == "yolo":  # one cell with 2,100 anchors
+    if kind == "yolo":  # one cell with 4,200 anchors
         cells: NDArray[Any] = np.zeros((2, 1, 1, len(order), 6))
         cells[:, 0, 0, :, 0], cells[:, 0, 0, :, 1] = np.log(cx / (1 - cx)), np.log(cy / (1 - cy))
         cells[:, 0, 0, :, 4] = np.log(scores / (1 - scores))
