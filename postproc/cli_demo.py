@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from rich.table import Table
 
+from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.ops import box_iou
 from postproc.pipeline import PostProcessor
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from postproc.demo.pages import Page
     from postproc.results import Detections
 
-MODELS = Path(__file__).parent / "demo" / "models"
 PICTURE_SIDE = 1280  # pixels: twice the page's, so that labels are easy to read
 _MATCHING_JACCARD = 0.5
 
@@ -80,10 +79,8 @@ def run_demo(model: DemoModel, seed: int) -> DemoResult:
     except ImportError as error:
         raise ImportError(f'the demo needs an extra: pip install "postproc[demo]" ({error})') from error
 
-    post = PostProcessor(
-        (MODELS / "digits_spec.json").read_text(), (MODELS / f"digits_{model.value}.version.json").read_text()
-    )
-    runner = OnnxRunner(MODELS / f"digits_{model.value}.onnx", post)
-    batch = Preprocessor(MODELS / f"digits_{model.value}.preprocessing.json")([page.image])
+    name = model.value
+    runner = OnnxRunner(model_path(name), PostProcessor(spec_path(name), version_path(name)))
+    batch = Preprocessor(preprocessing_path(name))([page.image])
     (detections,) = runner(batch.tensors, transforms=batch.transforms).outputs
     return DemoResult(page, cast("Detections", detections))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from postproc.stages import ClassificationStage, DetectionStage, Stage
 from postproc.threads import Workers
 from postproc.transforms import ImageTransform
 
-Document = Mapping[str, Any] | str | bytes
+Document = Mapping[str, Any] | str | bytes | os.PathLike[str]
 Thresholds = float | Sequence[float] | Mapping[str, float] | None
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc.cli_commands import app
-from postproc.cli_demo import MODELS, DemoModel, DemoResult
+from postproc.cli_demo import DemoModel, DemoResult
+from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.pages import Page
 from postproc.results import Detections, LabelTable
 
@@ -75,9 +76,10 @@ def test_demo_without_its_extra_says_what_to_install(missing: str, tmp_path: Pat
 
 
 def test_demo_models_are_there_for_every_choice() -> None:
-    for model in DemoModel:
-        for ending in ("onnx", "version.json", "preprocessing.json"):
-            assert (MODELS / f"digits_{model.value}.{ending}").is_file()
+    assert tuple(model.value for model in DemoModel) == DETECTORS
+    for name in DETECTORS:
+        for path in (model_path(name), spec_path(name), version_path(name), preprocessing_path(name)):
+            assert path.is_file()
 
 
 # --- counting what was found
