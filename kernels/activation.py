@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import kernel, reassociating_kernel
+from .bits import BLOCK
 
 NONE = 0
 SIGMOID = 1
 SOFTMAX = 2
+
+_LANES = 16
 
 
 @kernel
@@ -41,15 +44,40 @@ def logit_limit(limit: np.float32) -> np.float32:
 
 
 @kernel
-def softmax(logits: NDArray[np.float32], probabilities: NDArray[np.float32]) -> None:
-    """Softmax of one row in float32; all NaN if a logit is NaN or +inf, or if all are -inf."""
-    count = logits.shape[0]
-    highest = largest(logits)
-    for index in range(count):
+def new_row(count: int) -> NDArray[np.float32]:
+    """Room for `count` numbers, filled up to whole blocks; all of it is -inf, which masks a logit."""
+    row = np.empty((count + BLOCK - 1) // BLOCK * BLOCK, np.float32)
+    for index in range(row.shape[0]):
+        row[index] = -np.inf
+    return row
+
+
+@kernel
+def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.float32]) -> None:
+    """Softmax of one row in float32; all NaN if a logit is NaN or +inf, or if all are -inf.
+
+    Both arrays come from `new_row`: whole vectors are computed, since a row of 21 would leave five numbers to
+    a loop without them. What lies behind the `count` logits is masked.
+    """
+    end = (count + _LANES - 1) // _LANES * _LANES
+    highest = largest(logits[:end])
+    for index in range(end):
         probabilities[index] = _exp_of_difference(logits[index], highest)
-    total = np.float32(_sum(probabilities))
-    for index in range(count):
+    total = np.float32(_sum(probabilities[:end]))
+    for index in range(end):
         probabilities[index] /= total
+
+
+@kernel
+def log_limit(limit: np.float32) -> np.float32:
+    """Limit on the difference of a logit and its row's largest: at or below it no softmax is above `limit`.
+
+    It leaves a margin for rounding. A probability is exp(difference) divided by a sum of at least 1.
+    """
+    if limit <= 0.0:
+        return np.float32(-np.inf)
+    logit = math.log(np.float64(limit))
+    return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
 
 
 @kernel

@@ -10,55 +10,102 @@ from numpy.typing import NDArray
 from ._jit import kernel
 from .boxes import to_corners
 from .candidates import order_of
+from .collector import begin_image, new_collector
+from .detections import Found, end_image, found, new_corners, new_survivors, select
+from .scores import scan_scores
 
 # As Detectron does: no anchor grows more than 1000/16-fold, however large an offset.
 _LARGEST_LOG_SCALE = math.log(1000.0 / 16.0)
 
 
 @kernel
-def decode_anchored(
-    keys: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    start: int,
+def detect_anchored(
+    scores: NDArray[np.float32],
+    planar: bool,
+    first: int,
+    activation: int,
     anchors: NDArray[np.float32],
     anchors_format: int,
-    deltas: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    first_offset: int,
+    scale: NDArray[np.float64],
+    thresholds: NDArray[np.float32],
+    multi_label: bool,
+    discard: np.float32,
+    iou_threshold: np.float32,
+    class_agnostic: bool,
+    bounds: NDArray[np.float32],
+    placement: NDArray[np.float64],
+    top: int,
+    most: int,
+    start: int,
+    stop: int,
+) -> Found:
+    """Detect in images `start` to `stop` of scores (B, N, S), or (B, S, N) if `planar`, and of offsets.
+
+    See `scan_scores` for the scores, `decode_anchored` for the boxes, and `select` for what follows.
+    """
+    boxes, labels = offsets.shape[1], thresholds.shape[0]
+    collector = new_collector(top, boxes * labels, labels)
+    survivors = new_survivors(labels, class_agnostic, stop - start)
+    corners = new_corners(collector)
+    for image in range(start, stop):
+        begin_image(collector)
+        rows = anchors[image if anchors.shape[0] > 1 else 0]
+        is_wanting = True
+        while is_wanting:
+            count = scan_scores(
+                scores[image], planar, first, thresholds, discard, activation, multi_label, top, collector
+            )
+            decode_anchored(
+                collector[0], count, rows, anchors_format, offsets[image], first_offset, scale, corners
+            )
+            survivors, is_wanting = select(
+                collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
+                most, survivors,
+            )  # fmt: skip
+        end_image(survivors, image - start)
+    return found(survivors, boxes, 1)
+
+
+@kernel
+def decode_anchored(
+    keys: NDArray[np.uint64],
+    count: int,
+    anchors: NDArray[np.float32],
+    anchors_format: int,
+    offsets: NDArray[np.float32],
     first: int,
     scale: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Corners of candidates: anchors (B or 1, N, 4 or 5) moved and scaled by `deltas` (B, N, C).
+    corners: NDArray[np.float32],
+) -> None:
+    """Write the corners of the first `count` candidates of an image: anchors (N, 4 or 5) moved and scaled.
 
-    The offsets dx, dy, dw, dh of label l are columns ``4 * (first + l)`` and on; where `first` is negative
-    all labels share columns 0 to 3. The last four columns of an anchor are the box. `scale` (4,) multiplies
-    the offsets; then dw and dh are limited to log(1000 / 16).
+    The offsets dx, dy, dw, dh of label l are columns ``4 * (first + l)`` and on of `offsets` (N, C); where
+    `first` is negative all labels share columns 0 to 3. The last four columns of an anchor are the box.
+    `scale` (4,) multiplies the offsets; then dw and dh are limited to log(1000 / 16).
     """
-    count = deltas.shape[1]
-    column = anchors.shape[2] - 4
-    result = np.empty((keys.shape[0], 4), np.float32)
-    for image in range(offsets.shape[0] - 1):
-        rows = anchors[start + image if anchors.shape[0] > 1 else 0]
-        moves = deltas[start + image]
-        for index in range(offsets[image], offsets[image + 1]):
-            label, row = divmod(order_of(keys[index]), count)
-            x1, y1, x2, y2 = to_corners(
-                np.float64(rows[row, column]),
-                np.float64(rows[row, column + 1]),
-                np.float64(rows[row, column + 2]),
-                np.float64(rows[row, column + 3]),
-                anchors_format,
-            )
-            at = 0 if first < 0 else 4 * (first + label)
-            anchor_width = x2 - x1
-            anchor_height = y2 - y1
-            center_x = 0.5 * (x1 + x2) + np.float64(moves[row, at]) * scale[0] * anchor_width
-            center_y = 0.5 * (y1 + y2) + np.float64(moves[row, at + 1]) * scale[1] * anchor_height
-            width = anchor_width * _bounded_exp(np.float64(moves[row, at + 2]) * scale[2])
-            height = anchor_height * _bounded_exp(np.float64(moves[row, at + 3]) * scale[3])
-            result[index, 0] = center_x - 0.5 * width
-            result[index, 1] = center_y - 0.5 * height
-            result[index, 2] = center_x + 0.5 * width
-            result[index, 3] = center_y + 0.5 * height
-    return result
+    column = anchors.shape[1] - 4
+    for index in range(count):
+        label, row = divmod(order_of(keys[index]), offsets.shape[0])
+        x1, y1, x2, y2 = to_corners(
+            np.float64(anchors[row, column]),
+            np.float64(anchors[row, column + 1]),
+            np.float64(anchors[row, column + 2]),
+            np.float64(anchors[row, column + 3]),
+            anchors_format,
+        )
+        at = 0 if first < 0 else 4 * (first + label)
+        anchor_width = x2 - x1
+        anchor_height = y2 - y1
+        center_x = 0.5 * (x1 + x2) + np.float64(offsets[row, at]) * scale[0] * anchor_width
+        center_y = 0.5 * (y1 + y2) + np.float64(offsets[row, at + 1]) * scale[1] * anchor_height
+        width = anchor_width * _bounded_exp(np.float64(offsets[row, at + 2]) * scale[2])
+        height = anchor_height * _bounded_exp(np.float64(offsets[row, at + 3]) * scale[3])
+        corners[index, 0] = center_x - 0.5 * width
+        corners[index, 1] = center_y - 0.5 * height
+        corners[index, 2] = center_x + 0.5 * width
+        corners[index, 3] = center_y + 0.5 * height
 
 
 @kernel

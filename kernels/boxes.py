@@ -59,33 +59,34 @@ def convert(boxes: NDArray[np.float32], source: int, target: int) -> NDArray[np.
 @kernel
 def decode_boxes(
     keys: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    start: int,
+    count: int,
     boxes: NDArray[np.float32],
     planar: bool,
     box_format: int,
     per_label: int,
     columns: int,
-) -> NDArray[np.float32]:
-    """Corners of candidates whose boxes stand in a tensor (B or 1, R, 4 or more).
+    boxes_a_region: int,
+    first_box: int,
+    corners: NDArray[np.float32],
+) -> None:
+    """Write the corners of the first `count` candidates of an image, whose boxes stand in a tensor.
 
-    Box i is in row ``i // columns``. In a `planar` tensor (B or 1, 4 or more, R) the rows are columns.
-    `offsets` part the keys by image, the first of them image `start`; `per_label` is how many boxes a label
-    has.
+    The tensor is (R, 4 or more), or (4 or more, R) if `planar`. A label has `per_label` boxes, `columns` of
+    them from one region of the network. If `boxes_a_region` is 0, the box of region r is row r; otherwise the
+    rows of a region are its boxes, label l's in row ``r * boxes_a_region + first_box + l``.
     """
-    result = np.empty((keys.shape[0], 4), np.float32)
-    for image in range(offsets.shape[0] - 1):
-        table = boxes[start + image if boxes.shape[0] > 1 else 0]
-        numbers = table.reshape(-1)
-        row_step, number_step = (1, table.shape[1]) if planar else (table.shape[1], 1)
-        for index in range(offsets[image], offsets[image + 1]):
-            at = order_of(keys[index]) % per_label // columns * row_step
-            x1, y1, x2, y2 = to_corners(
-                np.float64(numbers[at]),
-                np.float64(numbers[at + number_step]),
-                np.float64(numbers[at + 2 * number_step]),
-                np.float64(numbers[at + 3 * number_step]),
-                box_format,
-            )
-            result[index, 0], result[index, 1], result[index, 2], result[index, 3] = x1, y1, x2, y2
-    return result
+    numbers = boxes.reshape(-1)
+    row_step, number_step = (1, boxes.shape[1]) if planar else (boxes.shape[1], 1)
+    for index in range(count):
+        label, box = divmod(order_of(keys[index]), per_label)
+        row = box // columns
+        if boxes_a_region > 0:
+            row = row * boxes_a_region + first_box + label
+        at = row * row_step
+        corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3] = to_corners(
+            np.float64(numbers[at]),
+            np.float64(numbers[at + number_step]),
+            np.float64(numbers[at + 2 * number_step]),
+            np.float64(numbers[at + 3 * number_step]),
+            box_format,
+        )

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
+from .bits import BLOCK, lowest_bit
 from .candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
-from .scan import BLOCK, STRIDE, next_hits, repeat
+from .scan import ALL, NO_HITS, ONE, STRIDE, next_hits, repeat
 
 Classified = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]
 
@@ -34,13 +35,12 @@ def classify(
     the images (stop - start + 1,).
     """
     labels = values.shape[1]
-    probabilities = np.empty(labels, np.float32)
+    logits, probabilities = act.new_row(labels), act.new_row(labels)
     limits = np.empty(labels + STRIDE, np.float32)
     floors = np.empty(labels, np.float32)
     for label in range(labels):
         floors[label] = act.logit_limit(thresholds[label]) if activation == act.SIGMOID else thresholds[label]
     repeat(floors, 0, labels, limits)
-    hits = np.empty(BLOCK + 1, np.int64)
     buffer = np.empty(labels, np.uint64)
     scratch = np.empty(labels, np.uint64)
     collected = np.empty(0, np.uint64)
@@ -48,25 +48,26 @@ def classify(
     for image in range(start, stop):
         row = values[image]
         if activation == act.SOFTMAX:
-            act.softmax(row, probabilities)
+            for label in range(labels):
+                logits[label] = row[label]
+            act.softmax(logits, labels, probabilities)
             row = probabilities
         count = 0
         position = 0
         while position < labels:
             if show_discarded:
-                found = min(BLOCK, labels - position)
-                for index in range(found):
-                    hits[index] = position + index
-                position += found
+                hits = ALL >> np.uint64(max(0, position + BLOCK - labels))
             else:
-                found, position = next_hits(row, position, limits, labels, hits)
-            for index in range(found):
-                label = hits[index]
+                hits, position = next_hits(row, position, labels, limits, labels)
+            while hits != NO_HITS:
+                label = position + lowest_bit(hits)
+                hits &= hits - ONE
                 score = act.activate(row[label], activation)
                 predicted = score > thresholds[label]
                 if abs(score) < np.inf and (predicted or show_discarded):
                     buffer[count] = _pack(score, label, predicted)
                     count += 1
+            position += BLOCK
         if count > most:
             if most > 0:
                 keep_best(buffer, count, most, most)

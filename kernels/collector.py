@@ -2,11 +2,12 @@
 
 Keys are pushed while a tensor is scanned. When the buffer is full its better half is kept, and the limits of
 the scan rise to it: from then on most of the tensor fails one vectorised comparison, so that a
-scan stays near the speed of memory however low the thresholds are.
+scan stays near the speed of memory however low the thresholds are. What was lost that way can be had by a
+further scan, which takes only keys below all that it has already given.
 
-A collector is four arrays that every function here takes: `buffer` of keys, `count` (1,) of those in it,
-`cutoff` (1,) the key from which on none was lost, and `limits` (L,) of the scan. They are
-separate arguments because a tuple of arrays costs reference counts in the hot loop (55 ns a candidate).
+A collector is four arrays: `buffer` of keys, `count` (1,) of those in it, `bounds` (2,), of which keys from
+the first to below the second are taken, and `limits` (L,) of the scan. In a hot loop they are separate
+arguments, because a tuple of arrays costs reference counts there (55 ns a candidate).
 """
 
 from __future__ import annotations
@@ -16,37 +17,75 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
-from .candidates import LOWEST_KEY, copy_keys, is_predicted, keep_best, score_below, sort_descending
+from .candidates import LOWEST_KEY, is_predicted, keep_best, score_below, sort_descending
+
+Collector = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.float32]]
+
+_LOWEST = 0
+_END = 1
+_HIGHEST_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @kernel
-def new_buffer(top: int, most: int) -> NDArray[np.uint64]:
+def new_collector(top: int, most: int, labels: int) -> Collector:
     """Room to collect at least the best `top` of at most `most` keys."""
-    return np.empty(min(2 * top, most + 1), np.uint64)
+    buffer = np.empty(min(2 * top, most + 1), np.uint64)
+    return buffer, np.empty(1, np.int64), np.empty(2, np.uint64), np.empty(labels, np.float32)
 
 
 @kernel
-def begin_image(
-    count: NDArray[np.int64],
-    cutoff: NDArray[np.uint64],
-    limits: NDArray[np.float32],
+def begin_image(collector: Collector) -> None:
+    """From now on take every key."""
+    _, _, bounds, _ = collector
+    bounds[_END] = _HIGHEST_KEY
+
+
+@kernel
+def begin_scan(
+    collector: Collector,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
     lowest: np.uint64,
 ) -> None:
-    """Empty the collector, which from now on takes keys from `lowest` on."""
+    """Empty the collector, which takes keys from `lowest` on."""
+    _, count, bounds, limits = collector
     count[0] = 0
-    cutoff[0] = lowest
+    bounds[_LOWEST] = lowest
     _set_limits(limits, thresholds, discard, activation, lowest)
 
 
 @kernel
+def ceiling(collector: Collector) -> np.uint64:
+    """Key that all keys which are still wanted rank below."""
+    _, _, bounds, _ = collector
+    return bounds[_END]
+
+
+@kernel
+def end_scan(collector: Collector, lowest_bit: int) -> int:
+    """Sort the keys, best first, and return how many there are. Bits below `lowest_bit` are not compared."""
+    buffer, count, _, _ = collector
+    sort_descending(buffer, np.empty(count[0], np.uint64), count[0], lowest_bit)
+    return count[0]
+
+
+@kernel
+def continue_below(collector: Collector) -> bool:
+    """Take in the next scan only what ranks below all of the last; False if there is no such key."""
+    _, _, bounds, _ = collector
+    if bounds[_LOWEST] == LOWEST_KEY:
+        return False
+    bounds[_END] = bounds[_LOWEST]
+    return True
+
+
+@kernel
 def push(
-    key: np.uint64, buffer: NDArray[np.uint64], count: NDArray[np.int64], cutoff: NDArray[np.uint64]
+    key: np.uint64, buffer: NDArray[np.uint64], count: NDArray[np.int64], bounds: NDArray[np.uint64]
 ) -> bool:
-    """Take a key that ranks; True if the buffer is full now, and `make_room` must follow."""
-    if key < cutoff[0]:
+    """Take a key that is wanted; True if the buffer is full now, and `make_room` must follow."""
+    if key < bounds[_LOWEST] or key >= bounds[_END]:
         return False
     size = count[0]
     buffer[size] = key
@@ -58,45 +97,25 @@ def push(
 def make_room(
     buffer: NDArray[np.uint64],
     count: NDArray[np.int64],
-    cutoff: NDArray[np.uint64],
+    bounds: NDArray[np.uint64],
     limits: NDArray[np.float32],
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
 ) -> None:
-    """Keep the better half of a full buffer, or some more, and raise the cutoff and the limits to it."""
+    """Keep the better half of a full buffer, or some more, and raise the bound and the limits to it."""
     size = count[0]
-    count[0], cutoff[0] = keep_best(buffer, size, size // 2, size // 4 * 3)
-    _set_limits(limits, thresholds, discard, activation, cutoff[0])
+    count[0], bounds[_LOWEST] = keep_best(buffer, size, size // 2, size // 4 * 3)
+    _set_limits(limits, thresholds, discard, activation, bounds[_LOWEST])
 
 
 @kernel
-def end_image(
-    buffer: NDArray[np.uint64],
-    count: NDArray[np.int64],
-    cutoff: NDArray[np.uint64],
-    lowest_bit: int,
-    keys: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    truncated: NDArray[np.bool_],
-    image: int,
-) -> NDArray[np.uint64]:
-    """Sort the keys of an image, best first, and write them behind those of the images before it.
-
-    Also writes where they end, and whether some were lost. Returns the array of all keys, a larger one if
-    they did not fit. Bits below `lowest_bit` are not compared.
-    """
-    size = count[0]
-    total = offsets[image]
-    sort_descending(buffer, np.empty(size, np.uint64), size, lowest_bit)
-    if total + size > keys.shape[0]:
-        larger = np.empty(size if total == 0 else 2 * (total + size), np.uint64)
-        copy_keys(keys, larger, 0, total)
-        keys = larger
-    copy_keys(buffer, keys, total, size)
-    offsets[image + 1] = total + size
-    truncated[image] = cutoff[0] != LOWEST_KEY
-    return keys
+def lowest(limits: NDArray[np.float32]) -> np.float32:
+    """Lowest of the limits; NumPy's ``min`` takes numba long to compile."""
+    least = limits[0]
+    for label in range(limits.shape[0]):
+        least = min(least, limits[label])
+    return least
 
 
 @kernel

@@ -1,4 +1,10 @@
-"""From sorted candidates and their boxes to detections: suppress, place, clip, stop."""
+"""From an image's sorted candidates and their boxes to detections: suppress, place, clip, stop.
+
+What has been found so far, the survivors, is a tuple of arrays that every function takes and returns, since
+some of them grow: the three of `nms`, the `keys` and placed `boxes` of all images, `counts` (blocks of `nms`
+in use, detections, detections of earlier images), `ends` of the images among the detections, and the
+`furthest` corner of any that was not suppressed, before it was placed.
+"""
 
 from __future__ import annotations
 
@@ -9,130 +15,177 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from .candidates import is_predicted, order_of, score_of
+from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
 
-Selection = tuple[
-    NDArray[np.float32],
-    NDArray[np.float32],
+Floats = NDArray[np.float32]
+Survivors = tuple[
+    NDArray[np.int32],
+    NDArray[np.int32],
+    Floats,
+    NDArray[np.uint64],
+    Floats,
     NDArray[np.int64],
     NDArray[np.int64],
-    NDArray[np.bool_],
-    NDArray[np.int64],
-    float,
-    int,
+    NDArray[np.float64],
 ]
+Found = tuple[
+    Floats, Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], float
+]
+
+_BLOCKS = 0
+_TOTAL = 1
+_EARLIER = 2
+_ROOM = 128
 
 
 @kernel
-def select_detections(
-    keys: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    truncated: NDArray[np.bool_],
-    boxes: NDArray[np.float32],
+def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
+    """Nothing found yet, in so many images."""
+    heads = np.empty(1 if class_agnostic else labels, np.int32)
+    for bucket in range(heads.shape[0]):
+        heads[bucket] = -1
+    links, pool = np.empty((4, 2), np.int32), np.empty((4, 5, LANES), np.float32)
+    keys, boxes = np.empty(_ROOM, np.uint64), np.empty((_ROOM, 4), np.float32)
+    counts, ends, furthest = np.empty(3, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
+    counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = ends[0] = 0
+    furthest[0] = 0.0
+    return heads, links, pool, keys, boxes, counts, ends, furthest
+
+
+@kernel
+def new_corners(collector: Collector) -> Floats:
+    """Room for the corners of all candidates that the collector may hold."""
+    return np.empty((collector[0].shape[0], 4), np.float32)
+
+
+@kernel
+def select(
+    collector: Collector,
+    count: int,
+    corners: Floats,
     per_label: int,
-    columns: int,
-    labels: int,
-    bounds: NDArray[np.float32],
+    bounds: Floats,
     placement: NDArray[np.float64],
+    image: int,
     iou_threshold: np.float32,
     class_agnostic: bool,
     most: int,
-) -> Selection:
-    """Suppress, place, clip and count the candidates of each image, best first.
+    survivors: Survivors,
+) -> tuple[Survivors, bool]:
+    """Suppress, place, clip and count candidates of an image, best first.
 
     Parameters
     ----------
-    keys, offsets, truncated
-        Candidates by image, as a scan returns them.
-    boxes : (K, 4) float32
-        Their corners, in the decoder's coordinates.
-    per_label, columns : int
-        How many boxes a label has, and how many of them belong to one region of the network.
-    labels : int
-        Number of labels.
+    collector, count
+        The keys of the candidates, and how many there are.
+    corners : (K, 4) float32
+        Their boxes, in the decoder's coordinates.
+    per_label : int
+        How many boxes a label has.
     bounds : (0 or B, 2) float32
         Width and height that boxes are clipped to before they are compared; none if there are no rows.
     placement : (B, 2, 4) float64
         For x and for y the factor f, offset o, scale s and size d that place a coordinate in the result:
         ``((x * f - o) / s) / d``, which is then clipped to [0, 1].
+    image : int
+        Row of bounds and placement.
     iou_threshold : float32
         Boxes of a label overlapping by more are suppressed; none are where it is 1 or more.
     class_agnostic : bool
         Boxes of different labels suppress each other, too.
     most : int
         Detections an image at most.
+    survivors
+        What the same image and earlier ones have yielded.
 
     Returns
     -------
-    boxes (K, 4), scores, labels, regions, predicted (K,), offsets (B + 1,), the largest corner of a kept box
-    before it was placed, and how many images have too few detections although they were truncated.
+    The survivors, and whether the image wants a further scan: it has too few detections, and the collector
+    lost candidates.
     """
-    images = offsets.shape[0] - 1
-    rows = 0
-    for image in range(images):
-        rows += min(most, offsets[image + 1] - offsets[image])
-    result_boxes = np.empty((rows, 4), np.float32)
-    scores = np.empty(rows, np.float32)
-    rows_of_labels = np.empty(rows, np.int64)
-    regions = np.empty(rows, np.int64)
-    predicted = np.empty(rows, np.bool_)
-    ends = np.zeros(images + 1, np.int64)
-    heads = np.empty(1 if class_agnostic else labels, np.int32)
-    links = np.empty((4, 2), np.int32)
-    pool = np.empty((4, 5, LANES), np.float32)
-    suppressing = iou_threshold < 1.0
-    largest = 0.0
-    unfinished = 0
-    total = 0
-    for image in range(images):
-        heads[:] = -1
-        used = 0
-        end = total + most
-        for index in range(offsets[image], offsets[image + 1]):
-            if total == end:
-                break
-            x1, y1, x2, y2 = boxes[index, 0], boxes[index, 1], boxes[index, 2], boxes[index, 3]
-            if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
+    candidates = collector[0]
+    heads, links, pool, keys, boxes, counts, ends, furthest = survivors
+    used, total = counts[_BLOCKS], counts[_TOTAL]
+    end = counts[_EARLIER] + most
+    for index in range(count):
+        if total == end:
+            break
+        x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
+        if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
+            continue
+        reach = max(x2, y2)
+        if bounds.shape[0] > 0:
+            right, bottom = bounds[image, 0], bounds[image, 1]
+            x1, x2 = _clip(x1, right), _clip(x2, right)
+            y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
+        key = candidates[index]
+        if iou_threshold < 1.0:
+            bucket = 0 if class_agnostic else order_of(key) // per_label
+            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
                 continue
-            furthest = max(x2, y2)
-            if bounds.shape[0] > 0:
-                right, bottom = bounds[image, 0], bounds[image, 1]
-                x1, x2 = _clip(x1, right), _clip(x2, right)
-                y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
-            key = keys[index]
-            label, box = divmod(order_of(key), per_label)
-            if suppressing:
-                bucket = 0 if class_agnostic else int(label)
-                if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
-                    continue
-                links, pool = with_room(links, pool, used, 1)
-                used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
-            largest = max(largest, furthest)
-            left, right = _place(x1, placement[image, 0]), _place(x2, placement[image, 0])
-            top, bottom = _place(y1, placement[image, 1]), _place(y2, placement[image, 1])
-            if not (left < right and top < bottom):
-                continue
-            result_boxes[total, 0] = left
-            result_boxes[total, 1] = top
-            result_boxes[total, 2] = right
-            result_boxes[total, 3] = bottom
-            scores[total] = score_of(key)
-            rows_of_labels[total] = label
-            regions[total] = box // columns
-            predicted[total] = is_predicted(key)
-            total += 1
-        ends[image + 1] = total
-        unfinished += truncated[image] and total < end
-    return (
-        result_boxes[:total],
-        scores[:total],
-        rows_of_labels[:total],
-        regions[:total],
-        predicted[:total],
-        ends,
-        largest,
-        unfinished,
-    )
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+        furthest[0] = max(furthest[0], reach)
+        left, right = _place(x1, placement[image, 0]), _place(x2, placement[image, 0])
+        top, bottom = _place(y1, placement[image, 1]), _place(y2, placement[image, 1])
+        if not (left < right and top < bottom):
+            continue
+        if total == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        keys[total] = key
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
+        total += 1
+    counts[_BLOCKS], counts[_TOTAL] = used, total
+    is_wanting = total < end and continue_below(collector)
+    return (heads, links, pool, keys, boxes, counts, ends, furthest), is_wanting
+
+
+@kernel
+def end_image(survivors: Survivors, image: int) -> None:
+    """Note where the detections of image number `image` end, and forget what suppresses others in it."""
+    heads, _, _, _, _, counts, ends, _ = survivors
+    for bucket in range(heads.shape[0]):
+        heads[bucket] = -1
+    counts[_BLOCKS] = 0
+    counts[_EARLIER] = ends[image + 1] = counts[_TOTAL]
+
+
+@kernel
+def found(survivors: Survivors, per_label: int, columns: int) -> Found:
+    """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
+
+    Also the offsets (B + 1,) of the images and the furthest corner. `columns` is how many boxes belong to one
+    region of the network.
+    """
+    _, _, _, keys, boxes, counts, ends, furthest = survivors
+    total = counts[_TOTAL]
+    placed = np.empty((total, 4), np.float32)
+    scores = np.empty(total, np.float32)
+    labels = np.empty(total, np.int64)
+    regions = np.empty(total, np.int64)
+    predicted = np.empty(total, np.bool_)
+    for index in range(total):
+        for side in range(4):
+            placed[index, side] = boxes[index, side]
+        key = keys[index]
+        label, box = divmod(order_of(key), per_label)
+        scores[index] = score_of(key)
+        labels[index] = label
+        regions[index] = box // columns
+        predicted[index] = is_predicted(key)
+    return placed, scores, labels, regions, predicted, ends, furthest[0]
+
+
+@kernel
+def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64], Floats]:
+    size = keys.shape[0]
+    more_keys, more_boxes = np.empty(2 * size, np.uint64), np.empty((2 * size, 4), np.float32)
+    for index in range(size):
+        more_keys[index] = keys[index]
+        for side in range(4):
+            more_boxes[index, side] = boxes[index, side]
+    return more_keys, more_boxes
 
 
 @kernel
@@ -144,5 +197,10 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
 
 @kernel
 def _place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
-    placed = (np.float64(value) * placement[0] - placement[1]) / placement[2] / placement[3]
+    placed = np.float64(value) * placement[0] - placement[1]
+    # Most divisors are 1, and a branch that goes the same way every time costs less than a division.
+    if placement[2] != 1.0:
+        placed /= placement[2]
+    if placement[3] != 1.0:
+        placed /= placement[3]
     return _clip(np.float32(placed), np.float32(1.0))

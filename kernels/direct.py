@@ -7,11 +7,60 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
+from .boxes import decode_boxes
 from .candidates import LOWEST_KEY, pack
-from .collector import begin_image, end_image, make_room, new_buffer, push
-from .scores import Scan
+from .collector import Collector, begin_image, begin_scan, end_scan, make_room, new_collector, push
+from .detections import Found, end_image, found, new_corners, new_survivors, select
 
 _INT64_END = 2.0**63
+
+
+@kernel
+def detect_direct(
+    scores: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    activation: int,
+    boxes: NDArray[np.float32],
+    box_format: int,
+    columns_a_box: int,
+    thresholds: NDArray[np.float32],
+    multi_label: bool,
+    discard: np.float32,
+    iou_threshold: np.float32,
+    class_agnostic: bool,
+    bounds: NDArray[np.float32],
+    placement: NDArray[np.float64],
+    top: int,
+    most: int,
+    start: int,
+    stop: int,
+) -> Found:
+    """Detect in images `start` to `stop` of scores and label rows (B, N, C), and boxes (B, R, 4).
+
+    Each box serves `columns_a_box` scores, all C of its row or its own. See `scan_direct` for the scores, and
+    `select` for what follows.
+    """
+    columns, labels = scores.shape[2], thresholds.shape[0]
+    per_label = scores.shape[1] * columns
+    collector = new_collector(top, per_label, labels)
+    survivors = new_survivors(labels, class_agnostic, stop - start)
+    corners = new_corners(collector)
+    for image in range(start, stop):
+        begin_image(collector)
+        is_wanting = True
+        while is_wanting:
+            count = scan_direct(
+                scores[image], rows[image], thresholds, discard, activation, multi_label, collector
+            )
+            decode_boxes(
+                collector[0], count, boxes[image], False, box_format, per_label, columns_a_box, 0, 0, corners
+            )
+            survivors, is_wanting = select(
+                collector, count, corners, per_label, bounds, placement, image, iou_threshold, class_agnostic,
+                most, survivors,
+            )  # fmt: skip
+        end_image(survivors, image - start)
+    return found(survivors, per_label, columns)
 
 
 @kernel
@@ -22,50 +71,43 @@ def scan_direct(
     discard: np.float32,
     activation: int,
     multi_label: bool,
-    top: int,
-    start: int,
-    stop: int,
-) -> Scan:
-    """Candidates of scores (B, N, C) whose label rows stand in `rows` (B, N, C), negative for none.
+    collector: Collector,
+) -> int:
+    """Collect candidates of scores (N, C) whose label rows stand in `rows` (N, C), negative for none.
 
-    See `scores` for what it returns. The box of a candidate is ``n * C + c``.
+    The box of a candidate is ``n * C + c``. Returns how many keys the collector holds, best first.
     """
-    boxes, columns = scores.shape[1], scores.shape[2]
-    labels = thresholds.shape[0]
-    count, cutoff = np.zeros(1, np.int64), np.zeros(1, np.uint64)
-    buffer = new_buffer(top, boxes * columns)
-    limits = np.empty(labels, np.float32)
-    activated = np.empty(columns, np.float32)
-    keys = np.empty(0, np.uint64)
-    offsets = np.zeros(stop - start + 1, np.int64)
-    truncated = np.zeros(stop - start, np.bool_)
-    for image in range(start, stop):
-        begin_image(count, cutoff, limits, thresholds, discard, act.NONE, LOWEST_KEY)
-        for box in range(boxes):
-            values = scores[image, box]
-            if activation != act.NONE:
-                _activate(values, activation, activated)
-                values = activated
-            owners = rows[image, box]
-            first, last = 0, columns
-            if not multi_label:
-                first = _best_column(values, owners)
-                last = first + 1
-            for column in range(first, last):
-                label = owners[column]
-                if label >= 0 and values[column] > limits[label]:
-                    order = (label * boxes + box) * columns + column
-                    key = pack(values[column], order, thresholds[label], discard)
-                    if push(key, buffer, count, cutoff):
-                        make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
-        keys = end_image(buffer, count, cutoff, 0, keys, offsets, truncated, image - start)
-    return keys, offsets, truncated
+    begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
+    buffer, count, bounds, limits = collector
+    boxes, columns = scores.shape
+    logits, activated = act.new_row(columns), act.new_row(columns)
+    for box in range(boxes):
+        values, owners = scores[box], rows[box]
+        if activation != act.NONE:
+            _activate(values, activation, logits, activated)
+            values = activated[:columns]
+        first, last = 0, columns
+        if not multi_label:
+            first = _best_column(values, owners)
+            last = first + 1
+        for column in range(first, last):
+            label = owners[column]
+            if label >= 0 and values[column] > limits[label]:
+                order = (label * boxes + box) * columns + column
+                key = pack(values[column], order, thresholds[label], discard)
+                if push(key, buffer, count, bounds):
+                    make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
+    return end_scan(collector, 0)
 
 
 @kernel
-def _activate(values: NDArray[np.float32], activation: int, activated: NDArray[np.float32]) -> None:
+def _activate(
+    values: NDArray[np.float32], activation: int, logits: NDArray[np.float32], activated: NDArray[np.float32]
+) -> None:
     if activation == act.SOFTMAX:
-        act.softmax(values, activated)
+        for column in range(values.shape[0]):
+            logits[column] = values[column]
+        act.softmax(logits, values.shape[0], activated)
     else:
         for column in range(values.shape[0]):
             activated[column] = act.sigmoid(values[column])

@@ -1,8 +1,8 @@
 """Find the numbers above their limits at the speed of reading.
 
-Hits are counted in blocks of a fixed length without a branch, which LLVM turns into straight vector code
-(older ones do not where the bound varies, even as ``min(block, rest)``); only blocks with hits are looked at
-number by number. A test keeps it so.
+Strides of a fixed length are searched without a branch, which LLVM turns into straight vector code (older
+ones do not where the bound varies, even as ``min(stride, rest)``); only in a stride with hits are blocks
+turned into bits, one a number. A test keeps it so.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import kernel
+from .bits import BLOCK, above
 
-BLOCK = 64
 STRIDE = 128
+NO_HITS = np.uint64(0)
+ONE = np.uint64(1)
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @kernel
@@ -26,48 +29,38 @@ def repeat(limits: NDArray[np.float32], first: int, width: int, repeated: NDArra
 
 @kernel
 def next_hits(
-    values: NDArray[np.float32],
-    position: int,
-    limits: NDArray[np.float32],
-    period: int,
-    hits: NDArray[np.int64],
-) -> tuple[int, int]:
-    """Scan on from `position` to the next block with values above their limits, and write where they are.
+    values: NDArray[np.float32], position: int, stop: int, limits: NDArray[np.float32], period: int
+) -> tuple[np.uint64, int]:
+    """Scan from `position` to the next block with values above their limits.
 
-    `limits` repeat with the `period`, for as long as a stride behind one period. Returns how many hits the
-    block has, and the position behind it.
+    `limits` repeat with the `period`, for as long as a stride behind one period. Returns the block's hits,
+    bit i for value i of the block, and where it begins; no hits and `stop` if there is none before that.
     """
     size = values.shape[0]
-    while position < size:
-        phase = position % period
-        if position % STRIDE == 0:
-            step = STRIDE % period
-            while position + STRIDE <= size:
-                stride, stride_limits = values[position:], limits[phase:]
-                above = 0
-                for index in range(STRIDE):
-                    above += stride[index] > stride_limits[index]
-                if above > 0:
-                    break
+    phase, step = position % period, STRIDE % period
+    while position < stop:
+        if position + STRIDE <= stop:
+            stride, stride_limits = values[position:], limits[phase:]
+            # As bool: an integer count of hits takes vectors of eight bytes a number, a third slower.
+            any_above = False
+            for index in range(STRIDE):
+                any_above |= stride[index] > stride_limits[index]
+            if not any_above:
                 position += STRIDE
                 phase += step
                 if phase >= period:
                     phase -= period
-        block, block_limits = values[position:], limits[phase:]
-        length = min(BLOCK, size - position)
-        if length == BLOCK:
-            above = 0
-            for index in range(BLOCK):
-                above += block[index] > block_limits[index]
-            if above == 0:
-                position += BLOCK
                 continue
-        found = 0
-        for index in range(length):
-            # Without a branch: where hits are as likely as not, mispredicted ones cost twelve times as much.
-            hits[found] = position + index
-            found += block[index] > block_limits[index]
-        position += length
-        if found > 0:
-            return found, position
-    return 0, position
+        if position + BLOCK <= size:
+            hits = above(values, position, limits, phase)
+            if position + BLOCK > stop:
+                hits &= ALL >> np.uint64(position + BLOCK - stop)
+        else:
+            hits = NO_HITS
+            for index in range(stop - position):
+                hits |= np.uint64(values[position + index] > limits[phase + index]) << np.uint64(index)
+        if hits != NO_HITS:
+            return hits, position
+        position += BLOCK
+        phase = position % period
+    return NO_HITS, stop

@@ -14,94 +14,138 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import kernel
+from .bits import BLOCK, lowest_bit
 from .candidates import LOWEST_KEY, order_of, pack
-from .collector import begin_image, end_image, make_room, new_buffer, push
-from .scores import Scan
+from .collector import Collector, begin_image, begin_scan, end_scan, lowest, make_room, new_collector, push
+from .detections import Found, end_image, found, new_corners, new_survivors, select
+from .scan import NO_HITS, ONE, STRIDE, next_hits, repeat
+from .scores import best_label
+
+
+@kernel
+def detect_grid(
+    grids: NDArray[np.float32],
+    height: int,
+    width: int,
+    anchors: NDArray[np.float64],
+    cell_step: int,
+    anchor_step: int,
+    channel_step: int,
+    thresholds: NDArray[np.float32],
+    multi_label: bool,
+    discard: np.float32,
+    iou_threshold: np.float32,
+    class_agnostic: bool,
+    bounds: NDArray[np.float32],
+    placement: NDArray[np.float64],
+    top: int,
+    most: int,
+    start: int,
+    stop: int,
+) -> Found:
+    """Detect in images `start` to `stop` of grids (B, numbers of an image); `anchors` (A, 2) are in cells.
+
+    See `select` for what follows the scan.
+    """
+    labels = thresholds.shape[0]
+    boxes = height * width * anchors.shape[0]
+    steps = cell_step, anchor_step, channel_step
+    collector = new_collector(top, boxes * labels, labels)
+    survivors = new_survivors(labels, class_agnostic, stop - start)
+    corners = new_corners(collector)
+    for image in range(start, stop):
+        begin_image(collector)
+        is_wanting = True
+        while is_wanting:
+            count = scan_grid(
+                grids[image], height * width, anchors.shape[0], steps, thresholds, discard, multi_label,
+                collector,
+            )  # fmt: skip
+            decode_grid(collector[0], count, grids[image], height, width, anchors, steps, corners)
+            survivors, is_wanting = select(
+                collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
+                most, survivors,
+            )  # fmt: skip
+        end_image(survivors, image - start)
+    return found(survivors, boxes, 1)
 
 
 @kernel
 def scan_grid(
-    grid: NDArray[np.float32],
+    numbers: NDArray[np.float32],
     cells: int,
     anchors: int,
     steps: tuple[int, int, int],
     thresholds: NDArray[np.float32],
     discard: np.float32,
     multi_label: bool,
-    top: int,
-    start: int,
-    stop: int,
-) -> Scan:
-    """Candidates of a grid (B, numbers of an image); see `scores` for what it returns.
+    collector: Collector,
+) -> int:
+    """Collect candidates of the grid of an image; returns how many keys the collector holds, best first.
 
     Score of a label = sigmoid(to) * softmax(logits). It is below the first factor, so only cells whose
     objectness passes cost a softmax.
     """
+    begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
+    buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    boxes = cells * anchors
-    buffer = new_buffer(top, boxes * labels)
-    count, cutoff = np.zeros(1, np.int64), np.zeros(1, np.uint64)
-    limits = np.empty(labels, np.float32)
-    logits = np.empty(labels, np.float32)
-    scores = np.empty(labels, np.float32)
-    keys = np.empty(0, np.uint64)
-    offsets = np.zeros(stop - start + 1, np.int64)
-    truncated = np.zeros(stop - start, np.bool_)
-    for image in range(start, stop):
-        numbers = grid[image]
-        begin_image(count, cutoff, limits, thresholds, discard, act.NONE, LOWEST_KEY)
-        objectness_limit = act.logit_limit(limits.min())
-        for box in range(boxes):
-            cell, anchor = divmod(box, anchors)
+    logits, scores = act.new_row(labels), act.new_row(labels)
+    row_limits = np.empty(labels + STRIDE, np.float32)
+    repeat(limits, 0, labels, row_limits)
+    objectness_limit = act.logit_limit(lowest(limits))
+    for cell in range(cells):
+        for anchor in range(anchors):
             at = cell * steps[0] + anchor * steps[1]
             objectness = numbers[at + 4 * steps[2]]
             if not objectness > objectness_limit:
                 continue
             for label in range(labels):
                 logits[label] = numbers[at + (5 + label) * steps[2]]
-            act.softmax(logits, scores)
+            act.softmax(logits, labels, scores)
             certainty = 1.0 / (1.0 + math.exp(-np.float64(objectness)))
-            best = 0
             for label in range(labels):
                 scores[label] = certainty * scores[label]
-                best = label if scores[label] > scores[best] else best
-            for label in range(0 if multi_label else best, labels if multi_label else best + 1):
-                if scores[label] > limits[label]:
-                    key = pack(scores[label], label * boxes + box, thresholds[label], discard)
-                    if push(key, buffer, count, cutoff):
-                        make_room(buffer, count, cutoff, limits, thresholds, discard, act.NONE)
-                        objectness_limit = act.logit_limit(limits.min())
-        keys = end_image(buffer, count, cutoff, 0, keys, offsets, truncated, image - start)
-    return keys, offsets, truncated
+            best = -1 if multi_label else best_label(scores[:labels], act.NONE)
+            position = 0
+            while position < labels:
+                hits, position = next_hits(scores, position, labels, row_limits, labels)
+                while hits != NO_HITS:
+                    label = position + lowest_bit(hits)
+                    hits &= hits - ONE
+                    if label != best and not multi_label:
+                        continue
+                    order = label * cells * anchors + cell * anchors + anchor
+                    key = pack(scores[label], order, thresholds[label], discard)
+                    if push(key, buffer, count, bounds):
+                        make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
+                        repeat(limits, 0, labels, row_limits)
+                        objectness_limit = act.logit_limit(lowest(limits))
+                position += BLOCK
+    return end_scan(collector, 0)
 
 
 @kernel
 def decode_grid(
     keys: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    start: int,
-    grid: NDArray[np.float32],
+    count: int,
+    numbers: NDArray[np.float32],
     height: int,
     width: int,
     anchors: NDArray[np.float64],
     steps: tuple[int, int, int],
-) -> NDArray[np.float32]:
-    """Corners of candidates, relative to the image; `anchors` (A, 2) are width and height in cells."""
-    count = anchors.shape[0]
-    result = np.empty((keys.shape[0], 4), np.float32)
-    for image in range(offsets.shape[0] - 1):
-        numbers = grid[start + image]
-        for index in range(offsets[image], offsets[image + 1]):
-            box = order_of(keys[index]) % (height * width * count)
-            cell, anchor = divmod(box, count)
-            row, column = divmod(cell, width)
-            at = cell * steps[0] + anchor * steps[1]
-            center_x = (1.0 / (1.0 + math.exp(-np.float64(numbers[at]))) + column) / width
-            center_y = (1.0 / (1.0 + math.exp(-np.float64(numbers[at + steps[2]]))) + row) / height
-            box_width = anchors[anchor, 0] * math.exp(np.float64(numbers[at + 2 * steps[2]])) / width
-            box_height = anchors[anchor, 1] * math.exp(np.float64(numbers[at + 3 * steps[2]])) / height
-            result[index, 0] = center_x - 0.5 * box_width
-            result[index, 1] = center_y - 0.5 * box_height
-            result[index, 2] = center_x + 0.5 * box_width
-            result[index, 3] = center_y + 0.5 * box_height
-    return result
+    corners: NDArray[np.float32],
+) -> None:
+    """Write the corners, relative to the image, of the first `count` candidates of an image."""
+    for index in range(count):
+        box = order_of(keys[index]) % (height * width * anchors.shape[0])
+        cell, anchor = divmod(box, anchors.shape[0])
+        row, column = divmod(cell, width)
+        at = cell * steps[0] + anchor * steps[1]
+        center_x = (1.0 / (1.0 + math.exp(-np.float64(numbers[at]))) + column) / width
+        center_y = (1.0 / (1.0 + math.exp(-np.float64(numbers[at + steps[2]]))) + row) / height
+        box_width = anchors[anchor, 0] * math.exp(np.float64(numbers[at + 2 * steps[2]])) / width
+        box_height = anchors[anchor, 1] * math.exp(np.float64(numbers[at + 3 * steps[2]])) / height
+        corners[index, 0] = center_x - 0.5 * box_width
+        corners[index, 1] = center_y - 0.5 * box_height
+        corners[index, 2] = center_x + 0.5 * box_width
+        corners[index, 3] = center_y + 0.5 * box_height

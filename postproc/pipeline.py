@@ -239,7 +239,7 @@ class PostProcessor:
                     f"tensors disagree on the number of images: {self._stages[0].tensor_names} have {batch}, "
                     f"{stage.tensor_names} {other.batch}"
                 )
-        return Recognitions(tuple(self._workers.run(part.run, batch, part.join) for part in bound))
+        return Recognitions(tuple([self._workers.run(part.run, batch, part.join) for part in bound]))
 
 
 def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:

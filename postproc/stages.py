@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from postproc.decoding import ACTIVATIONS, Candidates, Decision, decoder_for
 from postproc.kernels.classifications import classify
-from postproc.kernels.detections import select_detections
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
@@ -24,12 +23,10 @@ logger = logging.getLogger(__name__)
 
 _NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
 _NO_BOUNDS = np.empty((0, 2), np.float32)
-_FIRST_KEY = np.array([0xFFFFFFFF], np.uint64)
-_NO_CORNERS = np.empty((0, 4), np.float32)
-# Candidates an image that are kept for suppression before more are asked for: enough for most images, and
-# little enough to stay in the processor's cache.
-_FEWEST_TOP = 2048
-_TOP_PER_PREDICTION = 16
+# Candidates an image that a scan collects for suppression: enough for most images, so that few are scanned
+# again for more, and little enough to stay in the processor's cache.
+_FEWEST_TOP = 1024
+_TOP_PER_PREDICTION = 8
 
 
 class Bound(Protocol):
@@ -140,12 +137,13 @@ class DetectionStage:
     """A `detection` output, compiled."""
 
     def __init__(self, task: Detection, table: LabelTable) -> None:
-        self._task = task
-        self._table = table
+        self.table = table
+        self.discard = np.float32(task.discard_threshold)
+        self.iou_threshold = np.float32(task.nms_threshold)
+        self.class_agnostic = task.class_agnostic
         self._decision = Decision(table.ids, np.array(table.thresholds, np.float32), task.multi_label)
         self._decoder = decoder_for(task.output, self._decision)
-        self._discard = np.float32(task.discard_threshold)
-        self._iou_threshold = np.float32(task.nms_threshold)
+        self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
         self._warned: list[bool] = []
@@ -185,61 +183,27 @@ class DetectionStage:
         if options.input_size is not None:
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
-            return self._task.input_size
+            return self._input_size
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2
         )
 
-    def compute(self, bound: BoundDetection, start: int, stop: int, top: int) -> Detections:
-        """Compute images `start` to `stop` from at least the best `top` candidates of each."""
-        candidates, options = bound.candidates, bound.options
-        discard = self._discard if options.show_discarded else _NOT_WANTED
-        keys, offsets, truncated = candidates.scan(discard, top, start, stop)
-        corners = candidates.decode(keys, offsets, start) if len(keys) else _NO_CORNERS
-        boxes, scores, labels, regions, predicted, ends, largest, unfinished = select_detections(
-            keys,
-            offsets,
-            truncated,
-            corners,
-            candidates.per_label,
-            candidates.columns,
-            len(self._table.ids),
-            bound.bounds[start:stop],
-            bound.placement[start:stop],
-            self._iou_threshold,
-            self._task.class_agnostic,
-            options.max_predictions,
-        )
-        if largest > 2.0 and bound.may_be_pixels and not self._warned:
+    def warn_of_pixels(self, furthest: float) -> None:
+        """Say once that boxes seem to be in pixels, though nothing says of what size."""
+        if not self._warned:
             self._warned.append(True)
             logger.warning(
                 "boxes of %s reach up to %.1f, though no size is given by which they would be normalized: if "
                 "they are in pixels, declare the detection's input_size, or pass input_size",
                 self.tensor_names,
-                largest,
+                furthest,
             )
-        found = Detections(scores, labels, predicted, ends, self._table, boxes, regions)
-        if not unfinished:
-            return found
-        # Suppression left too few of an image's best candidates: take more of them.
-        wanting = truncated & (np.diff(ends) < options.max_predictions)
-        return Detections.concatenate(
-            [
-                self.compute(bound, image, image + 1, top * 8)
-                if wanting[image - start]
-                else found[image - start]
-                for image in range(start, stop)
-            ]
-        )
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
         size = {self._size_tensor: np.ones((1, 2), np.float32)} if self._size_tensor else {}
         for tensors in self._decoder.examples():
-            bound = self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None))
-            bound.run(0, 1)
-            # Whether the example's box passes its threshold or not.
-            bound.candidates.decode(_FIRST_KEY, np.array([0, 1]), 0)
+            self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None)).run(0, 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -256,8 +220,21 @@ class BoundDetection:
 
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
-        top = max(_FEWEST_TOP, _TOP_PER_PREDICTION * self.options.max_predictions)
-        return self.stage.compute(self, start, stop, top)
+        stage, most = self.stage, self.options.max_predictions
+        boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.detect(
+            stage.discard if self.options.show_discarded else _NOT_WANTED,
+            stage.iou_threshold,
+            stage.class_agnostic,
+            self.bounds,
+            self.placement,
+            max(_FEWEST_TOP, _TOP_PER_PREDICTION * most),
+            most,
+            start,
+            stop,
+        )
+        if furthest > 2.0 and self.may_be_pixels:
+            stage.warn_of_pixels(furthest)
+        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions)
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,11 +17,10 @@ from postproc.decoding.base import (
     as_rows,
     check_order,
     is_planar,
-    score_scan,
     with_batch,
 )
 from postproc.kernels import activation
-from postproc.kernels.anchored import decode_anchored
+from postproc.kernels.anchored import detect_anchored
 from postproc.schema import AnchoredOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
@@ -67,18 +67,23 @@ class AnchoredDecoder:
             scores, planar = as_rows(scores), False
         first = 1 if background == "first" else 0
         # With one label and no background, four columns are both per label and shared: the same numbers.
-        first_column = first if offsets.shape[2] == 4 * classes else 0
+        first_offset = first if offsets.shape[2] == 4 * classes else 0
         if offsets.shape[2] == 4:
-            first_column = -1
-        return Candidates(
-            batch,
-            boxes_count,
-            1,
-            score_scan(scores, planar, first, self._decision, self._activation),
-            lambda keys, parts, start: decode_anchored(
-                keys, parts, start, anchors, self._format, offsets, first_column, self._scale
-            ),
+            first_offset = -1
+        detect = partial(
+            detect_anchored,
+            scores,
+            planar,
+            first,
+            self._activation,
+            anchors,
+            self._format,
+            offsets,
+            first_offset,
+            self._scale,
+            *self._decision.rule,
         )
+        return Candidates(batch, detect)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from postproc.errors import TensorError
 from postproc.kernels import activation, boxes
 from postproc.kernels.candidates import MAX_ORDER
-from postproc.kernels.scores import scan_scores
-
-Keys: TypeAlias = NDArray[np.uint64]
-Offsets: TypeAlias = NDArray[np.int64]
+from postproc.kernels.detections import Found
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
 BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
@@ -37,30 +34,26 @@ class Decision:
     thresholds: NDArray[np.float32]
     multi_label: bool
 
+    @property
+    def rule(self) -> tuple[NDArray[np.float32], bool]:
+        """What every kernel takes of it."""
+        return self.thresholds, self.multi_label
 
-@dataclass(eq=False, slots=True)  # not frozen, which costs a microsecond a call
-class Candidates:
-    """The tensors of one call, bound to the kernels that read them.
+
+class Candidates(NamedTuple):
+    """The tensors of one call, bound to the kernel that reads them.
 
     Parameters
     ----------
     batch : int
         Number of images.
-    per_label : int
-        Number of boxes that each label has in an image.
-    columns : int
-        How many of them belong to one region of the network.
-    scan : function
-        ``scan(discard, top, start, stop)`` returns keys, offsets and truncated of images `start` to `stop`.
-    decode : function
-        ``decode(keys, offsets, start)`` returns the corners of such keys, (K, 4) float32.
+    detect : function
+        ``detect(discard, iou_threshold, class_agnostic, bounds, placement, top, most, start, stop)`` returns
+        the detections of images `start` to `stop`; see `postproc.kernels.detections` for all of it.
     """
 
     batch: int
-    per_label: int
-    columns: int
-    scan: Callable[[np.float32, int, int, int], tuple[Keys, Offsets, NDArray[np.bool_]]]
-    decode: Callable[[Keys, Offsets, int], NDArray[np.float32]]
+    detect: Callable[..., Found]
 
 
 class Decoder(Protocol):
@@ -114,15 +107,6 @@ def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int,
             f"tensor {name!r} has shape (B, {shape[0]}, {shape[1]}); expected {' or '.join(forms)}"
         )
     return planes and not rows
-
-
-def score_scan(
-    scores: NDArray[np.float32], planar: bool, first: int, decision: Decision, function: int
-) -> Callable[[np.float32, int, int, int], tuple[Keys, Offsets, NDArray[np.bool_]]]:
-    """Bind scores to the scan of their layout; those of the labels begin at column or plane `first`."""
-    return lambda discard, top, start, stop: scan_scores(
-        scores, planar, first, decision.thresholds, discard, function, decision.multi_label, top, start, stop
-    )
 
 
 def check_order(name: str, boxes_count: int, labels: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,8 +21,7 @@ from postproc.decoding.base import (
     is_planar,
 )
 from postproc.kernels import activation
-from postproc.kernels.boxes import decode_boxes
-from postproc.kernels.direct import rows_of_ids, rows_of_numbers, scan_direct
+from postproc.kernels.direct import detect_direct, rows_of_ids, rows_of_numbers
 from postproc.schema import DirectOutput
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
 
@@ -81,35 +81,17 @@ class DirectDecoder:
         columns = scores.shape[2]
         check_order(scores_name, count * columns, len(self._decision.ids))
 
-        rows = self._label_rows(classes, scores)
-        decision = self._decision
-        corners_per_row = corners.reshape(len(corners), math.prod(corners.shape[1:-1]), 4)
-        return Candidates(
-            len(scores),
-            count * columns,
-            columns,
-            lambda discard, top, start, stop: scan_direct(
-                scores,
-                rows,
-                decision.thresholds,
-                discard,
-                self._activation,
-                decision.multi_label,
-                top,
-                start,
-                stop,
-            ),
-            lambda keys, parts, start: decode_boxes(
-                keys,
-                parts,
-                start,
-                corners_per_row,
-                False,
-                self._format,
-                count * columns,
-                1 if corners.ndim == 4 else columns,
-            ),
+        detect = partial(
+            detect_direct,
+            scores,
+            self._label_rows(classes, scores),
+            self._activation,
+            corners.reshape(len(corners), math.prod(corners.shape[1:-1]), 4),
+            self._format,
+            1 if corners.ndim == 4 else columns,
+            *self._decision.rule,
         )
+        return Candidates(len(scores), detect)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every dtype of classes: to compile the kernels on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from postproc.decoding.base import Candidates, Decision, check_order
 from postproc.errors import TensorError
-from postproc.kernels.yolo_grid import decode_grid, scan_grid
+from postproc.kernels.yolo_grid import detect_grid
 from postproc.schema import YoloOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
@@ -31,30 +32,11 @@ class YoloDecoder:
         (name,) = self.tensor_names
         grid = as_float32(name, find(tensors, name))
         batch, height, width, steps = self._geometry(name, grid.shape)
-        anchors, decision = self._anchors, self._decision
-        cells = height * width
-        check_order(name, cells * len(anchors), len(decision.ids))
-        numbers = grid.reshape(batch, cells * len(anchors) * (5 + len(decision.ids)))
-        return Candidates(
-            batch,
-            cells * len(anchors),
-            1,
-            lambda discard, top, start, stop: scan_grid(
-                numbers,
-                cells,
-                len(anchors),
-                steps,
-                decision.thresholds,
-                discard,
-                decision.multi_label,
-                top,
-                start,
-                stop,
-            ),
-            lambda keys, parts, start: decode_grid(
-                keys, parts, start, numbers, height, width, anchors, steps
-            ),
-        )
+        boxes, labels = height * width * len(self._anchors), len(self._decision.ids)
+        check_order(name, boxes, labels)
+        numbers = grid.reshape(batch, boxes * (5 + labels))
+        detect = partial(detect_grid, numbers, height, width, self._anchors, *steps, *self._decision.rule)
+        return Candidates(batch, detect)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

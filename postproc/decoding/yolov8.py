@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, check_order, is_planar, score_scan, with_batch
+from postproc.decoding.base import Candidates, Decision, check_order, is_planar, with_batch
 from postproc.kernels import activation, boxes
-from postproc.kernels.boxes import decode_boxes
+from postproc.kernels.scored_boxes import detect_scored_boxes
 from postproc.schema import Yolov8Output
 from postproc.tensors import as_float32, find, wrong_shape
 
@@ -35,15 +36,20 @@ class Yolov8Decoder:
         count = table.shape[2] if table.shape[1] == channels else table.shape[1]
         planar = is_planar(name, table.shape[1:], count, channels, self._layout)
         check_order(name, count, len(self._decision.ids))
-        return Candidates(
-            len(table),
-            count,
-            1,
-            score_scan(table, planar, 4, self._decision, activation.NONE),
-            lambda keys, parts, start: decode_boxes(
-                keys, parts, start, table, planar, boxes.CXCYWH, count, 1
-            ),
+        detect = partial(
+            detect_scored_boxes,
+            table,
+            planar,
+            4,
+            activation.NONE,
+            table,
+            planar,
+            boxes.CXCYWH,
+            0,
+            0,
+            *self._decision.rule,
         )
+        return Candidates(len(table), detect)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

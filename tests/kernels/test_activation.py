@@ -26,8 +26,12 @@ EXTREME_LIMITS = [TINY, 1e-44, 1e-38, 1.2e-38, 1e-30, 1e-7, 0.025, 0.5, 0.999, 1
 @numba.njit  # type: ignore[untyped-decorator]
 def softmax_of(rows: Any) -> Any:
     result = np.empty_like(rows)
+    width = rows.shape[1]
+    logits, probabilities = act.new_row(width), act.new_row(width)
     for row in range(rows.shape[0]):
-        act.softmax(rows[row], result[row])
+        logits[:width] = rows[row]
+        act.softmax(logits, width, probabilities)
+        result[row] = probabilities[:width]
     return result
 
 

@@ -1,10 +1,11 @@
-"""Threshold scans against a brute force, in buffers so small that most candidates are pushed out."""
+"""Threshold scans against a brute force, in buffers so small that further scans must find the rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -13,6 +14,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from postproc.kernels import activation as act
+from postproc.kernels import collector as collecting
 from postproc.kernels.direct import scan_direct
 from postproc.kernels.scores import best_label, scan_scores
 from postproc.kernels.yolo_grid import scan_grid
@@ -39,12 +41,11 @@ class Scan:
     activation: int
     multi_label: bool
 
-    def run(self, planar: bool, top: int, start: int = 0, stop: int | None = None) -> list[tuple[Keys, bool]]:
-        """Scan images, and give the keys of each and whether there are more."""
+    def run(self, planar: bool, top: int) -> list[list[Keys]]:
+        """Scan images, each as often as there is more; give the keys of each scan."""
         scores = np.ascontiguousarray(self.scores.transpose(0, 2, 1)) if planar else self.scores
-        stop = len(self.scores) if stop is None else stop
-        arguments = (self.thresholds, self.discard, self.activation, self.multi_label, top, start, stop)
-        return by_image(scan_scores(scores, planar, self.first, *arguments))
+        arguments = (self.thresholds, self.discard, self.activation, self.multi_label, top)
+        return [scores_scans(image, planar, self.first, *arguments) for image in scores]
 
     def expected(self) -> list[Keys]:
         """Keys of all candidates of each image, from the definition."""
@@ -80,18 +81,64 @@ def best_of(row: Floats) -> list[int]:
     return [max(finite, key=lambda label: (row[label], -label))] if finite else []
 
 
-def by_image(scan: tuple[Keys, NDArray[np.int64], NDArray[np.bool_]]) -> list[tuple[Keys, bool]]:
-    keys, offsets, truncated = scan
-    parts = [keys[start:stop] for start, stop in pairwise(offsets)]
-    return list(zip(parts, truncated.tolist(), strict=True))
+def assert_best(found: list[list[Keys]], expected: list[Keys], top: int) -> None:
+    """Check that the scans of an image have its candidates one after the other, about `top` or more each."""
+    for scans_of_image, everything in zip(found, expected, strict=True):
+        assert_array_equal(np.concatenate(scans_of_image), everything)
+        assert all(len(keys) > 0 for keys in scans_of_image[1:])
+        assert len(scans_of_image) <= 1 + 2 * len(everything) // top
 
 
-def assert_best(found: list[tuple[Keys, bool]], expected: list[Keys], top: int) -> None:
-    """Check that each image has exactly the best of its candidates, `top` at least, or all."""
-    for (keys, truncated), everything in zip(found, expected, strict=True):
-        assert len(keys) >= min(top, len(everything))
-        assert_array_equal(keys, everything[: len(keys)])
-        assert truncated or len(keys) == len(everything)
+@numba.njit  # type: ignore[untyped-decorator]
+def scores_scans(
+    scores: Any,
+    planar: Any,
+    first: Any,
+    thresholds: Any,
+    discard: Any,
+    activation: Any,
+    multi_label: Any,
+    top: Any,
+) -> Any:
+    collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
+    collecting.begin_image(collector)
+    result = []
+    while True:
+        count = scan_scores(
+            scores, planar, first, thresholds, discard, activation, multi_label, top, collector
+        )
+        result.append(collector[0][:count].copy())
+        if not collecting.continue_below(collector):
+            return result
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def direct_scans(
+    scores: Any, rows: Any, thresholds: Any, discard: Any, activation: Any, multi_label: Any, top: Any
+) -> Any:
+    collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
+    collecting.begin_image(collector)
+    result = []
+    while True:
+        count = scan_direct(scores, rows, thresholds, discard, activation, multi_label, collector)
+        result.append(collector[0][:count].copy())
+        if not collecting.continue_below(collector):
+            return result
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def grid_scans(
+    grid: Any, cells: Any, anchors: Any, steps: Any, thresholds: Any, discard: Any, multi_label: Any, top: Any
+) -> Any:
+    labels = thresholds.shape[0]
+    collector = collecting.new_collector(top, cells * anchors * labels, labels)
+    collecting.begin_image(collector)
+    result = []
+    while True:
+        count = scan_grid(grid, cells, anchors, steps, thresholds, discard, multi_label, collector)
+        result.append(collector[0][:count].copy())
+        if not collecting.continue_below(collector):
+            return result
 
 
 @st.composite
@@ -131,33 +178,9 @@ def test_scan_scores_gives_the_best_candidates(scan: Scan, planar: bool, top: in
 
 @settings(EXAMPLES, max_examples=50)
 @given(scan=scans(), planar=st.booleans())
-def test_scan_scores_with_room_for_all_is_not_truncated(scan: Scan, planar: bool) -> None:
+def test_scan_scores_with_room_for_all_is_one_scan(scan: Scan, planar: bool) -> None:
     planar = planar and scan.activation != act.SOFTMAX
-    for (keys, truncated), everything in zip(scan.run(planar, ALL), scan.expected(), strict=True):
-        assert not truncated
-        assert_array_equal(keys, everything)
-
-
-@settings(EXAMPLES, max_examples=100)
-@given(scan=scans(finite=True), planar=st.booleans(), top=TOPS)
-def test_scan_scores_of_finite_numbers_is_truncated_only_where_candidates_are_missing(
-    scan: Scan, planar: bool, top: int
-) -> None:
-    planar = planar and scan.activation != act.SOFTMAX
-    for (keys, truncated), everything in zip(scan.run(planar, top), scan.expected(), strict=True):
-        assert truncated == (len(keys) < len(everything))
-
-
-@pytest.mark.parametrize("planar", [False, True])
-def test_scan_scores_image_range_gives_those_images(planar: bool) -> None:
-    scores = np.random.default_rng(1).random((5, 30, 2)).astype(np.float32)
-    scan = Scan(scores, 0, np.array([0.5, 0.6], np.float32), INF, act.NONE, True)
-    everything = scan.run(planar, ALL)
-    for start, stop in [(0, 5), (1, 3), (4, 5), (2, 2)]:
-        part = scan.run(planar, ALL, start, stop)
-        assert len(part) == stop - start
-        for (keys, _), (expected, _) in zip(part, everything[start:stop], strict=True):
-            assert_array_equal(keys, expected)
+    assert all(len(scans_of_image) == 1 for scans_of_image in scan.run(planar, ALL))
 
 
 @pytest.mark.parametrize("top", [1, 8, 100, 1024])
@@ -175,7 +198,7 @@ def test_scan_scores_many_candidates_are_cut_at_ties(planar: bool, order: str, t
     scan = Scan(scores, 0, np.array([0.5, 0.25], np.float32), np.float32(0.1), act.NONE, True)
     found = scan.run(planar, top)
     assert_best(found, scan.expected(), top)
-    assert all(len(keys) < 4 * top + 64 for keys, _ in found)
+    assert all(len(keys) <= 2 * top for scans_of_image in found for keys in scans_of_image)
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -195,7 +218,7 @@ def test_scan_scores_equal_sigmoids_of_different_logits_go_to_the_lower_label(pl
     """Also where the higher logit is of a label that its score cannot pass."""
     logits = np.array([[[20, 21], [21, 20], [20, 20], [5, 21]]], np.float32)
     scan = Scan(logits, 0, np.array([0.5, 1.0], np.float32), INF, act.SIGMOID, False)
-    ((keys, _),) = scan.run(planar, ALL)
+    ((keys,),) = scan.run(planar, ALL)
     assert_array_equal(keys, scan.expected()[0])
     assert len(keys) == 3
 
@@ -245,7 +268,10 @@ def test_scan_direct_gives_the_best_candidates(top: int, columns: int, multi_lab
     scores[rng.random(scores.shape) < 0.05] = np.nan
     rows = rng.integers(-1, 3, scores.shape)
     thresholds, discard = np.array([0.3, 0.6, 0.9], np.float32), np.float32(0.1)
-    found = by_image(scan_direct(scores, rows, thresholds, discard, act.NONE, multi_label, top, 0, 2))
+    found = [
+        direct_scans(scores[image], rows[image], thresholds, discard, act.NONE, multi_label, top)
+        for image in (0, 1)
+    ]
     expected = [direct_keys(scores[image], rows[image], thresholds, discard, multi_label) for image in (0, 1)]
     assert min(map(len, expected)) > 64
     assert_best(found, expected, top)
@@ -262,10 +288,10 @@ def test_scan_grid_in_a_small_buffer_gives_the_best_of_a_large_one(
     grid[0, 4 :: 8 * 5] = np.inf
     grid[1, 7::100] = np.nan
     thresholds = np.array([0.1, 0.3, 0.05], np.float32)
-    arguments = grid, 63, 2, (16, 8, 1), thresholds, discard, multi_label
-    everything = by_image(scan_grid(*arguments, ALL, 0, 2))
-    assert [truncated for _, truncated in everything] == [False, False]
-    assert min(len(keys) for keys, _ in everything) > 20
-    found = by_image(scan_grid(*arguments, top, 0, 2))
-    assert_best(found, [keys for keys, _ in everything], top)
-    assert len(found[0][0]) < len(everything[0][0]) or top == 64
+    arguments = 63, 2, (16, 8, 1), thresholds, discard, multi_label
+    everything = [grid_scans(image, *arguments, ALL) for image in grid]
+    assert [len(scans_of_image) for scans_of_image in everything] == [1, 1]
+    assert min(len(keys) for (keys,) in everything) > 20
+    found = [grid_scans(image, *arguments, top) for image in grid]
+    assert_best(found, [keys for (keys,) in everything], top)
+    assert len(found[0]) > 1 or top == 64

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from postproc.kernels import nms, scan
+from postproc.kernels import bits, nms, scan
 
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
@@ -30,7 +30,6 @@ _INSTRUCTION = {
 }
 _KIND = {"cm": "compare", "cmp": "compare", "div": "divide", "min": "min", "max": "max"}
 _LANES = {"x": 4, "y": 8, "z": 16, "2": 2, "4": 4}
-FEWEST_LANES = {"x86_64": 16, "aarch64": 8}.get(MACHINE, 0)  # of a whole pass of a loop, with SSE2 or NEON
 _BLOCK_END = re.compile(r"^\S+:|^\s+(j\w+|b|b\.\w+|t?bn?z|cbn?z|retq?|ret)\s")
 
 
@@ -61,13 +60,12 @@ def read_only(array: Any) -> Any:
     return array
 
 
-def test_scans_of_blocks_and_strides_are_whole_vectors() -> None:
+def test_scans_of_strides_are_whole_vectors() -> None:
     values = read_only(np.zeros(3 * scan.STRIDE, np.float32))
     limits = np.ones(1 + scan.STRIDE, np.float32)
-    code = compiled_afresh(scan.next_hits, values, 0, limits, 1, np.empty(scan.BLOCK + 1, np.int64))
-    # A loop whose length varies gets stretches of fewer lanes for what is left over, one with a break none.
-    assert len(code) == 2, code
-    assert all(lanes["compare"] >= FEWEST_LANES for lanes in code), code
+    code = compiled_afresh(scan.next_hits, values, 0, len(values), limits, 1)
+    # All of a stride, and all of the block that becomes bits, each without a jump.
+    assert {scan.STRIDE, bits.BLOCK} <= {lanes["compare"] for lanes in code}, code
 
 
 def test_iou_with_a_block_of_kept_boxes_is_straight_vector_code() -> None:
