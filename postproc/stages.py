@@ -221,7 +221,8 @@ class BoundDetection:
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
         stage, most = self.stage, self.options.max_predictions
-        boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.detect(
+        boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.kernel(
+            *self.candidates.arguments,
             stage.discard if self.options.show_discarded else _NOT_WANTED,
             stage.iou_threshold,
             stage.class_agnostic,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,8 +69,7 @@ class AnchoredDecoder:
         first_offset = first if offsets.shape[2] == 4 * classes else 0
         if offsets.shape[2] == 4:
             first_offset = -1
-        detect = partial(
-            detect_anchored,
+        arguments = (
             scores,
             planar,
             first,
@@ -83,7 +81,7 @@ class AnchoredDecoder:
             self._scale,
             *self._decision.rule,
         )
-        return Candidates(batch, detect)
+        return Candidates(batch, detect_anchored, arguments)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

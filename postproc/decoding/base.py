@@ -41,19 +41,22 @@ class Decision:
 
 
 class Candidates(NamedTuple):
-    """The tensors of one call, bound to the kernel that reads them.
+    """The tensors of one call, and the kernel that reads them.
 
     Parameters
     ----------
     batch : int
         Number of images.
-    detect : function
-        ``detect(discard, iou_threshold, class_agnostic, bounds, placement, top, most, start, stop)`` returns
-        the detections of images `start` to `stop`; see `postproc.kernels.detections` for all of it.
+    kernel : function
+        Takes `arguments`, then discard, iou_threshold, class_agnostic, bounds, placement, top, most, start
+        and stop; returns the detections of images start to stop. See `postproc.kernels.detections`.
+    arguments : tuple
+        The tensors, and what describes them.
     """
 
     batch: int
-    detect: Callable[..., Found]
+    kernel: Callable[..., Found]
+    arguments: tuple[Any, ...]
 
 
 class Decoder(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,8 +80,7 @@ class DirectDecoder:
         columns = scores.shape[2]
         check_order(scores_name, count * columns, len(self._decision.ids))
 
-        detect = partial(
-            detect_direct,
+        arguments = (
             scores,
             self._label_rows(classes, scores),
             self._activation,
@@ -91,7 +89,7 @@ class DirectDecoder:
             1 if corners.ndim == 4 else columns,
             *self._decision.rule,
         )
-        return Candidates(len(scores), detect)
+        return Candidates(len(scores), detect_direct, arguments)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every dtype of classes: to compile the kernels on."""

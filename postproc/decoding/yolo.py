@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,8 +34,15 @@ class YoloDecoder:
         boxes, labels = height * width * len(self._anchors), len(self._decision.ids)
         check_order(name, boxes, labels)
         numbers = grid.reshape(batch, boxes * (5 + labels))
-        detect = partial(detect_grid, numbers, height, width, self._anchors, *steps, *self._decision.rule)
-        return Candidates(batch, detect)
+        arguments = (
+            numbers,
+            height,
+            width,
+            self._anchors,
+            *steps,
+            *self._decision.rule,
+        )
+        return Candidates(batch, detect_grid, arguments)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,8 +35,7 @@ class Yolov8Decoder:
         count = table.shape[2] if table.shape[1] == channels else table.shape[1]
         planar = is_planar(name, table.shape[1:], count, channels, self._layout)
         check_order(name, count, len(self._decision.ids))
-        detect = partial(
-            detect_scored_boxes,
+        arguments = (
             table,
             planar,
             4,
@@ -49,7 +47,7 @@ class Yolov8Decoder:
             0,
             *self._decision.rule,
         )
-        return Candidates(len(table), detect)
+        return Candidates(len(table), detect_scored_boxes, arguments)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
