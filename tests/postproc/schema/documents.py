@@ -327,6 +327,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                         "std": [0.229, 0.224, 1],
                         "pad_value": [114, 114, 114.5],
                         "pad_align": "top_left",
+                        "rounding": "half_even",
                         "data_type": "FLOAT16",
                     },
                 },

@@ -230,6 +230,7 @@ def preprocessings(draw: st.DrawFn) -> dict[str, Any]:
         padding = {
             "pad_value": pixel_values | st.lists(pixel_values, min_size=count, max_size=count),
             "pad_align": st.sampled_from(["center", "top_left"]),
+            "rounding": st.sampled_from(["half_up", "half_even"]),
         }
         image |= draw(documents({}, padding))
     tensor_names = draw(st.lists(names, min_size=1, max_size=3, unique=True))
