@@ -171,9 +171,9 @@ class Detection(Choice, Alternative):
         if self.nms_method != "soft" and self.soft_sigma != DEFAULT_SOFT_SIGMA:
             yield ("soft_sigma",), f'only nms_method "soft" takes it, got "{self.nms_method}"; leave it out'
         if self.nms_method == "weighted" and self.nms_threshold == 1:
-            given = "" if "nms_threshold" in self.model_fields_set else f", the default of {self.kind}"
+            source = "" if "nms_threshold" in self.model_fields_set else f", the default of {self.kind}"
             message = 'expected a number below 1, since nms_method "weighted" merges boxes that overlap more'
-            yield ("nms_threshold",), f"{message}, got {describe(self.nms_threshold)}{given}"
+            yield ("nms_threshold",), f"{message}, got {describe(self.nms_threshold)}{source}"
 
 
 class PostProcessing(Choice):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from postproc import ImageTransform, PostProcessor, Yolov8Output
+from postproc import Detections, ImageTransform, PostProcessor, Yolov8Output
 from postproc.images import Preprocessor
 
 side = st.integers(1, 6000)
@@ -39,7 +39,9 @@ def scaled_boxes(input_size: Size, boxes: NDArray[np.float64], image_size: Size)
     height, width = (max(round(side * gain), 1) for side in image_size)
     left, top = round((input_size[1] - width) / 2 - 0.1), round((input_size[0] - height) / 2 - 0.1)
     gains = np.array([width / image_size[1], height / image_size[0]] * 2)
-    return np.clip((boxes - np.array([left, top] * 2)) / gains, 0, image_size[::-1] * 2)
+    limits = np.array(image_size[::-1] * 2, np.float64)
+    scaled: NDArray[np.float64] = (boxes - np.array([left, top] * 2)) / gains
+    return np.minimum(np.maximum(scaled, 0), limits)
 
 
 def random_boxes(input_size: Size, count: int = 40) -> NDArray[np.float64]:
@@ -59,6 +61,7 @@ def post_processed(transform: ImageTransform, boxes: NDArray[Any]) -> tuple[NDAr
     scores = np.linspace(0.9, 0.1, len(boxes))[:, np.newaxis]
     tensor = np.concatenate([boxes, scores], axis=1).T[np.newaxis].astype(np.float32)
     found = post({"t": tensor}, transforms=[transform]).outputs[0]
+    assert isinstance(found, Detections)
     return found.to_pixels([transform.image_size]), found.regions
 
 
@@ -93,8 +96,7 @@ def test_letterbox_places_the_image_as_ultralytics_does(
     params = augment.LetterBox(input_size, scaleup=scale_up, center=center).get_params(
         {"img": np.broadcast_to(np.uint8(0), (*image_size, 3))}
     )
-    align = "center" if center else "top_left"
-    transform = ImageTransform.letterbox(input_size, image_size, align, scale_up)
+    transform = ImageTransform.letterbox(input_size, image_size, "center" if center else "top_left", scale_up)
     assert transform.resized_size == params["new_unpad"][::-1]
     assert transform.offset == (params["left"], params["top"])
 

@@ -68,12 +68,11 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
 
     def image_transforms(self) -> list[ImageTransform]:
         same_input = self.pick(True, False)
-        sizes = [
-            (40, 56) if same_input or self.turned else (40 + 8 * image, 56 - 8 * image)
-            for image in range(self.batch)
-        ]
-        if self.turned and not same_input:
-            sizes = [size[:: 1 - image % 2 * 2] for image, size in enumerate(sizes)]
+        sizes = [(40, 56)] * self.batch
+        if not same_input:
+            sizes = [(40 + 8 * image, 56 - 8 * image) for image in range(self.batch)]
+            if self.turned:
+                sizes = [(56, 40) if image % 2 else (40, 56) for image in range(self.batch)]
         return [
             ImageTransform(
                 scale=tuple(self.rng.choice([0.5, 0.75, 1.0, 1.7], 2).tolist()),

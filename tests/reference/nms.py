@@ -106,7 +106,7 @@ def soft(found: list[Hypothesis], rules: Rules) -> Kept:
 
 def _decayed(one: Hypothesis, kept: Hypothesis, sigma: float) -> Hypothesis:
     overlap = float(iou(kept.corners, one.corners))
-    return replace(one, score=rounded(float(one.score) * math.exp(-(overlap * overlap) / sigma))[()])
+    return replace(one, score=np.float32(float(one.score) * math.exp(-(overlap * overlap) / sigma)))
 
 
 def weighted(found: list[Hypothesis], rules: Rules) -> Kept:
