@@ -39,7 +39,8 @@ class Yolov3Output(DetectionOutput):
     anchor_masks: NonEmpty[NonEmpty[Index]] | None = Field(
         default=None,
         description="One list per tensor, in their order: which anchors it has, as numbers from 0. Left out: "
-        "the anchors are divided evenly, the first of them for the grid with the most cells, and so on.",
+        "the anchors are divided evenly, the first of them for the grid with the most cells, and so on; "
+        "grids of as many cells need it.",
     )
     scale_x_y: ScaleXY = Field(
         default=1.0, description="YOLOv4's stretch of the offset in a cell: a number, or one per tensor."
