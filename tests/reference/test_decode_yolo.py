@@ -123,14 +123,14 @@ def yolox(table: ArrayLike, input_size: list[int], **fields: Any) -> dict[str, A
 
 
 def test_yolox_cells_of_all_strides_row_by_row() -> None:
-    # 16 x 28: a grid of 2 x 3 cells of 8 pixels, then one of 1 x 1 of 16; the last 4 columns have no cell.
+    # 20 x 28: a grid of 2 x 3 cells of 8 pixels, then one of 1 x 1 of 16; what is left over has no cell.
     table = np.zeros((1, 7, 6))
     table[0, 4] = [0.5, 0.25, math.log(0.5), math.log(1.5), 0.5, 0.75]
     table[0, 6] = [0.5, 0.5, 0, -LOG2, 0.5, 0.5]
-    (rows,) = run(**yolox(table, [16, 28], strides=[8, 16]))
+    (rows,) = run(**yolox(table, [20, 28], strides=[8, 16]))
     assert [(row.region, float(row.score)) for row in rows] == [(4, 0.375), (6, 0.25)]
     # Centre (1.5*8, 1.25*8), size 4 x 12; centre (8, 8), size 16 x 8.
-    expected = [[10 / 28, 4 / 16, 14 / 28, 1], [0, 4 / 16, 16 / 28, 12 / 16]]
+    expected = [[10 / 28, 4 / 20, 14 / 28, 16 / 20], [0, 4 / 20, 16 / 28, 12 / 20]]
     assert_allclose(boxes_of(rows), expected, rtol=1e-6)
 
 
