@@ -86,7 +86,9 @@ class ImageTensor:
         if self._image.resize_type == "CROP":
             return ImageTransform.crop(target, image_size)
         if self._image.resize_type == "FILL":
-            return ImageTransform.fill(target, image_size, self._image.pad_align)
+            half_even = self._image.rounding == "half_even"
+            fit = ImageTransform.letterbox if half_even else ImageTransform.fill
+            return fit(target, image_size, self._image.pad_align)
         return ImageTransform.network(target, image_size)
 
     def _padding(self) -> tuple[int, ...]:

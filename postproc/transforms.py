@@ -21,7 +21,7 @@ class ImageTransform:
     continuous: a pixel covers ``[x, x + 1]``, an image ``[0, width]``. `squash`, `crop`, `fill` and
     `network` compute the four ways of v0.7's ``resize_type``; they fit sides with exact integer
     arithmetic, round them half up and keep them at one pixel at least, and take as scale what the
-    rounding left, resized side / image side.
+    rounding left, resized side / image side. `letterbox` is `fill` as ultralytics rounds it.
 
     Parameters
     ----------
@@ -100,12 +100,45 @@ class ImageTransform:
         align : {"center", "top_left"}
             Where the image lies; an odd pixel of padding goes below it or to its right.
         """
-        if align not in ("center", "top_left"):
-            raise TensorError(f"ImageTransform.fill: align must be 'center' or 'top_left'; got {align!r}")
         input_size, image_size = _size("input_size", input_size), _size("image_size", image_size)
         resized = _fitted(input_size, image_size, covering=False)
-        offset = _centred(resized, input_size) if align == "center" else (0, 0)
-        return cls._placed(resized, offset, input_size, image_size)
+        return cls._placed(resized, _aligned("fill", align, resized, input_size), input_size, image_size)
+
+    @classmethod
+    def letterbox(
+        cls,
+        input_size: Sequence[int],
+        image_size: Sequence[int],
+        align: Literal["center", "top_left"] = "center",
+        scale_up: bool = True,
+    ) -> ImageTransform:
+        """Fit into the input as ultralytics' letterbox does, for networks of its YOLO families.
+
+        As `fill`, but the sides are round(side * ratio) in floating point, half to even. Boxes of a call
+        with this transform equal those of ultralytics' ``scale_boxes`` (8.4), divided by the image's size.
+
+        Parameters
+        ----------
+        input_size, image_size : (int, int)
+            Height and width of the network's input and of the original image, in pixels.
+        align : {"center", "top_left"}
+            Where the image lies; an odd pixel of padding goes below it or to its right.
+        scale_up : bool
+            False leaves an image that is smaller than the input as it is, and pads it only.
+
+        Examples
+        --------
+        >>> transform = ImageTransform.letterbox((640, 640), (427, 640))
+        >>> transform.resized_size, transform.offset
+        ((427, 640), (0.0, 106.0))
+        """
+        input_size, image_size = _size("input_size", input_size), _size("image_size", image_size)
+        ratio = min(input_size[0] / image_size[0], input_size[1] / image_size[1])
+        if not scale_up:
+            ratio = min(ratio, 1.0)
+        resized = max(1, round(image_size[0] * ratio)), max(1, round(image_size[1] * ratio))
+        # Its offset, round(padding / 2 - 0.1), is the half rounded down: the same as of fill.
+        return cls._placed(resized, _aligned("letterbox", align, resized, input_size), input_size, image_size)
 
     @classmethod
     def network(cls, target_size: Sequence[int], image_size: Sequence[int]) -> ImageTransform:
@@ -137,6 +170,12 @@ def _fitted(target: Size, image: Size, *, covering: bool) -> Size:
     if (target_width * height >= target_height * width) == covering:
         return max(1, (2 * height * target_width + width) // (2 * width)), target_width
     return target_height, max(1, (2 * width * target_height + height) // (2 * height))
+
+
+def _aligned(name: str, align: str, resized: Size, target: Size) -> Size:
+    if align not in ("center", "top_left"):
+        raise TensorError(f"ImageTransform.{name}: align must be 'center' or 'top_left'; got {align!r}")
+    return _centred(resized, target) if align == "center" else (0, 0)
 
 
 def _centred(resized: Size, target: Size) -> Size:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import reference
-from tests.random_cases import KINDS, Case, CaseBuilder, Json, clustered_boxes, random_case
+from tests.random_cases import FAMILIES, KINDS, Case, CaseBuilder, Json, clustered_boxes, random_case
 
 __all__ = [
+    "FAMILIES",
     "KINDS",
     "CandidateSet",
     "Case",
@@ -40,10 +41,13 @@ class CandidateSet:
 
 
 @st.composite
-def cases(draw: st.DrawFn, kind: str) -> Case:
-    """Draw a case of one output of a kind of `KINDS`, or of several outputs for ``"several"``."""
+def cases(draw: st.DrawFn, kind: str, nms_method: str = "hard") -> Case:
+    """Draw a case of one output of a kind of `KINDS` or `FAMILIES`, or of several outputs.
+
+    That is ``"several"`` of v0.7's kinds, ``"any"`` of all of them.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return CaseBuilder(rng, lambda *values: draw(st.sampled_from(values))).case(kind)
+    return CaseBuilder(rng, lambda *values: draw(st.sampled_from(values)), nms_method=nms_method).case(kind)
 
 
 @st.composite
@@ -71,7 +75,8 @@ def near_tie(case: Case) -> bool:
     within twice that of a score it is compared with. Equal scores of one label from equal logits
     are safe, and so are the zeros of masked labels.
     """
-    decoded = reference.hypotheses(case.spec, case.version, case.tensors)
+    options = {name: case.options.get(name) for name in ("input_size", "transforms", "batch_size")}
+    decoded = reference.hypotheses(case.spec, case.version, case.tensors, **options)
     for output, post, images in zip(
         case.spec["outputs"], case.version["post_processings"], decoded, strict=True
     ):
@@ -97,8 +102,11 @@ def uses_softmax(post: Json) -> bool:
     """Say whether a post-processing's scores come from a softmax, so that the last bits are free."""
     if "classification" in post:
         return bool(post["classification"].get("score_activation") == "softmax")
-    output = post["detection"].get("anchored_output") or post["detection"].get("direct_output")
-    return output is None or output.get("score_activation") == "softmax"
+    return any(
+        kind == "yolo_output" or output.get("score_activation") == "softmax"
+        for kind, output in post["detection"].items()
+        if kind.endswith("_output")
+    )
 
 
 def _within(a: Any, b: Any, ulps: int) -> bool:

@@ -1,10 +1,12 @@
 """The documents of v0.7 as frozen, strict models: read with `load`, written with `dump`."""
 
-from postproc.schema.outputs import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
+from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
+from postproc.schema.outputs import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput
 from postproc.schema.pairing import check_pair
 from postproc.schema.post_processing import Classification, Detection, PostProcessing
 from postproc.schema.preprocessing import ConstantInput, ImageInput, Preprocessing, PreprocessingInput
 from postproc.schema.resources import Label, Labels, RecognitionSpec, RecognitionVersion, SpecOutput
+from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 
 __all__ = [
     "AnchoredOutput",
@@ -13,6 +15,7 @@ __all__ = [
     "Detection",
     "DetectionOutput",
     "DirectOutput",
+    "EndToEndOutput",
     "ImageInput",
     "Label",
     "Labels",
@@ -22,7 +25,12 @@ __all__ = [
     "RecognitionSpec",
     "RecognitionVersion",
     "SpecOutput",
+    "SsdOutput",
+    "StandardOutput",
     "YoloOutput",
+    "Yolov3Output",
+    "Yolov5Output",
     "Yolov8Output",
+    "YoloxOutput",
     "check_pair",
 ]

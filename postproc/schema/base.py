@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -174,10 +174,7 @@ class Choice(Configuration):
 
     @classmethod
     def _group_problems(cls, data: Mapping[str, Any]) -> Iterator[str]:
-        given = [name for name in cls.alternatives if data.get(name) is not None]
-        if len(given) != 1:
-            found = f"{' and '.join(given)}; keep one" if given else "none; add one"
-            yield f"expected exactly one of {', '.join(cls.alternatives)}, got {found}"
+        yield from one_of(cls.alternatives, data)
 
     @classmethod
     def kind_of(cls, alternative: Alternative) -> str:
@@ -199,6 +196,14 @@ class Choice(Configuration):
     def kind(self) -> str:
         """The name of the alternative that is given."""
         return next(name for name in self.alternatives if getattr(self, name) is not None)
+
+
+def one_of(names: Sequence[str], data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the message that not exactly one of the fields is given, if so."""
+    given = [name for name in names if data.get(name) is not None]
+    if len(given) != 1:
+        found = f"{' and '.join(given)}; keep one" if given else "none; add one"
+        yield f"expected exactly one of {', '.join(names)}, got {found}"
 
 
 def _plain(value: Any, defaults: bool) -> Any:

@@ -26,6 +26,7 @@ PixelValue = Annotated[float, Field(ge=0, le=255), expecting("a number from 0 to
 PositiveInteger = Annotated[
     int, Field(gt=0, le=_LARGEST_INT32), expecting(f"an integer from 1 to {_LARGEST_INT32}")
 ]
+Index = Annotated[int, Field(ge=0, le=_LARGEST_INT32), expecting(f"an integer from 0 to {_LARGEST_INT32}")]
 LabelId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), expecting("an integer of at most 64 bits")]
 Flag = Annotated[bool, expecting("true or false")]
 Text = Annotated[str, expecting("text")]

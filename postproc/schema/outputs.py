@@ -1,6 +1,7 @@
-"""The kinds of network outputs that hold boxes: which tensors, and how they are to be read.
+"""The kinds of network outputs that hold boxes: what they share, and the three kinds of v0.7.
 
-A further kind is one more subclass of `DetectionOutput` and one more field of `Detection`.
+A further kind is one more subclass of `DetectionOutput` and one more field of `Detection`; the extensions
+lie in `postproc.schema.yolo_outputs` and `postproc.schema.head_outputs`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from pydantic import Field
 
 from postproc.schema.base import Alternative
 from postproc.schema.fields import Name, NonEmpty, PositiveNumber, Quadruple
-from postproc.schema.problems import Location, expecting
+from postproc.schema.problems import Location, counted, expecting
 
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 ScoreActivation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 Layout: TypeAlias = Literal["auto", "channels_first", "channels_last"]
+Background: TypeAlias = Literal["first", "last", "none"]
 
 OffsetsScale = Annotated[Quadruple[PositiveNumber], expecting("four finite numbers above 0")]
 
-_ACTIVATION_DESCRIPTION = "Function to apply to the scores before they are compared. An extension of v0.7."
-_LAYOUT_DESCRIPTION = (
+ACTIVATION_DESCRIPTION = "Function to apply to the scores before they are compared. An extension of v0.7."
+LAYOUT_DESCRIPTION = (
     "Where the tensor's channels lie; auto decides by its shape, and is an error where both fit. "
     "An extension of v0.7."
 )
-_FORMATS = "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
+BOX_FORMATS = (
+    "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
+)
 
 
 class DetectionOutput(Alternative):
@@ -36,6 +40,12 @@ class DetectionOutput(Alternative):
 
     boxes_are_in_pixels: ClassVar[bool] = False
     """Whether boxes are in pixels of the network's input, even where no `input_size` says so."""
+
+    needs_input_size: ClassVar[bool] = False
+    """Whether boxes cannot be decoded without the size of the network's input."""
+
+    default_nms_threshold: ClassVar[float] = 0.3
+    """The `nms_threshold` of a detection that gives none."""
 
 
 class AnchoredOutput(DetectionOutput):
@@ -50,18 +60,18 @@ class AnchoredOutput(DetectionOutput):
     scores_tensor: Name = Field(description="Scores, (B, N, L+1), or (B, N, L) without a background.")
     anchors_format: BoxFormat = Field(
         default="xyxy",
-        description=f"What the four numbers of an anchor are. {_FORMATS} An extension of v0.7.",
+        description=f"What the four numbers of an anchor are. {BOX_FORMATS} An extension of v0.7.",
     )
     offsets_scale: OffsetsScale = Field(
         default=(1.0, 1.0, 1.0, 1.0),
         description="Factors on dx, dy, dw, dh, applied first (SSD's variances are 0.1, 0.1, 0.2, 0.2). "
         "An extension of v0.7.",
     )
-    score_activation: ScoreActivation = Field(default="none", description=_ACTIVATION_DESCRIPTION)
-    background: Literal["first", "last", "none"] = Field(
+    score_activation: ScoreActivation = Field(default="none", description=ACTIVATION_DESCRIPTION)
+    background: Background = Field(
         default="first", description="Where the score of the background lies. An extension of v0.7."
     )
-    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
 
 class DirectOutput(DetectionOutput):
@@ -71,14 +81,14 @@ class DirectOutput(DetectionOutput):
     scores_tensor: Name = Field(description="Scores, (B, N) or (B, N, L).")
     classes_tensor: Name = Field(description="Labels, of the same shape as the scores.")
     box_format: BoxFormat = Field(
-        default="xyxy", description=f"What the four numbers of a box are. {_FORMATS} An extension of v0.7."
+        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMATS} An extension of v0.7."
     )
-    score_activation: ScoreActivation = Field(default="none", description=_ACTIVATION_DESCRIPTION)
+    score_activation: ScoreActivation = Field(default="none", description=ACTIVATION_DESCRIPTION)
     classes: Literal["ids", "rows"] = Field(
         default="ids",
         description="What the classes tensor holds: label ids, or rows of labels. An extension of v0.7.",
     )
-    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
 
 class YoloOutput(DetectionOutput):
@@ -92,27 +102,15 @@ class YoloOutput(DetectionOutput):
     anchors: NonEmpty[PositiveNumber] = Field(
         description="Width and height of each anchor in grid cells: [w0, h0, w1, h1, ...]."
     )
-    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong."""
-        if len(self.anchors) % 2:
-            yield (
-                ("anchors",),
-                f"expected an even count, [w0, h0, w1, h1, ...], got {len(self.anchors)} numbers",
-            )
+        yield from odd_anchors(self.anchors)
 
 
-class Yolov8Output(DetectionOutput):
-    """The single tensor of YOLOv8, v9, v11 and v12: boxes in input pixels and a probability per label.
-
-    An extension of v0.7.
-    """
-
-    boxes_are_in_pixels: ClassVar[bool] = True
-
-    output_tensor: Name = Field(
-        description="(B, 4+L, N) or (B, N, 4+L): cx, cy, w, h in pixels of the input, then one probability "
-        "per label."
-    )
-    layout: Layout = Field(default="auto", description=_LAYOUT_DESCRIPTION)
+def odd_anchors(anchors: tuple[float, ...]) -> Iterator[tuple[Location, str]]:
+    """Yield the broken rule of a flat list of widths and heights that is of no even length."""
+    if len(anchors) % 2:
+        message = f"expected an even count, [w0, h0, w1, h1, ...], got {counted(len(anchors), 'number')}"
+        yield ("anchors",), message

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from postproc.schema.base import Alternative, Choice
-from postproc.schema.fields import Flag, Listed, Name, Pair, PositiveInteger, Text, UnitNumber
+from postproc.schema.fields import (
+    Flag,
+    Listed,
+    Name,
+    Pair,
+    PositiveInteger,
+    PositiveNumber,
+    Text,
+    UnitNumber,
+)
+from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
 from postproc.schema.outputs import (
     AnchoredOutput,
     DetectionOutput,
     DirectOutput,
     ScoreActivation,
     YoloOutput,
-    Yolov8Output,
 )
-from postproc.schema.problems import Location, expecting
+from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 
 if TYPE_CHECKING:
     from postproc.schema.resources import Labels
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_EXCLUSIVE_THRESHOLD = 0.025
 DEFAULT_TAGGING_THRESHOLD = 0.5
 DEFAULT_DETECTION_THRESHOLD = 0.8
+DEFAULT_SOFT_SIGMA = 0.5
 
 InputSize = Annotated[Pair[PositiveInteger], expecting("[height, width] in pixels, two positive integers")]
 
@@ -60,8 +71,27 @@ class Detection(Choice, Alternative):
     anchored_output: AnchoredOutput | None = Field(default=None, description="Offsets to anchors.")
     direct_output: DirectOutput | None = Field(default=None, description="Decoded boxes.")
     yolo_output: YoloOutput | None = Field(default=None, description="A YOLOv2 grid.")
+    yolov3_output: Yolov3Output | None = Field(
+        default=None, description="The grids of YOLOv3 and v4, one per scale. An extension of v0.7."
+    )
+    yolov5_output: Yolov5Output | None = Field(
+        default=None,
+        description="Boxes, objectness and probabilities in one tensor, as of YOLOv5. An extension of v0.7.",
+    )
     yolov8_output: Yolov8Output | None = Field(
         default=None, description="Boxes and probabilities in one tensor, as of YOLOv8. An extension of v0.7."
+    )
+    yolox_output: YoloxOutput | None = Field(
+        default=None, description="The cells of all strides in one tensor, as of YOLOX. An extension of v0.7."
+    )
+    standard_output: StandardOutput | None = Field(
+        default=None, description="Decoded boxes and a score per label. An extension of v0.7."
+    )
+    end_to_end_output: EndToEndOutput | None = Field(
+        default=None, description="Finished detections: box, score and class. An extension of v0.7."
+    )
+    ssd_output: SsdOutput | None = Field(
+        default=None, description="Offsets to priors, as of SSD and BlazeFace. An extension of v0.7."
     )
     thresholds: Listed[UnitNumber] | None = Field(
         default=None,
@@ -71,7 +101,19 @@ class Detection(Choice, Alternative):
     nms_threshold: UnitNumber = Field(
         default=0.3,
         description="Jaccard index above which the lower-scored of two boxes of the same label goes; "
-        "1 turns this off.",
+        "1 turns this off. Left out: 0.3, and 1 for end_to_end_output.",
+    )
+    nms_method: Literal["hard", "soft", "weighted"] = Field(
+        default="hard",
+        description="What becomes of overlapping boxes. hard: the lower-scored goes. soft (Bodla et al., "
+        "gaussian): its score decays by exp(-J^2/soft_sigma); as decayed it is reported, ordered by and "
+        "compared with its threshold, and nms_threshold is not used. weighted (MediaPipe): boxes above their "
+        "thresholds whose Jaccard index with the best one exceeds nms_threshold become their score-weighted "
+        "mean, with the best one's score. An extension of v0.7.",
+    )
+    soft_sigma: PositiveNumber = Field(
+        default=DEFAULT_SOFT_SIGMA,
+        description="The sigma of soft NMS: the smaller, the more a score decays. An extension of v0.7.",
     )
     discard_threshold: UnitNumber = Field(
         default=0.025,
@@ -96,6 +138,12 @@ class Detection(Choice, Alternative):
         default=False, description="True: boxes of different labels are merged too. An extension of v0.7."
     )
 
+    def model_post_init(self, context: Any, /) -> None:
+        """Give `nms_threshold` the default of the kind of output; it stays a field that was left out."""
+        given = [name for name in self.alternatives if getattr(self, name) is not None]
+        if "nms_threshold" not in self.model_fields_set and len(given) == 1:
+            object.__setattr__(self, "nms_threshold", self.output.default_nms_threshold)
+
     @property
     def output(self) -> DetectionOutput:
         """The kind of output that is given."""
@@ -119,6 +167,13 @@ class Detection(Choice, Alternative):
                 yield (name,), f"{self.kind} yields normalized boxes by construction; leave {name} out"
         elif all(given.values()):
             yield ("input_size",), "expected either input_size or normalize_wrt_tensor, got both; keep one"
+        # By value: a dump with its defaults filled in is a valid document too.
+        if self.nms_method != "soft" and self.soft_sigma != DEFAULT_SOFT_SIGMA:
+            yield ("soft_sigma",), f'only nms_method "soft" takes it, got "{self.nms_method}"; leave it out'
+        if self.nms_method == "weighted" and self.nms_threshold == 1:
+            source = "" if "nms_threshold" in self.model_fields_set else f", the default of {self.kind}"
+            message = 'expected a number below 1, since nms_method "weighted" merges boxes that overlap more'
+            yield ("nms_threshold",), f"{message}, got {describe(self.nms_threshold)}{source}"
 
 
 class PostProcessing(Choice):

@@ -104,6 +104,11 @@ class ImageInput(Alternative):
     pad_align: Literal["center", "top_left"] = Field(
         default="center", description="Where the image lies under FILL. An extension of v0.7."
     )
+    rounding: Literal["half_up", "half_even"] = Field(
+        default="half_up",
+        description="How the sides of the image are rounded to pixels under FILL; half_even does so in "
+        "floating point, as ultralytics' letterbox (whose pad_value is 114). An extension of v0.7.",
+    )
     data_type: Literal["FLOAT32", "FLOAT16", "UINT8"] = Field(
         default="FLOAT32", description="Type of the tensor's elements."
     )
@@ -129,10 +134,11 @@ class ImageInput(Alternative):
         if self.mean is not None and self.mean_file:
             yield ("mean_file",), "expected either mean or mean_file, got both; keep one"
         if self.resize_type != "FILL":
-            for name in ("pad_value", "pad_align"):
+            for name, what in (("pad_value", "pads"), ("pad_align", "pads"), ("rounding", "has a choice")):
                 # By value: a dump with its defaults filled in is a valid document too.
                 if getattr(self, name) != type(self).model_fields[name].default:
-                    yield (name,), f'only resize_type "FILL" pads, got "{self.resize_type}"; leave {name} out'
+                    message = f'only resize_type "FILL" {what}, got "{self.resize_type}"; leave {name} out'
+                    yield (name,), message
 
 
 class ConstantInput(Alternative):

@@ -136,13 +136,14 @@ def test_transform_bad_value_is_an_error_that_names_the_field(field: str, value:
         ImageTransform(**{**values, field: value})
 
 
-@pytest.mark.parametrize("make", ["squash", "crop", "fill", "network"])
+@pytest.mark.parametrize("make", ["squash", "crop", "fill", "letterbox", "network"])
 @pytest.mark.parametrize("sizes", [((0, 1), (1, 1)), ((1, 1), (1, 0)), ((1, 1), (1, 1.5))], ids=str)
 def test_transform_constructors_bad_size_is_an_error(make: str, sizes: Any) -> None:
     with pytest.raises(TensorError, match="must be two positive integers"):
         getattr(ImageTransform, make)(*sizes)
 
 
-def test_fill_unknown_align_is_an_error() -> None:
-    with pytest.raises(TensorError, match="align must be 'center' or 'top_left'; got 'left'"):
-        ImageTransform.fill((1, 1), (1, 1), "left")  # type: ignore[arg-type]
+@pytest.mark.parametrize("make", ["fill", "letterbox"])
+def test_fill_unknown_align_is_an_error_that_names_the_constructor(make: str) -> None:
+    with pytest.raises(TensorError, match=rf"{make}: align must be 'center' or 'top_left'; got 'left'"):
+        getattr(ImageTransform, make)((1, 1), (1, 1), "left")

@@ -5,7 +5,7 @@ It never imports postproc, so that an error there cannot hide here. Inputs are t
 
 from tests.reference.activation import sigmoid, softmax
 from tests.reference.boxes import area, box_convert, box_iou, clip_boxes, iou
-from tests.reference.decode import Hypothesis
+from tests.reference.hypothesis import Hypothesis
 from tests.reference.nms import batched_nms, nms
 from tests.reference.pipeline import Row, hypotheses, run, thresholds_of
 

@@ -78,3 +78,13 @@ def regions(rows: list[Row]) -> list[int]:
 
 def boxes_of(rows: list[Row]) -> list[list[float]]:
     return [row.box.tolist() for row in rows if row.box is not None]
+
+
+def detect(
+    kind: str, output: dict[str, Any], tensors: dict[str, ArrayLike], thresholds: list[float], **rules: Any
+) -> dict[str, Any]:
+    """Return the arguments of `run` for any kind of output."""
+    return {
+        "post": {"detection": {f"{kind}_output": output, "thresholds": thresholds, **rules}},
+        "tensors": tensors,
+    }

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tests.reference.boxes import Box, clip, iou, rounded
-from tests.reference.decode import (
-    Hypothesis,
-    Images,
-    decode_anchored,
-    decode_classification,
-    decode_direct,
-    decode_yolo,
-)
+from tests.reference.boxes import Box, clip, rounded
+from tests.reference.decode import decode_classification, decode_detection, output_of
+from tests.reference.hypothesis import Call, Hypothesis, Images, Size, rank
+from tests.reference.nms import Rules, hard, soft, weighted
 from tests.reference.tensors import Tensors, image_size
+
+# Kinds whose boxes are in pixels of the input, whether a size is declared or not.
+_IN_PIXELS = ("yolov3_output", "yolov5_output", "yolov8_output", "yolox_output")
 
 
 class Transform(Protocol):
@@ -44,9 +43,6 @@ class Row(NamedTuple):
     predicted: bool
 
 
-Size = tuple[float, float]
-
-
 def run(
     spec: dict[str, Any],
     version: dict[str, Any],
@@ -56,10 +52,13 @@ def run(
     max_predictions: int = 100,
     input_size: Size | None = None,
     transforms: Sequence[Transform] | None = None,
+    batch_size: int | None = None,
 ) -> list[list[list[Row]]]:
     """Return the rows of every image of every output of the spec."""
     results = []
-    decoded = hypotheses(spec, version, tensors)
+    decoded = hypotheses(
+        spec, version, tensors, input_size=input_size, transforms=transforms, batch_size=batch_size
+    )
     for output, post, images in zip(spec["outputs"], version["post_processings"], decoded, strict=True):
         rows_of_images = []
         for image, found in enumerate(images):
@@ -75,22 +74,37 @@ def run(
     return results
 
 
-def hypotheses(spec: dict[str, Any], version: dict[str, Any], tensors: Tensors) -> list[Images]:
+def hypotheses(
+    spec: dict[str, Any],
+    version: dict[str, Any],
+    tensors: Tensors,
+    *,
+    input_size: Size | None = None,
+    transforms: Sequence[Transform] | None = None,
+    batch_size: int | None = None,
+) -> list[Images]:
     """Return, for every output of the spec, every image's hypotheses before any rule drops one."""
+    if batch_size is None and transforms is not None:
+        batch_size = len(transforms)
     decoded = []
     for output, post in zip(spec["outputs"], version["post_processings"], strict=True):
-        label_ids = [label["id"] for label in output["labels"]["labels"]]
-        detection = post.get("detection") or {}
+        size_of = partial(_input_size, post.get("detection"), tensors, input_size, transforms)
+        call = Call([label["id"] for label in output["labels"]["labels"]], size_of, batch_size)
         if post.get("classification") is not None:
-            images = decode_classification(post["classification"], tensors, len(label_ids))
-        elif detection.get("anchored_output") is not None:
-            images = decode_anchored(detection["anchored_output"], tensors, len(label_ids))
-        elif detection.get("direct_output") is not None:
-            images = decode_direct(detection["direct_output"], tensors, label_ids)
+            decoded.append(decode_classification(post["classification"], tensors, call))
         else:
-            images = decode_yolo(detection["yolo_output"], tensors, len(label_ids))
-        decoded.append(images)
+            decoded.append(decode_detection(post["detection"], tensors, call))
     return decoded
+
+
+def _input_size(
+    detection: dict[str, Any],
+    tensors: Tensors,
+    argument: Size | None,
+    transforms: Sequence[Transform] | None,
+    image: int,
+) -> Size | None:
+    return pixel_size(detection, tensors, image, argument, transforms[image] if transforms else None)
 
 
 def thresholds_of(post: dict[str, Any], output: dict[str, Any]) -> list[np.float32]:
@@ -127,34 +141,32 @@ def detect(
     found = [one for one in found if np.isfinite(one.score)]
     if not detection.get("multi_label", True):
         found = best_of_regions(found)
-    found = [one for one in found if np.isfinite(corners(one)).all()]
-    if detection.get("anchored_output") is not None:  # the other kinds are clipped after NMS only
+    found = [one for one in found if np.isfinite(one.corners).all()]
+    if clips_first(detection):
         height, width = size or (1, 1)
-        found = [replace(one, box=clip(corners(one), width, height)) for one in found]
+        found = [replace(one, box=clip(one.corners, width, height)) for one in found]
 
-    floor = np.float32(detection.get("discard_threshold", 0.025))
-    predicted = [one for one in found if one.score > thresholds[one.label]]
-    discarded = [one for one in found if show_discarded and floor < one.score <= thresholds[one.label]]
-
-    limit = detection.get("nms_threshold", 0.3)
-    agnostic = detection.get("class_agnostic", False)
-    kept: list[Hypothesis] = []
-    rows: list[Row] = []
-    for group in (predicted, discarded):
-        for one in sorted(group, key=rank):
-            rivals = [other for other in kept if agnostic or other.label == one.label]
-            if limit < 1 and any(iou(corners(other), corners(one)) > np.float32(limit) for other in rivals):
-                continue
-            kept.append(one)
-            box = place(corners(one), size, transform)
-            if box[2] > box[0] and box[3] > box[1]:
-                rows.append(Row(one.label, one.score, box, one.region, group is predicted))
+    kind, _ = output_of(detection)
+    rules = Rules(
+        thresholds,
+        np.float32(detection.get("discard_threshold", 0.025)) if show_discarded else None,
+        detection.get("nms_threshold", 1.0 if kind == "end_to_end_output" else 0.3),
+        detection.get("class_agnostic", False),
+        detection.get("soft_sigma", 0.5),
+    )
+    method = {"hard": hard, "soft": soft, "weighted": weighted}[detection.get("nms_method", "hard")]
+    rows = []
+    for one, predicted in method(found, rules):
+        box = place(one.corners, size, transform)
+        if box[2] > box[0] and box[3] > box[1]:
+            rows.append(Row(one.label, one.score, box, one.region, predicted))
     return rows
 
 
-def rank(one: Hypothesis) -> tuple[float, int, int, int]:
-    """Order by score descending, then label row, then candidate index."""
-    return -float(one.score), one.label, one.region, one.column
+def clips_first(detection: dict[str, Any]) -> bool:
+    """Say whether boxes are clipped to the image before NMS, and not only after it."""
+    kind, output = output_of(detection)
+    return kind in ("anchored_output", "ssd_output") or output.get("clip") == "before"
 
 
 def best_of_regions(found: list[Hypothesis]) -> list[Hypothesis]:
@@ -163,12 +175,6 @@ def best_of_regions(found: list[Hypothesis]) -> list[Hypothesis]:
     for one in sorted(found, key=rank):
         best.setdefault(one.region, one)
     return list(best.values())
-
-
-def corners(one: Hypothesis) -> Box:
-    """Return the box of a detection's hypothesis."""
-    assert one.box is not None
-    return one.box
 
 
 def pixel_size(
@@ -186,10 +192,9 @@ def pixel_size(
     if argument is not None:
         return argument
     declared = detection.get("input_size")
-    if declared is None:
-        return None
-    height, width = transform.input_size if transform is not None else declared
-    return height, width
+    if transform is not None and (declared is not None or output_of(detection)[0] in _IN_PIXELS):
+        declared = transform.input_size
+    return (declared[0], declared[1]) if declared is not None else None
 
 
 def place(box: Box, size: Size | None, transform: Transform | None) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ def scores_by_row(scores: NDArray[Any], layout: str, rows: int) -> NDArray[Any]:
     """Return ``(B, N, C)`` scores from ``(B, N, C)`` or ``(B, C, N)``, with N = ``rows``."""
     channels_first = layout == "channels_first" or (layout == "auto" and scores.shape[1] != rows)
     return scores.transpose(0, 2, 1) if channels_first else scores
+
+
+def rows_of_labels(classes: str, label_ids: Sequence[int]) -> dict[float, int]:
+    """Return the row of each label by what a class tensor calls it: its row, or its id."""
+    known = range(len(label_ids)) if classes == "rows" else label_ids
+    return {name: row for row, name in enumerate(known)}
 
 
 def grid(tensor: NDArray[Any], anchors: int, labels: int, layout: str) -> Floats:

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tests import reference
-from tests.reference.decode import offset_box
+from tests.reference.decode_offsets import offset_box
 
 NAN, INF = math.nan, math.inf
 UNIT = [0.0, 0.0, 1.0, 1.0]

@@ -18,6 +18,12 @@ CLASSIFICATION: dict[str, Any] = {"output_tensor": "prob"}
 ANCHORED: dict[str, Any] = {"anchors_tensor": "rois", "offsets_tensor": "bbox", "scores_tensor": "prob"}
 DIRECT: dict[str, Any] = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
 YOLO: dict[str, Any] = {"output_tensor": "grid", "anchors": [1, 2]}
+YOLOV3: dict[str, Any] = {"output_tensors": ["coarse", "fine"], "anchors": [1, 2, 3, 4]}
+YOLOX: dict[str, Any] = {"output_tensor": "table"}
+STANDARD: dict[str, Any] = {"boxes_tensor": "boxes", "scores_tensor": "scores"}
+PACKED: dict[str, Any] = {"output_tensor": "rows"}
+SEPARATE: dict[str, Any] = {**DIRECT}
+SSD: dict[str, Any] = {"offsets_tensor": "offsets", "scores_tensor": "scores", "priors_tensor": "priors"}
 DETECTION: dict[str, Any] = {"anchored_output": ANCHORED}
 
 ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -178,6 +184,109 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
         },
     ),
     "yolo_all_fields": (PostProcessing, {"detection": {"yolo_output": {**YOLO, "layout": "auto"}}}),
+    "yolov3_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolov3_output": {
+                    "output_tensors": ["a", "b", "c"],
+                    "anchors": [10, 13.5, 16, 30],
+                    "anchor_masks": [[1], [0, 1], [0]],
+                    "scale_x_y": [1.2, 1.1, 1],
+                    "layout": "channels_first",
+                },
+                "input_size": [416, 608],
+            }
+        },
+    ),
+    "yolov3_tiny": (
+        PostProcessing,
+        {"detection": {"yolov3_output": {**YOLOV3, "scale_x_y": 1.05}, "normalize_wrt_tensor": "size"}},
+    ),
+    "yolov5_all_fields": (
+        PostProcessing,
+        {"detection": {"yolov5_output": {**YOLOX, "layout": "channels_last"}, "nms_method": "soft"}},
+    ),
+    "yolov8_all_fields": (PostProcessing, {"detection": {"yolov8_output": {**YOLOX, "layout": "auto"}}}),
+    "yolox_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolox_output": {
+                    **YOLOX,
+                    "strides": [8, 16, 32, 64],
+                    "score_activation": "sigmoid",
+                    "layout": "auto",
+                },
+                "nms_method": "weighted",
+                "nms_threshold": 0.5,
+            }
+        },
+    ),
+    "standard_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "standard_output": {
+                    **STANDARD,
+                    "box_format": "cxcywh",
+                    "score_activation": "softmax",
+                    "background": "last",
+                    "clip": "before",
+                    "layout": "channels_first",
+                },
+                "nms_method": "soft",
+                "soft_sigma": 0.3,
+                "nms_threshold": 1,
+            }
+        },
+    ),
+    "end_to_end_packed": (PostProcessing, {"detection": {"end_to_end_output": PACKED}}),
+    "end_to_end_packed_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **PACKED,
+                    "boxes_tensor": None,
+                    "columns": ["class", "score", "box"],
+                    "count_tensor": "count",
+                    "box_format": "yxyx",
+                    "classes": "ids",
+                },
+                "nms_threshold": 0.7,
+                "nms_method": "weighted",
+            }
+        },
+    ),
+    "end_to_end_image_column": (
+        PostProcessing,
+        {"detection": {"end_to_end_output": {**PACKED, "columns": ["image", "class", "score", "box"]}}},
+    ),
+    "end_to_end_separate": (
+        PostProcessing,
+        {"detection": {"end_to_end_output": {**SEPARATE, "count_tensor": "count"}}},
+    ),
+    "ssd_smallest": (PostProcessing, {"detection": {"ssd_output": SSD}}),
+    "ssd_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "ssd_output": {
+                    "offsets_tensor": "raw_boxes",
+                    "scores_tensor": "raw_scores",
+                    "priors": [[0.5, 0.5, 1, 1], [0.1, -0.5, 0.25, 2e-3]],
+                    "priors_format": "yxyx",
+                    "offsets_scale": [0.0078125, 0.0078125, 0.0078125, 1],
+                    "offsets_order": "yxhw",
+                    "size_coding": "linear",
+                    "score_activation": "sigmoid",
+                    "background": "none",
+                    "layout": "channels_last",
+                }
+            }
+        },
+    ),
     "null_is_left_out": (PostProcessing, {"classification": CLASSIFICATION, "detection": None}),
     "preprocessing_smallest": (Preprocessing, PREPROCESSING),
     "preprocessing_faster_rcnn": (
@@ -218,6 +327,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                         "std": [0.229, 0.224, 1],
                         "pad_value": [114, 114, 114.5],
                         "pad_align": "top_left",
+                        "rounding": "half_even",
                         "data_type": "FLOAT16",
                     },
                 },

@@ -16,8 +16,14 @@ from tests.postproc.schema.documents import (
     DIRECT,
     IMAGE,
     LABELS,
+    PACKED,
+    SEPARATE,
     SPEC,
+    SSD,
+    STANDARD,
     YOLO,
+    YOLOV3,
+    YOLOX,
 )
 
 DOCUMENTS = [
@@ -40,6 +46,33 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "box_format": (Detection, {"direct_output": {**DIRECT, "box_format": "yxhw"}}),
     "anchors_empty": (Detection, {"yolo_output": {**YOLO, "anchors": []}}),
     "tensor_empty": (Detection, {"yolo_output": {**YOLO, "output_tensor": ""}}),
+    "yolov3_no_tensors": (Detection, {"yolov3_output": {**YOLOV3, "output_tensors": []}}),
+    "yolov3_mask_negative": (Detection, {"yolov3_output": {**YOLOV3, "anchor_masks": [[0], [-1]]}}),
+    "yolov3_mask_empty": (Detection, {"yolov3_output": {**YOLOV3, "anchor_masks": [[0], []]}}),
+    "yolov3_scale_zero": (Detection, {"yolov3_output": {**YOLOV3, "scale_x_y": [1, 0]}}),
+    "yolox_stride_zero": (Detection, {"yolox_output": {**YOLOX, "strides": [8, 0]}}),
+    "yolox_softmax": (Detection, {"yolox_output": {**YOLOX, "score_activation": "softmax"}}),
+    "standard_clip": (Detection, {"standard_output": {**STANDARD, "clip": "never"}}),
+    "end_to_end_no_form": (Detection, {"end_to_end_output": {"count_tensor": "n"}}),
+    "end_to_end_both_forms": (Detection, {"end_to_end_output": {**PACKED, **SEPARATE}}),
+    "end_to_end_form_and_a_half": (Detection, {"end_to_end_output": {**PACKED, "boxes_tensor": "b"}}),
+    "end_to_end_half_a_form": (Detection, {"end_to_end_output": {"boxes_tensor": "b", "scores_tensor": "s"}}),
+    "end_to_end_column_missing": (
+        Detection,
+        {"end_to_end_output": {**PACKED, "columns": ["image", "box", "score"]}},
+    ),
+    "end_to_end_column_twice": (
+        Detection,
+        {"end_to_end_output": {**PACKED, "columns": ["box", "score", "class", "score"]}},
+    ),
+    "ssd_no_priors": (Detection, {"ssd_output": {**SSD, "priors_tensor": None}}),
+    "ssd_both_priors": (Detection, {"ssd_output": {**SSD, "priors": [[0, 0, 1, 1]]}}),
+    "ssd_prior_of_three": (
+        Detection,
+        {"ssd_output": {**SSD, "priors_tensor": None, "priors": [[0, 0, 1]]}},
+    ),
+    "nms_method": (Detection, {**DETECTION, "nms_method": "greedy"}),
+    "soft_sigma_zero": (Detection, {**DETECTION, "nms_method": "soft", "soft_sigma": 0}),
     "tensor_missing": (PostProcessing, {"classification": {}}),
     "version_post_processing": (RecognitionVersion, {"post_processings": [{}]}),
     "version_id": (RecognitionVersion, {"spec_id": 1.5}),
@@ -98,7 +131,14 @@ def test_json_schema_describes_every_object_and_field(kind: type[Document]) -> N
     ("kind", "members"),
     [
         (PostProcessing, ["classification", "detection"]),
-        (Detection, ["anchored_output", "direct_output", "yolo_output", "yolov8_output"]),
+        (
+            Detection,
+            [
+                *("anchored_output", "direct_output", "yolo_output"),
+                *("yolov3_output", "yolov5_output", "yolov8_output", "yolox_output"),
+                *("standard_output", "end_to_end_output", "ssd_output"),
+            ],
+        ),
         (postproc.schema.PreprocessingInput, ["image", "constant"]),
     ],
 )

@@ -66,6 +66,7 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             ("color_channels", "RGBA", '"RGB", "BGR" or "L", got "RGBA"'),
             ("data_type", "INT8", '"FLOAT32", "FLOAT16" or "UINT8", got "INT8"'),
             ("pad_align", "left", '"center" or "top_left", got "left"'),
+            ("rounding", "down", '"half_up" or "half_even", got "down"'),
         )
     },
     "target_size_missing": (
@@ -165,9 +166,13 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"{name}_of_{resize_type}".lower(): (
             image(resize_type=resize_type, **{name: value}),
-            f'inputs[0].image.{name}: only resize_type "FILL" pads, got "{resize_type}"; leave {name} out',
+            f'inputs[0].image.{name}: only resize_type "FILL" {what}, got "{resize_type}"; leave {name} out',
         )
-        for name, value in (("pad_value", 114), ("pad_align", "top_left"))
+        for name, value, what in (
+            ("pad_value", 114, "pads"),
+            ("pad_align", "top_left", "pads"),
+            ("rounding", "half_even", "has a choice"),
+        )
         for resize_type in ("SQUASH", "CROP", "NETWORK")
     },
     "image_unknown_field": (
@@ -262,6 +267,7 @@ def test_image_defaults_are_rgb_planes_of_0_to_255() -> None:
         "mean_file": "",
         "pad_value": 255.0,
         "pad_align": "center",
+        "rounding": "half_up",
         "data_type": "FLOAT32",
     }
     assert Preprocessing.load(PREPROCESSING).batched_output is True

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
 
 Documents = st.SearchStrategy[dict[str, Any]]
 
@@ -62,32 +62,112 @@ yolo = documents(
     },
     {"layout": layouts},
 )
+tensor_and_layout = documents(tensors("output_tensor"), {"layout": layouts})
+
+
+@st.composite
+def yolov3(draw: st.DrawFn) -> dict[str, Any]:
+    grids = draw(st.integers(1, 3))
+    anchors = grids * draw(st.integers(1, 3))
+    masks = st.lists(st.integers(0, anchors - 1), min_size=1, max_size=anchors, unique=True)
+    required = {
+        "output_tensors": st.lists(names, min_size=grids, max_size=grids, unique=True),
+        "anchors": st.lists(positive_numbers, min_size=2 * anchors, max_size=2 * anchors),
+    }
+    optional = {
+        "anchor_masks": st.lists(masks, min_size=grids, max_size=grids),
+        "scale_x_y": positive_numbers | st.lists(positive_numbers, min_size=grids, max_size=grids),
+        "layout": layouts,
+    }
+    return draw(documents(required, optional))
+
+
+yolox = documents(
+    tensors("output_tensor"),
+    {
+        "strides": st.lists(st.integers(1, 128), min_size=1, max_size=4),
+        "score_activation": st.sampled_from(["none", "sigmoid"]),
+        "layout": layouts,
+    },
+)
+standard = documents(
+    tensors("boxes_tensor", "scores_tensor"),
+    {
+        "box_format": formats,
+        "score_activation": activations,
+        "background": st.sampled_from(["first", "last", "none"]),
+        "clip": st.sampled_from(["before", "after"]),
+        "layout": layouts,
+    },
+)
+rows = {"box_format": formats, "classes": st.sampled_from(["rows", "ids"])}
+columns = st.permutations(["box", "score", "class"])
+end_to_end = st.one_of(
+    documents(tensors("output_tensor"), {**rows, "columns": columns, "count_tensor": names}),
+    documents(
+        {**tensors("output_tensor"), "columns": st.permutations(["image", "box", "score", "class"])}, rows
+    ),
+    documents(tensors("boxes_tensor", "scores_tensor", "classes_tensor"), {**rows, "count_tensor": names}),
+)
+priors = st.lists(st.lists(st.floats(-1e3, 1e3), min_size=4, max_size=4), min_size=1, max_size=3)
+ssd = st.tuples(
+    st.fixed_dictionaries({"priors_tensor": names}) | st.fixed_dictionaries({"priors": priors}),
+    documents(
+        tensors("offsets_tensor", "scores_tensor"),
+        {
+            "priors_format": formats,
+            "offsets_scale": st.lists(positive_numbers, min_size=4, max_size=4),
+            "offsets_order": st.sampled_from(["xywh", "yxhw"]),
+            "size_coding": st.sampled_from(["exp", "linear"]),
+            "score_activation": activations,
+            "background": st.sampled_from(["first", "last", "none"]),
+            "layout": layouts,
+        },
+    ),
+).map(lambda parts: parts[0] | parts[1])
+OUTPUTS: dict[str, Documents] = {
+    "anchored_output": anchored,
+    "direct_output": direct,
+    "yolo_output": yolo,
+    "yolov3_output": yolov3(),
+    "yolov5_output": tensor_and_layout,
+    "yolov8_output": tensor_and_layout,
+    "yolox_output": yolox,
+    "standard_output": standard,
+    "end_to_end_output": end_to_end,
+    "ssd_output": ssd,
+}
+methods = st.one_of(
+    documents({}, {"nms_threshold": unit_numbers, "nms_method": st.just("hard")}),
+    documents(
+        {"nms_method": st.just("soft")}, {"nms_threshold": unit_numbers, "soft_sigma": positive_numbers}
+    ),
+    documents({"nms_method": st.just("weighted"), "nms_threshold": st.floats(0, 1, exclude_max=True)}, {}),
+)
 sizes = st.fixed_dictionaries({"input_size": st.lists(st.integers(1, 4096), min_size=2, max_size=2)})
 scaling: Documents = (
     st.just({}) | sizes | st.fixed_dictionaries({"normalize_wrt_tensor": st.just("") | names})
 )
 
 
+def test_every_kind_of_output_is_drawn() -> None:
+    assert tuple(OUTPUTS) == Detection.alternatives
+
+
 @st.composite
 def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> dict[str, Any]:
-    kind, output = draw(
-        st.one_of(
-            st.tuples(st.just("anchored_output"), anchored),
-            st.tuples(st.just("direct_output"), direct),
-            st.tuples(st.just("yolo_output"), yolo),
-        )
-    )
+    kind = draw(st.sampled_from(list(OUTPUTS)))
     decision = documents(
         {},
         {
             "thresholds": thresholds,
-            "nms_threshold": unit_numbers,
             "discard_threshold": unit_numbers,
             "multi_label": st.booleans(),
             "class_agnostic": st.booleans(),
         },
     )
-    return {kind: output, **draw(decision), **({} if kind == "yolo_output" else draw(scaling))}
+    scaled = {} if kind == "yolo_output" else draw(scaling)
+    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(methods), **scaled}
 
 
 @st.composite
@@ -150,6 +230,7 @@ def preprocessings(draw: st.DrawFn) -> dict[str, Any]:
         padding = {
             "pad_value": pixel_values | st.lists(pixel_values, min_size=count, max_size=count),
             "pad_align": st.sampled_from(["center", "top_left"]),
+            "rounding": st.sampled_from(["half_up", "half_even"]),
         }
         image |= draw(documents({}, padding))
     tensor_names = draw(st.lists(names, min_size=1, max_size=3, unique=True))

@@ -1,0 +1,150 @@
+"""The outputs of the YOLO families after YOLOv2. All are extensions of v0.7, with boxes in input pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, PositiveNumber
+from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout, odd_anchors
+from postproc.schema.problems import Location, counted, describe, expecting, repeated
+
+ScaleXY = Annotated[
+    PositiveNumber | NonEmpty[PositiveNumber],
+    expecting("a finite number above 0, or a list of one per tensor"),
+]
+
+
+class Yolov3Output(DetectionOutput):
+    """The grids of YOLOv3, v4 and their tiny variants: per cell and anchor an offset and logits.
+
+    In pixels of the input, with s the tensor's ``scale_x_y``: cx = (sigmoid(tx)*s - (s-1)/2 + col) *
+    input_width/W, cy likewise, w = anchor_w*exp(tw), h = anchor_h*exp(th); the score of a label is
+    sigmoid(to) * sigmoid(its logit), the product in float64, rounded once. Regions run over the tensors in
+    their order, within each over (row*W + col)*A + anchor. An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+    needs_input_size: ClassVar[bool] = True
+
+    output_tensors: NonEmpty[Name] = Field(
+        description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or "
+        "(B, A*(5+L), H, W): tx, ty, tw, th, to, then a logit per label."
+    )
+    anchors: NonEmpty[PositiveNumber] = Field(
+        description="Width and height of each anchor in pixels of the input: [w0, h0, w1, h1, ...]."
+    )
+    anchor_masks: NonEmpty[NonEmpty[Index]] | None = Field(
+        default=None,
+        description="One list per tensor, in their order: which anchors it has, as numbers from 0. Left out: "
+        "the anchors are divided evenly, the first of them for the grid with the most cells, and so on; "
+        "grids of as many cells need it.",
+    )
+    scale_x_y: ScaleXY = Field(
+        default=1.0, description="YOLOv4's stretch of the offset in a cell: a number, or one per tensor."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The ``scale_x_y`` of each tensor."""
+        scale = self.scale_x_y
+        return scale if isinstance(scale, tuple) else (scale,) * len(self.output_tensors)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        yield from odd_anchors(self.anchors)
+        for row, first in repeated(self.output_tensors):
+            name = describe(self.output_tensors[row])
+            yield (
+                ("output_tensors", row),
+                f"expected unique names, got {name}, the name of output_tensors[{first}]",
+            )
+        grids, count = len(self.output_tensors), len(self.anchors) // 2
+        if isinstance(self.scale_x_y, tuple) and len(self.scale_x_y) != grids:
+            yield (
+                ("scale_x_y",),
+                f"expected {counted(grids, 'number')}, one per tensor, got {len(self.scale_x_y)}",
+            )
+        if self.anchor_masks is None:
+            if count % grids:
+                yield (
+                    ("anchors",),
+                    f"expected a count of anchors that {counted(grids, 'tensor')} share evenly, got {count}; "
+                    "give anchor_masks",
+                )
+            return
+        if len(self.anchor_masks) != grids:
+            yield (
+                ("anchor_masks",),
+                f"expected {counted(grids, 'list')}, one per tensor, got {len(self.anchor_masks)}",
+            )
+        for row, mask in enumerate(self.anchor_masks):
+            for position, index in enumerate(mask):
+                if index >= count:
+                    yield (
+                        ("anchor_masks", row, position),
+                        f"expected the number of an anchor, 0 to {count - 1}, got {index}",
+                    )
+            for position, first in repeated(mask):
+                yield (
+                    ("anchor_masks", row, position),
+                    f"expected each anchor once, got {mask[position]} again, as at [{first}]",
+                )
+
+
+class Yolov5Output(DetectionOutput):
+    """The single tensor of YOLOv5, v6 and v7 exported with decoding.
+
+    The score of a label is the float32 product of objectness and probability. An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, N, 5+L) or (B, 5+L, N): cx, cy, w, h in pixels of the input, objectness, then one "
+        "probability per label."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class Yolov8Output(DetectionOutput):
+    """The single tensor of YOLOv8, v9, v11 and v12: boxes in input pixels and a probability per label.
+
+    An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, 4+L, N) or (B, N, 4+L): cx, cy, w, h in pixels of the input, then one probability "
+        "per label."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class YoloxOutput(DetectionOutput):
+    """The single tensor of YOLOX: the cells of a grid per stride, one grid after the other.
+
+    The grid of stride s has input_height//s rows of input_width//s cells, row by row. In pixels of the
+    input: cx = (x + col)*s, cy = (y + row)*s, w = exp(tw)*s, h = exp(th)*s. The score of a label is the
+    float32 product of objectness and probability, each rounded to float32 first. An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+    needs_input_size: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, N, 5+L) or (B, 5+L, N), N the cells of all strides: x, y, tw, th, objectness, then "
+        "one probability per label."
+    )
+    strides: NonEmpty[PositiveInteger] = Field(
+        default=(8, 16, 32), description="Pixels per cell of each grid, in the order of the grids."
+    )
+    score_activation: Literal["none", "sigmoid"] = Field(
+        default="none",
+        description="Function to apply to objectness and probabilities; official exports have it already.",
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)

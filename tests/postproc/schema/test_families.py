@@ -1,0 +1,298 @@
+"""The kinds of outputs and the ways of NMS that extend v0.7: their rules and their defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from postproc.schema import Detection, DetectionOutput, EndToEndOutput, Yolov3Output
+from tests.postproc.schema.documents import (
+    DETECTION,
+    PACKED,
+    SEPARATE,
+    SSD,
+    STANDARD,
+    YOLO,
+    YOLOV3,
+    YOLOX,
+)
+
+COLUMNS = 'expected "box", "score" and "class" once each and "image" at most once'
+FORMS = "expected either output_tensor or boxes_tensor, scores_tensor and classes_tensor"
+
+
+def yolov3(**fields: Any) -> dict[str, Any]:
+    return {"yolov3_output": {**YOLOV3, **fields}}
+
+
+def yolox(**fields: Any) -> dict[str, Any]:
+    return {"yolox_output": {**YOLOX, **fields}}
+
+
+def standard(**fields: Any) -> dict[str, Any]:
+    return {"standard_output": {**STANDARD, **fields}}
+
+
+def packed(**fields: Any) -> dict[str, Any]:
+    return {"end_to_end_output": {**PACKED, **fields}}
+
+
+def ssd(**fields: Any) -> dict[str, Any]:
+    return {"ssd_output": {**SSD, **fields}}
+
+
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
+    "yolov3_no_tensors": (
+        yolov3(output_tensors=[]),
+        "yolov3_output.output_tensors: expected a list that is not empty, got []",
+    ),
+    "yolov3_tensors_text": (
+        yolov3(output_tensors="a"),
+        'yolov3_output.output_tensors: expected a list, got "a"',
+    ),
+    "yolov3_tensor_twice": (
+        yolov3(output_tensors=["a", "b", "a"], anchor_masks=[[0], [1], [0]]),
+        'yolov3_output.output_tensors[2]: expected unique names, got "a", the name of output_tensors[0]',
+    ),
+    "yolov3_anchors_odd": (
+        yolov3(anchors=[1, 2, 3], output_tensors=["a"]),
+        "yolov3_output.anchors: expected an even count, [w0, h0, w1, h1, ...], got 3 numbers",
+    ),
+    "yolov3_anchors_not_shared_evenly": (
+        yolov3(anchors=[1, 2, 3, 4, 5, 6]),
+        "yolov3_output.anchors: expected a count of anchors that 2 tensors share evenly, got 3; "
+        "give anchor_masks",
+    ),
+    "yolov3_masks_count": (
+        yolov3(anchor_masks=[[0, 1]]),
+        "yolov3_output.anchor_masks: expected 2 lists, one per tensor, got 1",
+    ),
+    "yolov3_mask_empty": (
+        yolov3(anchor_masks=[[0], []]),
+        "yolov3_output.anchor_masks[1]: expected a list that is not empty, got []",
+    ),
+    "yolov3_mask_index": (
+        yolov3(anchor_masks=[[0], [0, 2]]),
+        "yolov3_output.anchor_masks[1][1]: expected the number of an anchor, 0 to 1, got 2",
+    ),
+    "yolov3_mask_negative": (
+        yolov3(anchor_masks=[[-1], [0]]),
+        "yolov3_output.anchor_masks[0][0]: expected an integer from 0 to 2147483647, got -1",
+    ),
+    "yolov3_mask_twice": (
+        yolov3(anchor_masks=[[0], [1, 1]]),
+        "yolov3_output.anchor_masks[1][1]: expected each anchor once, got 1 again, as at [0]",
+    ),
+    "yolov3_scale_count": (
+        yolov3(scale_x_y=[1.1, 1.2, 1.3]),
+        "yolov3_output.scale_x_y: expected 2 numbers, one per tensor, got 3",
+    ),
+    **{
+        f"yolov3_scale_{case}": (
+            yolov3(scale_x_y=value),
+            "yolov3_output.scale_x_y: expected a finite number above 0, or a list of one per tensor, "
+            f"got {found}",
+        )
+        for case, value, found in (
+            ("zero", 0, "0"),
+            ("in_list", [1, -1], "[1, -1]"),
+            ("empty", [], "[]"),
+            ("text", "1", '"1"'),
+        )
+    },
+    "yolov5_activation": (
+        {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
+        "yolov5_output.score_activation: unknown field; known: output_tensor, layout",
+    ),
+    "yolox_no_strides": (
+        yolox(strides=[]),
+        "yolox_output.strides: expected a list that is not empty, got []",
+    ),
+    "yolox_stride": (
+        yolox(strides=[8, 0]),
+        "yolox_output.strides[1]: expected an integer from 1 to 2147483647, got 0",
+    ),
+    "yolox_activation": (
+        yolox(score_activation="softmax"),
+        'yolox_output.score_activation: expected "none" or "sigmoid", got "softmax"',
+    ),
+    "standard_without_scores": (
+        {"standard_output": {"boxes_tensor": "boxes"}},
+        "standard_output.scores_tensor: required field is missing; add it",
+    ),
+    "standard_clip": (
+        standard(clip=True),
+        'standard_output.clip: expected "before" or "after", got true',
+    ),
+    "end_to_end_no_form": (
+        {"end_to_end_output": {"count_tensor": "n"}},
+        f"end_to_end_output: {FORMS}, got none",
+    ),
+    "end_to_end_half_a_form": (
+        {"end_to_end_output": {"boxes_tensor": "b", "classes_tensor": "c"}},
+        f"end_to_end_output: {FORMS}, got boxes_tensor and classes_tensor",
+    ),
+    "end_to_end_form_and_a_half": (
+        packed(scores_tensor="s"),
+        f"end_to_end_output: {FORMS}, got output_tensor and scores_tensor",
+    ),
+    "end_to_end_column_missing": (
+        packed(columns=["box", "score"]),
+        f'end_to_end_output.columns: {COLUMNS}, got ["box", "score"]',
+    ),
+    "end_to_end_column_twice": (
+        packed(columns=["box", "score", "class", "box"]),
+        f'end_to_end_output.columns: {COLUMNS}, got ["box", "score", "class", "box"]',
+    ),
+    "end_to_end_column_unknown": (
+        packed(columns=["box", "score", "label"]),
+        'end_to_end_output.columns[2]: expected "image", "box", "score" or "class", got "label"',
+    ),
+    "end_to_end_columns_of_no_packed_tensor": (
+        {"end_to_end_output": {**SEPARATE, "columns": ["class", "box", "score"]}},
+        "end_to_end_output.columns: only output_tensor has columns; leave columns out",
+    ),
+    "end_to_end_image_and_count": (
+        packed(columns=["image", "box", "score", "class"], count_tensor="n"),
+        "end_to_end_output.count_tensor: each row names its image in columns; leave count_tensor out",
+    ),
+    "ssd_no_priors": (
+        ssd(priors_tensor=None),
+        "ssd_output: expected exactly one of priors_tensor, priors, got none; add one",
+    ),
+    "ssd_both_priors": (
+        ssd(priors=[[0, 0, 1, 1]]),
+        "ssd_output: expected exactly one of priors_tensor, priors, got priors_tensor and priors; keep one",
+    ),
+    "ssd_prior": (
+        ssd(priors_tensor=None, priors=[[0, 0, 1, 1], [0, 0, 1]]),
+        "ssd_output.priors[1]: expected four finite numbers, got [0, 0, 1]",
+    ),
+    "ssd_priors_empty": (
+        ssd(priors_tensor=None, priors=[]),
+        "ssd_output.priors: expected a list that is not empty, got []",
+    ),
+    "ssd_order": (
+        ssd(offsets_order="yxwh"),
+        'ssd_output.offsets_order: expected "xywh" or "yxhw", got "yxwh"',
+    ),
+    "nms_method": (
+        {**DETECTION, "nms_method": "greedy"},
+        'nms_method: expected "hard", "soft" or "weighted", got "greedy"',
+    ),
+    "soft_sigma_zero": (
+        {**DETECTION, "nms_method": "soft", "soft_sigma": 0},
+        "soft_sigma: expected a finite number above 0, got 0",
+    ),
+    "soft_sigma_of_hard": (
+        {**DETECTION, "soft_sigma": 0.3},
+        'soft_sigma: only nms_method "soft" takes it, got "hard"; leave it out',
+    ),
+    "soft_sigma_of_weighted": (
+        {**DETECTION, "nms_method": "weighted", "soft_sigma": 0.3},
+        'soft_sigma: only nms_method "soft" takes it, got "weighted"; leave it out',
+    ),
+    "weighted_off": (
+        {**DETECTION, "nms_method": "weighted", "nms_threshold": 1},
+        'nms_threshold: expected a number below 1, since nms_method "weighted" merges boxes that overlap '
+        "more, got 1",
+    ),
+    "weighted_off_by_default": (
+        packed() | {"nms_method": "weighted"},
+        'nms_threshold: expected a number below 1, since nms_method "weighted" merges boxes that overlap '
+        "more, got 1.0, the default of end_to_end_output",
+    ),
+}
+
+
+@pytest.mark.parametrize(("document", "expected"), REJECTED.values(), ids=REJECTED)
+def test_detection_broken_rule_of_an_extension_names_path_and_value(
+    document: dict[str, Any], expected: str, problems_of: Any
+) -> None:
+    assert problems_of(Detection, document) == [expected]
+
+
+def test_end_to_end_output_without_nms_threshold_does_no_nms_and_dumps_as_read() -> None:
+    document = {"end_to_end_output": PACKED}
+    detection = Detection.load(document)
+    assert detection.nms_threshold == 1
+    assert detection.dump() == document
+    assert detection.dump(defaults=True)["nms_threshold"] == 1
+    assert Detection.load({**document, "nms_threshold": 0.5}).nms_threshold == 0.5
+    assert Detection.load(DETECTION).nms_threshold == 0.3
+
+
+def test_soft_nms_with_any_nms_threshold_is_accepted() -> None:
+    for threshold in (0, 0.5, 1):
+        Detection.load({**DETECTION, "nms_method": "soft", "nms_threshold": threshold})
+
+
+def test_extension_defaults_are_those_of_the_usual_exports() -> None:
+    defaults = {kind: Detection.load(document).output.dump(defaults=True) for kind, document in KINDS.items()}
+    assert defaults["yolov3"] == {**YOLOV3, "scale_x_y": 1.0, "layout": "auto"}
+    assert defaults["yolox"] == {
+        **YOLOX,
+        "strides": [8, 16, 32],
+        "score_activation": "none",
+        "layout": "auto",
+    }
+    assert defaults["standard"] == {
+        **STANDARD,
+        "box_format": "xyxy",
+        "score_activation": "none",
+        "background": "none",
+        "clip": "after",
+        "layout": "auto",
+    }
+    assert defaults["end_to_end"] == {
+        **PACKED,
+        "columns": ["box", "score", "class"],
+        "box_format": "xyxy",
+        "classes": "rows",
+    }
+    assert defaults["ssd"] == {
+        **SSD,
+        "priors_format": "cxcywh",
+        "offsets_scale": [0.1, 0.1, 0.2, 0.2],
+        "offsets_order": "xywh",
+        "size_coding": "exp",
+        "score_activation": "none",
+        "background": "first",
+        "layout": "auto",
+    }
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "yolo": {"yolo_output": YOLO},
+    "yolov3": yolov3(),
+    "yolov5": {"yolov5_output": YOLOX},
+    "yolov8": {"yolov8_output": YOLOX},
+    "yolox": yolox(),
+    "standard": standard(),
+    "end_to_end": packed(),
+    "ssd": ssd(),
+}
+
+
+def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
+    outputs: dict[str, DetectionOutput] = {kind: Detection.load(KINDS[kind]).output for kind in KINDS}
+    assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
+        *("yolov3", "yolov5", "yolov8", "yolox")
+    ]
+    assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
+    assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]
+    for document in KINDS.values():
+        if "yolo_output" not in document:
+            Detection.load({**document, "normalize_wrt_tensor": "size"})
+            Detection.load({**document, "input_size": [32, 64]})
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.05, (1.05, 1.05)), ([1.2, 1], (1.2, 1))], ids=str)
+def test_yolov3_scales_are_one_per_tensor(scale: Any, expected: tuple[float, ...]) -> None:
+    assert Yolov3Output.load({**YOLOV3, "scale_x_y": scale}).scales == expected
+
+
+def test_end_to_end_output_column_orders_are_accepted() -> None:
+    for columns in (["image", "box", "class", "score"], ["image", "class", "score", "box"]):
+        assert EndToEndOutput.load({**PACKED, "columns": columns}).columns == tuple(columns)

@@ -1,0 +1,91 @@
+"""Random outputs of the YOLO families after YOLOv2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.random_cases.numbers import Json, Made, optional
+from tests.random_cases.v07 import V07Outputs
+from tests.reference.activation import sigmoid64
+from tests.reference.boxes import rounded
+
+
+class YoloOutputs(V07Outputs):
+    """Makes an output and its tensors, for images whose inputs are of the given heights and widths."""
+
+    def yolov3(self, sizes: NDArray[Any]) -> Made:
+        shapes = self.pick([(1, 2)], [(1, 1), (2, 2)], [(2, 3), (1, 2)], [(2, 1), (1, 1), (2, 3)])
+        if self.labels == 40:
+            shapes = [(1, 1)]
+        tensors = len(shapes)
+        share = self.pick(1, 2, 3)
+        masks = None
+        if self.pick(False, True):
+            anchors = self.pick(2, 3)
+            counts = [self.pick(1, 2) for _ in shapes]
+            masks = [self.rng.permutation(anchors)[:count].tolist() for count in counts]
+            shapes = [shapes[self.pick(0, row)] for row in range(tensors)]  # sizes may be equal then
+        else:
+            anchors, counts = share * tensors, [share] * tensors
+        layout = self.pick("auto", "channels_last", "channels_first")
+        names, values = [], []
+        for row, ((height, width), count) in enumerate(zip(shapes, counts, strict=True)):
+            name, _, cells = self.grid(f"grid_{row}", height, width, count, (layout,))
+            names.append(name)
+            numbers = cells.astype(np.float32).astype(np.float64)
+            values.append(rounded(sigmoid64(numbers[..., 4:5]) * sigmoid64(numbers[..., 5:])).ravel())
+        longest = sizes.max() if self.batch else 32
+        scale = self.pick(1.0, 1.2, 0.5, [1.05, 1.0, 2.0][:tensors])
+        output: Json = {
+            "output_tensors": names,
+            "anchors": (longest * self.rng.uniform(0.05, 0.7, 2 * anchors)).round(2).tolist(),
+            **optional(anchor_masks=(masks, None), scale_x_y=(scale, 1.0), layout=(layout, "auto")),
+        }
+        return output, np.concatenate(values)
+
+    def yolov5(self, sizes: NDArray[Any]) -> Made:
+        columns = [self.plain_scores((self.batch, self.rows, 1 + self.labels))]
+        table = self.spoiled(
+            np.concatenate([self.plain_boxes((self.batch, self.rows), sizes, "cxcywh"), *columns], axis=2)
+        )
+        return self.table(table), _products(table, "none")
+
+    def yolov8(self, sizes: NDArray[Any]) -> Made:
+        scores = self.plain_scores((self.batch, self.rows, self.labels))
+        table = self.spoiled(
+            np.concatenate([self.plain_boxes((self.batch, self.rows), sizes, "cxcywh"), scores], axis=2)
+        )
+        return self.table(table), self.values(table[:, :, 4:], "none")
+
+    def yolox(self, sizes: NDArray[Any]) -> Made:
+        strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
+        height, width = sizes[0]
+        cells = int(sum((height // stride) * (width // stride) for stride in strides))
+        activation = self.pick("none", "sigmoid")
+        offsets = self.rng.normal(0, 0.7, (self.batch, cells, 4))
+        if self.style == "grid":
+            offsets[..., :2] = np.round(offsets[..., :2] * 4) / 4
+        offsets[..., 2:][self.rng.random((self.batch, cells, 2)) < 0.03] = 200  # exp beyond float32
+        scores = self.plain_scores((self.batch, cells, 1 + self.labels), activation)
+        table = self.spoiled(np.concatenate([offsets, scores], axis=2))
+        output = self.table(table)
+        output |= optional(strides=(strides, [8, 16, 32]), score_activation=(activation, "none"))
+        return output, _products(table, activation)
+
+    def table(self, table: NDArray[Any]) -> Json:
+        """Keep a ``(B, N, C)`` tensor in either layout, and return the fields that describe it."""
+        first, layout = self.layout(table)
+        name = self.keep("table", table.transpose(0, 2, 1) if first else table)
+        return {"output_tensor": name, **optional(layout=(layout, "auto"))}
+
+
+def _products(table: NDArray[Any], activation: str) -> NDArray[Any]:
+    """Return the scores of a table of boxes, objectness and labels."""
+    scores = table[:, :, 4:].astype(np.float32)
+    if activation == "sigmoid":
+        scores = rounded(sigmoid64(scores))
+    with np.errstate(all="ignore"):
+        return scores[:, :, :1] * scores[:, :, 1:]

@@ -1,0 +1,158 @@
+"""The outputs of the YOLO families."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.reference.activation import activated, sigmoid64, softmax64
+from tests.reference.boxes import Box, rounded, to_corners
+from tests.reference.hypothesis import Call, Hypothesis, Images
+from tests.reference.tensors import Floats, Tensors, as_float32, batched, grid, scores_by_row
+
+
+def decode_yolo(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode a YOLOv2 grid (Redmon & Farhadi 2017)."""
+    sizes = output["anchors"]
+    layout = output.get("layout", "auto")
+    cells = grid(tensors[output["output_tensor"]], len(sizes) // 2, call.labels, layout)
+    batch, height, width, anchors, _ = cells.shape
+
+    images: Images = []
+    for image in range(batch):
+        found = []
+        for row, col, a in itertools.product(range(height), range(width), range(anchors)):
+            cell = cells[image, row, col, a].astype(np.float64)
+            tx, ty, tw, th, to = cell[:5]
+            with np.errstate(all="ignore"):
+                box = _box(
+                    (sigmoid64(tx) + col) / width,
+                    (sigmoid64(ty) + row) / height,
+                    sizes[2 * a] * np.exp(tw) / width,
+                    sizes[2 * a + 1] * np.exp(th) / height,
+                )
+            values = rounded(sigmoid64(to) * softmax64(cell[5:]))
+            region = (row * width + col) * anchors + a
+            found += _hypotheses(values, region, box, cell[4:])
+        images.append(found)
+    return images
+
+
+def decode_yolov3(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode the grids of YOLOv3 (Redmon & Farhadi 2018) and v4 (Bochkovskiy et al. 2020)."""
+    names = output["output_tensors"]
+    sizes = list(zip(output["anchors"][::2], output["anchors"][1::2], strict=True))
+    masks = output.get("anchor_masks")
+    counts = [len(mask) for mask in masks] if masks else [len(sizes) // len(names)] * len(names)
+    layout = output.get("layout", "auto")
+    grids = [grid(tensors[name], n, call.labels, layout) for name, n in zip(names, counts, strict=True)]
+    if masks is None:
+        order = sorted(range(len(grids)), key=lambda k: -grids[k].shape[1] * grids[k].shape[2])
+        firsts = [order.index(k) * counts[0] for k in range(len(grids))]  # the finest grid takes the first
+        masks = [range(first, first + counts[0]) for first in firsts]
+    scale = output.get("scale_x_y", 1.0)
+    scales = scale if isinstance(scale, list) else [scale] * len(grids)
+
+    images: Images = []
+    for image in range(len(grids[0])):
+        found: list[Hypothesis] = []
+        first = 0
+        for cells, mask, s in zip(grids, masks, scales, strict=True):
+            pairs = [sizes[index] for index in mask]
+            found += _grid_of_pixels(cells[image], pairs, s, call.sized(image), first)
+            first += cells[0, ..., 0].size
+        images.append(found)
+    return images
+
+
+def _grid_of_pixels(
+    cells: Floats, sizes: Sequence[tuple[float, float]], s: float, input_size: tuple[float, float], first: int
+) -> Iterator[Hypothesis]:
+    height, width = cells.shape[:2]
+    region = first
+    for row, col, a in itertools.product(*map(range, cells.shape[:3])):
+        cell = cells[row, col, a].astype(np.float64)
+        tx, ty, tw, th, to = cell[:5]
+        with np.errstate(all="ignore"):
+            box = _box(
+                (sigmoid64(tx) * s - (s - 1) / 2 + col) * input_size[1] / width,
+                (sigmoid64(ty) * s - (s - 1) / 2 + row) * input_size[0] / height,
+                sizes[a][0] * np.exp(tw),
+                sizes[a][1] * np.exp(th),
+            )
+        yield from _hypotheses(rounded(sigmoid64(to) * sigmoid64(cell[5:])), region, box, cell[4:])
+        region += 1
+
+
+def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes, objectness and probabilities: one float32 product per label."""
+    return [
+        [
+            one
+            for region, line in enumerate(lines)
+            for one in _hypotheses(_product(line[4], line[5:]), region, _box(*line[:4]), line[4:])
+        ]
+        for lines in _table(output, tensors, 5 + call.labels)
+    ]
+
+
+def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes and probabilities."""
+    return [
+        [
+            one
+            for region, line in enumerate(lines)
+            for one in _hypotheses(line[4:], region, _box(*line[:4]), line[4:])
+        ]
+        for lines in _table(output, tensors, 4 + call.labels)
+    ]
+
+
+def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode the cells of all strides (Ge et al. 2021)."""
+    activation = output.get("score_activation", "none")
+    images: Images = []
+    for image, lines in enumerate(_table(output, tensors, 5 + call.labels)):
+        height, width = call.sized(image)
+        cells = [
+            (row, col, stride)
+            for stride in output.get("strides", (8, 16, 32))
+            for row in range(int(height // stride))
+            for col in range(int(width // stride))
+        ]
+        found = []
+        for region, (line, (row, col, stride)) in enumerate(zip(lines, cells, strict=True)):
+            x, y, tw, th = line[:4].astype(np.float64)
+            with np.errstate(all="ignore"):
+                box = _box((x + col) * stride, (y + row) * stride, np.exp(tw) * stride, np.exp(th) * stride)
+            values = activated(line[4:], activation)
+            found += _hypotheses(_product(values[0], values[1:]), region, box, line[4:])
+        images.append(found)
+    return images
+
+
+def _table(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
+    """Return ``(B, N, channels)`` from either layout."""
+    table = batched(as_float32(tensors[output["output_tensor"]]), 3)
+    layout = output.get("layout", "auto")
+    rows = table.shape[1] if table.shape[2] == channels else table.shape[2]
+    return scores_by_row(table, layout, rows)
+
+
+def _product(objectness: np.float32, probabilities: Floats) -> Floats:
+    with np.errstate(all="ignore"):
+        return objectness * probabilities
+
+
+def _box(cx: Any, cy: Any, w: Any, h: Any) -> Box:
+    """Return the corners of a centre and a size: float64, rounded once."""
+    with np.errstate(all="ignore"):
+        return rounded(to_corners((cx, cy, w, h), "cxcywh"))
+
+
+def _hypotheses(values: Floats, region: int, box: Box, logits: NDArray[Any]) -> list[Hypothesis]:
+    return [Hypothesis(i, value, region, i, box, tuple(logits)) for i, value in enumerate(values)]
