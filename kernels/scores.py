@@ -182,6 +182,43 @@ def _scan_across_planes(
 
 
 @kernel
+def push_row(
+    scores: NDArray[np.float32],
+    box: int,
+    boxes: int,
+    row_limits: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    multi_label: bool,
+    buffer: NDArray[np.uint64],
+    count: NDArray[np.int64],
+    bounds: NDArray[np.uint64],
+    limits: NDArray[np.float32],
+) -> bool:
+    """Collect the scores of box number `box` of `boxes` that are above their limits.
+
+    `scores` is a `new_row`, and `row_limits` (L + STRIDE,) repeat the limits. True if the limits have risen.
+    """
+    labels = thresholds.shape[0]
+    best = 0 if multi_label else best_label(scores[:labels], act.NONE)
+    position = 0
+    has_risen = False
+    while position < labels:
+        hits, position = next_hits(scores, position, labels, row_limits, labels)
+        while hits != NO_HITS:
+            label = position + lowest_bit(hits)
+            hits &= hits - ONE
+            if multi_label or label == best:
+                key = pack(scores[label], label * boxes + box, thresholds[label], discard)
+                if push(key, buffer, count, bounds):
+                    make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
+                    repeat(limits, 0, labels, row_limits)
+                    has_risen = True
+        position += BLOCK
+    return has_risen
+
+
+@kernel
 def best_label(values: NDArray[np.float32], activation: int) -> int:
     """Label of the highest finite score of a box's `values` (L,), ties to the lower; 0 if none is finite."""
     best = act.largest(values)

@@ -11,13 +11,28 @@ from collections.abc import Callable
 from typing import Any
 
 from postproc.decoding.anchored import AnchoredDecoder
-from postproc.decoding.base import ACTIVATIONS, BOX_FORMATS, Candidates, Decision, Decoder
+from postproc.decoding.base import ACTIVATIONS, BOX_FORMATS, Candidates, Decision, Decoder, Sizes
 from postproc.decoding.direct import DirectDecoder
-from postproc.decoding.yolo import YoloDecoder
+from postproc.decoding.end_to_end import EndToEndDecoder
+from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
+from postproc.decoding.heads import SsdDecoder, StandardDecoder
+from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
-from postproc.schema import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
+from postproc.schema import (
+    AnchoredOutput,
+    DetectionOutput,
+    DirectOutput,
+    EndToEndOutput,
+    SsdOutput,
+    StandardOutput,
+    YoloOutput,
+    Yolov3Output,
+    Yolov5Output,
+    Yolov8Output,
+    YoloxOutput,
+)
 
-__all__ = ["ACTIVATIONS", "BOX_FORMATS", "Candidates", "Decision", "Decoder", "decoder_for"]
+__all__ = ["ACTIVATIONS", "BOX_FORMATS", "Candidates", "Decision", "Decoder", "Sizes", "decoder_for"]
 
 
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
@@ -30,5 +45,11 @@ _DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
     AnchoredOutput: AnchoredDecoder,
     DirectOutput: DirectDecoder,
     YoloOutput: YoloDecoder,
+    Yolov3Output: Yolov3Decoder,
+    Yolov5Output: Yolov5Decoder,
+    YoloxOutput: YoloxDecoder,
+    StandardOutput: StandardDecoder,
+    EndToEndOutput: EndToEndDecoder,
+    SsdOutput: SsdDecoder,
     Yolov8Output: Yolov8Decoder,
 }
