@@ -311,12 +311,9 @@ def _input_size(text: str | None) -> tuple[int, int] | None:
     """Read ``WIDTHxHEIGHT``, or one number for both, as height and width."""
     if text is None:
         return None
-    width, _, height = text.partition("x")
-    try:
-        size = (int(height or width), int(width))
-    except ValueError:
-        size = (0, 0)
-    if min(size) < 1:
+    sides = text.split("x")
+    size = (int(sides[-1]), int(sides[0])) if all(map(str.isdecimal, sides)) else (0, 0)
+    if len(sides) > 2 or min(size) < 1:
         raise typer.BadParameter(f'expected "640x480" or "640", got {text!r}', param_hint="--size")
     return size
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ from postproc.inspection.proposal import written
 
 _COLOURS = {Certainty.CERTAIN: "green", Certainty.LIKELY: "cyan", Certainty.POSSIBLE: "yellow"}
 _LONGEST_LIST = 18  # the anchors of YOLOv3 are shown whole
-_SHOWN_METADATA = ("description", "task", "head", "imgsz", "stride", "end2end", "version")
+_SHOWN_METADATA = ("description", "task", "head", "imgsz", "stride", "end2end")
 
 
 def show_inspection(inspection: Inspection, model: Path, console: Console) -> None:
@@ -29,21 +28,24 @@ def show_inspection(inspection: Inspection, model: Path, console: Console) -> No
         console.print(_item("not supported: ", "bold yellow", text))
     if not inspection.proposals and not inspection.unsupported:
         console.print(
-            "Nothing that postproc knows has these outputs. If you know what they hold, describe them by hand: "
+            "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
+            "hand: "
             "README, The documents."
         )
     several = len(inspection.proposals) > 1
     if several:
         console.print(
-            f"{len(inspection.proposals)} readings fit, the best first; their reasons and checks tell them apart."
+            f"{len(inspection.proposals)} readings fit, the best first; their reasons and checks tell them "
+            "apart."
         )
     for number, proposal in enumerate(inspection.proposals, 1):
         console.print(_proposal(proposal, number if several else None, is_long=number == 1))
     if inspection.proposals:
         choice = " (--take 2 saves the second)" if several else ""
         console.print(Text.assemble(("Save it", "bold"), f"{choice}, and run it:"))
-        command = run_command(model, Path("DIR"), inspection.proposals[0].preprocessing is not None)
-        for line in (f"postproc inspect {_quoted(model)} --save DIR", command):
+        folder = Path(model.stem)  # where the user is: the lines can be pasted as they are
+        command = run_command(model, folder, inspection.proposals[0].preprocessing is not None)
+        for line in (f"postproc inspect {_quoted(model)} --save {_quoted(folder)}", command):
             console.print(Text("  " + line), soft_wrap=True)
 
 
@@ -127,14 +129,13 @@ def _tensors(inspection: Inspection) -> RenderableType:
             if tensor.text != tensor.declared_text:
                 size = graph.input_size or (0, 0)
                 declared.append(f", {tensor.text} at {size[1]}x{size[0]}", "dim")
-            table.add_row(Text(name, "dim"), Text(tensor.name, "bold"), declared)
+            table.add_row(Text(f"{name:8}", "dim"), Text(tensor.name, "bold"), declared)
     facts = [f"{key} {graph.metadata[key]}" for key in _SHOWN_METADATA if graph.metadata.get(key, "").strip()]
+    lines = [_item("metadata  ", "dim", ", ".join(facts))] if facts else []
     if graph.labels is not None:
-        facts.append(f"{len(graph.labels)} labels from {graph.labels.source}: {_few(graph.labels.names)}")
-    table.add_row(Text("file", "dim"), Text(graph.name, "bold"), Text(graph.producer))
-    for fact in facts:
-        table.add_row("", "", Text(fact, "dim"))
-    return Padding(table, (0, 0, 1, 0))
+        text = f"{len(graph.labels)} from {graph.labels.source}: {_few(graph.labels.names)}"
+        lines.append(_item("labels    ", "dim", text))
+    return Padding(Group(table, *lines), (0, 0, 1, 0))
 
 
 def _proposal(proposal: Proposal, number: int | None, is_long: bool) -> RenderableType:
@@ -158,12 +159,12 @@ def _title(proposal: Proposal, number: int | None) -> Text:
 
 
 def _documents(proposal: Proposal) -> str:
-    """Write the documents down as they will be saved, long lists cut short."""
-    lines = []
-    for name, document in proposal.documents.items():
-        if name != "spec.json":  # its labels are shown above
-            lines.append(f"{name}: {written(_cut(document.dump())).strip()}")
-    return "\n".join(lines)
+    """Write down what the documents say of the network, long lists cut short."""
+    version, preprocessing = proposal.version.dump(), proposal.preprocessing
+    items = {f"post_processings[{row}]": item for row, item in enumerate(version["post_processings"])}
+    if preprocessing is not None:
+        items |= {f"inputs[{row}]": item for row, item in enumerate(preprocessing.dump()["inputs"])}
+    return "\n".join(f"{name}: {written(_cut(item)).strip()}" for name, item in items.items())
 
 
 def _cut(value: Any) -> Any:

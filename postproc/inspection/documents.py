@@ -103,7 +103,7 @@ def classification(
     reasons: Iterable[str],
     checks: Iterable[str] = (),
 ) -> Proposal:
-    """Make the proposal of a classification per output: of each its count of labels and if they exclude others."""
+    """Make the proposal of classifiers: of each output its count of labels and if they exclude each other."""
     size = _size(graph, usual_size)
     spec_outputs: list[dict[str, Any]] = []
     label_checks: list[str] = []
@@ -135,7 +135,11 @@ def _proposal(
     preprocessing: Any,
 ) -> Proposal:
     spec = RecognitionSpec.load(
-        {"name": graph.name, "description": f"Proposed by postproc inspect: {network}.", "outputs": spec_outputs}
+        {
+            "name": graph.name,
+            "description": f"Proposed by postproc inspect: {network}.",
+            "outputs": spec_outputs,
+        }
     )
     version = RecognitionVersion.load({"post_processings": post_processings})
     check_pair(spec, version)
@@ -162,11 +166,13 @@ def _labels(graph: Graph, count: int | None, first_id: int) -> tuple[list[dict[s
     if count is None:
         count = ASSUMED_LABELS
         checks.append(
-            f"the shapes do not tell how many labels there are: {count} assumed; give their names with --labels"
+            f"the shapes do not tell how many labels there are: {count} assumed; give their names with "
+            "--labels"
         )
     elif known is not None:
         checks.append(
-            f"{known.source} names {len(known)} labels where the shapes say {count}, so the names are not used"
+            f"{known.source} names {len(known)} labels where the shapes say {count}, so the names are not "
+            "used"
         )
     else:
         checks.append(

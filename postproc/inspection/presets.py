@@ -122,7 +122,13 @@ DENSE_IMAGE = ImageStyle(
     is_guess=True,
 )
 SSD_IMAGE = ImageStyle(
-    {"resize_type": "SQUASH", "color_channels": "RGB", "pixel_scaling": 255, "mean": [127] * 3, "std": [128] * 3},
+    {
+        "resize_type": "SQUASH",
+        "color_channels": "RGB",
+        "pixel_scaling": 255,
+        "mean": [127] * 3,
+        "std": [128] * 3,
+    },
     "squashed to the input's size, RGB, -1 to 1; Caffe's SSDs take BGR minus 104, 117, 123",
     is_guess=True,
 )

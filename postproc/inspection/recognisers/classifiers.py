@@ -27,7 +27,8 @@ def classifier(graph: Graph) -> Iterator[Proposal]:
         reasons.append(f"{tensor.name} is {tensor.text}: a score for each of {count} labels; {reason}")
         if activation == "softmax":
             checks.append(
-                f"{tensor.name}: softmax, if one label an image is right; for tags score_activation is sigmoid"
+                f"{tensor.name}: softmax, if one label an image is right; for tags score_activation is "
+                "sigmoid"
             )
         fields = {"output_tensor": tensor.name, "score_activation": activation}
         output = Classification.load(fields if activation != "none" else {"output_tensor": tensor.name})

@@ -9,8 +9,8 @@ from postproc.inspection.graph import Graph
 from postproc.inspection.presets import (
     FINISHED,
     LETTERBOX,
-    SSD_IMAGE,
     SQUASH,
+    SSD_IMAGE,
     ULTRALYTICS_END_TO_END,
     ULTRALYTICS_SQUASH,
 )
@@ -55,7 +55,9 @@ def packed_rows(graph: Graph) -> Iterator[Proposal]:
     if is_detr:
         fields["box_format"] = "cxcywh"
         reasons.append("its head is RTDETRDecoder: boxes are normalized centres and sizes")
-    certainty = Certainty.CERTAIN if embedded or is_detr else Certainty.LIKELY if chosen else Certainty.POSSIBLE
+    certainty = (
+        Certainty.CERTAIN if embedded or is_detr else Certainty.LIKELY if chosen else Certainty.POSSIBLE
+    )
     yield detection(
         graph,
         EndToEndOutput.load(fields),
@@ -84,7 +86,11 @@ def rows_with_image(graph: Graph) -> Iterator[Proposal]:
                 image=LETTERBOX,
                 reasons=[
                     f"{tensor.name} is {tensor.text}: any number of rows of image, box, class and score",
-                    *([f"the graph chooses its boxes itself: {graph.suppression}"] if graph.suppression else []),
+                    *(
+                        [f"the graph chooses its boxes itself: {graph.suppression}"]
+                        if graph.suppression
+                        else []
+                    ),
                 ],
                 checks=["the order of the columns is YOLOv7's: image, xyxy, class, score"],
                 in_pixels=True,
@@ -129,15 +135,15 @@ def rows_and_count(graph: Graph) -> Iterator[Proposal]:
         reasons.append(f"the graph chooses its boxes itself: {graph.suppression}")
     yield detection(
         graph,
-        EndToEndOutput(
-            output_tensor=tensor.name, columns=("class", "score", "box"), count_tensor=count.name
-        ),
+        EndToEndOutput(output_tensor=tensor.name, columns=("class", "score", "box"), count_tensor=count.name),
         network="PaddleDetection: PP-YOLOE, PicoDet, RT-DETR",
         certainty=Certainty.CERTAIN,
         labels=None,
         decision=FINISHED,
         image=SQUASH,
         reasons=reasons,
-        checks=["with scale_factor 1, boxes are in pixels of the input; another factor needs another input_size"],
+        checks=[
+            "with scale_factor 1, boxes are in pixels of the input; another factor needs another input_size"
+        ],
         in_pixels=True,
     )

@@ -67,15 +67,15 @@ def _divides(graph: Graph, grid: Grid) -> bool:
         return True
     height, width = graph.input_size
     stride = round(height / grid.height)
-    return (
-        4 <= stride <= 64 and height // stride == grid.height and abs(width - grid.width * stride) < stride
-    )
+    return 4 <= stride <= 64 and height // stride == grid.height and abs(width - grid.width * stride) < stride
 
 
 def _anchor_counts(graph: Graph, grid: Grid, usual: tuple[int, ...]) -> list[int]:
     """Give the numbers of anchors that a grid may have: usual ones that leave labels over."""
     counts = usual if grid.tensor.rank == 4 else (grid.tensor.axis(3) or 0,)
-    fitting = [count for count in counts if count and grid.channels % count == 0 and grid.channels // count > 5]
+    fitting = [
+        count for count in counts if count and grid.channels % count == 0 and grid.channels // count > 5
+    ]
     named = [count for count in fitting if graph.labels and grid.channels // count - 5 == len(graph.labels)]
     return named or fitting
 
@@ -99,11 +99,13 @@ def yolov3(graph: Graph) -> Iterator[Proposal]:
     checks = []
     if is_v4:
         reasons.append("its layers use Mish, as YOLOv4's do, so scale_x_y is 1.2, 1.1, 1.05")
-    guess = f"the anchors are not in the file. Those of {name} on COCO are a guess: a network that was trained "
+    guess = (
+        f"the anchors are not in the file. Those of {name} on COCO are a guess: a network that was trained "
+    )
     if len(anchors) // 2 == count * len(grids):
         checks.append(f"{guess}on other data has its own, in its .cfg")
     else:
-        anchors = [16.0 * side for side in range(1, count * len(grids) + 1) for _ in range(2)]
+        anchors = [16 * side for side in range(1, count * len(grids) + 1) for _ in range(2)]
         checks.append(
             f"{count} anchors a grid are unusual, and not in the file: replace the numbers in anchors, which "
             "only hold their place"
@@ -148,8 +150,14 @@ def yolov2(graph: Graph) -> Iterator[Proposal]:
             check = "the anchors are not in the file. Those of YOLOv2 on COCO are a guess: look into its .cfg"
         else:
             anchors = [float(side) for side in range(1, count + 1) for _ in range(2)]
-            check = "the anchors are not in the file: replace the numbers in anchors, which only hold their place"
-        alone = [] if len(counts) == 1 else [f"{count} anchors of {labels} labels fit, and so does another number"]
+            check = (
+                "the anchors are not in the file: replace the numbers in anchors, which only hold their place"
+            )
+        alone = (
+            []
+            if len(counts) == 1
+            else [f"{count} anchors of {labels} labels fit, and so does another number"]
+        )
         yield detection(
             graph,
             YoloOutput.load({"output_tensor": grids[0].tensor.name, "anchors": anchors}),
@@ -159,7 +167,8 @@ def yolov2(graph: Graph) -> Iterator[Proposal]:
             decision=DARKNET,
             image=DARKNET_IMAGE,
             reasons=[
-                f"{_listed(grids)}: a grid of cells with {grids[0].channels} channels, {count} anchors of 5 + "
+                f"{_listed(grids)}: a grid of cells with {grids[0].channels} channels, {count} anchors of "
+                "5 + "
                 f"{labels} labels each"
             ],
             checks=[check, *alone],

@@ -78,7 +78,9 @@ def detr(graph: Graph) -> Iterator[Proposal]:
         return
     reasons = [f"{head.text}: {head.count} queries, each with a box and {head.columns} scores"]
     if is_squashed:
-        reasons.append("boxes end in a Sigmoid: normalized centre and size, as networks of the DETR kind have them")
+        reasons.append(
+            "boxes end in a Sigmoid: normalized centre and size, as networks of the DETR kind have them"
+        )
     deformable = "GridSample" in graph.operators
     activated = graph.ends_in(head.scores.name, "Sigmoid")
     if deformable:
@@ -120,7 +122,7 @@ def _query_proposal(
 
 
 def dense(graph: Graph) -> Iterator[Proposal]:
-    """Recognise decoded boxes of grids or anchors: RetinaNet, YOLO-NAS, RTMDet, SSD exported with decoding."""
+    """Recognise decoded boxes of grids or anchors: RetinaNet, YOLO-NAS, RTMDet, decoded SSD."""
     head = head_of(graph)
     if head is None or graph.is_raw(head.boxes.name) or any(True for _ in detr(graph)):
         return

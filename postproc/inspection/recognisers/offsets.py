@@ -98,7 +98,8 @@ def ssd(graph: Graph) -> Iterator[Proposal]:
         image=SSD_IMAGE,
         reasons=reasons,
         checks=[
-            f"priors are taken as {'xyxy' if caffe else 'cxcywh'}, normalized, and variances as 0.1, 0.1, 0.2, "
+            f"priors are taken as {'xyxy' if caffe else 'cxcywh'}, normalized, and variances as 0.1, 0.1, "
+            "0.2, "
             "0.2; see priors_format and offsets_scale",
             f"the background is taken as {background} among {found.columns} scores",
         ],
@@ -132,7 +133,8 @@ def blazeface(graph: Graph) -> Iterator[Proposal]:
         decision=BLAZEFACE,
         image=BLAZEFACE_IMAGE,
         reasons=[
-            f"{offsets[0].name} {offsets[0].text} and {scores[0].name} {scores[0].text} at an input of 128x128: "
+            f"{offsets[0].name} {offsets[0].text} and {scores[0].name} {scores[0].text} at an input of "
+            "128x128: "
             "a box and 6 keypoints for each of BlazeFace's 896 priors"
         ],
         checks=[

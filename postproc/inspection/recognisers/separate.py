@@ -29,7 +29,9 @@ class Detections:
     def reason(self) -> str:
         """What the shapes say."""
         names = [
-            f"{tensor.name} {tensor.text}" for tensor in (self.boxes, self.scores, self.classes, self.count) if tensor
+            f"{tensor.name} {tensor.text}"
+            for tensor in (self.boxes, self.scores, self.classes, self.count)
+            if tensor
         ]
         return f"{', '.join(names)}: one box, score and class a row" + (
             ", and how many rows count" if self.count else ""
@@ -48,7 +50,9 @@ def detections_of(graph: Graph) -> Detections | None:
         scores = _named(rows, _SCORES) or next((row for row in rows if row.is_float and row != classes), None)
         if classes is not None and scores is not None:
             others = [tensor for tensor in graph.outputs if tensor not in (boxes[0], classes, scores)]
-            counts = [tensor for tensor in others if tensor.rank in (0, 1, 2) and tensor.axis(-1) in (1, None)]
+            counts = [
+                tensor for tensor in others if tensor.rank in (0, 1, 2) and tensor.axis(-1) in (1, None)
+            ]
             counts = [tensor for tensor in counts if "num" in tensor.name.lower() or not tensor.is_float]
             return Detections(boxes[0], scores, classes, counts[0] if counts and rank == 3 else None)
     return None
@@ -84,7 +88,8 @@ def tensorflow(graph: Graph) -> Iterator[Proposal]:
         decision=FINISHED,
         image=PIXELS,
         reasons=[
-            f"{boxes.name}, {scores.name} and {classes.name} are the names that TensorFlow's detection API gives",
+            f"{boxes.name}, {scores.name} and {classes.name} are the names that TensorFlow's detection API "
+            "gives",
             "its boxes are normalized, y first, and its classes label ids from 1",
         ],
         checks=[] if graph.labels else ["90 labels assumed: the ids of COCO"],
@@ -142,7 +147,10 @@ def separate(graph: Graph) -> Iterator[Proposal]:
             decision=Decision(0.5, 0.5, "thresholds and nms_threshold 0.5"),
             image=SQUASH,
             reasons=reasons,
-            checks=["right if one object comes out as several boxes, so that NMS is still needed", *origin.checks],
+            checks=[
+                "right if one object comes out as several boxes, so that NMS is still needed",
+                *origin.checks,
+            ],
             in_pixels=origin.in_pixels,
         )
 
@@ -175,7 +183,10 @@ def _origin(graph: Graph, found: Detections) -> _Origin:
             FINISHED,
             LETTERBOX,
             (f"{graph.suppression} gives classes from 0, and boxes in pixels of the input",),
-            (f"ONNX Runtime has no {graph.suppression}: run it with TensorRT, and give postproc the tensors",),
+            (
+                f"ONNX Runtime has no {graph.suppression}: run it with TensorRT, and give postproc the "
+                "tensors",
+            ),
         )
     if found.count is None and found.boxes.rank == 2:
         return _Origin(
@@ -183,10 +194,14 @@ def _origin(graph: Graph, found: Detections) -> _Origin:
             FINISHED,
             SQUASH,
             (
-                "outputs without a batch axis, in pixels of the input, are torchvision's; its classes are ids "
+                "outputs without a batch axis, in pixels of the input, are torchvision's; its classes are "
+                "ids "
                 "from 1, 0 being the background",
             ),
-            ("torchvision takes images of (C, H, W): a graph whose input has no batch axis runs in Python only",)
+            (
+                "torchvision takes images of (C, H, W): a graph whose input has no batch axis runs in "
+                "Python only",
+            )
             if graph.image is None
             else (),
             first_id=1,

@@ -174,7 +174,9 @@ def yolox(graph: Graph) -> Iterator[Proposal]:
     if raw:
         reasons.append("the graph does not decode its boxes: no arithmetic follows the last layers")
     else:
-        checks.append("yolox_output is right if boxes are not in pixels of the input, yolov5_output if they are")
+        checks.append(
+            "yolox_output is right if boxes are not in pixels of the input, yolov5_output if they are"
+        )
     output = YoloxOutput.load(
         {
             "output_tensor": table.tensor.name,

@@ -11,7 +11,8 @@ from postproc.inspection.recognisers.tables import table_of
 _TASKS = {
     "obb": "oriented boxes: after the box and the scores comes an angle",
     "pose": "keypoints: after the box and the score come x, y (and visibility) of each",
-    "segment": "masks: after the box and the scores come mask coefficients, and prototypes in a second output",
+    "segment": "masks: after the box and the scores come mask coefficients, and prototypes in a second "
+    "output",
 }
 
 
@@ -40,7 +41,8 @@ def masks_and_angles(graph: Graph) -> Iterator[str]:
     table = table_of(graph)
     if table is not None and table.strides and {"Cos", "Sin"} <= set(graph.operators):
         yield (
-            f"{table.tensor.name} {table.tensor.text} comes from cosines and sines: a YOLO of oriented boxes, "
+            f"{table.tensor.name} {table.tensor.text} comes from cosines and sines: a YOLO of oriented "
+            "boxes, "
             "whose last channel is an angle. That is not supported yet"
         )
 
@@ -48,10 +50,17 @@ def masks_and_angles(graph: Graph) -> Iterator[str]:
 def undecoded_grids(graph: Graph) -> Iterator[str]:
     """Name YOLOv5's and v7's grids without decoding, (B, A, H, W, 5+L)."""
     tensors = graph.of_rank(5)
-    if tensors and len(tensors) == len(graph.float_outputs) and not grids_of(graph) and tensors[0].axis(1) == 3:
+    if (
+        tensors
+        and len(tensors) == len(graph.float_outputs)
+        and not grids_of(graph)
+        and tensors[0].axis(1) == 3
+    ):
         yield (
-            f"{', '.join(f'{tensor.name} {tensor.text}' for tensor in tensors)} are the grids of YOLOv5 or v7 "
-            "without decoding, (B, anchors, H, W, 5 + labels), which is not supported. Export the network with "
+            f"{', '.join(f'{tensor.name} {tensor.text}' for tensor in tensors)} are the grids of YOLOv5 or "
+            "v7 "
+            "without decoding, (B, anchors, H, W, 5 + labels), which is not supported. Export the network "
+            "with "
             "decoding (YOLOv5's export.py; v7's export.py --grid), which gives one tensor (B, N, 5 + labels)"
         )
 
@@ -59,10 +68,16 @@ def undecoded_grids(graph: Graph) -> Iterator[str]:
 def old_rtdetr(graph: Graph) -> Iterator[str]:
     """Name RT-DETR as older releases of ultralytics exported it, (B, 300, 4+L), normalized."""
     tensors = graph.of_rank(3)
-    if graph.is_ultralytics and len(tensors) == 1 and "GridSample" in graph.operators and tensors[0].axis(2) != 6:
+    if (
+        graph.is_ultralytics
+        and len(tensors) == 1
+        and "GridSample" in graph.operators
+        and tensors[0].axis(2) != 6
+    ):
         yield (
             f"{tensors[0].name} {tensors[0].text} is RT-DETR as older releases of ultralytics export it: "
-            "normalized boxes and scores in one tensor, which is not supported. Export it with release 8.4 or "
+            "normalized boxes and scores in one tensor, which is not supported. Export it with release 8.4 "
+            "or "
             "newer, which gives (1, 300, 6)"
         )
 
@@ -73,7 +88,8 @@ def scored_boxes(graph: Graph) -> Iterator[str]:
     labels = [tensor for tensor in graph.outputs if not tensor.is_float and tensor.rank == 2]
     if len(boxes) == 1 and labels:
         yield (
-            f"{boxes[0].name} {boxes[0].text} with {labels[0].name} {labels[0].text} is MMDeploy's: boxes with "
+            f"{boxes[0].name} {boxes[0].text} with {labels[0].name} {labels[0].text} is MMDeploy's: boxes "
+            "with "
             "their score in a fifth column, labels beside them. That is not supported; end the graph with a "
             "Split of the boxes into four columns and one, and use end_to_end_output"
         )
@@ -88,8 +104,10 @@ def offsets_without_priors(graph: Graph) -> Iterator[str]:
         count = next((offsets.axis(1 - axis) for axis in (0, 1) if offsets.axis(2 - axis) == 4), None)
         if count is not None and count > 1000 and count in (scores.axis(1), scores.axis(2)):
             yield (
-                f"{offsets.name} {offsets.text} and {scores.name} {scores.text} come from layers as they are: "
-                f"SSD's offsets and scores, whose {count} priors are not in the file. Describe them by hand as "
+                f"{offsets.name} {offsets.text} and {scores.name} {scores.text} come from layers as they "
+                "are: "
+                f"SSD's offsets and scores, whose {count} priors are not in the file. Describe them by "
+                "hand as "
                 "ssd_output, with the priors of the training code in its field priors"
             )
             return
