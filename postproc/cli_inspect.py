@@ -42,11 +42,10 @@ def show_inspection(inspection: Inspection, model: Path, console: Console) -> No
         console.print(_proposal(proposal, number if several else None, is_long=number == 1))
     if inspection.proposals:
         choice = " (--take 2 saves the second)" if several else ""
-        console.print(Text.assemble(("Save it", "bold"), f"{choice}, and run it:"))
         folder = Path(model.stem)  # where the user is: the lines can be pasted as they are
-        command = run_command(model, folder, inspection.proposals[0].preprocessing is not None)
-        for line in (f"postproc inspect {_quoted(model)} --save {_quoted(folder)}", command):
-            console.print(Text("  " + line), soft_wrap=True)
+        console.print(Text.assemble(("Save it", "bold"), f"{choice}:"))
+        console.print(Text(f"  postproc inspect {_quoted(model)} --save {_quoted(folder)}"), soft_wrap=True)
+        _show_run(inspection.proposals[0], model, folder, console)
 
 
 def show_saved(proposal: Proposal, paths: list[Path], model: Path, console: Console) -> None:
@@ -54,17 +53,18 @@ def show_saved(proposal: Proposal, paths: list[Path], model: Path, console: Cons
     console.print(_title(proposal, None))
     for text in proposal.checks:
         console.print(_item("  check  ", "yellow", text))
-    console.print(f"Saved {', '.join(path.name for path in paths)} in {paths[0].parent}. Run it:")
-    command = run_command(model, paths[0].parent, proposal.preprocessing is not None)
-    console.print(Text("  " + command), soft_wrap=True)
+    console.print(f"Saved {', '.join(path.name for path in paths)} in {paths[0].parent}.")
+    _show_run(proposal, model, paths[0].parent, console)
 
 
-def run_command(model: Path, directory: Path, has_preprocessing: bool) -> str:
-    """Write the command that runs a network with saved documents."""
-    parts = [f"postproc run {_quoted(model)}"]
-    names = ["spec", "version", *(["preprocessing"] if has_preprocessing else [])]
-    parts += [f"--{name} {_quoted(directory / f'{name}.json')}" for name in names]
-    return " ".join([*parts, "image.jpg"])
+def _show_run(proposal: Proposal, model: Path, directory: Path, console: Console) -> None:
+    """Print the command that runs a network with saved documents, if there is one."""
+    if proposal.preprocessing is None:
+        return
+    names = [name.removesuffix(".json") for name in proposal.documents]
+    options = " ".join(f"--{name} {_quoted(directory / f'{name}.json')}" for name in names)
+    console.print(Text("Run it:", "bold"))
+    console.print(Text(f"  postproc run {_quoted(model)} {options} image.jpg"), soft_wrap=True)
 
 
 def choose(inspection: Inspection, number: int) -> Proposal:
@@ -130,7 +130,11 @@ def _tensors(inspection: Inspection) -> RenderableType:
                 size = graph.input_size or (0, 0)
                 declared.append(f", {tensor.text} at {size[1]}x{size[0]}", "dim")
             table.add_row(Text(f"{name:8}", "dim"), Text(tensor.name, "bold"), declared)
-    facts = [f"{key} {graph.metadata[key]}" for key in _SHOWN_METADATA if graph.metadata.get(key, "").strip()]
+    facts = [
+        f"{key} {graph.metadata[key].strip()}"
+        for key in _SHOWN_METADATA
+        if graph.metadata.get(key, "").strip()
+    ]
     lines = [_item("metadata  ", "dim", ", ".join(facts))] if facts else []
     if graph.labels is not None:
         text = f"{len(graph.labels)} from {graph.labels.source}: {_few(graph.labels.names)}"

@@ -18,7 +18,8 @@ from postproc.schema import (
     check_pair,
 )
 
-ASSUMED_LABELS = 80
+# Of COCO: 80 labels in a row, or ids from 1 to 90, of which ten are not used.
+ASSUMED_LABELS, ASSUMED_IDS = 80, 90
 
 
 def detection(
@@ -164,7 +165,7 @@ def _labels(graph: Graph, count: int | None, first_id: int) -> tuple[list[dict[s
         return [{"id": row, "name": name} for row, name in zip(ids, known.names, strict=True)], []
     checks = []
     if count is None:
-        count = ASSUMED_LABELS
+        count = ASSUMED_IDS if first_id else ASSUMED_LABELS
         checks.append(
             f"the shapes do not tell how many labels there are: {count} assumed; give their names with "
             "--labels"

@@ -30,7 +30,7 @@ def preprocessing_for(
     if tensor is None or axes is None or size is None:
         return None, [
             "no input is a batch of images of 1 or 3 channels, (N, C, H, W) or (N, H, W, C), so there is no "
-            "preprocessing: postproc run cannot feed this network, OnnxRunner can"
+            "preprocessing: run the network with ONNX Runtime yourself, and give its tensors to PostProcessor"
         ]
     data_type = _DATA_TYPES.get(tensor.type)
     if data_type is None:

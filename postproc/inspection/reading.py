@@ -118,6 +118,9 @@ def _input_size(
 ) -> tuple[Size | None, str]:
     """Give height and width of the image input, and where they are from."""
     axes = next((axes for tensor in inputs if (axes := image_axes(tensor.declared))), None)
+    if axes is None:  # torchvision's images have no batch axis
+        shapes = [tensor.declared for tensor in inputs if tensor.rank == 3]
+        axes = next((axes for shape in shapes if shape and (axes := image_axes((1, *shape)))), None)
     fixed = None if axes is None else axes[2:]
     if fixed is not None and isinstance(fixed[0], int) and isinstance(fixed[1], int):
         size = (fixed[0], fixed[1])

@@ -59,7 +59,7 @@ def test_inspect_prints_tensors_the_proposal_its_reasons_and_the_next_commands(f
 def test_inspect_save_then_validate_then_run_finds_what_the_network_says(folder: Path) -> None:
     result = invoke("inspect", "yolo.onnx", "--save", "out")
     assert result.exit_code == 0
-    assert "Saved spec.json, version.json, preprocessing.json in out. Run it:" in result.stdout
+    assert "Saved spec.json, version.json, preprocessing.json in out.\nRun it:\n" in result.stdout
     assert invoke("validate", "out/version.json", "--spec", "out/spec.json").exit_code == 0
     documents = [f"--{name}=out/{name}.json" for name in ("spec", "version", "preprocessing")]
     result = invoke("run", *documents, "yolo.onnx", "a.png")

@@ -33,6 +33,7 @@ def classifier(graph: Graph) -> Iterator[Proposal]:
         fields = {"output_tensor": tensor.name, "score_activation": activation}
         output = Classification.load(fields if activation != "none" else {"output_tensor": tensor.name})
         described.append((output, count, exclusive))
+    reasons.append("thresholds left out: 0.025 where one label is right, 0.5 where several may be")
     embedded = graph.is_ultralytics and graph.task == "classify"
     if embedded:
         reasons.append("ultralytics exported it for classify")

@@ -28,9 +28,7 @@ def packed_rows(graph: Graph) -> Iterator[Proposal]:
         return
     tensor = tensors[0]
     rows, columns = tensor.axis(1), tensor.axis(2)
-    embedded = graph.is_ultralytics and (
-        graph.metadata.get("end2end") == "True" or "'nms': True" in graph.metadata.get("args", "")
-    )
+    embedded = _embedded_selection(graph)
     is_detr = graph.metadata.get("head") == "RTDETRDecoder"
     if columns not in (6, None) or (columns is None and not embedded) or (rows or 0) > _MOST_ROWS:
         return
@@ -41,7 +39,9 @@ def packed_rows(graph: Graph) -> Iterator[Proposal]:
     reasons = [f"{tensor.name} is {tensor.text}: rows of a box, a score and a class"]
     checks = []
     if embedded or is_detr:
-        reasons.append("ultralytics exported it with the selection of boxes in the graph (metadata)")
+        reasons.append(
+            f"ultralytics exported it with the selection of boxes in the graph: {embedded or 'RT-DETR'}"
+        )
     elif chosen:
         reasons.append(f"the graph chooses its boxes itself: {chosen}")
     else:
@@ -70,6 +70,15 @@ def packed_rows(graph: Graph) -> Iterator[Proposal]:
         checks=checks,
         in_pixels=not is_detr,
     )
+
+
+def _embedded_selection(graph: Graph) -> str:
+    """Tell what in ultralytics' metadata says that the graph chooses its boxes, or nothing."""
+    if graph.is_ultralytics and graph.metadata.get("end2end") == "True":
+        return "end2end in its metadata"
+    if graph.is_ultralytics and "'nms': True" in graph.metadata.get("args", ""):
+        return "nms=True in its metadata"
+    return ""
 
 
 def rows_with_image(graph: Graph) -> Iterator[Proposal]:

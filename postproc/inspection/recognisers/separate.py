@@ -13,7 +13,6 @@ from postproc.schema import DirectOutput, EndToEndOutput
 
 _CLASSES = ("labels", "classes", "det_classes", "detection_classes", "nms_classes", "class_ids", "label")
 _SCORES = ("scores", "det_scores", "detection_scores", "nms_scores", "score")
-_TENSORFLOW_LABELS = 90  # COCO's ids go up to 90, though ten of them are not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def tensorflow(graph: Graph) -> Iterator[Proposal]:
         ),
         network="TensorFlow's detection API",
         certainty=Certainty.CERTAIN,
-        labels=None if graph.labels else _TENSORFLOW_LABELS,
+        labels=None,
         decision=FINISHED,
         image=PIXELS,
         reasons=[
@@ -92,7 +91,6 @@ def tensorflow(graph: Graph) -> Iterator[Proposal]:
             "gives",
             "its boxes are normalized, y first, and its classes label ids from 1",
         ],
-        checks=[] if graph.labels else ["90 labels assumed: the ids of COCO"],
         first_id=1,
     )
 
@@ -198,12 +196,6 @@ def _origin(graph: Graph, found: Detections) -> _Origin:
                 "ids "
                 "from 1, 0 being the background",
             ),
-            (
-                "torchvision takes images of (C, H, W): a graph whose input has no batch axis runs in "
-                "Python only",
-            )
-            if graph.image is None
-            else (),
             first_id=1,
         )
     normalized = "Div" in graph.sources(found.boxes.name) or "Sigmoid" in graph.sources(found.boxes.name)

@@ -176,7 +176,7 @@ CASES: dict[str, tuple[Network, str, Certainty, int, dict[str, Any], dict[str, A
         Network().output("detection_out", (1, 1, 200, 7), DECODED),
         "end_to_end_output",
         CERTAIN,
-        80,
+        90,
         {"columns": ("image", "class", "score", "box"), "classes": "ids"},
         {"input_size": None},
     ),
@@ -207,7 +207,7 @@ CASES: dict[str, tuple[Network, str, Certainty, int, dict[str, Any], dict[str, A
         .output("scores", ("n",), CHOSEN),
         "end_to_end_output",
         CERTAIN,
-        80,
+        90,
         {"classes": "ids", "classes_tensor": "labels", "count_tensor": None},
         {"input_size": (320, 480)},
     ),
@@ -401,6 +401,22 @@ def test_inspect_family_is_proposed_first_with_documents_that_fit(name: str, tmp
 def test_inspect_certain_family_leaves_no_other_reading_as_certain(name: str, tmp_path: Path) -> None:
     inspection = inspect_model(CASES[name][0].save(tmp_path / "model.onnx"))
     assert [proposal.certainty for proposal in inspection.proposals].count(CERTAIN) == 1
+
+
+def test_inspect_torchvision_without_a_batch_axis_has_no_preprocessing_and_says_so(tmp_path: Path) -> None:
+    network = (
+        Network({"image": (3, 320, 480)})
+        .node("NonMaxSuppression")
+        .output("boxes", ("n", 4))
+        .output("labels", ("n",), integer=True)
+        .output("scores", ("n",), CHOSEN)
+    )
+    (proposal,) = inspect_model(network.save(tmp_path / "model.onnx")).proposals
+    assert proposal.preprocessing is None
+    assert any("give its tensors to PostProcessor" in check for check in proposal.checks)
+    (post_processing,) = proposal.version.post_processings or ()
+    assert isinstance(post_processing.task, Detection)
+    assert post_processing.task.input_size == (320, 480)
 
 
 def kinds(network: Network, tmp_path: Path, **options: Any) -> list[tuple[str, Certainty]]:
