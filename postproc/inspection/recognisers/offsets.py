@@ -13,8 +13,7 @@ from postproc.schema import AnchoredOutput, SsdOutput
 
 _ANCHOR_NAMES = ("anchor", "rois", "proposal")
 _PRIOR_NAMES = ("prior", "default_boxes", "dboxes")
-_BLAZEFACE_PRIORS = 896
-_BLAZEFACE_COLUMNS = 16
+_BLAZEFACE_OFFSETS, _BLAZEFACE_SCORES = (896, 16), (896, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ def ssd(graph: Graph) -> Iterator[Proposal]:
 def blazeface(graph: Graph) -> Iterator[Proposal]:
     """Recognise MediaPipe's BlazeFace (front): (1, 896, 16) and (1, 896, 1)."""
     tensors = graph.of_rank(3)
-    offsets = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == (896, _BLAZEFACE_COLUMNS)]
-    scores = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == (896, 1)]
+    offsets = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == _BLAZEFACE_OFFSETS]
+    scores = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == _BLAZEFACE_SCORES]
     if len(offsets) != 1 or len(scores) != 1 or graph.input_size != (128, 128):
         return
     scale = [1 / 128] * 4
