@@ -5,35 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from postproc import ops
+from postproc.decoding import DECODERS
 from postproc.pipeline import PostProcessor
-from postproc.schema import (
-    AnchoredOutput,
-    Classification,
-    DetectionOutput,
-    DirectOutput,
-    EndToEndOutput,
-    SsdOutput,
-    StandardOutput,
-    YoloOutput,
-    Yolov3Output,
-    Yolov5Output,
-    Yolov8Output,
-    YoloxOutput,
-)
+from postproc.schema import Classification, DetectionOutput
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
-DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = (
-    AnchoredOutput(anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores"),
-    DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes"),
-    YoloOutput(output_tensor="grid", anchors=(1.0, 1.0)),
-    Yolov3Output(output_tensors=("fine", "coarse"), anchors=(1.0, 1.0, 1.0, 1.0)),
-    Yolov5Output(output_tensor="products"),
-    Yolov8Output(output_tensor="table"),
-    YoloxOutput(output_tensor="cells"),
-    StandardOutput(boxes_tensor="decoded", scores_tensor="scores"),
-    EndToEndOutput(output_tensor="rows"),
-    SsdOutput(offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors"),
-)
+DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = tuple(decoder.sample for decoder in DECODERS)
 
 
 def warm_up_everything() -> None:

@@ -29,6 +29,7 @@ from postproc.tensors import as_float32, find, wrong_shape
 class AnchoredDecoder:
     """`anchored_output`: offsets from anchors, and a score per label."""
 
+    sample = AnchoredOutput(anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores")
     clips_first = True
     example_size = None
 

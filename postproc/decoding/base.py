@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from postproc.kernels import activation, boxes
 from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.detections import Found
 from postproc.options import CallOptions, Size
+from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
@@ -75,6 +76,9 @@ class Candidates(NamedTuple):
 
 class Decoder(Protocol):
     """What the pipeline asks of a kind of output."""
+
+    sample: ClassVar[DetectionOutput]
+    """An output of this kind: it says which, and is what a warm-up compiles."""
 
     tensor_names: tuple[str, ...]
     clips_first: bool

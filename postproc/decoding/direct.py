@@ -31,6 +31,7 @@ from postproc.tensors import as_float32, as_ids, find, wrong_shape
 class DirectDecoder:
     """`direct_output`: decoded boxes, each with scores and the classes that they are of."""
 
+    sample = DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes")
     clips_first = False
     example_size = None
 

@@ -37,6 +37,7 @@ class _Rows(NamedTuple):
 class EndToEndDecoder:
     """`end_to_end_output`: a box, a score and a class per row."""
 
+    sample = EndToEndOutput(output_tensor="rows")
     clips_first = False
     example_size = None
 

@@ -28,6 +28,7 @@ Shape = tuple[int, ...]
 class YoloDecoder:
     """`yolo_output`: the grid of YOLOv2."""
 
+    sample = YoloOutput(output_tensor="grid", anchors=(1.0, 1.0))
     clips_first = False
     example_size = None
 
@@ -63,6 +64,7 @@ class YoloDecoder:
 class Yolov3Decoder:
     """`yolov3_output`: the grids of YOLOv3 and v4, one per scale."""
 
+    sample = Yolov3Output(output_tensors=("fine", "coarse"), anchors=(1.0, 1.0, 1.0, 1.0))
     clips_first = False
     example_size = (32, 32)
 

@@ -68,6 +68,7 @@ class _Scores:
 class StandardDecoder:
     """`standard_output`: decoded boxes, shared or per label, and a score per label."""
 
+    sample = StandardOutput(boxes_tensor="decoded", scores_tensor="scores")
     example_size = None
 
     def __init__(self, output: StandardOutput, decision: Decision) -> None:
@@ -112,6 +113,7 @@ class StandardDecoder:
 class SsdDecoder:
     """`ssd_output`: offsets from priors, and a score per label."""
 
+    sample = SsdOutput(offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors")
     clips_first = True
     example_size = None
 

@@ -22,6 +22,7 @@ _NO_LEVELS = np.empty((1, 0, 3), np.int64)
 class Yolov5Decoder:
     """`yolov5_output`: decoded boxes, objectness and a probability per label."""
 
+    sample = Yolov5Output(output_tensor="products")
     clips_first = False
     example_size = None
 
@@ -44,6 +45,7 @@ class Yolov5Decoder:
 class YoloxDecoder:
     """`yolox_output`: boxes in cells of a grid per stride, objectness and a probability per label."""
 
+    sample = YoloxOutput(output_tensor="cells")
     clips_first = False
 
     def __init__(self, output: YoloxOutput, decision: Decision) -> None:

@@ -17,6 +17,7 @@ from postproc.schema import Yolov8Output
 class Yolov8Decoder:
     """`yolov8_output`: one tensor of boxes and of a probability per label."""
 
+    sample = Yolov8Output(output_tensor="table")
     clips_first = False
     example_size = None
 
