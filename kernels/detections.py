@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 from .candidates import is_predicted, order_of, score_of
 from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
@@ -39,7 +39,7 @@ _EARLIER = 2
 _ROOM = 128
 
 
-@kernel
+@inner
 def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     """Nothing found yet, in so many images."""
     heads = np.empty(1 if class_agnostic else labels, np.int32)
@@ -53,13 +53,13 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     return heads, links, pool, keys, boxes, counts, ends, furthest
 
 
-@kernel
+@inner
 def new_corners(collector: Collector) -> Floats:
     """Room for the corners of all candidates that the collector may hold."""
     return np.empty((collector[0].shape[0], 4), np.float32)
 
 
-@kernel
+@inner
 def select(
     collector: Collector,
     count: int,
@@ -143,7 +143,7 @@ def select(
     return (heads, links, pool, keys, boxes, counts, ends, furthest), is_wanting
 
 
-@kernel
+@inner
 def end_image(survivors: Survivors, image: int) -> None:
     """Note where the detections of image number `image` end, and forget what suppresses others in it."""
     heads, _, _, _, _, counts, ends, _ = survivors
@@ -153,7 +153,7 @@ def end_image(survivors: Survivors, image: int) -> None:
     counts[_EARLIER] = ends[image + 1] = counts[_TOTAL]
 
 
-@kernel
+@inner
 def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
@@ -180,7 +180,7 @@ def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray
     return placed, scores, labels, regions, predicted, ends, furthest[0]
 
 
-@kernel
+@inner
 def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64], Floats]:
     size = keys.shape[0]
     more_keys, more_boxes = np.empty(2 * size, np.uint64), np.empty((2 * size, 4), np.float32)
@@ -191,14 +191,14 @@ def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64
     return more_keys, more_boxes
 
 
-@kernel
+@inner
 def _clip(value: np.float32, limit: np.float32) -> np.float32:
     if value < 0.0:
         return np.float32(0.0)
     return limit if value > limit else value
 
 
-@kernel
+@inner
 def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
     """Coordinate in the result, clipped to [0, 1]."""
     placed = np.float64(value) * placement[0] - placement[1]

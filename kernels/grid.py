@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 from .candidates import from_sortable, sort_descending, sortable
 from .iou import box_area, intersection
 
@@ -34,7 +34,7 @@ _SMALLEST_AREA = np.float32(1e-30)
 Grid = tuple[float, float, float, float, int, int]
 
 
-@kernel
+@inner
 def lay_grid(boxes: NDArray[np.float32], rows: NDArray[np.int64], groups: int) -> Grid:
     """Lay a grid over the boxes of `rows`: left, top, columns and lines per unit, columns, lines.
 
@@ -77,7 +77,7 @@ def lay_grid(boxes: NDArray[np.float32], rows: NDArray[np.int64], groups: int) -
     )
 
 
-@kernel
+@inner
 def _sort(values: NDArray[np.float32]) -> None:
     keys = np.empty(values.shape[0], np.uint64)
     for index in range(values.shape[0]):
@@ -87,7 +87,7 @@ def _sort(values: NDArray[np.float32]) -> None:
         values[index] = -from_sortable(np.uint32(keys[index] >> np.uint64(32)))
 
 
-@kernel
+@inner
 def _count(extent: np.float32, size: np.float32) -> float:
     # Also where the extent is no number, or the boxes have no size.
     if not (extent > 0.0 and extent < np.inf):
@@ -97,7 +97,7 @@ def _count(extent: np.float32, size: np.float32) -> float:
     return float(min(1024.0, max(1.0, np.floor(np.float64(extent) / np.float64(size)))))
 
 
-@kernel
+@inner
 def cells_of_box(
     grid: Grid, x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32
 ) -> tuple[int, int, int, int]:
@@ -112,7 +112,7 @@ def cells_of_box(
     )
 
 
-@kernel
+@inner
 def cells_of_core(
     grid: Grid, x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32, iou_threshold: np.float32
 ) -> tuple[int, int, int, int]:
@@ -128,7 +128,7 @@ def cells_of_core(
     )
 
 
-@kernel
+@inner
 def _cell(position: float, origin: float, per_unit: float, count: int) -> int:
     # Rounds down, in order: of two positions the further one is never in a nearer cell.
     scaled = (position - origin) * per_unit
@@ -137,7 +137,7 @@ def _cell(position: float, origin: float, per_unit: float, count: int) -> int:
     return int(scaled) if scaled < count else count - 1
 
 
-@kernel
+@inner
 def nms_on_grid(
     boxes: NDArray[np.float32],
     order: NDArray[np.int64],
@@ -193,7 +193,7 @@ def nms_on_grid(
     return kept[:count].copy()
 
 
-@kernel
+@inner
 def _is_suppressed(
     head: int,
     heads: NDArray[np.int32],
@@ -216,7 +216,7 @@ def _is_suppressed(
     return False
 
 
-@kernel
+@inner
 def _list(head: int, heads: NDArray[np.int32], lines: NDArray[np.int32], used: int, place: int) -> int:
     line = heads[head]
     if line < 0 or lines[line, _SIZE] == _LINE - _FIRST:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import sort_descending, sortable
 from .grid import GRID_PAYS, nms_on_grid
 from .iou import box_area, intersection
@@ -24,7 +24,7 @@ _ROWS = np.uint64(0xFFFFFFFF)
 _FEW = 128
 
 
-@kernel
+@inner
 def is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -54,7 +54,7 @@ def is_suppressed(
     return False
 
 
-@kernel
+@inner
 def keep(
     bucket: int,
     heads: NDArray[np.int32],
@@ -91,7 +91,7 @@ def keep(
     return used
 
 
-@kernel
+@inner
 def with_room(
     links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -109,7 +109,7 @@ def with_room(
     return more_links, more_pool
 
 
-@kernel
+@inner
 def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Rows of `scores` (N,) by descending score, ties in their order; NaN is left out."""
     count = 0
@@ -174,7 +174,7 @@ def greedy_nms(
     return order[:count].copy()
 
 
-@kernel
+@inner
 def _nms_of_few(
     boxes: NDArray[np.float32], order: NDArray[np.int64], iou_threshold: np.float32
 ) -> NDArray[np.int64]:
