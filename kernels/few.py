@@ -32,8 +32,9 @@ def nms_of_few(
     size = scores.shape[0]
     lanes = (size + _LANES - 1) // _LANES * _LANES
     table = np.empty((5, lanes), np.float32)
-    numbers = np.empty((4, lanes), np.int32)
+    numbers = np.empty((6, lanes), np.int32)
     keys, owners, order, kept = numbers[0], numbers[1], numbers[2], numbers[3]
+    places, taken = numbers[4], numbers[5]
     # A loop for each kind of number: together they would not be vector code.
     for row in range(size):
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
@@ -52,6 +53,9 @@ def nms_of_few(
             table[side, row] = 0.0
         owners[row] = 0
         keys[row] = _GONE
+    for lane in range(lanes):
+        places[lane] = 0
+        taken[lane] = 0
     searches = 1 + lanes // 16
     left = place = count = 0
     while True:
@@ -67,7 +71,19 @@ def nms_of_few(
                 row = found if found < row else row
         else:
             if place == 0:
-                left = _sort(keys, lanes, order)
+                # The place of a key is how many are larger, and of equal ones how many are before it.
+                # Two rows at a time, since adding up takes longer than comparing.
+                for row in range(0, lanes, 2):
+                    first, second = keys[row], keys[row + 1]
+                    for lane in range(lanes):
+                        key = keys[lane]
+                        places[lane] = np.int32(places[lane] + (first > key) + (second > key))
+                for row in range(lanes):
+                    if keys[row] != _GONE:
+                        spot = places[row]
+                        order[spot + taken[spot]] = row
+                        taken[spot] += 1
+                        left += 1
             while place < left and keys[order[place]] == _GONE:
                 place += 1
             if place == left:
@@ -91,29 +107,3 @@ def nms_of_few(
     for index in range(count):
         rows[index] = kept[index]
     return rows
-
-
-@kernel
-def _sort(keys: NDArray[np.int32], lanes: int, order: NDArray[np.int32]) -> int:
-    """Put the rows of the keys that are left in order, best first; return how many they are."""
-    # The place of a key is how many are larger, and of equal ones how many are before it.
-    places = np.empty(MOST_BOXES, np.int32)
-    taken = np.empty(MOST_BOXES, np.int32)
-    for lane in range(lanes):
-        places[lane] = 0
-        taken[lane] = 0
-    # Four rows at a time: adding up takes longer than comparing.
-    for row in range(0, lanes, 4):
-        key_0, key_1, key_2, key_3 = keys[row], keys[row + 1], keys[row + 2], keys[row + 3]
-        for lane in range(lanes):
-            key = keys[lane]
-            larger = (key_0 > key) + (key_1 > key) + (key_2 > key) + (key_3 > key)
-            places[lane] = np.int32(places[lane] + larger)
-    left = 0
-    for row in range(lanes):
-        if keys[row] != _GONE:
-            place = places[row]
-            order[place + taken[place]] = row
-            taken[place] += 1
-            left += 1
-    return left

@@ -19,17 +19,18 @@ from ._jit import kernel
 from .iou import box_area, intersection
 
 # From how many boxes on a grid is quicker than lists, without and with groups.
-GRID_PAYS = 384
+GRID_PAYS = 512
 GRID_PAYS_IN_GROUPS = 1024
 # A box in more cells than this is listed apart, and compared with every other of its group.
 _MOST_CELLS = 64
-# Sides of a cell in those of a box in the middle. A kept box is copied into about three cells then, where
-# lists of places, in cells a third as large, took twice as long for the cache misses behind the places.
-_BOXES_PER_CELL = 3.0
+# How many boxes of middling size a cell is wide and high. A kept box is copied into two or three cells then.
+# Of places instead of copies, in cells as large as a box, the lists took twice as long: behind each place is
+# a cache miss. With 3 instead of 4, 100,000 boxes took a tenth longer, 10,000 as long.
+_BOXES_PER_CELL = 4.0
 # A list is a chain of blocks of copies. The place of its newest box says where it ends: block, lane, and
 # whether there is an older block, in bits from 5, from 1 and 0; -1 is an empty list.
 _LANES = 16
-_FIRST_BLOCKS = 256
+_FEWEST_BLOCKS = 256
 # Neighbouring groups count cells from places this far apart.
 _STEP = 7919
 
@@ -115,24 +116,6 @@ def _cell(position: float, origin: float, per_unit: float, last: float) -> np.in
 
 
 @kernel
-def _cores(ranked: NDArray[np.float32], grid: Grid, iou_threshold: np.float32) -> NDArray[np.int32]:
-    """First column and line, last column and line (4, N) that the cores of boxes (4, N) lie in."""
-    # The margin at a point is that of the cells of a box.
-    trim = 0.999 * float(iou_threshold) if iou_threshold < 0.5 else 0.5
-    last_column, last_line = float(grid[4] - 1), float(grid[5] - 1)
-    cores = np.empty(ranked.shape, np.int32)
-    for place in range(ranked.shape[1]):
-        x1, y1 = np.float64(ranked[0, place]), np.float64(ranked[1, place])
-        x2, y2 = np.float64(ranked[2, place]), np.float64(ranked[3, place])
-        trim_x, trim_y = trim * (x2 - x1), trim * (y2 - y1)
-        cores[0, place] = _cell(x1 + trim_x, grid[0], grid[2], last_column)
-        cores[1, place] = _cell(y1 + trim_y, grid[1], grid[3], last_line)
-        cores[2, place] = _cell(x2 - trim_x, grid[0], grid[2], last_column)
-        cores[3, place] = _cell(y2 - trim_y, grid[1], grid[3], last_line)
-    return cores
-
-
-@kernel
 def nms_on_grid(
     boxes: NDArray[np.float32],
     order: NDArray[np.int64],
@@ -140,10 +123,10 @@ def nms_on_grid(
     lowest_group: int,
     group_count: int,
     iou_threshold: np.float32,
-) -> NDArray[np.int64]:
+) -> int:
     """Do what `nms.greedy_nms` does for boxes in `order`, best first, of which there is one at least.
 
-    `order` is overwritten.
+    Moves those that are kept to the front of `order`, and returns how many they are.
     """
     size = order.shape[0]
     # Without groups there is one array entry for all boxes, and one row for all blocks, of group 0.
@@ -158,19 +141,33 @@ def nms_on_grid(
         if by_group:
             ranked_groups[place] = groups[row] - lowest_group
     grid = lay_grid(ranked)
-    cores = _cores(ranked, grid, iou_threshold)
+    # First column and line, last column and line of each core. At a point, a box's cells have the margin.
+    trim = 0.999 * float(iou_threshold) if iou_threshold < 0.5 else 0.5
+    last_column, last_line = float(grid[4] - 1), float(grid[5] - 1)
+    cores = np.empty((4, size), np.int16)
+    for place in range(size):
+        x1, y1 = np.float64(ranked[0, place]), np.float64(ranked[1, place])
+        x2, y2 = np.float64(ranked[2, place]), np.float64(ranked[3, place])
+        trim_x, trim_y = trim * (x2 - x1), trim * (y2 - y1)
+        cores[0, place] = _cell(x1 + trim_x, grid[0], grid[2], last_column)
+        cores[1, place] = _cell(y1 + trim_y, grid[1], grid[3], last_line)
+        cores[2, place] = _cell(x2 - trim_x, grid[0], grid[2], last_column)
+        cores[3, place] = _cell(y2 - trim_y, grid[1], grid[3], last_line)
     # First a list for each group of its boxes that lie in too many cells.
     heads = np.empty(group_count + grid[4] * grid[5], np.int32)
     for head in range(heads.shape[0]):
         heads[head] = -1
-    links = np.empty(_FIRST_BLOCKS, np.int32)
-    pool = np.empty((_FIRST_BLOCKS, 4, _LANES), np.float32)
-    owners = np.empty((1 + (_FIRST_BLOCKS - 1) * by_group, _LANES), np.int32)
+    # Memory that is not touched costs nothing, more of it later a copy. And while this is as much as all the
+    # rest, the C library keeps it from call to call: fresh pages took a third of the time of 100,000 boxes.
+    room = max(_FEWEST_BLOCKS, size // 6)
+    links = np.empty(room, np.int32)
+    pool = np.empty((room, 4, _LANES), np.float32)
+    owners = np.empty((1 + (room - 1) * by_group, _LANES), np.int32)
     for lane in range(_LANES):
         owners[0, lane] = 0
     place = used = count = 0
     while True:
-        # Arrays that change in a loop are counted references in each turn of it: they change outside.
+        # Arrays that change in a loop are counted references in each turn of it: these change outside of it.
         place, used, count = _meet(
             place,
             used,
@@ -188,26 +185,18 @@ def nms_on_grid(
             iou_threshold,
         )
         if place == size:
-            return order[:count].copy()
-        links, pool, owners = _with_room(links, pool, owners, used)
-
-
-@kernel
-def _with_room(
-    links: NDArray[np.int32], pool: NDArray[np.float32], owners: NDArray[np.int32], used: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-    by_group = 1 if owners.shape[0] > 1 else 0
-    room = 2 * pool.shape[0]
-    more_links = np.empty(room, np.int32)
-    more_pool = np.empty((room, 4, _LANES), np.float32)
-    more_owners = np.empty((1 + (room - 1) * by_group, _LANES), np.int32)
-    for block in range(used):
-        more_links[block] = links[block]
-        for lane in range(_LANES):
-            more_owners[block * by_group, lane] = owners[block * by_group, lane]
-            for side in range(4):
-                more_pool[block, side, lane] = pool[block, side, lane]
-    return more_links, more_pool, more_owners
+            return count
+        room *= 2
+        more_links = np.empty(room, np.int32)
+        more_pool = np.empty((room, 4, _LANES), np.float32)
+        more_owners = np.empty((1 + (room - 1) * by_group, _LANES), np.int32)
+        for block in range(used):
+            more_links[block] = links[block]
+            for lane in range(_LANES):
+                more_owners[block * by_group, lane] = owners[block * by_group, lane]
+                for side in range(4):
+                    more_pool[block, side, lane] = pool[block, side, lane]
+        links, pool, owners = more_links, more_pool, more_owners
 
 
 @kernel
@@ -216,7 +205,7 @@ def _meet(
     used: int,
     count: int,
     ranked: NDArray[np.float32],
-    cores: NDArray[np.int32],
+    cores: NDArray[np.int16],
     ranked_groups: NDArray[np.int32],
     order: NDArray[np.int64],
     grid: Grid,

@@ -155,22 +155,25 @@ def greedy_nms(
         return nms_of_few(boxes, scores, groups, lowest_group, limit)
     order = rank(scores)
     if order.shape[0] >= (GRID_PAYS if group_count == 1 else GRID_PAYS_IN_GROUPS):
-        return nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
-    heads = np.empty(group_count, np.int32)
-    for group in range(group_count):
-        heads[group] = -1
-    links = np.empty((4, 2), np.int32)
-    pool = np.empty((4, 5, LANES), np.float32)
-    used = 0
-    count = 0
-    for index in range(order.shape[0]):
-        row = order[index]
-        bucket = groups[row] - lowest_group if groups.shape[0] > 0 else 0
-        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
-            continue
-        links, pool = with_room(links, pool, used, 1)
-        used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
-        order[count] = row
-        count += 1
-    return order[:count].copy()
+        count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    else:
+        count = used = 0
+        heads = np.empty(group_count, np.int32)
+        for group in range(group_count):
+            heads[group] = -1
+        links = np.empty((4, 2), np.int32)
+        pool = np.empty((4, 5, LANES), np.float32)
+        for index in range(order.shape[0]):
+            row = order[index]
+            bucket = groups[row] - lowest_group if groups.shape[0] > 0 else 0
+            x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
+                continue
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+            order[count] = row
+            count += 1
+    rows = np.empty(count, np.int64)
+    for index in range(count):
+        rows[index] = order[index]
+    return rows
