@@ -56,16 +56,24 @@ def new_row(count: int) -> NDArray[np.float32]:
 def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.float32]) -> None:
     """Softmax of one row in float32; all NaN if a logit is NaN or +inf, or if all are -inf.
 
-    Both arrays come from `new_row`: whole vectors are computed, since a row of 21 would leave five numbers to
-    a loop without them. What lies behind the `count` logits is masked.
+    Both arrays come from `new_row`. What lies behind the `count` logits is masked.
+    """
+    total = exponentials(logits, count, probabilities)
+    for index in range(count):
+        probabilities[index] /= total
+
+
+@inner
+def exponentials(logits: NDArray[np.float32], count: int, powers: NDArray[np.float32]) -> np.float32:
+    """Write what a softmax divides by the sum of them all, and return that sum.
+
+    Whole vectors are computed, since a row of 21 would leave five numbers to a loop without them.
     """
     end = (count + _LANES - 1) // _LANES * _LANES
     highest = largest(logits[:end])
     for index in range(end):
-        probabilities[index] = _exp_of_difference(logits[index], highest)
-    total = np.float32(_sum(probabilities[:end]))
-    for index in range(end):
-        probabilities[index] /= total
+        powers[index] = _exp_of_difference(logits[index], highest)
+    return np.float32(_sum(powers[:end]))
 
 
 @inner

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import inner
+from ._jit import inlined, inner
 from .candidates import is_predicted, order_of, score_of
 from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
@@ -198,7 +198,7 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
     return limit if value > limit else value
 
 
-@inner
+@inlined
 def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
     """Coordinate in the result, clipped to [0, 1]."""
     placed = np.float64(value) * placement[0] - placement[1]

@@ -116,13 +116,19 @@ def scan_grid(
             objectness = numbers[at + 4 * step]
             if not objectness > objectness_limit:
                 continue
-            for label in range(labels):
-                logits[label] = numbers[at + (5 + label) * step]
+            # The usual layout by itself: a copy is vector code if its step is a constant.
+            if step == 1:
+                found_logits = numbers[at + 5 :]
+                for label in range(labels):
+                    logits[label] = found_logits[label]
+            else:
+                for label in range(labels):
+                    logits[label] = numbers[at + (5 + label) * step]
             certainty = _sigmoid(objectness)
             if activation == act.SOFTMAX:
-                act.softmax(logits, labels, scores)
+                total = act.exponentials(logits, labels, scores)
                 for label in range(labels):
-                    scores[label] = certainty * scores[label]
+                    scores[label] = certainty * np.float32(scores[label] / total)
             else:
                 # A logit that cannot make up for the objectness needs no exponential.
                 floor = act.logit_limit(np.float32(lowest(limits) / certainty * (1.0 - 1e-6)))

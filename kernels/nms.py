@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import inner, kernel
+from ._jit import inlined, inner, kernel
 from .candidates import sort_descending, sortable
 from .few import MOST_BOXES, nms_of_few
 from .grid import GRID_PAYS, GRID_PAYS_IN_GROUPS, nms_on_grid
@@ -24,7 +24,7 @@ _SIZE = 1
 _ROWS = np.uint64(0xFFFFFFFF)
 
 
-@inner
+@inlined
 def is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -54,7 +54,7 @@ def is_suppressed(
     return False
 
 
-@inner
+@inlined
 def keep(
     bucket: int,
     heads: NDArray[np.int32],
@@ -91,7 +91,7 @@ def keep(
     return used
 
 
-@inner
+@inlined
 def with_room(
     links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import inner
+from ._jit import inlined, inner
 from .bits import BLOCK, lowest_bit
 from .candidates import LOWEST_KEY, pack
 from .collector import Collector, begin_scan, ceiling, end_scan, lowest, make_room, push
@@ -228,7 +228,7 @@ def _best_labels(
             best_labels[box] = label if better else best_labels[box]
 
 
-@inner
+@inlined
 def push_row(
     scores: NDArray[np.float32],
     box: int,

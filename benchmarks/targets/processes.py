@@ -56,12 +56,12 @@ def start(starts: int) -> Iterator[Result]:
 
 
 def compilation() -> Iterator[Result]:
-    """Seconds to compile every kernel with an empty cache."""
+    """Seconds to compile every kernel of the demo with an empty cache."""
     with tempfile.TemporaryDirectory() as directory:
         found = json.loads(_run("-m", "benchmarks.probes.compilation", NUMBA_CACHE_DIR=directory))
     dearest = ", ".join(f"{name} {seconds:.1f}" for name, _, seconds in found["kernels"][:5])
     detail = f"{len(found['kernels'])} specialisations, numba's own among them; dearest {dearest}"
-    yield Result("seconds to compile every kernel", found["seconds"], 25.0, False, detail)
+    yield Result("seconds to compile every kernel of the demo", found["seconds"], 25.0, False, detail)
 
 
 def peak_memory() -> Iterator[Result]:

@@ -20,6 +20,7 @@ from postproc.tensors import as_float32, find, wrong_shape
 
 _UNIT = np.ones((1, 2), np.float64)
 _NO_GRID = np.empty((1, 0), np.float32)
+_NO_FURTHER_GRIDS = (_NO_GRID,) * (MOST_GRIDS - 1)
 _NO_STRETCH = np.ones(1, np.float64)
 
 Shape = tuple[int, ...]
@@ -43,16 +44,15 @@ class YoloDecoder:
         (name,) = self.tensor_names
         grid = as_float32(name, find(tensors, name))
         labels = len(self._decision.ids)
-        geometry = _geometry(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
-        shapes, boxes = _table((geometry,), (0,))
+        batch, shapes, boxes = _one_grid(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
         check_order(name, boxes, labels)
-        numbers = grid.reshape(geometry.batch, boxes * (5 + labels))
+        numbers = grid.reshape(batch, boxes * (5 + labels))
         arguments = (
-            *(numbers, *[_NO_GRID] * (MOST_GRIDS - 1)),
+            *(numbers, *_NO_FURTHER_GRIDS),
             *(shapes, self._anchors, True, _NO_STRETCH, _UNIT, activation.SOFTMAX),
             *self._decision.rule,
         )
-        return Candidates(geometry.batch, detect_grids, arguments, boxes)
+        return Candidates(batch, detect_grids, arguments, boxes)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
@@ -185,6 +185,15 @@ def _geometry(name: str, shape: Shape, count: int, channels: int, layout: str) -
     raise wrong_shape(
         name, given, f"{' or '.join(forms)}, from {count} anchors and 5 + {channels - 5} labels"
     )
+
+
+@lru_cache(maxsize=256)
+def _one_grid(
+    name: str, shape: Shape, count: int, channels: int, layout: str
+) -> tuple[int, NDArray[np.int64], int]:
+    """Batch size, description for the kernel and number of boxes of a single grid."""
+    geometry = _geometry(name, shape, count, channels, layout)
+    return geometry.batch, *_table((geometry,), (0,))
 
 
 @lru_cache(maxsize=256)
