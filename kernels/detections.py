@@ -17,6 +17,7 @@ from ._jit import kernel
 from .candidates import is_predicted, order_of, score_of
 from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
+from .placement import placed
 
 Floats = NDArray[np.float32]
 Survivors = tuple[
@@ -160,21 +161,21 @@ def found(survivors: Survivors, per_label: int, columns: int) -> Found:
     """
     _, _, _, keys, boxes, counts, ends, furthest = survivors
     total = counts[_TOTAL]
-    placed = np.empty((total, 4), np.float32)
+    corners = np.empty((total, 4), np.float32)
     scores = np.empty(total, np.float32)
     labels = np.empty(total, np.int64)
     regions = np.empty(total, np.int64)
     predicted = np.empty(total, np.bool_)
     for index in range(total):
         for side in range(4):
-            placed[index, side] = boxes[index, side]
+            corners[index, side] = boxes[index, side]
         key = keys[index]
         label, box = divmod(order_of(key), per_label)
         scores[index] = score_of(key)
         labels[index] = label
         regions[index] = box // columns
         predicted[index] = is_predicted(key)
-    return placed, scores, labels, regions, predicted, ends, furthest[0]
+    return corners, scores, labels, regions, predicted, ends, furthest[0]
 
 
 @kernel
@@ -197,10 +198,4 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
 
 @kernel
 def _place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
-    placed = np.float64(value) * placement[0] - placement[1]
-    # Most divisors are 1, and a branch that goes the same way every time costs less than a division.
-    if placement[2] != 1.0:
-        placed /= placement[2]
-    if placement[3] != 1.0:
-        placed /= placement[3]
-    return _clip(np.float32(placed), np.float32(1.0))
+    return _clip(np.float32(placed(value, placement)), np.float32(1.0))

@@ -1,6 +1,7 @@
 """postproc: from the raw output tensors of a recognition network to detections and classifications."""
 
 from postproc.errors import ImageError, PostprocError, RunnerError, SchemaError, TensorError
+from postproc.keypoints import KeypointDetections
 from postproc.pipeline import PostProcessor
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.schema import (
@@ -19,6 +20,7 @@ from postproc.schema import (
     Yolov3Output,
     Yolov5Output,
     Yolov8Output,
+    Yolov8PoseOutput,
     YoloxOutput,
 )
 from postproc.transforms import ImageTransform
@@ -35,6 +37,7 @@ __all__ = [
     "EndToEndOutput",
     "ImageError",
     "ImageTransform",
+    "KeypointDetections",
     "PostProcessing",
     "PostProcessor",
     "PostprocError",
@@ -51,5 +54,6 @@ __all__ = [
     "Yolov3Output",
     "Yolov5Output",
     "Yolov8Output",
+    "Yolov8PoseOutput",
     "YoloxOutput",
 ]

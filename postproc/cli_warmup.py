@@ -13,6 +13,7 @@ from postproc.schema import (
     DirectOutput,
     YoloOutput,
     Yolov8Output,
+    Yolov8PoseOutput,
 )
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
@@ -21,6 +22,7 @@ DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = (
     DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes"),
     YoloOutput(output_tensor="grid", anchors=(1.0, 1.0)),
     Yolov8Output(output_tensor="table"),
+    Yolov8PoseOutput(output_tensor="pose_table", keypoints=1),
 )
 
 

@@ -22,6 +22,7 @@ from postproc.image_loading import ImageSource, load_image
 
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom lie outside
+Point = tuple[float, float]  # x, y in pixels
 
 # Far apart on light and dark pictures, the most different ones first; later rows take spread hues.
 _PALETTE: tuple[Color, ...] = (
@@ -67,7 +68,10 @@ class DrawableClassifications(Protocol):
 
 
 class DrawableDetections(DrawableClassifications, Protocol):
-    """The detections of one image: one row per box."""
+    """The detections of one image: one row per box.
+
+    They may also have the ``keypoints`` of `KeypointDetections`.
+    """
 
     @property
     def boxes(self) -> NDArray[np.float32]:
@@ -84,8 +88,8 @@ def draw_outputs(
     """Draw all that was recognised in an image.
 
     Predicted boxes are drawn with solid lines, discarded ones with thin dashes below them; each
-    carries its label's name and the score. Classifications are listed in the upper left corner.
-    A label has the same colour in every picture.
+    carries its label's name and the score. Keypoints are dots, hollow where they score 0.5 or less.
+    Classifications are listed in the upper left corner. A label has the same colour in every picture.
 
     Parameters
     ----------
@@ -114,11 +118,10 @@ def draw_outputs(
     """
     canvas = _Canvas(load_image(image), min_side, font)
     listed: list[_Row] = []
-    boxed: list[tuple[_Row, Box]] = []
+    boxed: list[_Boxed] = []
     for output in outputs:
         if _has_boxes(output):
-            boxes = _pixel_boxes(output.boxes, canvas.image.size)
-            boxed += zip(_rows(output, len(boxes)), boxes, strict=True)
+            boxed += _boxed(output, canvas.image.size)
         else:
             listed += _rows(output)
     canvas.draw(boxed, listed)
@@ -163,6 +166,12 @@ class _Row(NamedTuple):
     predicted: bool
 
 
+class _Boxed(NamedTuple):
+    row: _Row
+    box: Box
+    dots: list[tuple[Point, bool]]  # keypoints, and whether they are visible
+
+
 class _Panel(NamedTuple):
     rows: list[_Row]
     texts: list[str]  # one a row, and perhaps one that counts the rows left out
@@ -185,19 +194,22 @@ class _Canvas:
         self._margin = max(2, round(ascent / 5))
         self._tag_height = ascent + descent
 
-    def draw(self, boxed: list[tuple[_Row, Box]], listed: list[_Row]) -> None:
+    def draw(self, boxed: list[_Boxed], listed: list[_Row]) -> None:
         """Draw boxes, then their tags where they hide no other text, then the list; first rows on top."""
         panel = self._panel(listed)
         taken = np.zeros((self.image.height, self.image.width), np.bool_)
         taken[_slices(panel.box)] = True
-        ranked = sorted(boxed, key=lambda item: not item[0].predicted)
-        for row, box in reversed(ranked):
+        ranked = sorted(boxed, key=lambda item: not item.row.predicted)
+        for row, box, _ in reversed(ranked):
             if row.predicted:
                 self._outline(box, row.color, self._line)
             else:
                 self._dash(box, row.color)
+        for row, _, dots in reversed(ranked):
+            for point, is_visible in dots:
+                self._dot(point, row.color, row.predicted and is_visible)
         tags: list[tuple[_Row, str, Box]] = []
-        for row, box in ranked:
+        for row, box, _ in ranked:
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
             spots = self._spots(box, width)
@@ -286,6 +298,17 @@ class _Canvas:
         if box[0] < box[2] and box[1] < box[3]:
             self._draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=color)
 
+    def _dot(self, point: Point, color: Color, filled: bool) -> None:
+        """Draw a dot with a rim that sets it off from a picture of its colour."""
+        radius = 1.5 * self._line + 1
+        rim = _BLACK if _is_light(color) else _WHITE
+        x, y = point
+        around = x - radius, y - radius, x + radius, y + radius
+        if filled:
+            self._draw.ellipse(around, fill=color, outline=rim, width=self._thin)
+        else:
+            self._draw.ellipse(around, outline=color, width=self._thin)
+
     def _dash(self, box: Box, color: Color) -> None:
         left, top, right, bottom = box
         width, dash = self._thin, 4 * self._thin
@@ -295,6 +318,29 @@ class _Canvas:
         for y in range(top, bottom, 2 * dash):
             for x in (left, max(left, right - width)):
                 self._fill((x, y, min(x + width, right), min(y + dash, bottom)), color)
+
+
+def _boxed(output: DrawableDetections, size: tuple[int, int]) -> list[_Boxed]:
+    boxes = _pixel_boxes(output.boxes, size)
+    rows = _rows(output, len(boxes))
+    dots = _dots(getattr(output, "keypoints", None), len(boxes), size)
+    return [_Boxed(*items) for items in zip(rows, boxes, dots, strict=True)]
+
+
+def _dots(keypoints: object, rows: int, size: tuple[int, int]) -> list[list[tuple[Point, bool]]]:
+    """Return the keypoints of each row that lie in the picture; those that are all zeros are not there."""
+    if keypoints is None:
+        return [[]] * rows
+    points = np.asarray(keypoints, np.float64)
+    if points.ndim != 3 or len(points) != rows or points.shape[2] not in (2, 3):
+        raise TensorError(f"keypoints: expected shape ({rows}, P, 2) or ({rows}, P, 3), got {points.shape}")
+    shown = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2) & points.any(axis=2)
+    visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
+    columns = (points[:, :, :2] * size).tolist(), visible.tolist(), shown.tolist()
+    return [
+        [((x, y), seen) for (x, y), seen, inside in zip(*row, strict=True) if inside]
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def _rows(output: DrawableClassifications, boxes: int | None = None) -> list[_Row]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, decoder_for
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Placement, decoder_for
 from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
@@ -154,7 +154,7 @@ class DetectionStage:
             task.output.boxes_are_in_pixels and not self._size_tensor
         )
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection:
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
@@ -170,7 +170,10 @@ class DetectionStage:
             if sizes is not None:
                 bounds[:] = np.asarray(sizes)[..., ::-1]
         may_be_pixels = sizes is None and not self._boxes_are_normalized
-        return BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+        if candidates.extras is None:
+            return bound
+        return BoundExtras(bound, candidates.extras, Placement(placement, sizes))
 
     def _sizes(
         self, tensors: Mapping[str, Any], batch: int, options: CallOptions
@@ -203,7 +206,10 @@ class DetectionStage:
         """Compile or load the kernels of this output."""
         size = {self._size_tensor: np.ones((1, 2), np.float32)} if self._size_tensor else {}
         for tensors in self._decoder.examples():
-            self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None)).run(0, 1)
+            found = self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None)).run(0, 1)
+            # What is computed on request only.
+            found.to_dicts()
+            found.to_coco([0], (1, 1))
 
 
 @dataclass(eq=False, slots=True)
@@ -240,6 +246,28 @@ class BoundDetection:
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
         return Detections.concatenate(parts)
+
+
+@dataclass(eq=False, slots=True)
+class BoundExtras:
+    """The tensors of one call of a `DetectionStage` that hold more than boxes."""
+
+    boxes: BoundDetection
+    extras: Extras
+    placement: Placement
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return self.boxes.batch
+
+    def run(self, start: int, stop: int) -> Detections:
+        """Results of images `start` to `stop`."""
+        return self.extras.added_to(self.boxes.run(start, stop), self.placement, start)
+
+    def join(self, parts: list[Detections]) -> Detections:
+        """Results of consecutive ranges as one."""
+        return type(parts[0]).concatenate(parts)
 
 
 @functools.lru_cache(maxsize=64)

@@ -23,7 +23,7 @@ from tests.array_forms import FORMS, changed
 Array = NDArray[Any]
 Forms = list[Callable[[Array], Any]]
 
-KINDS = ("classification", "anchored", "direct", "yolo", "yolov8")
+KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose")
 
 
 def signatures() -> dict[str, list[str]]:
@@ -77,7 +77,9 @@ def call_every_kind() -> None:
     grid = tensors_of("yolo")["grid"]
     for layout in (grid.transpose(0, 3, 1, 2), grid.reshape(*grid.shape[:3], 2, -1)):
         call(post_processor("yolo"), {"grid": layout})
-    call(post_processor("yolov8"), {"table": tensors_of("yolov8")["table"].transpose(0, 2, 1)})
+    for kind in KINDS[4:]:
+        tensors = tensors_of(kind)
+        call(post_processor(kind), {**tensors, "table": tensors["table"].transpose(0, 2, 1)})
 
 
 def call_every_option(activation: Any) -> None:
@@ -143,8 +145,8 @@ def compiled_late(kind: str) -> list[str]:
     assert len(warm) > 1
     post(tensors)
     post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(9, 9))
-    planar = {"anchored": "scores", "yolov8": "table"}.get(kind)
-    if planar:
+    planar = "scores" if kind == "anchored" else "table"
+    if planar in tensors and kind != "classification":
         post({**tensors, planar: tensors[planar].transpose(0, 2, 1)})
     if kind == "yolo":
         post({"grid": tensors["grid"].transpose(0, 3, 1, 2)})

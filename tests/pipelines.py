@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from postproc import (
     AnchoredOutput,
     Classification,
-    Detections,
     DirectOutput,
     PostProcessor,
     Recognitions,
     YoloOutput,
 )
-from postproc.schema import Yolov8Output
+from postproc.schema import Yolov8Output, Yolov8PoseOutput
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -30,6 +29,7 @@ OUTPUTS = {
     "direct": DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes"),
     "yolo": YoloOutput(output_tensor="grid", anchors=(1.0, 2.0, 2.5, 1.5)),
     "yolov8": Yolov8Output(output_tensor="table"),
+    "yolov8_pose": Yolov8PoseOutput(output_tensor="table", keypoints=2),
 }
 KINDS = ("classification", *OUTPUTS)
 BOXES = 40
@@ -68,6 +68,8 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
         made = {"grid": rng.normal(0, 2, (images, 4, 5, 2 * (5 + len(LABELS))))}
     else:
         table = np.concatenate([low + 0.1, rng.uniform(0.05, 0.3, low.shape), scores], axis=2)
+        if kind == "yolov8_pose":
+            table = np.concatenate([table, rng.random((images, BOXES, 6))], axis=2)
         made = {"table": table.transpose(0, 2, 1)}
     return {
         name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)
@@ -78,11 +80,8 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
 def assert_same(actual: Recognitions, expected: Recognitions) -> None:
     """Check that two results are equal, bit for bit."""
     for one, other in zip(actual.outputs, expected.outputs, strict=True):
-        names = ["scores", "labels", "predicted", "offsets"]
-        if isinstance(other, Detections):
-            names += ["boxes", "regions"]
         assert type(one) is type(other)
-        for name in names:
+        for name in ("offsets", *one._columns()):
             assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
 
 

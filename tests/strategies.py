@@ -15,9 +15,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import reference
-from tests.random_cases import FAMILIES, KINDS, Case, CaseBuilder, Json, clustered_boxes, random_case
+from tests.random_cases import (
+    BEYOND_BOXES,
+    FAMILIES,
+    KINDS,
+    Case,
+    CaseBuilder,
+    Json,
+    clustered_boxes,
+    random_case,
+)
 
 __all__ = [
+    "BEYOND_BOXES",
     "FAMILIES",
     "KINDS",
     "CandidateSet",

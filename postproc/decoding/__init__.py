@@ -11,13 +11,38 @@ from collections.abc import Callable
 from typing import Any
 
 from postproc.decoding.anchored import AnchoredDecoder
-from postproc.decoding.base import ACTIVATIONS, BOX_FORMATS, Candidates, Decision, Decoder
+from postproc.decoding.base import (
+    ACTIVATIONS,
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    Decoder,
+    Extras,
+    Placement,
+)
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.yolo import YoloDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
-from postproc.schema import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput, Yolov8Output
+from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
+from postproc.schema import (
+    AnchoredOutput,
+    DetectionOutput,
+    DirectOutput,
+    YoloOutput,
+    Yolov8Output,
+    Yolov8PoseOutput,
+)
 
-__all__ = ["ACTIVATIONS", "BOX_FORMATS", "Candidates", "Decision", "Decoder", "decoder_for"]
+__all__ = [
+    "ACTIVATIONS",
+    "BOX_FORMATS",
+    "Candidates",
+    "Decision",
+    "Decoder",
+    "Extras",
+    "Placement",
+    "decoder_for",
+]
 
 
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
@@ -31,4 +56,5 @@ _DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
     DirectOutput: DirectDecoder,
     YoloOutput: YoloDecoder,
     Yolov8Output: Yolov8Decoder,
+    Yolov8PoseOutput: Yolov8PoseDecoder,
 }

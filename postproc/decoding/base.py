@@ -13,6 +13,8 @@ from postproc.errors import TensorError
 from postproc.kernels import activation, boxes
 from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.detections import Found
+from postproc.options import Size
+from postproc.results import Detections
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
 BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
@@ -40,6 +42,29 @@ class Decision:
         return self.thresholds, self.multi_label
 
 
+class Placement(NamedTuple):
+    """Where the images of a call lie in the coordinates of its decoder.
+
+    Parameters
+    ----------
+    numbers : (B, 2, 4) float64
+        As `postproc.kernels.placement.placed` takes them.
+    sizes : (B, 2) float64, or a pair for all, optional
+        Height and width of the network's input in the decoder's coordinates; left out: these are normalized.
+    """
+
+    numbers: NDArray[np.float64]
+    sizes: NDArray[np.float64] | Size | None
+
+
+class Extras(Protocol):
+    """What the tensors of a call hold beyond boxes."""
+
+    def added_to(self, found: Detections, placement: Placement, start: int) -> Detections:
+        """Return detections with what else is known of them; their first image is image `start`."""
+        ...
+
+
 class Candidates(NamedTuple):
     """The tensors of one call, and the kernel that reads them.
 
@@ -52,11 +77,14 @@ class Candidates(NamedTuple):
         and stop; returns the detections of images start to stop. See `postproc.kernels.detections`.
     arguments : tuple
         The tensors, and what describes them.
+    extras : Extras, optional
+        What comes with the boxes that are kept.
     """
 
     batch: int
     kernel: Callable[..., Found]
     arguments: tuple[Any, ...]
+    extras: Extras | None = None
 
 
 class Decoder(Protocol):

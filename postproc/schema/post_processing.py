@@ -28,6 +28,7 @@ from postproc.schema.outputs import (
 )
 from postproc.schema.problems import Location, describe, expecting
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
+from postproc.schema.yolov8_outputs import Yolov8PoseOutput
 
 if TYPE_CHECKING:
     from postproc.schema.resources import Labels
@@ -80,6 +81,9 @@ class Detection(Choice, Alternative):
     )
     yolov8_output: Yolov8Output | None = Field(
         default=None, description="Boxes and probabilities in one tensor, as of YOLOv8. An extension of v0.7."
+    )
+    yolov8_pose_output: Yolov8PoseOutput | None = Field(
+        default=None, description="As yolov8_output, with keypoints of each box. An extension of v0.7."
     )
     yolox_output: YoloxOutput | None = Field(
         default=None, description="The cells of all strides in one tensor, as of YOLOX. An extension of v0.7."

@@ -39,6 +39,7 @@ shapes = {
     "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
     "yolo_output": {"grid": (2, 4, 4, 7)},
     "yolov8_output": {"table": (2, 6, 50)},
+    "yolov8_pose_output": {"pose_table": (2, 9, 50)},
 }
 for output in DETECTION_OUTPUTS:
     post = PostProcessor.for_detection(["a", "b"], output, thresholds=0.5)

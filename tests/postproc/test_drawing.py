@@ -284,3 +284,32 @@ def test_arrays_that_do_not_belong_together_are_an_error(change: dict[str, Any],
     vars(found).update(change)
     with pytest.raises(TensorError, match=message):
         draw_detections(GREY, found)
+
+
+def test_keypoints_are_dots_in_their_labels_colour() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]])
+    found.keypoints = np.array([[[0.5, 0.5, 0.9], [0.4, 0.5, 0.2], [0, 0, 0], [1.5, 0.5, 1]]], np.float32)
+    colored = where(drawn(GREY, found), 0)
+    assert colored[240, 320]
+    assert 12 < colored[232:249, 312:329].sum() < 100
+    hollow = colored[232:249, 248:265]
+    assert not colored[240, 256]
+    assert hollow.any()
+    assert not colored[:10, :10].any()
+
+
+def test_keypoints_of_a_discarded_box_and_of_two_numbers_are_drawn() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]] * 2, labels=[3, 4], predicted=[True, False])
+    found.keypoints = np.array([[[0.4, 0.5]], [[0.6, 0.5]]], np.float32)
+    picture = drawn(GREY, found)
+    assert where(picture, 3)[240, 256]
+    assert not where(picture, 4)[240, 384]
+    assert where(picture, 4)[232:249, 376:393].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 4, 3), (1, 4, 4)], ids=str)
+def test_keypoints_of_a_wrong_shape_are_a_tensor_error(shape: tuple[int, ...]) -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]])
+    found.keypoints = np.zeros(shape, np.float32)
+    with pytest.raises(TensorError, match="keypoints: expected shape"):
+        drawn(GREY, found)

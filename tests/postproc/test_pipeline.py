@@ -137,6 +137,7 @@ def test_tensor_names_follow_the_documents_without_duplicates() -> None:
         ("direct", ("boxes", "scores", "classes")),
         ("yolo", ("grid",)),
         ("yolov8", ("table",)),
+        ("yolov8_pose", ("table",)),
     ],
 )
 def test_tensor_names_of_each_kind(kind: str, names: tuple[str, ...]) -> None:

@@ -139,6 +139,12 @@ BAD_SHAPES = [
     ("yolo", "grid", (16,), "(B, H, W, 16)"),
     ("yolov8", "table", (3, 8, 40), "(B, 7, N) or (B, N, 7), from 4 + labels"),
     ("yolov8", "table", (7,), "(B, 7, N)"),
+    (
+        "yolov8_pose",
+        "table",
+        (3, 7, 40),
+        "(B, 13, N) or (B, N, 13), from 4 + labels + keypoints",
+    ),
 ]
 
 

@@ -14,9 +14,10 @@ from tests.random_cases.numbers import Json, Made, Tensors, optional
 from tests.random_cases.yolo import YoloOutputs
 
 KINDS = ("classification", "anchored", "direct", "yolo")
-FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd")
+BEYOND_BOXES = ("yolov8_pose",)
+FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd", *BEYOND_BOXES)
 
-_IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox")
+_IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox", *BEYOND_BOXES)
 _SIZED = ("yolov3", "yolox")  # cannot do without the size of the input
 
 
@@ -148,6 +149,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             "yolov3": self.yolov3,
             "yolov5": self.yolov5,
             "yolov8": self.yolov8,
+            "yolov8_pose": self.yolov8_pose,
             "yolox": self.yolox,
             "standard": self.standard,
             "end_to_end": self.end_to_end,

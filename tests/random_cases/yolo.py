@@ -60,6 +60,23 @@ class YoloOutputs(V07Outputs):
         )
         return self.table(table), self.values(table[:, :, 4:], "none")
 
+    def yolov8_pose(self, sizes: NDArray[Any]) -> Made:
+        points, dimensions = self.pick(2, 1, 5), self.pick(3, 2)
+        shape = self.batch, self.rows
+        placed = self.rng.uniform(-0.1, 1.1, (*shape, points, 3)) * np.append(sizes[:1, ::-1], 1)
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    placed[..., :dimensions].reshape(*shape, points * dimensions),
+                ],
+                axis=2,
+            )
+        )
+        output = self.table(table) | {"keypoints": points, **optional(dimensions=(dimensions, 3))}
+        return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
+
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
         height, width = sizes[0]

@@ -96,7 +96,7 @@ def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
             for region, line in enumerate(lines)
             for one in _hypotheses(_product(line[4], line[5:]), region, _box(*line[:4]), line[4:])
         ]
-        for lines in _table(output, tensors, 5 + call.labels)
+        for lines in table_of(output, tensors, 5 + call.labels)
     ]
 
 
@@ -108,7 +108,20 @@ def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
             for region, line in enumerate(lines)
             for one in _hypotheses(line[4:], region, _box(*line[:4]), line[4:])
         ]
-        for lines in _table(output, tensors, 4 + call.labels)
+        for lines in table_of(output, tensors, 4 + call.labels)
+    ]
+
+
+def decode_yolov8_pose(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes and probabilities; the keypoints behind them are read when boxes are kept."""
+    more = output["keypoints"] * output.get("dimensions", 3)
+    return [
+        [
+            one
+            for region, line in enumerate(lines)
+            for one in _hypotheses(line[4 : 4 + call.labels], region, _box(*line[:4]), line[4:])
+        ]
+        for lines in table_of(output, tensors, 4 + call.labels + more)
     ]
 
 
@@ -116,7 +129,7 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
     """Decode the cells of all strides (Ge et al. 2021)."""
     activation = output.get("score_activation", "none")
     images: Images = []
-    for image, lines in enumerate(_table(output, tensors, 5 + call.labels)):
+    for image, lines in enumerate(table_of(output, tensors, 5 + call.labels)):
         height, width = call.sized(image)
         cells = [
             (row, col, stride)
@@ -135,7 +148,7 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
     return images
 
 
-def _table(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
+def table_of(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
     """Return ``(B, N, channels)`` from either layout."""
     table = batched(as_float32(tensors[output["output_tensor"]]), 3)
     layout = output.get("layout", "auto")

@@ -132,6 +132,10 @@ OUTPUTS: dict[str, Documents] = {
     "yolov3_output": yolov3(),
     "yolov5_output": tensor_and_layout,
     "yolov8_output": tensor_and_layout,
+    "yolov8_pose_output": documents(
+        {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
+        {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
+    ),
     "yolox_output": yolox,
     "standard_output": standard,
     "end_to_end_output": end_to_end,

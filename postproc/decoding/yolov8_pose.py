@@ -1,0 +1,69 @@
+"""`yolov8_pose_output`: one tensor of boxes, probabilities and keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import Candidates, Decision, Placement
+from postproc.decoding.yolov8 import Yolov8Table
+from postproc.kernels.keypoints import gather_keypoints
+from postproc.keypoints import KeypointDetections
+from postproc.results import Detections
+from postproc.schema import Yolov8PoseOutput
+
+
+class Yolov8PoseDecoder(Yolov8Table):
+    """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
+
+    def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
+        super().__init__(output.output_tensor, output.layout, decision)
+        self._points, self._dimensions = output.keypoints, output.dimensions
+
+    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
+        """Check the tensors of a call, and bind them to their kernels."""
+        table, planar = self.table(tensors, self._points * self._dimensions, "keypoints * dimensions")
+        first = 4 + self.labels
+        extras = _Keypoints(table, planar, first, self._points, self._dimensions)
+        return self.scored_boxes(table, planar)._replace(extras=extras)
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        return self.example_tables(self._points * self._dimensions)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Keypoints:
+    table: NDArray[np.float32]
+    planar: bool
+    first: int
+    points: int
+    dimensions: int
+
+    def added_to(self, found: Detections, placement: Placement, start: int) -> KeypointDetections:
+        """Return detections with their keypoints; their first image is image `start`."""
+        keypoints = gather_keypoints(
+            self.table,
+            self.planar,
+            self.first,
+            self.points,
+            self.dimensions,
+            found.regions,
+            found.offsets,
+            placement.numbers,
+            start,
+        )
+        return KeypointDetections(
+            found.scores,
+            found.labels,
+            found.predicted,
+            found.offsets,
+            found.table,
+            found.boxes,
+            found.regions,
+            keypoints,
+        )
