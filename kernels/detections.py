@@ -198,4 +198,40 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
 
 @kernel
 def _place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
-    return _clip(np.float32(placed(value, placement)), np.float32(1.0))
+    return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
+
+
+@kernel
+def is_full(survivors: Survivors, most: int) -> bool:
+    """Whether the image has as many detections as are wanted."""
+    _, _, _, _, _, counts, _, _ = survivors
+    return bool(counts[_TOTAL] == counts[_EARLIER] + most)
+
+
+@kernel
+def add_placed(
+    key: np.uint64,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    placement: NDArray[np.float64],
+    image: int,
+    survivors: Survivors,
+) -> Survivors:
+    """Place and clip a box that nothing has suppressed, and add it if it still has an area.
+
+    `select` has this in its loop; it is for kernels that suppress in ways of their own.
+    """
+    heads, links, pool, keys, boxes, counts, ends, furthest = survivors
+    furthest[0] = max(furthest[0], max(x2, y2))
+    left, right = _place(x1, placement[image, 0]), _place(x2, placement[image, 0])
+    top, bottom = _place(y1, placement[image, 1]), _place(y2, placement[image, 1])
+    if left < right and top < bottom:
+        total = counts[_TOTAL]
+        if total == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        keys[total] = key
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
+        counts[_TOTAL] = total + 1
+    return heads, links, pool, keys, boxes, counts, ends, furthest

@@ -46,8 +46,8 @@ def gather_keypoints(
         for row in range(offsets[image], offsets[image + 1]):
             at = (start + image) * size + regions[row] * row_step + first * column_step
             for point in range(points):
-                x = np.float32(placed(numbers[at], placement[start + image, 0]))
-                y = np.float32(placed(numbers[at + column_step], placement[start + image, 1]))
+                x = np.float32(placed(np.float64(numbers[at]), placement[start + image, 0]))
+                y = np.float32(placed(np.float64(numbers[at + column_step]), placement[start + image, 1]))
                 score = numbers[at + 2 * column_step] if dimensions == 3 else np.float32(0.0)
                 at += dimensions * column_step
                 if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(score)):

@@ -9,12 +9,12 @@ from ._jit import kernel
 
 
 @kernel
-def placed(value: np.float32, placement: NDArray[np.float64]) -> np.float64:
+def placed(value: float, placement: NDArray[np.float64]) -> np.float64:
     """Coordinate relative to the image, in float64, of one that a decoder yields; not clipped.
 
     `placement` (4,) holds the factor f, offset o, scale s and size d: ``((value * f - o) / s) / d``.
     """
-    result = np.float64(value) * placement[0] - placement[1]
+    result = value * placement[0] - placement[1]
     # Most divisors are 1, and a branch that goes the same way every time costs less than a division.
     if placement[2] != 1.0:
         result /= placement[2]

@@ -2,6 +2,7 @@
 
 from postproc.errors import ImageError, PostprocError, RunnerError, SchemaError, TensorError
 from postproc.keypoints import KeypointDetections
+from postproc.oriented import OrientedDetections
 from postproc.pipeline import PostProcessor
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.schema import (
@@ -19,6 +20,7 @@ from postproc.schema import (
     YoloOutput,
     Yolov3Output,
     Yolov5Output,
+    Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
     YoloxOutput,
@@ -38,6 +40,7 @@ __all__ = [
     "ImageError",
     "ImageTransform",
     "KeypointDetections",
+    "OrientedDetections",
     "PostProcessing",
     "PostProcessor",
     "PostprocError",
@@ -53,6 +56,7 @@ __all__ = [
     "YoloOutput",
     "Yolov3Output",
     "Yolov5Output",
+    "Yolov8ObbOutput",
     "Yolov8Output",
     "Yolov8PoseOutput",
     "YoloxOutput",

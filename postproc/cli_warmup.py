@@ -12,6 +12,7 @@ from postproc.schema import (
     DetectionOutput,
     DirectOutput,
     YoloOutput,
+    Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
 )
@@ -23,6 +24,7 @@ DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = (
     YoloOutput(output_tensor="grid", anchors=(1.0, 1.0)),
     Yolov8Output(output_tensor="table"),
     Yolov8PoseOutput(output_tensor="pose_table", keypoints=1),
+    Yolov8ObbOutput(output_tensor="obb_table"),
 )
 
 
@@ -35,6 +37,7 @@ def warm_up_everything() -> None:
     ops.nms(boxes, scores, 0.5)
     ops.batched_nms(boxes, scores, np.zeros(1, np.int64), 0.5)
     ops.box_iou(boxes, boxes)
+    ops.oriented_box_iou(np.ones((1, 5), np.float32), np.ones((1, 5), np.float32))
     ops.box_area(boxes)
     ops.box_convert(boxes, "xyxy", "xywh")
     ops.clip_boxes(boxes, (1, 1))

@@ -70,7 +70,7 @@ class DrawableClassifications(Protocol):
 class DrawableDetections(DrawableClassifications, Protocol):
     """The detections of one image: one row per box.
 
-    They may also have the ``keypoints`` of `KeypointDetections`.
+    They may also have the ``keypoints`` of `KeypointDetections` or the ``polygons`` of `OrientedDetections`.
     """
 
     @property
@@ -88,8 +88,9 @@ def draw_outputs(
     """Draw all that was recognised in an image.
 
     Predicted boxes are drawn with solid lines, discarded ones with thin dashes below them; each
-    carries its label's name and the score. Keypoints are dots, hollow where they score 0.5 or less.
-    Classifications are listed in the upper left corner. A label has the same colour in every picture.
+    carries its label's name and the score. Oriented boxes are drawn as such. Keypoints are dots, hollow
+    where they score 0.5 or less. Classifications are listed in the upper left corner. A label has the
+    same colour in every picture.
 
     Parameters
     ----------
@@ -169,6 +170,7 @@ class _Row(NamedTuple):
 class _Boxed(NamedTuple):
     row: _Row
     box: Box
+    corners: list[Point]  # of an oriented box; none of an upright one
     dots: list[tuple[Point, bool]]  # keypoints, and whether they are visible
 
 
@@ -200,16 +202,18 @@ class _Canvas:
         taken = np.zeros((self.image.height, self.image.width), np.bool_)
         taken[_slices(panel.box)] = True
         ranked = sorted(boxed, key=lambda item: not item.row.predicted)
-        for row, box, _ in reversed(ranked):
-            if row.predicted:
+        for row, box, corners, _ in reversed(ranked):
+            if corners:
+                self._outline_polygon(corners, row.color, row.predicted)
+            elif row.predicted:
                 self._outline(box, row.color, self._line)
             else:
                 self._dash(box, row.color)
-        for row, _, dots in reversed(ranked):
+        for row, _, _, dots in reversed(ranked):
             for point, is_visible in dots:
                 self._dot(point, row.color, row.predicted and is_visible)
         tags: list[tuple[_Row, str, Box]] = []
-        for row, box, _ in ranked:
+        for row, box, _, _ in ranked:
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
             spots = self._spots(box, width)
@@ -298,6 +302,21 @@ class _Canvas:
         if box[0] < box[2] and box[1] < box[3]:
             self._draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=color)
 
+    def _outline_polygon(self, corners: list[Point], color: Color, predicted: bool) -> None:
+        """Draw the sides of a polygon: solid, or as thin dashes."""
+        for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
+            if predicted:
+                self._draw.line((start, end), fill=color, width=self._line)
+                continue
+            parts = max(1, round(math.dist(start, end) / (4 * self._thin)))
+            steps = np.linspace(start, end, parts + 1).tolist()
+            for left, right in zip(steps[:-1:2], steps[1::2], strict=True):
+                self._draw.line((*left, *right), fill=color, width=self._thin)
+        if predicted:  # what wide lines leave open where they meet
+            radius = (self._line - 1) / 2
+            for x, y in corners:
+                self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
     def _dot(self, point: Point, color: Color, filled: bool) -> None:
         """Draw a dot with a rim that sets it off from a picture of its colour."""
         radius = 1.5 * self._line + 1
@@ -323,8 +342,20 @@ class _Canvas:
 def _boxed(output: DrawableDetections, size: tuple[int, int]) -> list[_Boxed]:
     boxes = _pixel_boxes(output.boxes, size)
     rows = _rows(output, len(boxes))
+    corners = _corners(getattr(output, "polygons", None), len(boxes), size)
     dots = _dots(getattr(output, "keypoints", None), len(boxes), size)
-    return [_Boxed(*items) for items in zip(rows, boxes, dots, strict=True)]
+    return [_Boxed(*items) for items in zip(rows, boxes, corners, dots, strict=True)]
+
+
+def _corners(polygons: object, rows: int, size: tuple[int, int]) -> list[list[Point]]:
+    """Return the corners of each row's oriented box; those far outside are moved nearer."""
+    if polygons is None:
+        return [[]] * rows
+    points = np.asarray(polygons, np.float64)
+    if points.shape != (rows, 4, 2) or not np.isfinite(points).all():
+        raise TensorError(f"polygons: expected finite numbers of shape ({rows}, 4, 2), got {points.shape}")
+    pixels = np.clip(points, -4, 5) * size - 0.5
+    return [[(x, y) for x, y in row] for row in pixels.tolist()]
 
 
 def _dots(keypoints: object, rows: int, size: tuple[int, int]) -> list[list[tuple[Point, bool]]]:
@@ -336,11 +367,11 @@ def _dots(keypoints: object, rows: int, size: tuple[int, int]) -> list[list[tupl
         raise TensorError(f"keypoints: expected shape ({rows}, P, 2) or ({rows}, P, 3), got {points.shape}")
     shown = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2) & points.any(axis=2)
     visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
-    columns = (points[:, :, :2] * size).tolist(), visible.tolist(), shown.tolist()
-    return [
-        [((x, y), seen) for (x, y), seen, inside in zip(*row, strict=True) if inside]
-        for row in zip(*columns, strict=True)
-    ]
+    dots: list[list[tuple[Point, bool]]] = [[] for _ in range(rows)]
+    for row, point in np.argwhere(shown).tolist():
+        x, y = (points[row, point, :2] * size).tolist()
+        dots[row].append(((x, y), bool(visible[row, point])))
+    return dots
 
 
 def _rows(output: DrawableClassifications, boxes: int | None = None) -> list[_Row]:

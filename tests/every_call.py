@@ -23,7 +23,7 @@ from tests.array_forms import FORMS, changed
 Array = NDArray[Any]
 Forms = list[Callable[[Array], Any]]
 
-KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose")
+KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose", "yolov8_obb")
 
 
 def signatures() -> dict[str, list[str]]:
@@ -123,6 +123,8 @@ def call_every_operation() -> None:
                 ops.batched_nms(boxes, scores, groups, threshold)
         ops.box_iou(boxes, boxes)
         ops.box_area(boxes)
+        oriented = form(np.concatenate([direct["boxes"], direct["scores"][:, np.newaxis]], axis=1))
+        ops.oriented_box_iou(oriented, oriented)
         ops.clip_boxes(boxes, [3, 4])
         for box_format in ("xyxy", "xywh", "cxcywh", "yxyx"):
             ops.box_convert(boxes, "cxcywh", box_format)

@@ -16,7 +16,7 @@ from postproc import (
     Recognitions,
     YoloOutput,
 )
-from postproc.schema import Yolov8Output, Yolov8PoseOutput
+from postproc.schema import Yolov8ObbOutput, Yolov8Output, Yolov8PoseOutput
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -30,6 +30,7 @@ OUTPUTS = {
     "yolo": YoloOutput(output_tensor="grid", anchors=(1.0, 2.0, 2.5, 1.5)),
     "yolov8": Yolov8Output(output_tensor="table"),
     "yolov8_pose": Yolov8PoseOutput(output_tensor="table", keypoints=2),
+    "yolov8_obb": Yolov8ObbOutput(output_tensor="table"),
 }
 KINDS = ("classification", *OUTPUTS)
 BOXES = 40
@@ -70,6 +71,8 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
         table = np.concatenate([low + 0.1, rng.uniform(0.05, 0.3, low.shape), scores], axis=2)
         if kind == "yolov8_pose":
             table = np.concatenate([table, rng.random((images, BOXES, 6))], axis=2)
+        elif kind == "yolov8_obb":
+            table = np.concatenate([table, rng.uniform(-2, 2, (images, BOXES, 1))], axis=2)
         made = {"table": table.transpose(0, 2, 1)}
     return {
         name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)

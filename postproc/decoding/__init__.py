@@ -23,12 +23,14 @@ from postproc.decoding.base import (
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.yolo import YoloDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
+from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
 from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
 from postproc.schema import (
     AnchoredOutput,
     DetectionOutput,
     DirectOutput,
     YoloOutput,
+    Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
 )
@@ -56,5 +58,6 @@ _DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
     DirectOutput: DirectDecoder,
     YoloOutput: YoloDecoder,
     Yolov8Output: Yolov8Decoder,
+    Yolov8ObbOutput: Yolov8ObbDecoder,
     Yolov8PoseOutput: Yolov8PoseDecoder,
 }

@@ -30,3 +30,21 @@ class Yolov8PoseOutput(DetectionOutput):
         "is visible. 2: x and y only.",
     )
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class Yolov8ObbOutput(DetectionOutput):
+    """The single tensor of the oriented networks of YOLOv8, v11 and v12: boxes that are turned.
+
+    Boxes of a label are suppressed by the exact Jaccard index of the rectangles, in float64; ultralytics
+    compares probiou, an index of Gaussians in their place (Llerena et al. 2021). The `bbox` of a result is
+    the upright one around the rectangle, clipped to the image. An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+    nms_methods: ClassVar[tuple[str, ...]] = ("hard",)
+
+    output_tensor: Name = Field(
+        description="(B, 4+L+1, N) or (B, N, 4+L+1): cx, cy, w, h in pixels of the input, one probability "
+        "per label, and the angle in radians that turns x towards y (clockwise as seen)."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)

@@ -39,6 +39,7 @@ shapes = {
     "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
     "yolo_output": {"grid": (2, 4, 4, 7)},
     "yolov8_output": {"table": (2, 6, 50)},
+    "yolov8_obb_output": {"obb_table": (2, 7, 50)},
     "yolov8_pose_output": {"pose_table": (2, 9, 50)},
 }
 for output in DETECTION_OUTPUTS:
@@ -54,7 +55,8 @@ boxes, scores = numbers(9, 4), numbers(9)
 for threshold in (0.0, 1.0):
     ops.nms(boxes, scores, threshold)
     ops.batched_nms(boxes, scores, np.arange(9), threshold)
-ops.box_iou(boxes, boxes), ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
+ops.box_iou(boxes, boxes), ops.oriented_box_iou(numbers(3, 5), numbers(2, 5))
+ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
 ops.box_convert(boxes, "cxcywh", "yxyx")
 late = {name for name, kernel in kernels.items() if list(kernel.signatures) != before[name]}
 sys.exit(f"compiled late: {late}" if late else 0)

@@ -313,3 +313,25 @@ def test_keypoints_of_a_wrong_shape_are_a_tensor_error(shape: tuple[int, ...]) -
     found.keypoints = np.zeros(shape, np.float32)
     with pytest.raises(TensorError, match="keypoints: expected shape"):
         drawn(GREY, found)
+
+
+def test_oriented_box_is_drawn_along_its_sides() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]] * 2, labels=[3, 4], predicted=[True, False])
+    diamond = [[0.5, 0.25], [0.75, 0.5], [0.5, 0.75], [0.25, 0.5]]
+    found.polygons = np.array([diamond, diamond], np.float32)
+    found.polygons[1] = found.polygons[1] * 0.5 + 0.25
+    picture = drawn(GREY, found)
+    solid, dashed = where(picture, 3), where(picture, 4)
+    assert solid[179:182, 239:242].any()
+    assert solid[230:250, 158:164].any()
+    assert not solid[122:200, 160:200].any()  # the corner of the upright box
+    assert 100 < dashed[170:310, 230:410].sum() < 220  # of 320 pixels along the sides
+
+
+def test_oriented_box_that_reaches_far_outside_is_drawn() -> None:
+    found = detections([[0, 0, 1, 1]])
+    found.polygons = np.array([[[3e38, 0.5], [0.5, -3e38], [-3e38, 0.5], [0.5, 3e38]]], np.float32)
+    drawn(GREY, found)
+    found.polygons = np.full((1, 4, 2), np.nan, np.float32)
+    with pytest.raises(TensorError, match="polygons: expected finite numbers"):
+        drawn(GREY, found)

@@ -138,6 +138,7 @@ def test_tensor_names_follow_the_documents_without_duplicates() -> None:
         ("yolo", ("grid",)),
         ("yolov8", ("table",)),
         ("yolov8_pose", ("table",)),
+        ("yolov8_obb", ("table",)),
     ],
 )
 def test_tensor_names_of_each_kind(kind: str, names: tuple[str, ...]) -> None:

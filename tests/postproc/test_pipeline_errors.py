@@ -139,6 +139,7 @@ BAD_SHAPES = [
     ("yolo", "grid", (16,), "(B, H, W, 16)"),
     ("yolov8", "table", (3, 8, 40), "(B, 7, N) or (B, N, 7), from 4 + labels"),
     ("yolov8", "table", (7,), "(B, 7, N)"),
+    ("yolov8_obb", "table", (3, 7, 40), "(B, 8, N) or (B, N, 8), from 4 + labels + angle"),
     (
         "yolov8_pose",
         "table",

@@ -77,6 +77,23 @@ class YoloOutputs(V07Outputs):
         output = self.table(table) | {"keypoints": points, **optional(dimensions=(dimensions, 3))}
         return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
 
+    def yolov8_obb(self, sizes: NDArray[Any]) -> Made:
+        shape = self.batch, self.rows
+        angles = self.rng.uniform(-4, 4, (*shape, 1))
+        if self.style == "grid":
+            angles = np.round(angles) * np.pi / 4
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    angles,
+                ],
+                axis=2,
+            )
+        )
+        return self.table(table), self.values(table[:, :, 4:-1], "none")
+
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
         height, width = sizes[0]

@@ -14,6 +14,7 @@ from tests.reference.decode_yolo import (
     decode_yolov3,
     decode_yolov5,
     decode_yolov8,
+    decode_yolov8_obb,
     decode_yolov8_pose,
     decode_yolox,
 )
@@ -27,6 +28,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any], Tensors, Call], Images]] = {
     "yolov3_output": decode_yolov3,
     "yolov5_output": decode_yolov5,
     "yolov8_output": decode_yolov8,
+    "yolov8_obb_output": decode_yolov8_obb,
     "yolov8_pose_output": decode_yolov8_pose,
     "yolox_output": decode_yolox,
     "standard_output": decode_standard,

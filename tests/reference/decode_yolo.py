@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from tests.reference.activation import activated, sigmoid64, softmax64
 from tests.reference.boxes import Box, rounded, to_corners
 from tests.reference.hypothesis import Call, Hypothesis, Images
+from tests.reference.rectangles import enclosing
 from tests.reference.tensors import Floats, Tensors, as_float32, batched, grid, scores_by_row
 
 
@@ -123,6 +126,25 @@ def decode_yolov8_pose(output: dict[str, Any], tensors: Tensors, call: Call) -> 
         ]
         for lines in table_of(output, tensors, 4 + call.labels + more)
     ]
+
+
+def decode_yolov8_obb(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode oriented boxes: without an area they are none, which not-a-number says here."""
+    images: Images = []
+    for lines in table_of(output, tensors, 4 + call.labels + 1):
+        found = []
+        for region, line in enumerate(lines):
+            cx, cy, w, h, angle = (float(value) for value in (*line[:4], line[-1]))
+            rectangle = cx, cy, w, h, angle
+            box = rounded([math.nan] * 4)
+            if w > 0 and h > 0 and all(map(math.isfinite, rectangle)):
+                box = rounded(enclosing(rectangle))
+            found += [
+                replace(one, rectangle=rectangle)
+                for one in _hypotheses(line[4 : 4 + call.labels], region, box, line[4:])
+            ]
+        images.append(found)
+    return images
 
 
 def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:

@@ -116,6 +116,13 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             ("dimensions", {"dimensions": 4}, "yolov8_pose_output.dimensions: expected 2 or 3, got 4"),
         )
     },
+    **{
+        f"yolov8_obb_{method}": (
+            {"yolov8_obb_output": YOLOX, "nms_method": method},
+            f'nms_method: yolov8_obb_output takes only "hard", got "{method}"',
+        )
+        for method in ("soft", "weighted")
+    },
     "yolov8_pose_without_keypoints": (
         {"yolov8_pose_output": YOLOX},
         "yolov8_pose_output.keypoints: required field is missing; add it",
@@ -284,6 +291,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "yolov5": {"yolov5_output": YOLOX},
     "yolov8": {"yolov8_output": YOLOX},
     "yolov8_pose": {"yolov8_pose_output": {**YOLOX, "keypoints": 17}},
+    "yolov8_obb": {"yolov8_obb_output": YOLOX},
     "yolox": yolox(),
     "standard": standard(),
     "end_to_end": packed(),
@@ -294,7 +302,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
     outputs: dict[str, DetectionOutput] = {kind: Detection.load(KINDS[kind]).output for kind in KINDS}
     assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
-        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolox")
+        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolox")
     ]
     assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
     assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]

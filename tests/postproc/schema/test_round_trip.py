@@ -136,6 +136,7 @@ OUTPUTS: dict[str, Documents] = {
         {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
         {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
     ),
+    "yolov8_obb_output": tensor_and_layout,
     "yolox_output": yolox,
     "standard_output": standard,
     "end_to_end_output": end_to_end,
@@ -171,7 +172,8 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
         },
     )
     scaled = {} if kind == "yolo_output" else draw(scaling)
-    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(methods), **scaled}
+    method = st.just({}) if kind == "yolov8_obb_output" else methods
+    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(method), **scaled}
 
 
 @st.composite
