@@ -23,8 +23,10 @@ from postproc.schema import (
     Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
+    Yolov8SegOutput,
     YoloxOutput,
 )
+from postproc.segmented import SegmentedDetections
 from postproc.transforms import ImageTransform
 
 __version__ = "0.1.0"
@@ -50,6 +52,7 @@ __all__ = [
     "Recognitions",
     "RunnerError",
     "SchemaError",
+    "SegmentedDetections",
     "SsdOutput",
     "StandardOutput",
     "TensorError",
@@ -59,5 +62,6 @@ __all__ = [
     "Yolov8ObbOutput",
     "Yolov8Output",
     "Yolov8PoseOutput",
+    "Yolov8SegOutput",
     "YoloxOutput",
 ]

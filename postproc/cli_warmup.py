@@ -15,6 +15,7 @@ from postproc.schema import (
     Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
+    Yolov8SegOutput,
 )
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
@@ -25,6 +26,7 @@ DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = (
     Yolov8Output(output_tensor="table"),
     Yolov8PoseOutput(output_tensor="pose_table", keypoints=1),
     Yolov8ObbOutput(output_tensor="obb_table"),
+    Yolov8SegOutput(output_tensor="seg_table", prototypes_tensor="prototypes"),
 )
 
 

@@ -6,8 +6,8 @@ import bisect
 import colorsys
 import math
 import os
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeGuard
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from postproc.image_loading import ImageSource, load_image
 
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom lie outside
+Mask = Callable[[], NDArray[np.bool_]]  # which pixels it covers, made when it is drawn
 Point = tuple[float, float]  # x, y in pixels
 
 # Far apart on light and dark pictures, the most different ones first; later rows take spread hues.
@@ -70,7 +71,8 @@ class DrawableClassifications(Protocol):
 class DrawableDetections(DrawableClassifications, Protocol):
     """The detections of one image: one row per box.
 
-    They may also have the ``keypoints`` of `KeypointDetections` or the ``polygons`` of `OrientedDetections`.
+    They may also have the ``keypoints`` of `KeypointDetections`, the ``polygons`` of
+    `OrientedDetections` or the ``masks`` of `SegmentedDetections`.
     """
 
     @property
@@ -88,9 +90,9 @@ def draw_outputs(
     """Draw all that was recognised in an image.
 
     Predicted boxes are drawn with solid lines, discarded ones with thin dashes below them; each
-    carries its label's name and the score. Oriented boxes are drawn as such. Keypoints are dots, hollow
-    where they score 0.5 or less. Classifications are listed in the upper left corner. A label has the
-    same colour in every picture.
+    carries its label's name and the score. Oriented boxes are drawn as such, and masks tint what they
+    cover. Keypoints are dots, hollow where they score 0.5 or less. Classifications are listed in the
+    upper left corner. A label has the same colour in every picture.
 
     Parameters
     ----------
@@ -172,6 +174,7 @@ class _Boxed(NamedTuple):
     box: Box
     corners: list[Point]  # of an oriented box; none of an upright one
     dots: list[tuple[Point, bool]]  # keypoints, and whether they are visible
+    mask: Mask | None
 
 
 class _Panel(NamedTuple):
@@ -202,18 +205,21 @@ class _Canvas:
         taken = np.zeros((self.image.height, self.image.width), np.bool_)
         taken[_slices(panel.box)] = True
         ranked = sorted(boxed, key=lambda item: not item.row.predicted)
-        for row, box, corners, _ in reversed(ranked):
+        for item in reversed(ranked):
+            if item.mask is not None:
+                self._tint(item.mask(), item.row.color, 0.45 if item.row.predicted else 0.2)
+        for row, box, corners, _, _ in reversed(ranked):
             if corners:
                 self._outline_polygon(corners, row.color, row.predicted)
             elif row.predicted:
                 self._outline(box, row.color, self._line)
             else:
                 self._dash(box, row.color)
-        for row, _, _, dots in reversed(ranked):
+        for row, _, _, dots, _ in reversed(ranked):
             for point, is_visible in dots:
                 self._dot(point, row.color, row.predicted and is_visible)
         tags: list[tuple[_Row, str, Box]] = []
-        for row, box, _, _ in ranked:
+        for row, box, _, _, _ in ranked:
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
             spots = self._spots(box, width)
@@ -302,6 +308,10 @@ class _Canvas:
         if box[0] < box[2] and box[1] < box[3]:
             self._draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=color)
 
+    def _tint(self, mask: NDArray[np.bool_], color: Color, strength: float) -> None:
+        opacity = Image.fromarray(mask.astype(np.uint8) * round(255 * strength))
+        self.image.paste(color, (0, 0), opacity)
+
     def _outline_polygon(self, corners: list[Point], color: Color, predicted: bool) -> None:
         """Draw the sides of a polygon: solid, or as thin dashes."""
         for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
@@ -344,7 +354,21 @@ def _boxed(output: DrawableDetections, size: tuple[int, int]) -> list[_Boxed]:
     rows = _rows(output, len(boxes))
     corners = _corners(getattr(output, "polygons", None), len(boxes), size)
     dots = _dots(getattr(output, "keypoints", None), len(boxes), size)
-    return [_Boxed(*items) for items in zip(rows, boxes, corners, dots, strict=True)]
+    masks = [_mask(output, row, size) for row in range(len(boxes))]
+    return [_Boxed(*items) for items in zip(rows, boxes, corners, dots, masks, strict=True)]
+
+
+def _mask(output: Any, row: int, size: tuple[int, int]) -> Mask | None:
+    """Return how to make the mask of a row: one at a time, since many of a large picture take much memory."""
+    if not hasattr(output, "masks"):
+        return None
+
+    def mask() -> NDArray[np.bool_]:
+        only = np.arange(len(output.labels)) == row
+        found: NDArray[np.bool_] = output[only].masks((size[1], size[0]))[0]
+        return found
+
+    return mask
 
 
 def _corners(polygons: object, rows: int, size: tuple[int, int]) -> list[list[Point]]:

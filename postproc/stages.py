@@ -16,6 +16,7 @@ from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
+from postproc.segmented import SegmentedDetections
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -210,6 +211,8 @@ class DetectionStage:
             # What is computed on request only.
             found.to_dicts()
             found.to_coco([0], (1, 1))
+            if isinstance(found, SegmentedDetections):
+                found.masks((1, 1))
 
 
 @dataclass(eq=False, slots=True)

@@ -23,7 +23,7 @@ from tests.array_forms import FORMS, changed
 Array = NDArray[Any]
 Forms = list[Callable[[Array], Any]]
 
-KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose", "yolov8_obb")
+KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg")
 
 
 def signatures() -> dict[str, list[str]]:
@@ -51,10 +51,21 @@ def call(post: Any, tensors: dict[str, Any], images: int = 3) -> None:
     """Call a post-processor with options of several types."""
     from postproc import ImageTransform
 
-    post(tensors)
+    in_every_form(post(tensors))
     post(tensors, show_discarded=True, max_predictions=np.int32(3), input_size=(9, np.float32(8)))
     post(tensors, show_discarded=np.True_, max_predictions=0, input_size=np.array([9, 8]))
     post(tensors, max_predictions=10**9, transforms=[ImageTransform.squash((9, 8), (7, 6))] * images)
+
+
+def in_every_form(batch: Any) -> None:
+    """Ask for what is computed on request only."""
+    batch.to_dicts()
+    for found in batch.outputs:
+        if hasattr(found, "boxes"):
+            found.to_coco(list(range(len(found))), (8, np.int32(9)))
+        if hasattr(found, "masks"):
+            for image in range(len(found)):
+                found[image].masks(np.array([5, 6]))
 
 
 def call_every_kind() -> None:
@@ -145,7 +156,7 @@ def compiled_late(kind: str) -> list[str]:
     post.warmup()
     warm = signatures()
     assert len(warm) > 1
-    post(tensors)
+    in_every_form(post(tensors))
     post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(9, 9))
     planar = "scores" if kind == "anchored" else "table"
     if planar in tensors and kind != "classification":

@@ -14,9 +14,10 @@ from postproc import (
     DirectOutput,
     PostProcessor,
     Recognitions,
+    SegmentedDetections,
     YoloOutput,
 )
-from postproc.schema import Yolov8ObbOutput, Yolov8Output, Yolov8PoseOutput
+from postproc.schema import Yolov8ObbOutput, Yolov8Output, Yolov8PoseOutput, Yolov8SegOutput
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -31,6 +32,7 @@ OUTPUTS = {
     "yolov8": Yolov8Output(output_tensor="table"),
     "yolov8_pose": Yolov8PoseOutput(output_tensor="table", keypoints=2),
     "yolov8_obb": Yolov8ObbOutput(output_tensor="table"),
+    "yolov8_seg": Yolov8SegOutput(output_tensor="table", prototypes_tensor="prototypes"),
 }
 KINDS = ("classification", *OUTPUTS)
 BOXES = 40
@@ -73,7 +75,11 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
             table = np.concatenate([table, rng.random((images, BOXES, 6))], axis=2)
         elif kind == "yolov8_obb":
             table = np.concatenate([table, rng.uniform(-2, 2, (images, BOXES, 1))], axis=2)
+        elif kind == "yolov8_seg":
+            table = np.concatenate([table, rng.normal(0, 1, (images, BOXES, 4))], axis=2)
         made = {"table": table.transpose(0, 2, 1)}
+        if kind == "yolov8_seg":
+            made["prototypes"] = rng.normal(0, 1, (images, 4, 12, 10))
     return {
         name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)
         for name, tensor in made.items()
@@ -84,7 +90,8 @@ def assert_same(actual: Recognitions, expected: Recognitions) -> None:
     """Check that two results are equal, bit for bit."""
     for one, other in zip(actual.outputs, expected.outputs, strict=True):
         assert type(one) is type(other)
-        for name in ("offsets", *one._columns()):
+        names = ["offsets", *one._columns(), *(["frames"] if isinstance(one, SegmentedDetections) else [])]
+        for name in names:
             assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
 
 

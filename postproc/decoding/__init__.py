@@ -25,6 +25,7 @@ from postproc.decoding.yolo import YoloDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
 from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
 from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
+from postproc.decoding.yolov8_seg import Yolov8SegDecoder
 from postproc.schema import (
     AnchoredOutput,
     DetectionOutput,
@@ -33,6 +34,7 @@ from postproc.schema import (
     Yolov8ObbOutput,
     Yolov8Output,
     Yolov8PoseOutput,
+    Yolov8SegOutput,
 )
 
 __all__ = [
@@ -60,4 +62,5 @@ _DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
     Yolov8Output: Yolov8Decoder,
     Yolov8ObbOutput: Yolov8ObbDecoder,
     Yolov8PoseOutput: Yolov8PoseDecoder,
+    Yolov8SegOutput: Yolov8SegDecoder,
 }

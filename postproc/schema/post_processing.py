@@ -28,7 +28,7 @@ from postproc.schema.outputs import (
 )
 from postproc.schema.problems import Location, describe, expecting
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
-from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput
+from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
 if TYPE_CHECKING:
     from postproc.schema.resources import Labels
@@ -87,6 +87,9 @@ class Detection(Choice, Alternative):
     )
     yolov8_obb_output: Yolov8ObbOutput | None = Field(
         default=None, description="As yolov8_output, with boxes that are turned. An extension of v0.7."
+    )
+    yolov8_seg_output: Yolov8SegOutput | None = Field(
+        default=None, description="As yolov8_output, with a mask of each box. An extension of v0.7."
     )
     yolox_output: YoloxOutput | None = Field(
         default=None, description="The cells of all strides in one tensor, as of YOLOX. An extension of v0.7."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from postproc.schema.fields import Name, PositiveInteger
 from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout
+from postproc.schema.problems import Location, describe
 
 
 class Yolov8PoseOutput(DetectionOutput):
@@ -48,3 +50,29 @@ class Yolov8ObbOutput(DetectionOutput):
         "per label, and the angle in radians that turns x towards y (clockwise as seen)."
     )
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class Yolov8SegOutput(DetectionOutput):
+    """The two tensors of the segmenting networks of YOLOv8, v11 and v12: boxes with instance masks.
+
+    The boxes are those of `Yolov8Output`; the masks of those that are kept come with them, when they are
+    asked for. A mask is where coefficients times prototypes is above 0, inside of the box. An extension of
+    v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, 4+L+M, N) or (B, N, 4+L+M): cx, cy, w, h in pixels of the input, one probability "
+        "per label, then the coefficients of the M prototypes."
+    )
+    prototypes_tensor: Name = Field(
+        description="(B, M, h, w): the prototypes, which cover the network's input."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        if self.prototypes_tensor == self.output_tensor:
+            name = describe(self.prototypes_tensor)
+            yield ("prototypes_tensor",), f"expected another tensor than output_tensor, got {name} for both"

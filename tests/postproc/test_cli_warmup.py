@@ -40,6 +40,7 @@ shapes = {
     "yolo_output": {"grid": (2, 4, 4, 7)},
     "yolov8_output": {"table": (2, 6, 50)},
     "yolov8_obb_output": {"obb_table": (2, 7, 50)},
+    "yolov8_seg_output": {"seg_table": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
     "yolov8_pose_output": {"pose_table": (2, 9, 50)},
 }
 for output in DETECTION_OUTPUTS:
@@ -47,7 +48,10 @@ for output in DETECTION_OUTPUTS:
     (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
     tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
                for name, shape in needed.items()}
-    post(tensors, show_discarded=True, input_size=(9, 9))
+    found = post(tensors, show_discarded=True, input_size=(9, 9))
+    found.to_dicts(), found.outputs[0].to_coco([1, 2], (7, 8))
+    if hasattr(found.outputs[0], "masks"):
+        found.outputs[0][0].masks((7, 8))
     post({name: tensor.astype(np.float16) for name, tensor in tensors.items()}, max_predictions=2)
 post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
 post({"scores": numbers(3, 2)})

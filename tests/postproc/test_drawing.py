@@ -335,3 +335,28 @@ def test_oriented_box_that_reaches_far_outside_is_drawn() -> None:
     found.polygons = np.full((1, 4, 2), np.nan, np.float32)
     with pytest.raises(TensorError, match="polygons: expected finite numbers"):
         drawn(GREY, found)
+
+
+class Segmented(SimpleNamespace):
+    """Detections whose masks are the left halves of their boxes."""
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Segmented:
+        return Segmented(boxes=self.boxes[rows])
+
+    def masks(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        height, width = size
+        assert len(self.boxes) == 1
+        found = np.zeros((1, height, width), np.bool_)
+        x1, y1, x2, y2 = self.boxes[0] * [width, height, width, height]
+        found[0, int(y1) : int(y2), int(x1) : int((x1 + x2) / 2)] = True
+        return found
+
+
+def test_masks_tint_what_they_cover_and_discarded_ones_less() -> None:
+    boxes = [[0.125, 0.25, 0.375, 0.75], [0.625, 0.25, 0.875, 0.75]]
+    found = Segmented(**vars(detections(boxes, labels=[1, 1], predicted=[True, False])))
+    picture = drawn(GREY, found).astype(int)
+    for column, strength in ((100, 0.45), (420, 0.2)):
+        expected = 128 + strength * (np.array(label_color(1)) - 128)
+        np.testing.assert_allclose(picture[240, column], expected, atol=2)
+        assert (picture[240, column + 80] == 128).all()

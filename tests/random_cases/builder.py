@@ -14,7 +14,7 @@ from tests.random_cases.numbers import Json, Made, Tensors, optional
 from tests.random_cases.yolo import YoloOutputs
 
 KINDS = ("classification", "anchored", "direct", "yolo")
-BEYOND_BOXES = ("yolov8_pose", "yolov8_obb")
+BEYOND_BOXES = ("yolov8_pose", "yolov8_obb", "yolov8_seg")
 FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd", *BEYOND_BOXES)
 
 _IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox", *BEYOND_BOXES)
@@ -154,6 +154,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             "yolov8": self.yolov8,
             "yolov8_pose": self.yolov8_pose,
             "yolov8_obb": self.yolov8_obb,
+            "yolov8_seg": self.yolov8_seg,
             "yolox": self.yolox,
             "standard": self.standard,
             "end_to_end": self.end_to_end,

@@ -94,6 +94,23 @@ class YoloOutputs(V07Outputs):
         )
         return self.table(table), self.values(table[:, :, 4:-1], "none")
 
+    def yolov8_seg(self, sizes: NDArray[Any]) -> Made:
+        shape, count = (self.batch, self.rows), self.pick(2, 1, 5)
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    self.rng.normal(0, 1, (*shape, count)),
+                ],
+                axis=2,
+            )
+        )
+        cells = self.pick((5, 7), (1, 1), (12, 9), (2, 30))
+        prototypes = self.rng.normal(0, 1, (self.batch, count, *cells)).astype(np.float32)
+        output = self.table(table) | {"prototypes_tensor": self.keep("prototypes", prototypes)}
+        return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
+
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
         height, width = sizes[0]

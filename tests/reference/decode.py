@@ -16,6 +16,7 @@ from tests.reference.decode_yolo import (
     decode_yolov8,
     decode_yolov8_obb,
     decode_yolov8_pose,
+    decode_yolov8_seg,
     decode_yolox,
 )
 from tests.reference.hypothesis import Call, Hypothesis, Images
@@ -30,6 +31,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any], Tensors, Call], Images]] = {
     "yolov8_output": decode_yolov8,
     "yolov8_obb_output": decode_yolov8_obb,
     "yolov8_pose_output": decode_yolov8_pose,
+    "yolov8_seg_output": decode_yolov8_seg,
     "yolox_output": decode_yolox,
     "standard_output": decode_standard,
     "end_to_end_output": decode_end_to_end,

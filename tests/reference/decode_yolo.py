@@ -117,7 +117,15 @@ def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
 
 def decode_yolov8_pose(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode boxes and probabilities; the keypoints behind them are read when boxes are kept."""
-    more = output["keypoints"] * output.get("dimensions", 3)
+    return _decode_first(output, tensors, call, output["keypoints"] * output.get("dimensions", 3))
+
+
+def decode_yolov8_seg(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes and probabilities; the coefficients behind them are read when boxes are kept."""
+    return _decode_first(output, tensors, call, batched(tensors[output["prototypes_tensor"]], 4).shape[1])
+
+
+def _decode_first(output: dict[str, Any], tensors: Tensors, call: Call, more: int) -> Images:
     return [
         [
             one

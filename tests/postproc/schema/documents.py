@@ -212,6 +212,10 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
         PostProcessing,
         {"detection": {"yolov8_obb_output": {**YOLOX, "layout": "auto"}, "nms_method": "hard"}},
     ),
+    "yolov8_seg_all_fields": (
+        PostProcessing,
+        {"detection": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "p", "layout": "auto"}}},
+    ),
     "yolov8_pose_all_fields": (
         PostProcessing,
         {"detection": {"yolov8_pose_output": {**YOLOX, "keypoints": 17, "dimensions": 2, "layout": "auto"}}},

@@ -123,6 +123,11 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         )
         for method in ("soft", "weighted")
     },
+    "yolov8_seg_one_tensor": (
+        {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": YOLOX["output_tensor"]}},
+        "yolov8_seg_output.prototypes_tensor: expected another tensor than output_tensor, got "
+        f'"{YOLOX["output_tensor"]}" for both',
+    ),
     "yolov8_pose_without_keypoints": (
         {"yolov8_pose_output": YOLOX},
         "yolov8_pose_output.keypoints: required field is missing; add it",
@@ -292,6 +297,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "yolov8": {"yolov8_output": YOLOX},
     "yolov8_pose": {"yolov8_pose_output": {**YOLOX, "keypoints": 17}},
     "yolov8_obb": {"yolov8_obb_output": YOLOX},
+    "yolov8_seg": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "prototypes"}},
     "yolox": yolox(),
     "standard": standard(),
     "end_to_end": packed(),
@@ -302,7 +308,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
     outputs: dict[str, DetectionOutput] = {kind: Detection.load(KINDS[kind]).output for kind in KINDS}
     assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
-        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolox")
+        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg", "yolox")
     ]
     assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
     assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]

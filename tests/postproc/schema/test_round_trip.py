@@ -137,6 +137,9 @@ OUTPUTS: dict[str, Documents] = {
         {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
     ),
     "yolov8_obb_output": tensor_and_layout,
+    "yolov8_seg_output": documents(
+        {"output_tensor": st.just("output0"), "prototypes_tensor": st.just("output1")}, {"layout": layouts}
+    ),
     "yolox_output": yolox,
     "standard_output": standard,
     "end_to_end_output": end_to_end,

@@ -1,0 +1,82 @@
+"""`yolov8_seg_output`: one tensor of boxes, probabilities and coefficients, and prototypes of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import Candidates, Decision, Placement, with_batch
+from postproc.decoding.yolov8 import Yolov8Table
+from postproc.kernels.masks import gather_coefficients
+from postproc.results import Detections
+from postproc.schema import Yolov8SegOutput
+from postproc.segmented import SegmentedDetections
+from postproc.tensors import as_float32, find, wrong_shape
+
+
+class Yolov8SegDecoder(Yolov8Table):
+    """`yolov8_seg_output`: boxes, a probability per label, coefficients, and the prototypes they are of."""
+
+    def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
+        super().__init__(output.output_tensor, output.layout, decision)
+        self.tensor_names = (output.output_tensor, output.prototypes_tensor)
+
+    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
+        """Check the tensors of a call, and bind them to their kernels."""
+        name = self.tensor_names[1]
+        prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
+        if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
+            raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
+        table, planar = self.table(tensors, prototypes.shape[1], "prototypes")
+        if len(prototypes) != len(table):
+            expected = f"({len(table)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
+            raise wrong_shape(name, prototypes.shape, expected)
+        return self.scored_boxes(table, planar)._replace(
+            extras=_Masks(table, planar, 4 + self.labels, prototypes)
+        )
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        prototypes = np.zeros((1, 1, 1, 1), np.float32)
+        return [{**tables, self.tensor_names[1]: prototypes} for tables in self.example_tables(1)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Masks:
+    table: NDArray[np.float32]
+    planar: bool
+    first: int
+    prototypes: NDArray[np.float32]
+
+    def added_to(self, found: Detections, placement: Placement, start: int) -> SegmentedDetections:
+        """Return detections with what their masks are made of; their first image is image `start`."""
+        sizes = np.ones((len(self.table), 2), np.float64)
+        if placement.sizes is not None:
+            sizes[:] = placement.sizes
+        coefficients, frames = gather_coefficients(
+            self.table,
+            self.planar,
+            self.first,
+            self.prototypes.shape[1],
+            found.regions,
+            found.offsets,
+            placement.numbers,
+            sizes,
+            start,
+        )
+        return SegmentedDetections(
+            found.scores,
+            found.labels,
+            found.predicted,
+            found.offsets,
+            found.table,
+            found.boxes,
+            found.regions,
+            coefficients,
+            tuple(self.prototypes[start : start + len(found)]),
+            frames,
+        )
