@@ -26,43 +26,32 @@ class Yolov8Table:
         Where its columns lie, as the document says.
     decision : Decision
         What the document says of the detection.
+    columns : str
+        What the columns are, for errors.
     """
 
     clips_first: ClassVar[bool] = False
 
-    def __init__(self, name: str, layout: str, decision: Decision) -> None:
+    def __init__(self, name: str, layout: str, decision: Decision, columns: str = "4 + labels") -> None:
         self.tensor_names: tuple[str, ...] = (name,)
         self.labels = len(decision.ids)
-        self._decision = decision
+        self.decision = decision
         self._layout = layout
+        self._columns = columns
 
-    def table(
-        self, tensors: Mapping[str, Any], more: int = 0, what: str = ""
-    ) -> tuple[NDArray[np.float32], bool]:
-        """Return the tensor, checked, and whether it is (B, columns, N) and not (B, N, columns).
+    def candidates(self, tensors: Mapping[str, Any], columns: int) -> Candidates:
+        """Check the tensor, which has so many columns, and bind it to the kernel that finds its boxes.
 
-        Parameters
-        ----------
-        tensors : mapping of str to array
-            The tensors of a call.
-        more : int
-            How many columns follow those of the labels.
-        what : str
-            What they are, for the error.
+        The first two arguments of that are the tensor, and whether it is (B, columns, N).
         """
         name = self.tensor_names[0]
         table = with_batch(as_float32(name, find(tensors, name)), 3)
-        channels = 4 + self.labels + more
-        if table.ndim != 3 or channels not in table.shape[1:]:
-            source = " + ".join(["4 + labels", *([what] if what else [])])
-            raise wrong_shape(name, table.shape, f"(B, {channels}, N) or (B, N, {channels}), from {source}")
-        count = table.shape[2] if table.shape[1] == channels else table.shape[1]
-        planar = is_planar(name, table.shape[1:], count, channels, self._layout)
+        if table.ndim != 3 or columns not in table.shape[1:]:
+            expected = f"(B, {columns}, N) or (B, N, {columns}), from {self._columns}"
+            raise wrong_shape(name, table.shape, expected)
+        count = table.shape[2] if table.shape[1] == columns else table.shape[1]
+        planar = is_planar(name, table.shape[1:], count, columns, self._layout)
         check_order(name, count, self.labels)
-        return table, planar
-
-    def scored_boxes(self, table: NDArray[np.float32], planar: bool) -> Candidates:
-        """Bind a tensor of `table` to the kernel that finds its boxes."""
         arguments = (
             table,
             planar,
@@ -73,14 +62,13 @@ class Yolov8Table:
             boxes.CXCYWH,
             0,
             0,
-            *self._decision.rule,
+            *self.decision.rule,
         )
         return Candidates(len(table), detect_scored_boxes, arguments)
 
-    def example_tables(self, more: int = 0) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come, with so many columns more."""
-        channels = 4 + self.labels + more
-        shapes = {"channels_first": (1, channels, channels + 1), "channels_last": (1, channels + 1, channels)}
+    def tables(self, columns: int) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, with so many columns, for every layout that may come."""
+        shapes = {"channels_first": (1, columns, columns + 1), "channels_last": (1, columns + 1, columns)}
         return [
             {self.tensor_names[0]: np.zeros(shape, np.float32)}
             for layout, shape in shapes.items()
@@ -93,11 +81,12 @@ class Yolov8Decoder(Yolov8Table):
 
     def __init__(self, output: Yolov8Output, decision: Decision) -> None:
         super().__init__(output.output_tensor, output.layout, decision)
+        self._count = 4 + self.labels
 
     def bind(self, tensors: Mapping[str, Any]) -> Candidates:
         """Check the tensors of a call, and bind them to their kernels."""
-        return self.scored_boxes(*self.table(tensors))
+        return self.candidates(tensors, self._count)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        return self.example_tables()
+        return self.tables(self._count)

@@ -22,18 +22,19 @@ class Yolov8ObbDecoder(Yolov8Table):
     """`yolov8_obb_output`: one tensor of boxes, of a probability per label, and of an angle."""
 
     def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision)
+        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + angle")
+        self._count = 4 + self.labels + 1
 
     def bind(self, tensors: Mapping[str, Any]) -> Candidates:
         """Check the tensors of a call, and bind them to their kernels."""
-        table, planar = self.table(tensors, 1, "angle")
+        table, planar = self.candidates(tensors, self._count).arguments[:2]
         angle_column = 4 + self.labels
-        arguments = (table, planar, 4, activation.NONE, angle_column, *self._decision.rule)
+        arguments = (table, planar, 4, activation.NONE, angle_column, *self.decision.rule)
         return Candidates(len(table), detect_oriented, arguments, _Corners(table, planar, angle_column))
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        return self.example_tables(1)
+        return self.tables(self._count)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

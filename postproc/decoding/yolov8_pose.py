@@ -21,19 +21,20 @@ class Yolov8PoseDecoder(Yolov8Table):
     """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
 
     def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision)
+        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + keypoints * dimensions")
         self._points, self._dimensions = output.keypoints, output.dimensions
+        self._count = 4 + self.labels + self._points * self._dimensions
 
     def bind(self, tensors: Mapping[str, Any]) -> Candidates:
         """Check the tensors of a call, and bind them to their kernels."""
-        table, planar = self.table(tensors, self._points * self._dimensions, "keypoints * dimensions")
-        first = 4 + self.labels
-        extras = _Keypoints(table, planar, first, self._points, self._dimensions)
-        return self.scored_boxes(table, planar)._replace(extras=extras)
+        candidates = self.candidates(tensors, self._count)
+        table, planar = candidates.arguments[:2]
+        extras = _Keypoints(table, planar, 4 + self.labels, self._points, self._dimensions)
+        return candidates._replace(extras=extras)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        return self.example_tables(self._points * self._dimensions)
+        return self.tables(self._count)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

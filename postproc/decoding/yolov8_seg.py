@@ -22,7 +22,7 @@ class Yolov8SegDecoder(Yolov8Table):
     """`yolov8_seg_output`: boxes, a probability per label, coefficients, and the prototypes they are of."""
 
     def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision)
+        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + prototypes")
         self.tensor_names = (output.output_tensor, output.prototypes_tensor)
 
     def bind(self, tensors: Mapping[str, Any]) -> Candidates:
@@ -31,18 +31,17 @@ class Yolov8SegDecoder(Yolov8Table):
         prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
         if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
             raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
-        table, planar = self.table(tensors, prototypes.shape[1], "prototypes")
+        candidates = self.candidates(tensors, 4 + self.labels + prototypes.shape[1])
+        table, planar = candidates.arguments[:2]
         if len(prototypes) != len(table):
             expected = f"({len(table)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
-        return self.scored_boxes(table, planar)._replace(
-            extras=_Masks(table, planar, 4 + self.labels, prototypes)
-        )
+        return candidates._replace(extras=_Masks(table, planar, 4 + self.labels, prototypes))
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         prototypes = np.zeros((1, 1, 1, 1), np.float32)
-        return [{**tables, self.tensor_names[1]: prototypes} for tables in self.example_tables(1)]
+        return [{**tables, self.tensor_names[1]: prototypes} for tables in self.tables(4 + self.labels + 1)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
