@@ -29,6 +29,8 @@ def detect_anchored(
     offsets: NDArray[np.float32],
     first_offset: int,
     scale: NDArray[np.float64],
+    has_y_first: bool,
+    is_linear: bool,
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
@@ -58,14 +60,23 @@ def detect_anchored(
                 scores[image], planar, first, thresholds, discard, activation, multi_label, top, collector
             )
             decode_anchored(
-                collector[0], count, rows, anchors_format, offsets[image], first_offset, scale, corners
+                collector[0],
+                count,
+                rows,
+                anchors_format,
+                offsets[image],
+                first_offset,
+                scale,
+                has_y_first,
+                is_linear,
+                corners,
             )
             survivors, is_wanting = select(
                 collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
         end_image(survivors, image - start)
-    return found(survivors, boxes, 1)
+    return found(survivors, boxes, 1, placement)
 
 
 @kernel
@@ -77,15 +88,19 @@ def decode_anchored(
     offsets: NDArray[np.float32],
     first: int,
     scale: NDArray[np.float64],
+    has_y_first: bool,
+    is_linear: bool,
     corners: NDArray[np.float32],
 ) -> None:
     """Write the corners of the first `count` candidates of an image: anchors (N, 4 or 5) moved and scaled.
 
     The offsets dx, dy, dw, dh of label l are columns ``4 * (first + l)`` and on of `offsets` (N, C); where
     `first` is negative all labels share columns 0 to 3. The last four columns of an anchor are the box.
-    `scale` (4,) multiplies the offsets; then dw and dh are limited to log(1000 / 16).
+    `scale` (4,) multiplies the offsets; then dw and dh are limited to log(1000 / 16). The offsets are dy, dx,
+    dh, dw if `has_y_first`; dw and dh are factors of the anchor's size, not their logarithms, if `is_linear`.
     """
     column = anchors.shape[1] - 4
+    x, y = (1, 0) if has_y_first else (0, 1)
     for index in range(count):
         label, row = divmod(order_of(keys[index]), offsets.shape[0])
         x1, y1, x2, y2 = to_corners(
@@ -98,10 +113,12 @@ def decode_anchored(
         at = 0 if first < 0 else 4 * (first + label)
         anchor_width = x2 - x1
         anchor_height = y2 - y1
-        center_x = 0.5 * (x1 + x2) + np.float64(offsets[row, at]) * scale[0] * anchor_width
-        center_y = 0.5 * (y1 + y2) + np.float64(offsets[row, at + 1]) * scale[1] * anchor_height
-        width = anchor_width * _bounded_exp(np.float64(offsets[row, at + 2]) * scale[2])
-        height = anchor_height * _bounded_exp(np.float64(offsets[row, at + 3]) * scale[3])
+        center_x = 0.5 * (x1 + x2) + np.float64(offsets[row, at + x]) * scale[0] * anchor_width
+        center_y = 0.5 * (y1 + y2) + np.float64(offsets[row, at + y]) * scale[1] * anchor_height
+        growth_x = np.float64(offsets[row, at + 2 + x]) * scale[2]
+        growth_y = np.float64(offsets[row, at + 2 + y]) * scale[3]
+        width = anchor_width * (growth_x if is_linear else _bounded_exp(growth_x))
+        height = anchor_height * (growth_y if is_linear else _bounded_exp(growth_y))
         corners[index, 0] = center_x - 0.5 * width
         corners[index, 1] = center_y - 0.5 * height
         corners[index, 2] = center_x + 0.5 * width

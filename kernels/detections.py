@@ -88,7 +88,8 @@ def select(
         Width and height that boxes are clipped to before they are compared; none if there are no rows.
     placement : (B, 2, 4) float64
         For x and for y the factor f, offset o, scale s and size d that place a coordinate in the result:
-        ``((x * f - o) / s) / d``, which is then clipped to [0, 1].
+        ``((x * f - o) / s) / d``, which is then clipped to [0, 1]. Without rows, boxes stay as they are, for
+        whoever suppresses them in another way: see `merging`.
     image : int
         Row of bounds and placement.
     iou_threshold : float32
@@ -128,14 +129,15 @@ def select(
             links, pool = with_room(links, pool, used, 1)
             used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
         furthest[0] = max(furthest[0], reach)
-        left, right = _place(x1, placement[image, 0]), _place(x2, placement[image, 0])
-        top, bottom = _place(y1, placement[image, 1]), _place(y2, placement[image, 1])
-        if not (left < right and top < bottom):
-            continue
+        if placement.shape[0] > 0:
+            x1, x2 = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+            y1, y2 = place(y1, placement[image, 1]), place(y2, placement[image, 1])
+            if not (x1 < x2 and y1 < y2):
+                continue
         if total == keys.shape[0]:
             keys, boxes = _doubled(keys, boxes)
         keys[total] = key
-        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = x1, y1, x2, y2
         total += 1
     counts[_BLOCKS], counts[_TOTAL] = used, total
     is_wanting = total < end and continue_below(collector)
@@ -153,11 +155,12 @@ def end_image(survivors: Survivors, image: int) -> None:
 
 
 @kernel
-def found(survivors: Survivors, per_label: int, columns: int) -> Found:
+def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
-    Also the offsets (B + 1,) of the images and the furthest corner. `columns` is how many boxes belong to one
-    region of the network.
+    Also the offsets (B + 1,) of the images and the furthest corner. `columns` is how many boxes belong to
+    one region of the network. Of boxes that have not been placed the order, ``label * per_label + box``,
+    stands in the place of the region.
     """
     _, _, _, keys, boxes, counts, ends, furthest = survivors
     total = counts[_TOTAL]
@@ -173,7 +176,7 @@ def found(survivors: Survivors, per_label: int, columns: int) -> Found:
         label, box = divmod(order_of(key), per_label)
         scores[index] = score_of(key)
         labels[index] = label
-        regions[index] = box // columns
+        regions[index] = box // columns if placement.shape[0] > 0 else order_of(key)
         predicted[index] = is_predicted(key)
     return corners, scores, labels, regions, predicted, ends, furthest[0]
 
@@ -197,7 +200,8 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
 
 
 @kernel
-def _place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
+def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
+    """Coordinate in the result, clipped to [0, 1]."""
     return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
 
 
@@ -225,8 +229,8 @@ def add_placed(
     """
     heads, links, pool, keys, boxes, counts, ends, furthest = survivors
     furthest[0] = max(furthest[0], max(x2, y2))
-    left, right = _place(x1, placement[image, 0]), _place(x2, placement[image, 0])
-    top, bottom = _place(y1, placement[image, 1]), _place(y2, placement[image, 1])
+    left, right = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+    top, bottom = place(y1, placement[image, 1]), place(y2, placement[image, 1])
     if left < right and top < bottom:
         total = counts[_TOTAL]
         if total == keys.shape[0]:

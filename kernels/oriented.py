@@ -94,7 +94,7 @@ def detect_oriented(
                 )
             is_wanting = not is_full(survivors, most) and continue_below(collector)
         end_image(survivors, image - start)
-    return found(survivors, count_of_boxes, 1)
+    return found(survivors, count_of_boxes, 1, placement)
 
 
 @kernel

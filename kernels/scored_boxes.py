@@ -60,4 +60,4 @@ def detect_scored_boxes(
                 class_agnostic, most, survivors,
             )  # fmt: skip
         end_image(survivors, image - start)
-    return found(survivors, count_of_boxes, 1)
+    return found(survivors, count_of_boxes, 1, placement)

@@ -13,6 +13,9 @@ from .collector import Collector, begin_scan, ceiling, end_scan, lowest, make_ro
 from .sampling import guess_cutoff
 from .scan import NO_HITS, ONE, STRIDE, next_hits, repeat
 
+# In a block with more candidates than this the best label of each box is looked for plane by plane.
+_CROWDED = 8
+
 
 @kernel
 def scan_scores(
@@ -149,36 +152,117 @@ def _scan_across_planes(
     activation: int,
     collector: Collector,
 ) -> None:
+    """Collect each box with the label of its highest score: first mark the boxes that any score makes one."""
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    best, best_labels = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
-    column_values = np.empty(labels, np.float32)
-    least = lowest(limits)
-    for block in range(0, boxes, BLOCK):
-        size = min(BLOCK, boxes - block)
-        best[:] = -np.inf
-        best_labels[:] = 0
-        for label in range(labels):
-            run = values[label * boxes + block : label * boxes + block + size]
-            for column in range(size):
-                value = run[column]
-                # An infinite score is none; an infinite logit has the score 1.
-                better = value > best[column] and (activation == act.SIGMOID or value < np.inf)
-                best[column] = value if better else best[column]
-                best_labels[column] = label if better else best_labels[column]
-        for column in range(size):
-            label = int(best_labels[column])
-            # A lower label's logit may round to the same score, and that label may have a lower limit.
-            if best[column] > (least if activation == act.SIGMOID else limits[label]):
-                if activation == act.SIGMOID:
-                    for other in range(labels):
-                        column_values[other] = values[other * boxes + block + column]
-                    label = best_label(column_values, activation)
-                score = act.activate(best[column], activation)
-                key = pack(score, label * boxes + block + column, thresholds[label], discard)
+    blocks = (boxes + BLOCK - 1) // BLOCK
+    marks = np.empty(blocks, np.uint64)
+    for block in range(blocks):
+        marks[block] = NO_HITS
+    plane_limits = np.empty(1 + STRIDE, np.float32)
+    for label in range(labels):
+        plane_limits[:] = limits[label]
+        first = label * boxes
+        position = first
+        while position < first + boxes:
+            hits, position = next_hits(values, position, first + boxes, plane_limits, 1)
+            if hits != NO_HITS:
+                marks[(position - first) // BLOCK] |= hits
+                position += BLOCK
+    best_labels = np.empty(BLOCK, np.int32)
+    column = np.empty(labels, np.float32)
+    for block in range(blocks):
+        hits = marks[block]
+        if hits == NO_HITS:
+            continue
+        first = block * BLOCK
+        is_crowded = _count_bits(hits) > _CROWDED
+        if is_crowded:
+            _best_labels(values, boxes, labels, first, activation, best_labels)
+        while hits != NO_HITS:
+            box = first + lowest_bit(hits)
+            hits &= hits - ONE
+            # Of sigmoids, a lower label's logit may round to the same score.
+            label = np.int64(best_labels[box - first])
+            if not is_crowded or activation == act.SIGMOID:
+                for other in range(labels):
+                    column[other] = values[other * boxes + box]
+                label = best_label(column, activation)
+            score = act.activate(values[label * boxes + box], activation)
+            key = pack(score, label * boxes + box, thresholds[label], discard)
+            if push(key, buffer, count, bounds):
+                make_room(buffer, count, bounds, limits, thresholds, discard, activation)
+
+
+@kernel
+def _count_bits(bits: np.uint64) -> int:
+    count = 0
+    while bits != NO_HITS:
+        bits &= bits - ONE
+        count += 1
+    return count
+
+
+@kernel
+def _best_labels(
+    values: NDArray[np.float32],
+    boxes: int,
+    labels: int,
+    first: int,
+    activation: int,
+    best_labels: NDArray[np.int32],
+) -> None:
+    """Label of the highest finite value of each box of a block, plane by plane, ties to the lower label."""
+    best = np.empty(BLOCK, np.float32)
+    size = min(BLOCK, boxes - first)
+    for box in range(BLOCK):
+        best[box] = -np.inf
+        best_labels[box] = 0
+    for label in range(labels):
+        run = values[label * boxes + first : label * boxes + first + size]
+        for box in range(size):
+            value = run[box]
+            # An infinite score is none; an infinite logit has the score 1.
+            better = value > best[box] and (activation == act.SIGMOID or value < np.inf)
+            best[box] = value if better else best[box]
+            best_labels[box] = label if better else best_labels[box]
+
+
+@kernel
+def push_row(
+    scores: NDArray[np.float32],
+    box: int,
+    boxes: int,
+    row_limits: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    multi_label: bool,
+    buffer: NDArray[np.uint64],
+    count: NDArray[np.int64],
+    bounds: NDArray[np.uint64],
+    limits: NDArray[np.float32],
+) -> bool:
+    """Collect the scores of box number `box` of `boxes` that are above their limits.
+
+    `scores` is a `new_row`, and `row_limits` (L + STRIDE,) repeat the limits. True if the limits have risen.
+    """
+    labels = thresholds.shape[0]
+    best = 0 if multi_label else best_label(scores[:labels], act.NONE)
+    position = 0
+    has_risen = False
+    while position < labels:
+        hits, position = next_hits(scores, position, labels, row_limits, labels)
+        while hits != NO_HITS:
+            label = position + lowest_bit(hits)
+            hits &= hits - ONE
+            if multi_label or label == best:
+                key = pack(scores[label], label * boxes + box, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
-                    make_room(buffer, count, bounds, limits, thresholds, discard, activation)
-                    least = lowest(limits)
+                    make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
+                    repeat(limits, 0, labels, row_limits)
+                    has_risen = True
+        position += BLOCK
+    return has_risen
 
 
 @kernel

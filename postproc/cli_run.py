@@ -85,10 +85,27 @@ def recognise_images(
                 yield image
 
     for batch in preprocessor.batches(readable(), batch_size):
-        recognitions = runner(batch.tensors, show_discarded, max_predictions, batch.transforms)
+        tensors = _as_integers(batch.tensors, runner)
+        recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
         for row, document in enumerate(recognitions.to_dicts()):
             path, image = waiting.popleft()
             yield Recognised(path, image, [output[row] for output in recognitions.outputs], document)
+
+
+def _as_integers(tensors: dict[str, NDArray[Any]], runner: OnnxRunner) -> dict[str, NDArray[Any]]:
+    """Give constants, which a preprocessing holds as float32, as integers to inputs of integers."""
+    from postproc.onnx_session import NUMPY_TYPES
+
+    types = {info.name: NUMPY_TYPES.get(info.type) for info in runner.session.get_inputs()}
+    return {
+        name: array.astype(dtype)
+        if array.dtype.kind == "f"
+        and (dtype := types.get(name)) is not None
+        and dtype.kind in "iu"
+        and (array == np.floor(array)).all()
+        else array
+        for name, array in tensors.items()
+    }
 
 
 def load_tensors(path: Path) -> dict[str, NDArray[Any]]:

@@ -59,3 +59,7 @@ class ImageError(PostprocError, ValueError):
 
 class RunnerError(PostprocError, RuntimeError):
     """The ONNX Runtime session, its provider or its inputs cannot do what was asked."""
+
+
+class InspectionError(PostprocError, ValueError):
+    """A file cannot be inspected, or what was found cannot be saved; names the file and what to do."""

@@ -26,6 +26,12 @@ class CallOptions:
     max_predictions: int
     input_size: Size | None
     transforms: tuple[ImageTransform, ...] | None
+    batch_size: int | None = None
+
+    @property
+    def images(self) -> int | None:
+        """How many images there are, if the call says so."""
+        return self.batch_size if self.transforms is None else len(self.transforms)
 
     @classmethod
     def checked(
@@ -34,31 +40,35 @@ class CallOptions:
         max_predictions: int,
         input_size: Sequence[int] | None,
         transforms: Sequence[ImageTransform] | None,
+        batch_size: int | None = None,
     ) -> CallOptions:
         """Check the arguments of a call."""
-        if type(max_predictions) is not int:
-            max_predictions = _integer(max_predictions)
-        if max_predictions < 0:
-            raise TensorError(f"max_predictions must be an integer of 0 or more; got {max_predictions}")
+        if type(max_predictions) is not int or max_predictions < 0:
+            max_predictions = _count("max_predictions", max_predictions)
+        if batch_size is not None:
+            batch_size = _count("batch_size", batch_size)
         return cls(
             bool(show_discarded),
             min(max_predictions, _MOST_PREDICTIONS),
             None if input_size is None else _size(input_size),
             None if transforms is None else _transforms(transforms),
+            batch_size,
         )
 
     def check_batch(self, names: tuple[str, ...], batch: int) -> None:
-        """Check that there is one transform, if any, for each of the images that tensors hold."""
+        """Check that there are as many images as tensors hold, and one transform, if any, for each."""
         if self.transforms is not None and len(self.transforms) != batch:
             raise TensorError(
                 f"the tensors {names} hold {batch} images; expected one transform for each, "
                 f"got {len(self.transforms)}"
             )
+        if self.batch_size is not None and self.batch_size != batch:
+            raise TensorError(f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}")
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TensorError(f"max_predictions must be an integer of 0 or more; got {value!r}")
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise TensorError(f"{name} must be an integer of 0 or more; got {value!r}")
     return int(value)
 
 

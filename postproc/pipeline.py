@@ -204,6 +204,7 @@ class PostProcessor:
         max_predictions: int = 100,
         input_size: Sequence[int] | None = None,
         transforms: Sequence[ImageTransform] | None = None,
+        batch_size: int | None = None,
     ) -> Recognitions:
         """Post-process a batch.
 
@@ -222,6 +223,9 @@ class PostProcessor:
         transforms : sequence of ImageTransform, optional
             One per image: boxes come back relative to the original images, and clipped to them. Their input
             size takes the place of a declared `input_size`.
+        batch_size : int, optional
+            Number of images, which an `end_to_end_output` whose rows name their image does not show
+            otherwise: images at the end may have no row. Elsewhere it is only checked.
 
         Raises
         ------
@@ -230,7 +234,7 @@ class PostProcessor:
         """
         if type(tensors) is not dict and not isinstance(tensors, Mapping):
             raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
-        options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms)
+        options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms, batch_size)
         bound = [stage.bind(tensors, options) for stage in self._stages]
         batch = bound[0].batch
         for stage, other in zip(self._stages, bound, strict=True):

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Placement, decoder_for
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Placement, Sizes, decoder_for
 from postproc.kernels.classifications import classify
+from postproc.kernels.merging import soft_nms, weighted_nms
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
 _NO_BOUNDS = np.empty((0, 2), np.float32)
+_UNPLACED = np.empty((0, 2, 4), np.float64)
+_NO_NMS = np.float32(1.0)
+_EVERYTHING = 1 << 31
 # Candidates an image that a scan collects for suppression: enough for most images, so that few are scanned
 # again for more, and little enough to stay in the processor's cache.
 _FEWEST_TOP = 1024
@@ -142,7 +146,10 @@ class DetectionStage:
         self.discard = np.float32(task.discard_threshold)
         self.iou_threshold = np.float32(task.nms_threshold)
         self.class_agnostic = task.class_agnostic
-        self._decision = Decision(table.ids, np.array(table.thresholds, np.float32), task.multi_label)
+        self.nms_method = task.nms_method
+        self.soft_sigma = float(task.soft_sigma)
+        self.thresholds = np.array(table.thresholds, np.float32)
+        self._decision = Decision(table.ids, self.thresholds, task.multi_label)
         self._decoder = decoder_for(task.output, self._decision)
         self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
@@ -157,7 +164,7 @@ class DetectionStage:
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
-        candidates = self._decoder.bind(tensors)
+        candidates = self._decoder.bind(tensors, options, self._sizes)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
         transforms = options.transforms
         sizes = self._sizes(tensors, candidates.batch, options)
@@ -176,9 +183,7 @@ class DetectionStage:
             return bound
         return BoundExtras(bound, candidates.extras, Placement(placement, sizes))
 
-    def _sizes(
-        self, tensors: Mapping[str, Any], batch: int, options: CallOptions
-    ) -> NDArray[np.float64] | Size | None:
+    def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
         """Heights and widths that boxes are in pixels of, (batch, 2) or for all; None for none."""
         if self._size_tensor:
             return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
@@ -205,9 +210,11 @@ class DetectionStage:
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
-        size = {self._size_tensor: np.ones((1, 2), np.float32)} if self._size_tensor else {}
+        size = self._decoder.example_size
+        options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
+        sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
         for tensors in self._decoder.examples():
-            found = self.bind({**tensors, **size}, CallOptions.checked(False, 1, None, None)).run(0, 1)
+            found = self.bind({**tensors, **sizes}, options).run(0, 1)
             # What is computed on request only.
             found.to_dicts()
             found.to_coco([0], (1, 1))
@@ -230,9 +237,11 @@ class BoundDetection:
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
         stage, most = self.stage, self.options.max_predictions
+        if stage.nms_method != "hard":
+            return self._run_merging(start, stop)
         boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.kernel(
             *self.candidates.arguments,
-            stage.discard if self.options.show_discarded else _NOT_WANTED,
+            self._discard,
             stage.iou_threshold,
             stage.class_agnostic,
             self.bounds,
@@ -245,6 +254,41 @@ class BoundDetection:
         if furthest > 2.0 and self.may_be_pixels:
             stage.warn_of_pixels(furthest)
         return Detections(scores, labels, predicted, ends, stage.table, boxes, regions)
+
+    def _run_merging(self, start: int, stop: int) -> Detections:
+        """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
+        stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
+        boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
+            *candidates.arguments,
+            self._discard,
+            _NO_NMS,
+            stage.class_agnostic,
+            self.bounds,
+            _UNPLACED,
+            _EVERYTHING,
+            _EVERYTHING,
+            start,
+            stop,
+        )
+        if furthest > 2.0 and self.may_be_pixels:
+            stage.warn_of_pixels(furthest)
+        placement = self.placement[start:stop]
+        if stage.nms_method == "soft":
+            boxes, merged_scores, rows, predicted, ends = soft_nms(
+                boxes, scores, labels, orders, offsets, stage.thresholds, self._discard, stage.soft_sigma,
+                stage.class_agnostic, placement, most,
+            )  # fmt: skip
+        else:
+            boxes, merged_scores, rows, predicted, ends = weighted_nms(
+                boxes, scores, labels, offsets, predicted, stage.iou_threshold, stage.class_agnostic,
+                placement, most,
+            )  # fmt: skip
+        regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns
+        return Detections(merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions)
+
+    @property
+    def _discard(self) -> np.float32:
+        return self.stage.discard if self.options.show_discarded else _NOT_WANTED
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
@@ -279,7 +323,7 @@ def _same_placement(size: Size | None, batch: int) -> NDArray[np.float64]:
 
 
 def _placement(
-    sizes: NDArray[np.float64] | Size | None, transforms: tuple[ImageTransform, ...] | None, batch: int
+    sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int
 ) -> NDArray[np.float64]:
     """For x and y of each image factor, offset, scale and size, as `select_detections` takes them."""
     placement = np.empty((batch, 2, 4), np.float64)

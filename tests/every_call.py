@@ -23,7 +23,11 @@ from tests.array_forms import FORMS, changed
 Array = NDArray[Any]
 Forms = list[Callable[[Array], Any]]
 
-KINDS = ("classification", "anchored", "direct", "yolo", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg")
+KINDS = (
+    "classification",
+    *("anchored", "direct", "yolo", "yolov8", "yolov5", "yolox", "yolov3", "standard", "end_to_end", "ssd"),
+    *("yolov8_pose", "yolov8_obb", "yolov8_seg"),
+)
 
 
 def signatures() -> dict[str, list[str]]:
@@ -51,10 +55,12 @@ def call(post: Any, tensors: dict[str, Any], images: int = 3) -> None:
     """Call a post-processor with options of several types."""
     from postproc import ImageTransform
 
+    height, width = (20, 32)  # of which a YOLOX has the cells
     in_every_form(post(tensors))
-    post(tensors, show_discarded=True, max_predictions=np.int32(3), input_size=(9, np.float32(8)))
-    post(tensors, show_discarded=np.True_, max_predictions=0, input_size=np.array([9, 8]))
-    post(tensors, max_predictions=10**9, transforms=[ImageTransform.squash((9, 8), (7, 6))] * images)
+    post(tensors, show_discarded=True, max_predictions=np.int32(3), input_size=(height, np.float32(width)))
+    post(tensors, show_discarded=np.True_, max_predictions=0, input_size=np.array([height, width]))
+    transforms = [ImageTransform.squash((height, width), (7, 6))] * images
+    post(tensors, max_predictions=10**9, transforms=transforms, batch_size=np.int64(images))
 
 
 def in_every_form(batch: Any) -> None:
@@ -82,13 +88,15 @@ def call_every_kind() -> None:
             call(post_processor(kind, **agnostic), tensors_of(kind))
             low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
             call(post_processor(kind, **low), tensors_of(kind))
+            for method in () if kind == "yolov8_obb" else ("soft", "weighted"):
+                call(post_processor(kind, nms_method=method, nms_threshold=0.5), tensors_of(kind))
     sized = post_processor("direct", normalize_wrt_tensor="im_info")
     for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
         call(sized, {**tensors_of("direct"), "im_info": np.array(sizes)})
     grid = tensors_of("yolo")["grid"]
     for layout in (grid.transpose(0, 3, 1, 2), grid.reshape(*grid.shape[:3], 2, -1)):
         call(post_processor("yolo"), {"grid": layout})
-    for kind in KINDS[4:]:
+    for kind in ("yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg"):
         tensors = tensors_of(kind)
         call(post_processor(kind), {**tensors, "table": tensors["table"].transpose(0, 2, 1)})
 
@@ -157,9 +165,12 @@ def compiled_late(kind: str) -> list[str]:
     warm = signatures()
     assert len(warm) > 1
     in_every_form(post(tensors))
-    post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(9, 9))
-    planar = "scores" if kind == "anchored" else "table"
-    if planar in tensors and kind != "classification":
+    post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(20, 32))
+    planar = {
+        **dict.fromkeys(("anchored", "standard", "ssd"), "scores"),
+        **dict.fromkeys(("yolov8", "yolov5", "yolox", "yolov8_pose", "yolov8_obb", "yolov8_seg"), "table"),
+    }.get(kind)
+    if planar:
         post({**tensors, planar: tensors[planar].transpose(0, 2, 1)})
     if kind == "yolo":
         post({"grid": tensors["grid"].transpose(0, 3, 1, 2)})

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 CORE = {"annotated_types", "llvmlite", "numba", "numpy", "pydantic", "pydantic_core", "typing_extensions"}
-EXTRAS = {"PIL", "onnxruntime", "rich", "sklearn", "supervision", "typer"}
+EXTRAS = {"PIL", "onnx", "onnxruntime", "rich", "sklearn", "supervision", "typer"}
 MODULES = """
 import json, sys
 import numba, pydantic

@@ -1,13 +1,27 @@
-"""The kinds of detection outputs: one small class each, from tensors to the kernels that read them.
+"""The kinds of detection outputs: one small class each, from tensors to the kernel that reads them.
 
-A decoder is made once for an output of a version. Its `bind` checks the tensors of a call and returns a
-`Candidates`: two functions, the threshold scan and the decoding of boxes, bound to canonical arrays, which
-the pipeline may call for any range of images, from any thread.
+A decoder is made once for an output of a version. Its `bind` checks the tensors of a call and returns
+`Candidates`: the kernel and its arguments, canonical arrays, which the pipeline may call for any range of
+images, from any thread.
+
+To add a family of networks:
+
+1. Describe its tensors in a subclass of `DetectionOutput`, in a file ``postproc/schema/*_outputs.py``.
+2. Give `Detection` (``postproc/schema/post_processing.py``) a field of that type, whose name is the kind's.
+3. Write its decoder here, in a file of the family: check the shapes, choose the kernel. Most families share
+   one there is: `detect_scored_boxes` where boxes and scores are plain, `detect_products` where a score has
+   two factors, `detect_grids`, `detect_anchored`, `detect_listed`; a new one is built of the same few calls.
+4. List the decoder in `DECODERS` below. Warm-up, command line and JSON Schema know it from there.
+
+Where tensors hold more than boxes, `bind` gives its candidates `Extras`, which add it to those that are kept:
+`Yolov8PoseDecoder` is an example.
+
+Then its test: the formula once more, slowly, in ``tests/reference``, and random cases in
+``tests/random_cases``, which are compared index for index. `Yolov8Decoder` is the shortest example.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from postproc.decoding.anchored import AnchoredDecoder
@@ -19,48 +33,51 @@ from postproc.decoding.base import (
     Decoder,
     Extras,
     Placement,
+    Sizes,
 )
 from postproc.decoding.direct import DirectDecoder
-from postproc.decoding.yolo import YoloDecoder
+from postproc.decoding.end_to_end import EndToEndDecoder
+from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
+from postproc.decoding.heads import SsdDecoder, StandardDecoder
+from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
 from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
 from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
 from postproc.decoding.yolov8_seg import Yolov8SegDecoder
-from postproc.schema import (
-    AnchoredOutput,
-    DetectionOutput,
-    DirectOutput,
-    YoloOutput,
-    Yolov8ObbOutput,
-    Yolov8Output,
-    Yolov8PoseOutput,
-    Yolov8SegOutput,
-)
+from postproc.schema import DetectionOutput
 
 __all__ = [
     "ACTIVATIONS",
     "BOX_FORMATS",
+    "DECODERS",
     "Candidates",
     "Decision",
     "Decoder",
     "Extras",
     "Placement",
+    "Sizes",
     "decoder_for",
 ]
+
+DECODERS: tuple[Any, ...] = (
+    AnchoredDecoder,
+    DirectDecoder,
+    YoloDecoder,
+    Yolov3Decoder,
+    Yolov5Decoder,
+    Yolov8Decoder,
+    Yolov8PoseDecoder,
+    Yolov8ObbDecoder,
+    Yolov8SegDecoder,
+    YoloxDecoder,
+    StandardDecoder,
+    EndToEndDecoder,
+    SsdDecoder,
+)
+_BY_OUTPUT = {type(decoder.sample): decoder for decoder in DECODERS}
 
 
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
     """Make the decoder of an output."""
-    decoder: Decoder = _DECODERS[type(output)](output, decision)
+    decoder: Decoder = _BY_OUTPUT[type(output)](output, decision)
     return decoder
-
-
-_DECODERS: dict[type[DetectionOutput], Callable[..., Any]] = {
-    AnchoredOutput: AnchoredDecoder,
-    DirectOutput: DirectDecoder,
-    YoloOutput: YoloDecoder,
-    Yolov8Output: Yolov8Decoder,
-    Yolov8ObbOutput: Yolov8ObbDecoder,
-    Yolov8PoseOutput: Yolov8PoseDecoder,
-    Yolov8SegOutput: Yolov8SegDecoder,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
     Decision,
+    SizesOf,
     as_rows,
     check_order,
     is_planar,
@@ -20,6 +21,7 @@ from postproc.decoding.base import (
 )
 from postproc.kernels import activation
 from postproc.kernels.anchored import detect_anchored
+from postproc.options import CallOptions
 from postproc.schema import AnchoredOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
@@ -27,7 +29,9 @@ from postproc.tensors import as_float32, find, wrong_shape
 class AnchoredDecoder:
     """`anchored_output`: offsets from anchors, and a score per label."""
 
-    clips_first: ClassVar[bool] = True
+    sample = AnchoredOutput(anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores")
+    clips_first = True
+    example_size = None
 
     def __init__(self, output: AnchoredOutput, decision: Decision) -> None:
         self.tensor_names = (output.anchors_tensor, output.offsets_tensor, output.scores_tensor)
@@ -37,8 +41,8 @@ class AnchoredDecoder:
         self._format = BOX_FORMATS[output.anchors_format]
         self._scale = np.array(output.offsets_scale, np.float64)
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
         anchors_name, offsets_name, scores_name = self.tensor_names
         anchors = with_batch(as_float32(anchors_name, find(tensors, anchors_name)), 3)
         offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
@@ -79,9 +83,11 @@ class AnchoredDecoder:
             offsets,
             first_offset,
             self._scale,
+            False,
+            False,
             *self._decision.rule,
         )
-        return Candidates(batch, detect_anchored, arguments)
+        return Candidates(batch, detect_anchored, arguments, boxes_count)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

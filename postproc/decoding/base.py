@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from postproc.errors import TensorError
 from postproc.kernels import activation, boxes
 from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.detections import Found
-from postproc.options import Size
+from postproc.options import CallOptions, Size
 from postproc.results import Detections
+from postproc.schema import DetectionOutput
+from postproc.tensors import as_float32, find, wrong_shape
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
 BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
@@ -42,6 +44,12 @@ class Decision:
         return self.thresholds, self.multi_label
 
 
+Sizes: TypeAlias = NDArray[np.float64] | Size | None
+"""Heights and widths that boxes are in pixels of: (B, 2), or one for all images; None for none."""
+
+SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]
+
+
 class Placement(NamedTuple):
     """Where the images of a call lie in the coordinates of its decoder.
 
@@ -54,7 +62,7 @@ class Placement(NamedTuple):
     """
 
     numbers: NDArray[np.float64]
-    sizes: NDArray[np.float64] | Size | None
+    sizes: Sizes
 
 
 class Extras(Protocol):
@@ -77,6 +85,10 @@ class Candidates(NamedTuple):
         and stop; returns the detections of images start to stop. See `postproc.kernels.detections`.
     arguments : tuple
         The tensors, and what describes them.
+    per_label : int
+        How many boxes a label has.
+    columns : int
+        How many of them belong to one region of the network.
     extras : Extras, optional
         What comes with the boxes that are kept.
     """
@@ -84,23 +96,98 @@ class Candidates(NamedTuple):
     batch: int
     kernel: Callable[..., Found]
     arguments: tuple[Any, ...]
+    per_label: int
+    columns: int = 1
     extras: Extras | None = None
 
 
 class Decoder(Protocol):
     """What the pipeline asks of a kind of output."""
 
+    sample: ClassVar[DetectionOutput]
+    """An output of this kind: it says which, and is what a warm-up compiles."""
+
     tensor_names: tuple[str, ...]
-    clips_first: ClassVar[bool]
+    clips_first: bool
     """Whether boxes are clipped to the image before they are compared, or only after."""
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them.
+
+        ``sizes(tensors, batch, options)`` tells what boxes are in pixels of.
+        """
         ...
+
+    example_size: tuple[int, int] | None
+    """Input size that the `examples` are of, for kinds that need one."""
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         ...
+
+
+class SingleTable:
+    """A tensor (B, N, channels), or (B, channels, N), that holds all of a network's output.
+
+    Parameters
+    ----------
+    name : str
+    channels : int
+    layout : {"auto", "channels_first", "channels_last"}
+    reason : str
+        What makes up the channels, for the text of an error.
+    """
+
+    def __init__(self, name: str, channels: int, layout: str, reason: str) -> None:
+        self._name = name
+        self._channels = channels
+        self._layout = layout
+        self._reason = reason
+
+    def read(self, tensors: Mapping[str, Any], labels: int) -> tuple[NDArray[np.float32], bool, int]:
+        """Table of a call, whether it is (B, channels, N), and N.
+
+        Raises
+        ------
+        TensorError
+            If it is missing, has the wrong shape, or more boxes than can be told apart.
+        """
+        name, channels = self._name, self._channels
+        table = with_batch(as_float32(name, find(tensors, name)), 3)
+        shape = table.shape
+        if len(shape) != 3 or channels not in shape[1:]:
+            raise wrong_shape(name, shape, f"(B, {channels}, N) or (B, N, {channels}), from {self._reason}")
+        count = shape[2] if shape[1] == channels else shape[1]
+        planar = is_planar(name, shape[1:], count, channels, self._layout)
+        check_order(name, count, labels)
+        return table, planar, count
+
+    def examples(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
+        """Small tables of `count` boxes, for every layout that may come."""
+        if count is None:
+            count = self._channels + 1  # another number than that of the channels: either layout is clear
+        shapes = {"channels_first": (1, self._channels, count), "channels_last": (1, count, self._channels)}
+        return [
+            {self._name: np.zeros(shape, np.float32)}
+            for layout, shape in shapes.items()
+            if self._layout in ("auto", layout)
+        ]
+
+
+def pixel_sizes(name: str, sizes: Sizes) -> NDArray[np.float64]:
+    """Widths and heights (1 or B, 2) that boxes are in pixels of.
+
+    Raises
+    ------
+    TensorError
+        If nothing says so.
+    """
+    if sizes is None:
+        raise TensorError(
+            f"tensor {name!r} cannot be decoded without the size of the network's input in pixels: declare "
+            "the detection's input_size, or pass input_size"
+        )
+    return np.array(sizes, np.float64).reshape(-1, 2)[:, ::-1].copy()
 
 
 def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:

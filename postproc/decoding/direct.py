@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +15,25 @@ from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
     Decision,
+    SizesOf,
     as_rows,
     check_order,
     is_planar,
 )
+from postproc.decoding.class_rows import ClassRows
 from postproc.kernels import activation
-from postproc.kernels.direct import detect_direct, rows_of_ids, rows_of_numbers
+from postproc.kernels.listed import detect_listed
+from postproc.options import CallOptions
 from postproc.schema import DirectOutput
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
-
-logger = logging.getLogger(__name__)
-
-# Ids that no label has are named in the log, each once, but not more of them than a person would read.
-_MOST_UNKNOWN_IDS = 100
 
 
 class DirectDecoder:
     """`direct_output`: decoded boxes, each with scores and the classes that they are of."""
 
-    clips_first: ClassVar[bool] = False
+    sample = DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes")
+    clips_first = False
+    example_size = None
 
     def __init__(self, output: DirectOutput, decision: Decision) -> None:
         self.tensor_names = (output.boxes_tensor, output.scores_tensor, output.classes_tensor)
@@ -41,13 +41,10 @@ class DirectDecoder:
         self._output = output
         self._activation = ACTIVATIONS[output.score_activation]
         self._format = BOX_FORMATS[output.box_format]
-        ids = decision.ids if output.classes == "ids" else np.arange(len(decision.ids))
-        self._rows = np.argsort(ids, kind="stable")
-        self._sorted_ids = ids[self._rows]
-        self._unknown: set[str] = set()
+        self._classes = ClassRows(output.classes_tensor, decision.ids, output.classes)
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
         boxes_name, scores_name, classes_name = self.tensor_names
         corners = as_float32(boxes_name, find(tensors, boxes_name))
         scores = as_float32(scores_name, find(tensors, scores_name))
@@ -80,16 +77,23 @@ class DirectDecoder:
         columns = scores.shape[2]
         check_order(scores_name, count * columns, len(self._decision.ids))
 
+        batch = len(scores)
+        flat = scores.reshape(batch * count, columns)
+        # Where an activation is still to come, a score says nothing yet.
+        rows = self._classes.of(
+            np.ascontiguousarray(classes).reshape(-1),
+            lambda: (
+                flat.reshape(-1)
+                > (self._decision.thresholds.min() if self._activation == activation.NONE else -np.inf)
+            ),
+        )
         arguments = (
-            scores,
-            self._label_rows(classes, scores),
-            self._activation,
-            corners.reshape(len(corners), math.prod(corners.shape[1:-1]), 4),
-            self._format,
+            *(flat, rows.reshape(flat.shape), *_ranges(batch, count), count, self._activation),
+            *(corners.reshape(math.prod(corners.shape[:-1]), 4), self._format),
             1 if corners.ndim == 4 else columns,
             *self._decision.rule,
         )
-        return Candidates(len(scores), detect_direct, arguments)
+        return Candidates(batch, detect_listed, arguments, count * columns, columns)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every dtype of classes: to compile the kernels on."""
@@ -103,34 +107,9 @@ class DirectDecoder:
         columns = corners.shape[2] if corners.ndim == 4 else sum(scores.shape[1:]) - count
         return is_planar(self.tensor_names[1], scores.shape[1:], count, columns, self._output.layout)
 
-    def _label_rows(self, classes: NDArray[Any], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Label row of each class; -1 where the spec has none, which is logged once for each class."""
-        flat = np.ascontiguousarray(classes).reshape(-1)
-        if flat.dtype == np.uint64:
-            # Some are beyond every id. What they turn into is overwritten.
-            rows, unknown = rows_of_ids(flat.astype(np.int64), self._sorted_ids, self._rows)
-            rows[flat > np.iinfo(np.int64).max] = -1
-            unknown = len(flat)
-        elif flat.dtype == np.int64:
-            rows, unknown = rows_of_ids(flat, self._sorted_ids, self._rows)
-        else:
-            rows, unknown = rows_of_numbers(flat, self._sorted_ids, self._rows)
-        if unknown and len(self._unknown) < _MOST_UNKNOWN_IDS:
-            skipped = rows < 0
-            if self._activation == activation.NONE:
-                # What scores too little anyway is padding, more often than not.
-                skipped &= scores.reshape(-1) > self._decision.thresholds.min()
-            self._log_unknown(np.unique(flat[skipped]).tolist())
-        return rows.reshape(classes.shape)
 
-    def _log_unknown(self, classes: list[int | float]) -> None:
-        for value in classes[:_MOST_UNKNOWN_IDS]:
-            text = str(value).removesuffix(".0")
-            if text not in self._unknown:
-                self._unknown.add(text)
-                logger.warning(
-                    "tensor %r holds the label %s %s, which the spec does not have: its boxes are skipped",
-                    self.tensor_names[2],
-                    "row" if self._output.classes == "rows" else "id",
-                    text,
-                )
+@lru_cache(maxsize=64)
+def _ranges(batch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each image, and the row behind its last."""
+    firsts = np.arange(batch, dtype=np.int64) * count
+    return firsts, firsts + count

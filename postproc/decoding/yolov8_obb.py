@@ -9,32 +9,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement
-from postproc.decoding.yolov8 import Yolov8Table
+from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf
 from postproc.kernels import activation
 from postproc.kernels.oriented import detect_oriented, gather_corners
+from postproc.options import CallOptions
 from postproc.oriented import OrientedDetections
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
 
 
-class Yolov8ObbDecoder(Yolov8Table):
+class Yolov8ObbDecoder:
     """`yolov8_obb_output`: one tensor of boxes, of a probability per label, and of an angle."""
 
-    def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + angle")
-        self._count = 4 + self.labels + 1
+    sample = Yolov8ObbOutput(output_tensor="oriented")
+    clips_first = False
+    example_size = None
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
-        table, planar = self.candidates(tensors, self._count).arguments[:2]
-        angle_column = 4 + self.labels
-        arguments = (table, planar, 4, activation.NONE, angle_column, *self.decision.rule)
-        return Candidates(len(table), detect_oriented, arguments, _Corners(table, planar, angle_column))
+    def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
+        self._decision = decision
+        self._angle_column = 4 + len(decision.ids)
+        reason = "4 + labels + angle"
+        self._table = SingleTable(output.output_tensor, self._angle_column + 1, output.layout, reason)
+        self.tensor_names = (output.output_tensor,)
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        table, planar, count = self._table.read(tensors, len(self._decision.ids))
+        arguments = (table, planar, 4, activation.NONE, self._angle_column, *self._decision.rule)
+        corners = _Corners(table, planar, self._angle_column)
+        return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        return self.tables(self._count)
+        return self._table.examples()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,32 +9,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement
-from postproc.decoding.yolov8 import Yolov8Table
+from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf
+from postproc.decoding.yolov8 import boxes_of_table
 from postproc.kernels.keypoints import gather_keypoints
 from postproc.keypoints import KeypointDetections
+from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
 
 
-class Yolov8PoseDecoder(Yolov8Table):
+class Yolov8PoseDecoder:
     """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
 
-    def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + keypoints * dimensions")
-        self._points, self._dimensions = output.keypoints, output.dimensions
-        self._count = 4 + self.labels + self._points * self._dimensions
+    sample = Yolov8PoseOutput(output_tensor="poses", keypoints=1)
+    clips_first = False
+    example_size = None
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
-        candidates = self.candidates(tensors, self._count)
-        table, planar = candidates.arguments[:2]
-        extras = _Keypoints(table, planar, 4 + self.labels, self._points, self._dimensions)
-        return candidates._replace(extras=extras)
+    def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
+        self._decision = decision
+        self._points, self._dimensions = output.keypoints, output.dimensions
+        self._first = 4 + len(decision.ids)
+        channels = self._first + self._points * self._dimensions
+        reason = "4 + labels + keypoints * dimensions"
+        self._table = SingleTable(output.output_tensor, channels, output.layout, reason)
+        self.tensor_names = (output.output_tensor,)
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        table, planar, count = self._table.read(tensors, len(self._decision.ids))
+        keypoints = _Keypoints(table, planar, self._first, self._points, self._dimensions)
+        return boxes_of_table(table, planar, count, self._decision)._replace(extras=keypoints)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        return self.tables(self._count)
+        return self._table.examples()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

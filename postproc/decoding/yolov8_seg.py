@@ -9,39 +9,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement, with_batch
-from postproc.decoding.yolov8 import Yolov8Table
+from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf, with_batch
+from postproc.decoding.yolov8 import boxes_of_table
 from postproc.kernels.masks import gather_coefficients
+from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
 from postproc.segmented import SegmentedDetections
 from postproc.tensors import as_float32, find, wrong_shape
 
 
-class Yolov8SegDecoder(Yolov8Table):
+class Yolov8SegDecoder:
     """`yolov8_seg_output`: boxes, a probability per label, coefficients, and the prototypes they are of."""
 
+    sample = Yolov8SegOutput(output_tensor="segments", prototypes_tensor="prototypes")
+    clips_first = False
+    example_size = None
+
     def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
-        super().__init__(output.output_tensor, output.layout, decision, "4 + labels + prototypes")
+        self._decision = decision
+        self._layout = output.layout
+        self._first = 4 + len(decision.ids)
         self.tensor_names = (output.output_tensor, output.prototypes_tensor)
 
-    def bind(self, tensors: Mapping[str, Any]) -> Candidates:
-        """Check the tensors of a call, and bind them to their kernels."""
-        name = self.tensor_names[1]
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        table_name, name = self.tensor_names
         prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
         if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
             raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
-        candidates = self.candidates(tensors, 4 + self.labels + prototypes.shape[1])
-        table, planar = candidates.arguments[:2]
+        table, planar, count = self._table(prototypes.shape[1]).read(tensors, len(self._decision.ids))
         if len(prototypes) != len(table):
-            expected = f"({len(table)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
+            expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
-        return candidates._replace(extras=_Masks(table, planar, 4 + self.labels, prototypes))
+        masks = _Masks(table, planar, self._first, prototypes)
+        return boxes_of_table(table, planar, count, self._decision)._replace(extras=masks)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         prototypes = np.zeros((1, 1, 1, 1), np.float32)
-        return [{**tables, self.tensor_names[1]: prototypes} for tables in self.tables(4 + self.labels + 1)]
+        return [{**tables, self.tensor_names[1]: prototypes} for tables in self._table(1).examples()]
+
+    def _table(self, prototypes: int) -> SingleTable:
+        channels = self._first + prototypes
+        return SingleTable(self.tensor_names[0], channels, self._layout, "4 + labels + prototypes")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,6 +11,8 @@ from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, Posit
 from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout, odd_anchors
 from postproc.schema.problems import Location, counted, describe, expecting, repeated
 
+MOST_GRIDS = 5  # as many as YOLOv4's largest variant has, and as a kernel takes
+
 ScaleXY = Annotated[
     PositiveNumber | NonEmpty[PositiveNumber],
     expecting("a finite number above 0, or a list of one per tensor"),
@@ -63,6 +65,8 @@ class Yolov3Output(DetectionOutput):
                 f"expected unique names, got {name}, the name of output_tensors[{first}]",
             )
         grids, count = len(self.output_tensors), len(self.anchors) // 2
+        if grids > MOST_GRIDS:
+            yield ("output_tensors",), f"expected at most {MOST_GRIDS} grids, got {grids}"
         if isinstance(self.scale_x_y, tuple) and len(self.scale_x_y) != grids:
             yield (
                 ("scale_x_y",),

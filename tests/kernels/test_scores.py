@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from postproc.kernels import activation as act
 from postproc.kernels import collector as collecting
-from postproc.kernels.direct import scan_direct
+from postproc.kernels.candidates import LOWEST_KEY
+from postproc.kernels.grids import scan_grid
+from postproc.kernels.listed import scan_listed
 from postproc.kernels.scores import best_label, scan_scores
-from postproc.kernels.yolo_grid import scan_grid
 from tests import reference
 from tests.kernels.test_activation import softmax_of
 
@@ -113,14 +114,16 @@ def scores_scans(
 
 
 @numba.njit  # type: ignore[untyped-decorator]
-def direct_scans(
+def listed_scans(
     scores: Any, rows: Any, thresholds: Any, discard: Any, activation: Any, multi_label: Any, top: Any
 ) -> Any:
     collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
     collecting.begin_image(collector)
     result = []
     while True:
-        count = scan_direct(scores, rows, thresholds, discard, activation, multi_label, collector)
+        count = scan_listed(
+            scores, rows, len(scores), thresholds, discard, activation, multi_label, collector
+        )
         result.append(collector[0][:count].copy())
         if not collecting.continue_below(collector):
             return result
@@ -128,14 +131,16 @@ def direct_scans(
 
 @numba.njit  # type: ignore[untyped-decorator]
 def grid_scans(
-    grid: Any, cells: Any, anchors: Any, steps: Any, thresholds: Any, discard: Any, multi_label: Any, top: Any
+    grid: Any, shape: Any, activation: Any, thresholds: Any, discard: Any, multi_label: Any, top: Any
 ) -> Any:
-    labels = thresholds.shape[0]
-    collector = collecting.new_collector(top, cells * anchors * labels, labels)
+    labels, boxes = thresholds.shape[0], shape[0] * shape[1] * shape[2]
+    collector = collecting.new_collector(top, boxes * labels, labels)
     collecting.begin_image(collector)
     result = []
     while True:
-        count = scan_grid(grid, cells, anchors, steps, thresholds, discard, multi_label, collector)
+        collecting.begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
+        scan_grid(grid, shape, boxes, activation, thresholds, discard, multi_label, collector)
+        count = collecting.end_scan(collector, 0)
         result.append(collector[0][:count].copy())
         if not collecting.continue_below(collector):
             return result
@@ -239,7 +244,7 @@ def test_best_label_equals_that_of_the_scores(values: list[float], sigmoid: bool
         assert 0 <= label < len(row)
 
 
-def direct_keys(
+def listed_keys(
     scores: Floats, rows: NDArray[np.int64], thresholds: Floats, discard: np.float32, multi_label: bool
 ) -> Keys:
     """Keys of all candidates of one image (N, C), from the definition."""
@@ -262,33 +267,35 @@ def direct_keys(
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("top", [1, 5, 64, ALL])
-def test_scan_direct_gives_the_best_candidates(top: int, columns: int, multi_label: bool) -> None:
+def test_scan_listed_gives_the_best_candidates(top: int, columns: int, multi_label: bool) -> None:
     rng = np.random.default_rng(top)
     scores = (rng.integers(0, 17, (2, 150, columns)) / 16).astype(np.float32)
     scores[rng.random(scores.shape) < 0.05] = np.nan
     rows = rng.integers(-1, 3, scores.shape)
     thresholds, discard = np.array([0.3, 0.6, 0.9], np.float32), np.float32(0.1)
     found = [
-        direct_scans(scores[image], rows[image], thresholds, discard, act.NONE, multi_label, top)
+        listed_scans(scores[image], rows[image], thresholds, discard, act.NONE, multi_label, top)
         for image in (0, 1)
     ]
-    expected = [direct_keys(scores[image], rows[image], thresholds, discard, multi_label) for image in (0, 1)]
+    expected = [listed_keys(scores[image], rows[image], thresholds, discard, multi_label) for image in (0, 1)]
     assert min(map(len, expected)) > 64
     assert_best(found, expected, top)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("discard", [INF, np.float32(0.01)], ids=["predicted", "discarded"])
+@pytest.mark.parametrize("activation", [act.SOFTMAX, act.SIGMOID])
 @pytest.mark.parametrize("top", [1, 5, 64])
 def test_scan_grid_in_a_small_buffer_gives_the_best_of_a_large_one(
-    top: int, discard: np.float32, multi_label: bool
+    top: int, activation: int, discard: np.float32, multi_label: bool
 ) -> None:
     rng = np.random.default_rng(top)
     grid = rng.normal(0, 2, (2, 9 * 7 * 2 * 8)).astype(np.float32)
     grid[0, 4 :: 8 * 5] = np.inf
     grid[1, 7::100] = np.nan
     thresholds = np.array([0.1, 0.3, 0.05], np.float32)
-    arguments = 63, 2, (16, 8, 1), thresholds, discard, multi_label
+    shape = np.array([9, 7, 2, 16, 8, 1, 0, 0])
+    arguments = shape, activation, thresholds, discard, multi_label
     everything = [grid_scans(image, *arguments, ALL) for image in grid]
     assert [len(scans_of_image) for scans_of_image in everything] == [1, 1]
     assert min(len(keys) for (keys,) in everything) > 20

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -189,6 +189,27 @@ def test_run_feeds_what_the_preprocessing_makes(folder: Path) -> None:
     (line,) = lines(run("model.onnx", "plain.png"))
     scores = {row["label_name"]: row["score"] for row in line["outputs"][0]["labels"]["predicted"]}
     assert scores == pytest.approx({"red": 0.2, "green": 0.4, "blue": 0.8})
+
+
+def test_run_feeds_constants_as_the_integers_that_an_input_takes(folder: Path) -> None:
+    # As RT-DETR's orig_target_sizes: int64, where a preprocessing holds float32.
+    nodes = [
+        helper.make_node("Cast", ["sizes"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["numbers", "ten"], ["scores"]),
+    ]
+    inputs: dict[str, Any] = {"data": (np.float32, ("N", 3, 4, 8)), "sizes": (np.int64, ("N", 2))}
+    outputs: dict[str, Any] = {"scores": (np.float32, ("N", 2))}
+    Path("model.onnx").write_bytes(network(nodes, inputs, outputs, {"ten": np.array(10, np.float32)}))
+    labels = [{"id": row, "name": name} for row, name in enumerate(("width", "height"))]
+    write("spec.json", {"outputs": [{"labels": {"labels": labels, "exclusive": False, "roi": "NONE"}}]})
+    classification = {"output_tensor": "scores", "thresholds": [0, 0]}
+    write("version.json", {"post_processings": [{"classification": classification}]})
+    sizes = {"tensor_name": "sizes", "constant": {"shape": [2], "data": ["data.2", "data.1"]}}
+    image = {"tensor_name": "data", "image": {"target_size": "8x4"}}
+    write("preprocessing.json", {"inputs": [image, sizes]})
+    (line,) = lines(run("--preprocessing", "preprocessing.json", "model.onnx", "a.png"))
+    scores = {row["label_name"]: row["score"] for row in line["outputs"][0]["labels"]["predicted"]}
+    assert scores == pytest.approx({"width": 0.8, "height": 0.4})
 
 
 def test_run_of_a_network_without_a_batch_axis_takes_one_image_at_a_time(folder: Path) -> None:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from postproc.cli_commands import app
 from postproc.cli_warmup import DETECTION_OUTPUTS
-from postproc.decoding import _DECODERS
 from postproc.kernels._jit import cache_directory
+from postproc.schema import Detection
 
 EVERY_CALL = """
 import importlib, pkgutil, sys
@@ -39,20 +39,30 @@ shapes = {
     "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
     "yolo_output": {"grid": (2, 4, 4, 7)},
     "yolov8_output": {"table": (2, 6, 50)},
-    "yolov8_obb_output": {"obb_table": (2, 7, 50)},
-    "yolov8_seg_output": {"seg_table": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
-    "yolov8_pose_output": {"pose_table": (2, 9, 50)},
+    "yolov5_output": {"products": (2, 50, 7)},
+    "yolox_output": {"cells": (2, 21, 7)},
+    "yolov3_output": {"fine": (2, 4, 4, 7), "coarse": (2, 2, 2, 7)},
+    "standard_output": {"decoded": (2, 50, 4), "scores": (2, 50, 2)},
+    "end_to_end_output": {"rows": (2, 50, 6)},
+    "yolov8_obb_output": {"oriented": (2, 7, 50)},
+    "yolov8_seg_output": {"segments": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
+    "yolov8_pose_output": {"poses": (2, 9, 50)},
+    "ssd_output": {"offsets": (2, 50, 4), "scores": (2, 50, 3), "priors": (50, 4)},
 }
-for output in DETECTION_OUTPUTS:
-    post = PostProcessor.for_detection(["a", "b"], output, thresholds=0.5)
+cases = [(output, "hard") for output in DETECTION_OUTPUTS]
+cases += [(DETECTION_OUTPUTS[0], method) for method in ("soft", "weighted")]
+for output, method in cases:
+    decision = {"thresholds": 0.5, "nms_method": method, "nms_threshold": 0.5}
+    post = PostProcessor.for_detection(["a", "b"], output, **decision)
     (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
     tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
                for name, shape in needed.items()}
-    found = post(tensors, show_discarded=True, input_size=(9, 9))
+    found = post(tensors, show_discarded=True, input_size=(32, 32))
     found.to_dicts(), found.outputs[0].to_coco([1, 2], (7, 8))
     if hasattr(found.outputs[0], "masks"):
         found.outputs[0][0].masks((7, 8))
-    post({name: tensor.astype(np.float16) for name, tensor in tensors.items()}, max_predictions=2)
+    halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    post(halves, max_predictions=2, input_size=(32, 32))
 post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
 post({"scores": numbers(3, 2)})
 boxes, scores = numbers(9, 4), numbers(9)
@@ -68,7 +78,7 @@ sys.exit(f"compiled late: {late}" if late else 0)
 
 
 def test_warmup_of_everything_knows_every_kind_of_detection() -> None:
-    assert {type(output) for output in DETECTION_OUTPUTS} == set(_DECODERS)
+    assert [Detection.kind_of(output) for output in DETECTION_OUTPUTS] == list(Detection.alternatives)
 
 
 def test_warmup_of_everything_leaves_nothing_to_compile() -> None:

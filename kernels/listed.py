@@ -1,4 +1,4 @@
-"""Scores with explicit classes: each score names the label that it belongs to."""
+"""Lists of boxes whose scores name the label that they belong to, each image's after the other."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ _INT64_END = 2.0**63
 
 
 @kernel
-def detect_direct(
+def detect_listed(
     scores: NDArray[np.float32],
     rows: NDArray[np.int64],
+    firsts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    longest: int,
     activation: int,
     boxes: NDArray[np.float32],
     box_format: int,
@@ -35,13 +38,13 @@ def detect_direct(
     start: int,
     stop: int,
 ) -> Found:
-    """Detect in images `start` to `stop` of scores and label rows (B, N, C), and boxes (B, R, 4).
+    """Detect in images `start` to `stop` of scores and label rows (N, C), and boxes (N, 4) or (N * C, 4).
 
-    Each box serves `columns_a_box` scores, all C of its row or its own. See `scan_direct` for the scores, and
-    `select` for what follows.
+    Image i has rows ``firsts[i]`` to ``ends[i]``, `longest` or fewer. Each box serves `columns_a_box` scores,
+    all C of its row or its own. See `scan_listed` for the scores, and `select` for what follows.
     """
-    columns, labels = scores.shape[2], thresholds.shape[0]
-    per_label = scores.shape[1] * columns
+    columns, labels = scores.shape[1], thresholds.shape[0]
+    per_label = longest * columns
     collector = new_collector(top, per_label, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
     corners = new_corners(collector)
@@ -49,24 +52,28 @@ def detect_direct(
         begin_image(collector)
         is_wanting = True
         while is_wanting:
-            count = scan_direct(
-                scores[image], rows[image], thresholds, discard, activation, multi_label, collector
-            )
+            first, end = firsts[image], ends[image]
+            count = scan_listed(
+                scores[first:end], rows[first:end], longest, thresholds, discard, activation, multi_label,
+                collector,
+            )  # fmt: skip
             decode_boxes(
-                collector[0], count, boxes[image], False, box_format, per_label, columns_a_box, 0, 0, corners
-            )
+                collector[0], count, boxes[first * columns // columns_a_box :], False, box_format, per_label,
+                columns_a_box, 0, 0, corners,
+            )  # fmt: skip
             survivors, is_wanting = select(
                 collector, count, corners, per_label, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
         end_image(survivors, image - start)
-    return found(survivors, per_label, columns)
+    return found(survivors, per_label, columns, placement)
 
 
 @kernel
-def scan_direct(
+def scan_listed(
     scores: NDArray[np.float32],
     rows: NDArray[np.int64],
+    longest: int,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
@@ -75,7 +82,8 @@ def scan_direct(
 ) -> int:
     """Collect candidates of scores (N, C) whose label rows stand in `rows` (N, C), negative for none.
 
-    The box of a candidate is ``n * C + c``. Returns how many keys the collector holds, best first.
+    The box of a candidate is ``n * C + c``; no image has more than `longest` rows. Returns how many keys the
+    collector holds, best first.
     """
     begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
     buffer, count, bounds, limits = collector
@@ -93,7 +101,7 @@ def scan_direct(
         for column in range(first, last):
             label = owners[column]
             if label >= 0 and values[column] > limits[label]:
-                order = (label * boxes + box) * columns + column
+                order = (label * longest + box) * columns + column
                 key = pack(values[column], order, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
                     make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)

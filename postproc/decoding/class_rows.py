@@ -1,0 +1,70 @@
+"""Classes that a network names itself, to rows of the spec's labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.kernels.listed import rows_of_ids, rows_of_numbers
+
+logger = logging.getLogger(__name__)
+
+# Ids that no label has are named in the log, each once, but not more of them than a person would read.
+_MOST_UNKNOWN = 100
+
+
+class ClassRows:
+    """The rows of labels that a tensor of classes names.
+
+    Parameters
+    ----------
+    name : str
+        The tensor.
+    ids : (L,) int64
+        Label ids of the spec.
+    classes : {"ids", "rows"}
+        What the tensor holds.
+    """
+
+    def __init__(self, name: str, ids: NDArray[np.int64], classes: Literal["ids", "rows"]) -> None:
+        self._name = name
+        self._what = "row" if classes == "rows" else "id"
+        named = ids if classes == "ids" else np.arange(len(ids))
+        self._rows = np.argsort(named, kind="stable")
+        self._sorted = named[self._rows]
+        self._unknown: set[str] = set()
+
+    def of(self, classes: NDArray[Any], matter: Callable[[], NDArray[np.bool_]]) -> NDArray[np.int64]:
+        """Label row of each class (N,), as `as_ids` gives them; -1 where the spec has none.
+
+        Those are logged, each once; but not where ``matter()``, a mask (N,), is false: what scores too little
+        anyway is padding, more often than not.
+        """
+        if classes.dtype == np.uint64:
+            # Some are beyond every id. What they turn into is overwritten.
+            rows, unknown = rows_of_ids(classes.astype(np.int64), self._sorted, self._rows)
+            rows[classes > np.iinfo(np.int64).max] = -1
+            unknown = len(classes)
+        elif classes.dtype == np.int64:
+            rows, unknown = rows_of_ids(classes, self._sorted, self._rows)
+        else:
+            rows, unknown = rows_of_numbers(classes, self._sorted, self._rows)
+        if unknown and len(self._unknown) < _MOST_UNKNOWN:
+            self._log(np.unique(classes[(rows < 0) & matter()]).tolist())
+        return rows
+
+    def _log(self, classes: list[int | float]) -> None:
+        for value in classes[:_MOST_UNKNOWN]:
+            text = str(value).removesuffix(".0")
+            if text not in self._unknown:
+                self._unknown.add(text)
+                logger.warning(
+                    "tensor %r holds the label %s %s, which the spec does not have: its boxes are skipped",
+                    self._name,
+                    self._what,
+                    text,
+                )

@@ -1,0 +1,159 @@
+"""What users of a network expect: its thresholds and NMS, and how its images are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How detections are chosen: the same threshold for each label, and how boxes are merged.
+
+    Parameters
+    ----------
+    threshold, nms_threshold : float
+        As in a detection.
+    reason : str
+        Where the numbers are from, for people to read.
+    multi_label : bool
+        False for networks of which only the best label of a box counts.
+    class_agnostic : bool
+        Whether boxes of different labels are merged too.
+    """
+
+    threshold: float
+    nms_threshold: float
+    reason: str
+    multi_label: bool = True
+    class_agnostic: bool = False
+
+
+@dataclass(frozen=True)
+class ImageStyle:
+    """How images are prepared for a network.
+
+    Parameters
+    ----------
+    fields : mapping
+        The fields of the preprocessing's ``image`` that are not of the tensor: resizing, colours, scaling.
+    reason : str
+        Whose way it is, for people to read.
+    is_guess : bool
+        Whether networks of this kind differ in it, so that it has to be checked.
+    """
+
+    fields: Mapping[str, Any]
+    reason: str
+    is_guess: bool = False
+
+
+_RGB = {"color_channels": "RGB", "pixel_scaling": 1}
+_IMAGENET = {**_RGB, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+ULTRALYTICS = Decision(
+    0.25,
+    0.7,
+    "thresholds 0.25, nms_threshold 0.7 and multi_label false: equal to ultralytics' predict",
+    multi_label=False,
+)
+ULTRALYTICS_END_TO_END = Decision(
+    0.25, 1, "thresholds 0.25 as ultralytics' predict; no NMS: the network has chosen its boxes"
+)
+YOLOV5 = Decision(
+    0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: equal to YOLOv5's detect.py", multi_label=False
+)
+YOLOX = Decision(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as YOLOX's demo", multi_label=False)
+DARKNET = Decision(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as darknet's detector")
+DETR = Decision(0.5, 1, "no NMS (nms_threshold 1): networks of the DETR kind give each object one box")
+DETR_SOFTMAX = Decision(
+    0.7,
+    1,
+    "thresholds 0.7 as DETR's demo; no NMS (nms_threshold 1): each object gets one box",
+    multi_label=False,
+)
+DENSE = Decision(0.25, 0.65, "thresholds 0.25, nms_threshold 0.65: usual for YOLO-NAS and RTMDet")
+RETINANET = Decision(0.5, 0.5, "thresholds and nms_threshold 0.5: usual for RetinaNet")
+SSD = Decision(0.5, 0.45, "thresholds 0.5, nms_threshold 0.45: usual for SSD")
+FASTER_RCNN = Decision(0.8, 0.3, "thresholds 0.8, nms_threshold 0.3: v0.7's defaults, as Faster R-CNN's demo")
+FINISHED = Decision(0.5, 1, "thresholds 0.5; no NMS (nms_threshold 1): the network has chosen its boxes")
+BLAZEFACE = Decision(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPipe's BlazeFace")
+
+LETTERBOX = ImageStyle(
+    {"resize_type": "FILL", "pad_value": 114, "rounding": "half_even", **_RGB},
+    "ultralytics' letterbox: grey 114 around the image, RGB, 0 to 1",
+)
+YOLOX_IMAGE = ImageStyle(
+    {
+        "resize_type": "FILL",
+        "pad_value": 114,
+        "pad_align": "top_left",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+    },
+    "YOLOX's: image at the top left, grey 114 around it, BGR, 0 to 255",
+)
+DARKNET_IMAGE = ImageStyle(
+    {"resize_type": "FILL", "pad_value": 128, **_RGB},
+    "a letterbox with grey 128, RGB, 0 to 1; darknet itself squashes the image (resize_type SQUASH)",
+    is_guess=True,
+)
+ULTRALYTICS_SQUASH = ImageStyle(
+    {"resize_type": "SQUASH", **_RGB}, "ultralytics' RT-DETR: squashed to the input's size, RGB, 0 to 1"
+)
+ULTRALYTICS_CLASSIFY = ImageStyle(
+    {"resize_type": "CROP", **_RGB}, "ultralytics' classifiers: the centre, RGB, 0 to 1"
+)
+SQUASH = ImageStyle(
+    {"resize_type": "SQUASH", **_RGB}, "squashed to the input's size, RGB, 0 to 1", is_guess=True
+)
+IMAGENET = ImageStyle(
+    {"resize_type": "SQUASH", **_IMAGENET},
+    "squashed to the input's size, RGB, ImageNet's mean and standard deviation",
+    is_guess=True,
+)
+IMAGENET_CROP = ImageStyle(
+    {"resize_type": "CROP", **_IMAGENET}, "the centre, RGB, ImageNet's mean and standard deviation", True
+)
+DENSE_IMAGE = ImageStyle(
+    {"resize_type": "FILL", "pad_value": 114, **_RGB},
+    "YOLO-NAS': grey 114 around the image, RGB, 0 to 1; RTMDet takes BGR with mean and std, at the top left",
+    is_guess=True,
+)
+SSD_IMAGE = ImageStyle(
+    {
+        "resize_type": "SQUASH",
+        "color_channels": "RGB",
+        "pixel_scaling": 255,
+        "mean": [127] * 3,
+        "std": [128] * 3,
+    },
+    "squashed to the input's size, RGB, -1 to 1; Caffe's SSDs take BGR minus 104, 117, 123",
+    is_guess=True,
+)
+CAFFE = ImageStyle(
+    {
+        "resize_type": "SQUASH",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+        "mean": [102.9801, 115.9465, 122.7717],
+    },
+    "Caffe's Faster R-CNN: BGR, 0 to 255, minus the mean",
+    is_guess=True,
+)
+PIXELS = ImageStyle(
+    {"resize_type": "SQUASH", "color_channels": "RGB", "pixel_scaling": 255},
+    "squashed to the input's size, RGB, pixels as they are",
+)
+BLAZEFACE_IMAGE = ImageStyle(
+    {
+        "resize_type": "FILL",
+        "pad_value": 0,
+        "color_channels": "RGB",
+        "pixel_scaling": 255,
+        "mean": [127.5] * 3,
+        "std": [127.5] * 3,
+    },
+    "MediaPipe's: black around the image, RGB, -1 to 1",
+)
