@@ -44,19 +44,36 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compile(function, fastmath=False)
 
 
-def reassociating_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like `kernel`, but let LLVM add in vectors: for a sum whose order does not matter."""
-    return _compile(function, fastmath={"reassoc"})
+def inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that only kernels call: without the code that unpacks Python's arguments.
+
+    That code is a tenth of all compilation. Called from Python, the function raises TypeError.
+    """
+    return _compile(function, fastmath=False, is_inner=True)
 
 
-def _compile(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P, R]:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+def reassociating_inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like `inner`, but let LLVM add in vectors: for a sum whose order does not matter."""
+    return _compile(function, fastmath={"reassoc"}, is_inner=True)
+
+
+def _compile(function: Callable[P, R], fastmath: bool | set[str], is_inner: bool = False) -> Callable[P, R]:
+    dispatcher = numba.njit(
+        nogil=True,
+        error_model="numpy",
+        fastmath=fastmath,
+        no_cfunc_wrapper=True,
+        no_cpython_wrapper=is_inner,
+    )(function)
     if not config.DISABLE_JIT:
         # Now, and not on the first call: sources that change in between are not what this process runs.
         source_digest()
         dispatcher._cache = _KernelCache(function)
         dispatcher.typeof_pyval = functools.partial(_argument_type, dispatcher.typeof_pyval)
         dispatcher.get_call_template = functools.partial(_call_template, dispatcher.get_call_template)
+        if is_inner:
+            dispatcher.add_overload = functools.partial(_add_for_kernels, dispatcher)
+            dispatcher._compile_for_args = functools.partial(_refuse, function.__qualname__)
     compiled: Callable[P, R] = dispatcher
     return compiled
 
@@ -76,6 +93,15 @@ def _call_template(template: Callable[[Any, Any], Any], args: Any, kws: Any) -> 
     return template(
         tuple(unliteral(kind) for kind in args), {name: unliteral(kind) for name, kind in kws.items()}
     )
+
+
+def _add_for_kernels(dispatcher: Any, compiled: Any) -> None:
+    """Keep code for other kernels, out of reach of a call from Python: it has no entry for one."""
+    dispatcher.overloads[tuple(compiled.signature.args)] = compiled
+
+
+def _refuse(name: str, *args: Any, **kws: Any) -> Any:
+    raise TypeError(f"{name} is for kernels only: call it from a function that numba compiles")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel, reassociating_kernel
+from ._jit import inner, reassociating_inner
 from .bits import BLOCK
 
 NONE = 0
@@ -17,19 +17,19 @@ SOFTMAX = 2
 _LANES = 16
 
 
-@kernel
+@inner
 def sigmoid(logit: np.float32) -> np.float32:
     """Logistic function in float64, rounded once, so that a score does not hang on a library's last bit."""
     return np.float32(1.0 / (1.0 + math.exp(-np.float64(logit))))
 
 
-@kernel
+@inner
 def activate(value: np.float32, activation: int) -> np.float32:
     """Score of a value whose activation is none or sigmoid, or to whose row the softmax has been applied."""
     return sigmoid(value) if activation == SIGMOID else value
 
 
-@kernel
+@inner
 def logit_limit(limit: np.float32) -> np.float32:
     """Limit on logits for a limit on scores: no logit at or below it has a sigmoid above `limit`.
 
@@ -43,7 +43,7 @@ def logit_limit(limit: np.float32) -> np.float32:
     return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
 
 
-@kernel
+@inner
 def new_row(count: int) -> NDArray[np.float32]:
     """Room for `count` numbers, filled up to whole blocks; all of it is -inf, which masks a logit."""
     row = np.empty((count + BLOCK - 1) // BLOCK * BLOCK, np.float32)
@@ -52,7 +52,7 @@ def new_row(count: int) -> NDArray[np.float32]:
     return row
 
 
-@kernel
+@inner
 def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.float32]) -> None:
     """Softmax of one row in float32; all NaN if a logit is NaN or +inf, or if all are -inf.
 
@@ -68,7 +68,7 @@ def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.f
         probabilities[index] /= total
 
 
-@kernel
+@inner
 def log_limit(limit: np.float32) -> np.float32:
     """Limit on the difference of a logit and its row's largest: at or below it no softmax is above `limit`.
 
@@ -80,7 +80,7 @@ def log_limit(limit: np.float32) -> np.float32:
     return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
 
 
-@kernel
+@inner
 def largest(values: NDArray[np.float32]) -> np.float32:
     """Highest of `values`; anything if one of them is NaN."""
     # As integers, which order as the numbers do once negative ones are mirrored: LLVM vectorises an integer
@@ -93,7 +93,7 @@ def largest(values: NDArray[np.float32]) -> np.float32:
     return np.int32(highest ^ ((highest >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
-@reassociating_kernel
+@reassociating_inner
 def _sum(values: NDArray[np.float32]) -> float:
     total = 0.0
     for index in range(values.shape[0]):
@@ -101,7 +101,7 @@ def _sum(values: NDArray[np.float32]) -> float:
     return total
 
 
-@kernel
+@inner
 def _exp_of_difference(x: np.float32, largest: np.float32) -> np.float32:
     """exp(x - largest) in float32 for x <= largest, within 2 ulp, in arithmetic that LLVM vectorises.
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .boxes import to_corners
 from .candidates import order_of
 from .collector import begin_image, new_collector
@@ -79,7 +79,7 @@ def detect_anchored(
     return found(survivors, boxes, 1, placement)
 
 
-@kernel
+@inner
 def decode_anchored(
     keys: NDArray[np.uint64],
     count: int,
@@ -125,7 +125,7 @@ def decode_anchored(
         corners[index, 3] = center_y + 0.5 * height
 
 
-@kernel
+@inner
 def _bounded_exp(value: float) -> float:
     # Not min(): NaN must stay NaN, so that its box is dropped.
     return math.exp(_LARGEST_LOG_SCALE if value > _LARGEST_LOG_SCALE else value)

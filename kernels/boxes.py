@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import order_of
 
 XYXY = 0
@@ -14,7 +14,7 @@ CXCYWH = 2
 YXYX = 3
 
 
-@kernel
+@inner
 def to_corners(a: float, b: float, c: float, d: float, box_format: int) -> tuple[float, float, float, float]:
     """Corners xyxy of a box in a format, in float64."""
     if box_format == XYWH:
@@ -26,7 +26,7 @@ def to_corners(a: float, b: float, c: float, d: float, box_format: int) -> tuple
     return a, b, c, d
 
 
-@kernel
+@inner
 def from_corners(
     x1: float, y1: float, x2: float, y2: float, box_format: int
 ) -> tuple[float, float, float, float]:
@@ -56,7 +56,7 @@ def convert(boxes: NDArray[np.float32], source: int, target: int) -> NDArray[np.
     return result
 
 
-@kernel
+@inner
 def decode_boxes(
     keys: NDArray[np.uint64],
     count: int,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 
 _ORDER_BITS = np.uint64(32)
 _ORDER_MASK = np.uint64(0xFFFFFFFF)
@@ -32,7 +32,7 @@ _FEW = 128
 MAX_ORDER = 0xFFFFFFFF
 
 
-@kernel
+@inner
 def pack(score: np.float32, order: int, threshold: np.float32, discard: np.float32) -> np.uint64:
     """Key of a candidate; 0 if its score is neither above `threshold` nor above `discard`."""
     predicted = score > threshold
@@ -44,45 +44,45 @@ def pack(score: np.float32, order: int, threshold: np.float32, discard: np.float
     return key
 
 
-@kernel
+@inner
 def is_predicted(key: np.uint64) -> np.bool_:
     """Whether the key is of a predicted candidate."""
     return key >= _PREDICTED
 
 
-@kernel
+@inner
 def score_of(key: np.uint64) -> np.float32:
     """Score packed in a key."""
     return np.uint32((key >> _ORDER_BITS) & _SCORE_MASK).view(np.float32)
 
 
-@kernel
+@inner
 def score_below(key: np.uint64) -> np.float32:
     """Float32 next below the score of a key, or 0: a score not above it ranks below the key."""
     bits = (key >> _ORDER_BITS) & _SCORE_MASK
     return np.uint32(bits - np.uint64(1) if bits > np.uint64(0) else bits).view(np.float32)
 
 
-@kernel
+@inner
 def order_of(key: np.uint64) -> np.int64:
     """Order (label * boxes + box) packed in a key."""
     return np.int64(_ORDER_MASK - (key & _ORDER_MASK))
 
 
-@kernel
+@inner
 def sortable(score: np.float32) -> np.uint32:
     """Bits of a score of either sign, changed so that they order as numbers do; -0 becomes 0."""
     bits = np.float32(score + np.float32(0.0)).view(np.uint32)
     return np.uint32(~bits) if bits >= _SIGN else np.uint32(bits | _SIGN)
 
 
-@kernel
+@inner
 def from_sortable(bits: np.uint32) -> np.float32:
     """Score of its sortable bits."""
     return np.uint32(bits & ~_SIGN if bits >= _SIGN else ~bits).view(np.float32)
 
 
-@kernel
+@inner
 def keep_best(keys: NDArray[np.uint64], count: int, fewest: int, most: int) -> tuple[int, np.uint64]:
     """Move the largest of the first `count` keys to the front, in their order; return how many, and a bound.
 
@@ -116,7 +116,7 @@ def keep_best(keys: NDArray[np.uint64], count: int, fewest: int, most: int) -> t
     return kept, bound
 
 
-@kernel
+@inner
 def sort_descending(
     keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int, lowest_bit: int
 ) -> None:
@@ -157,7 +157,7 @@ def sort_descending(
         copy_keys(source, keys, 0, count)
 
 
-@kernel
+@inner
 def _sort_few(keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int) -> None:
     # The place of a key is how many are larger: quadratic, but straight vector code.
     for index in range(count):
@@ -168,7 +168,7 @@ def _sort_few(keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int)
     copy_keys(scratch, keys, 0, count)
 
 
-@kernel
+@inner
 def copy_keys(source: NDArray[np.uint64], target: NDArray[np.uint64], start: int, count: int) -> None:
     """Copy the first `count` keys to `target` from `start` on.
 

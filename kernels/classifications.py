@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner, kernel
 from .bits import BLOCK, lowest_bit
 from .candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
 from .scan import ALL, NO_HITS, ONE, STRIDE, next_hits, repeat
@@ -91,13 +91,13 @@ def classify(
     return scores, rows, predictions, offsets
 
 
-@kernel
+@inner
 def _pack(score: np.float32, label: int, predicted: bool) -> np.uint64:
     # Like `candidates.pack`, but scores may be negative: bit 63 predicted, 32 bits of score, 31 of the label.
     key = (np.uint64(sortable(score)) << _LABEL_BITS) | (_LABEL_MASK - np.uint64(label))
     return key | _PREDICTED if predicted else key
 
 
-@kernel
+@inner
 def _score_of(key: np.uint64) -> np.float32:
     return from_sortable(np.uint32((key >> _LABEL_BITS) & np.uint64(0xFFFFFFFF)))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner
 from .candidates import LOWEST_KEY, is_predicted, keep_best, score_below, sort_descending
 
 Collector = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64], NDArray[np.float32]]
@@ -26,21 +26,21 @@ _END = 1
 _HIGHEST_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@inner
 def new_collector(top: int, most: int, labels: int) -> Collector:
     """Room to collect at least the best `top` of at most `most` keys."""
     buffer = np.empty(min(2 * top, most + 1), np.uint64)
     return buffer, np.empty(1, np.int64), np.empty(2, np.uint64), np.empty(labels, np.float32)
 
 
-@kernel
+@inner
 def begin_image(collector: Collector) -> None:
     """From now on take every key."""
     _, _, bounds, _ = collector
     bounds[_END] = _HIGHEST_KEY
 
 
-@kernel
+@inner
 def begin_scan(
     collector: Collector,
     thresholds: NDArray[np.float32],
@@ -55,14 +55,14 @@ def begin_scan(
     _set_limits(limits, thresholds, discard, activation, lowest)
 
 
-@kernel
+@inner
 def ceiling(collector: Collector) -> np.uint64:
     """Key that all keys which are still wanted rank below."""
     _, _, bounds, _ = collector
     return bounds[_END]
 
 
-@kernel
+@inner
 def end_scan(collector: Collector, lowest_bit: int) -> int:
     """Sort the keys, best first, and return how many there are. Bits below `lowest_bit` are not compared."""
     buffer, count, _, _ = collector
@@ -70,7 +70,7 @@ def end_scan(collector: Collector, lowest_bit: int) -> int:
     return count[0]
 
 
-@kernel
+@inner
 def continue_below(collector: Collector) -> bool:
     """Take in the next scan only what ranks below all of the last; False if there is no such key."""
     _, _, bounds, _ = collector
@@ -80,7 +80,7 @@ def continue_below(collector: Collector) -> bool:
     return True
 
 
-@kernel
+@inner
 def push(
     key: np.uint64, buffer: NDArray[np.uint64], count: NDArray[np.int64], bounds: NDArray[np.uint64]
 ) -> bool:
@@ -93,7 +93,7 @@ def push(
     return bool(size + 1 == buffer.shape[0])
 
 
-@kernel
+@inner
 def make_room(
     buffer: NDArray[np.uint64],
     count: NDArray[np.int64],
@@ -109,7 +109,7 @@ def make_room(
     _set_limits(limits, thresholds, discard, activation, bounds[_LOWEST])
 
 
-@kernel
+@inner
 def lowest(limits: NDArray[np.float32]) -> np.float32:
     """Lowest of the limits; NumPy's ``min`` takes numba long to compile."""
     least = limits[0]
@@ -118,7 +118,7 @@ def lowest(limits: NDArray[np.float32]) -> np.float32:
     return least
 
 
-@kernel
+@inner
 def _set_limits(
     limits: NDArray[np.float32],
     thresholds: NDArray[np.float32],

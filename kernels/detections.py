@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 from .candidates import is_predicted, order_of, score_of
 from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
@@ -40,7 +40,7 @@ _EARLIER = 2
 _ROOM = 128
 
 
-@kernel
+@inner
 def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     """Nothing found yet, in so many images."""
     heads = np.empty(1 if class_agnostic else labels, np.int32)
@@ -54,13 +54,13 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     return heads, links, pool, keys, boxes, counts, ends, furthest
 
 
-@kernel
+@inner
 def new_corners(collector: Collector) -> Floats:
     """Room for the corners of all candidates that the collector may hold."""
     return np.empty((collector[0].shape[0], 4), np.float32)
 
 
-@kernel
+@inner
 def select(
     collector: Collector,
     count: int,
@@ -144,7 +144,7 @@ def select(
     return (heads, links, pool, keys, boxes, counts, ends, furthest), is_wanting
 
 
-@kernel
+@inner
 def end_image(survivors: Survivors, image: int) -> None:
     """Note where the detections of image number `image` end, and forget what suppresses others in it."""
     heads, _, _, _, _, counts, ends, _ = survivors
@@ -154,7 +154,7 @@ def end_image(survivors: Survivors, image: int) -> None:
     counts[_EARLIER] = ends[image + 1] = counts[_TOTAL]
 
 
-@kernel
+@inner
 def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
@@ -181,7 +181,7 @@ def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray
     return corners, scores, labels, regions, predicted, ends, furthest[0]
 
 
-@kernel
+@inner
 def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64], Floats]:
     size = keys.shape[0]
     more_keys, more_boxes = np.empty(2 * size, np.uint64), np.empty((2 * size, 4), np.float32)
@@ -192,27 +192,27 @@ def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64
     return more_keys, more_boxes
 
 
-@kernel
+@inner
 def _clip(value: np.float32, limit: np.float32) -> np.float32:
     if value < 0.0:
         return np.float32(0.0)
     return limit if value > limit else value
 
 
-@kernel
+@inner
 def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
     """Coordinate in the result, clipped to [0, 1]."""
     return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
 
 
-@kernel
+@inner
 def is_full(survivors: Survivors, most: int) -> bool:
     """Whether the image has as many detections as are wanted."""
     _, _, _, _, _, counts, _, _ = survivors
     return bool(counts[_TOTAL] == counts[_EARLIER] + most)
 
 
-@kernel
+@inner
 def add_placed(
     key: np.uint64,
     x1: np.float32,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import LOWEST_KEY, order_of
 from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector
 from .detections import Found, end_image, found, new_corners, new_survivors, select
@@ -87,7 +87,7 @@ def detect_grids(
     return found(survivors, boxes, 1, placement)
 
 
-@kernel
+@inner
 def scan_grid(
     numbers: NDArray[np.float32],
     shape: NDArray[np.int64],
@@ -139,7 +139,7 @@ def scan_grid(
                 objectness_limit = act.logit_limit(lowest(limits))
 
 
-@kernel
+@inner
 def decode_grids(
     keys: NDArray[np.uint64],
     count: int,
@@ -181,6 +181,6 @@ def decode_grids(
         corners[index, 3] = center_y + 0.5 * box_height
 
 
-@kernel
+@inner
 def _sigmoid(logit: np.float32) -> float:
     return 1.0 / (1.0 + math.exp(-np.float64(logit)))

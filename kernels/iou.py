@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 
 
-@kernel
+@inner
 def box_area(x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32) -> np.float32:
     """Area of a box; 0 if it is flipped (x2 < x1 or y2 < y1) or has a coordinate that is NaN."""
     width = x2 - x1
@@ -16,7 +16,7 @@ def box_area(x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32) -> 
     return width * height if width > 0.0 and height > 0.0 else np.float32(0.0)
 
 
-@kernel
+@inner
 def intersection(
     ax1: np.float32,
     ay1: np.float32,

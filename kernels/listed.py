@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner, kernel
 from .boxes import decode_boxes
 from .candidates import LOWEST_KEY, pack
 from .collector import Collector, begin_image, begin_scan, end_scan, make_room, new_collector, push
@@ -69,7 +69,7 @@ def detect_listed(
     return found(survivors, per_label, columns, placement)
 
 
-@kernel
+@inner
 def scan_listed(
     scores: NDArray[np.float32],
     rows: NDArray[np.int64],
@@ -108,7 +108,7 @@ def scan_listed(
     return end_scan(collector, 0)
 
 
-@kernel
+@inner
 def _activate(
     values: NDArray[np.float32], activation: int, logits: NDArray[np.float32], activated: NDArray[np.float32]
 ) -> None:
@@ -121,7 +121,7 @@ def _activate(
             activated[column] = act.sigmoid(values[column])
 
 
-@kernel
+@inner
 def _best_column(values: NDArray[np.float32], owners: NDArray[np.int64]) -> int:
     """Column of the highest finite score that has a label, ties to the lower label; 0 if none is."""
     best = -1
@@ -164,7 +164,7 @@ def rows_of_numbers(
     return result, unknown
 
 
-@kernel
+@inner
 def _row_of(value: int, ids: NDArray[np.int64], rows: NDArray[np.int64]) -> int:
     position = np.searchsorted(ids, value)
     if position < ids.shape[0] and ids[position] == value:

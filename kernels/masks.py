@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 
 Floats = NDArray[np.float32]
 Region = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom lie outside
@@ -193,7 +193,7 @@ def trace_masks(
     return points[:total].copy(), rings[: ring_count + 1].copy(), starts
 
 
-@kernel
+@inner
 def _trace(
     cells: NDArray[np.bool_],
     met: NDArray[np.bool_],
@@ -257,7 +257,7 @@ def _trace(
     return points, total
 
 
-@kernel
+@inner
 def _has_area(points: Floats, begin: int, end: int) -> bool:
     twice = 0.0
     for index in range(begin, end):
@@ -267,14 +267,14 @@ def _has_area(points: Floats, begin: int, end: int) -> bool:
     return bool(abs(twice) > 1e-12)
 
 
-@kernel
+@inner
 def _relative(cell: int, frame: NDArray[np.float64], count: int) -> np.float32:
     """Side of a cell relative to the image, clipped to it."""
     place = (cell / count - frame[1]) / frame[0]
     return np.float32(min(max(place, 0.0), 1.0))
 
 
-@kernel
+@inner
 def _cells(low: np.float32, high: np.float32, frame: NDArray[np.float64], count: int) -> tuple[int, int]:
     """First cell of a box's side, and the one after its last."""
     first = (np.float64(low) * frame[0] + frame[1] - _SLACK) * count
@@ -282,7 +282,7 @@ def _cells(low: np.float32, high: np.float32, frame: NDArray[np.float64], count:
     return _within(first, count), max(_within(first, count), _within(end, count))
 
 
-@kernel
+@inner
 def _pixels(box: Floats, height: int, width: int) -> Region:
     """Pixels of a box."""
     left, top = (np.float64(box[0]) - _SLACK) * width, (np.float64(box[1]) - _SLACK) * height
@@ -290,13 +290,13 @@ def _pixels(box: Floats, height: int, width: int) -> Region:
     return _within(left, width), _within(top, height), _within(right, width), _within(bottom, height)
 
 
-@kernel
+@inner
 def _within(place: float, count: int) -> int:
     """Return the number of the first cell not below a place, from 0 to `count`."""
     return int(min(max(math.ceil(place), 0.0), float(count)))
 
 
-@kernel
+@inner
 def _axis(size: int, frame: NDArray[np.float64], cells: int) -> tuple[NDArray[np.int64], Floats]:
     """Of each pixel the cell before its centre, and the weight of the next one."""
     before, weights = np.empty(size, np.int64), np.empty(size, np.float32)
@@ -308,7 +308,7 @@ def _axis(size: int, frame: NDArray[np.float64], cells: int) -> tuple[NDArray[np
     return before, weights
 
 
-@kernel
+@inner
 def _new_room(
     boxes: Floats, prototypes: Floats, height: int, width: int
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -325,7 +325,7 @@ def _new_room(
     )
 
 
-@kernel
+@inner
 def _add_up(
     coefficients: Floats, prototypes: Floats, left: int, top: int, right: int, bottom: int, sums: Floats
 ) -> None:
@@ -344,7 +344,7 @@ def _add_up(
                 target[x] += factor * source[x]
 
 
-@kernel
+@inner
 def _paint(
     coefficients: Floats,
     prototypes: Floats,
@@ -382,7 +382,7 @@ def _paint(
             at += 1
 
 
-@kernel
+@inner
 def _extend(
     runs: NDArray[np.int64], value: int, length: int, text: NDArray[np.uint8], used: int
 ) -> tuple[NDArray[np.uint8], int]:
@@ -394,7 +394,7 @@ def _extend(
     return text, used
 
 
-@kernel
+@inner
 def _end_run(runs: NDArray[np.int64], text: NDArray[np.uint8], used: int) -> tuple[NDArray[np.uint8], int]:
     """Write the length of the run, and begin one of the other value."""
     if used + 16 > text.shape[0]:
@@ -414,7 +414,7 @@ def _end_run(runs: NDArray[np.int64], text: NDArray[np.uint8], used: int) -> tup
             return text, used
 
 
-@kernel
+@inner
 def _doubled_text(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
     more = np.empty(2 * text.shape[0], np.uint8)
     for index in range(text.shape[0]):
@@ -422,7 +422,7 @@ def _doubled_text(text: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return more
 
 
-@kernel
+@inner
 def _doubled_rings(rings: NDArray[np.int64]) -> NDArray[np.int64]:
     more = np.empty(2 * rings.shape[0], np.int64)
     for index in range(rings.shape[0]):
@@ -430,7 +430,7 @@ def _doubled_rings(rings: NDArray[np.int64]) -> NDArray[np.int64]:
     return more
 
 
-@kernel
+@inner
 def _doubled_points(points: Floats) -> Floats:
     more = np.empty((2 * points.shape[0], 2), np.float32)
     for index in range(points.shape[0]):

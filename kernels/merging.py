@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import NO_KEY, is_predicted, pack, score_of
 from .detections import place
 from .iou import box_area, intersection
@@ -147,7 +147,7 @@ def weighted_nms(
     return placed[:total], current[:total], rows[:total], predicted[:total], ends
 
 
-@kernel
+@inner
 def _merge(
     boxes: NDArray[np.float32],
     scores: NDArray[np.float32],
@@ -182,7 +182,7 @@ def _merge(
     mean[0], mean[1], mean[2], mean[3] = x1 / weight, y1 / weight, x2 / weight, y2 / weight
 
 
-@kernel
+@inner
 def _new_merged(offsets: NDArray[np.int64], most: int) -> Merged:
     images = offsets.shape[0] - 1
     room = 0
@@ -199,7 +199,7 @@ def _new_merged(offsets: NDArray[np.int64], most: int) -> Merged:
     )
 
 
-@kernel
+@inner
 def _iou(boxes: NDArray[np.float32], a: int, b: int) -> np.float32:
     """Jaccard index of two of the boxes, every step in float32."""
     ax1, ay1, ax2, ay2 = boxes[a, 0], boxes[a, 1], boxes[a, 2], boxes[a, 3]
@@ -211,7 +211,7 @@ def _iou(boxes: NDArray[np.float32], a: int, b: int) -> np.float32:
     return shared / (area + box_area(bx1, by1, bx2, by2) - shared)
 
 
-@kernel
+@inner
 def _write(
     placed: NDArray[np.float32], row: int, box: NDArray[np.float32], placement: NDArray[np.float64]
 ) -> bool:
@@ -224,7 +224,7 @@ def _write(
     return True
 
 
-@kernel
+@inner
 def _sift_down(heap: NDArray[np.uint64], members: NDArray[np.int64], size: int) -> None:
     """Let the top of a heap, largest first, sink to its place."""
     place_, key, member = 0, heap[0], members[0]

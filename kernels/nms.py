@@ -12,19 +12,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import sort_descending, sortable
-from .grid import GRID_PAYS, nms_on_grid
+from .few import MOST_BOXES, nms_of_few
+from .grid import GRID_PAYS, GRID_PAYS_IN_GROUPS, nms_on_grid
 from .iou import box_area, intersection
 
 LANES = 16
 _NEXT = 0
 _SIZE = 1
 _ROWS = np.uint64(0xFFFFFFFF)
-_FEW = 128
 
 
-@kernel
+@inner
 def is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -54,7 +54,7 @@ def is_suppressed(
     return False
 
 
-@kernel
+@inner
 def keep(
     bucket: int,
     heads: NDArray[np.int32],
@@ -91,7 +91,7 @@ def keep(
     return used
 
 
-@kernel
+@inner
 def with_room(
     links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -109,7 +109,7 @@ def with_room(
     return more_links, more_pool
 
 
-@kernel
+@inner
 def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Rows of `scores` (N,) by descending score, ties in their order; NaN is left out."""
     count = 0
@@ -150,56 +150,30 @@ def greedy_nms(
     Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do. There are no more than
     `group_count` from `lowest_group` on.
     """
-    order = rank(scores)
     limit = np.float32(iou_threshold)
-    if order.shape[0] <= _FEW and groups.shape[0] == 0:
-        return _nms_of_few(boxes, order, limit)
-    if order.shape[0] // group_count >= GRID_PAYS:
-        return nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
-    heads = np.full(group_count, -1, np.int32)
-    links = np.empty((4, 2), np.int32)
-    pool = np.empty((4, 5, LANES), np.float32)
-    used = 0
-    count = 0
-    for index in range(order.shape[0]):
-        row = order[index]
-        group = groups[row] - lowest_group if groups.shape[0] > 0 else 0
-        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        if is_suppressed(group, heads, links, pool, x1, y1, x2, y2, limit):
-            continue
-        links, pool = with_room(links, pool, used, 1)
-        used = keep(group, heads, links, pool, used, x1, y1, x2, y2)
-        order[count] = row
-        count += 1
-    return order[:count].copy()
-
-
-@kernel
-def _nms_of_few(
-    boxes: NDArray[np.float32], order: NDArray[np.int64], iou_threshold: np.float32
-) -> NDArray[np.int64]:
-    # So few that every kept box marks what it suppresses among all others, a vector at a time.
-    table = np.empty((5, _FEW), np.float32)
-    gone = np.zeros(_FEW, np.int32)
-    size = order.shape[0]
-    for index in range(size):
-        row = order[index]
-        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-        table[0, index], table[1, index], table[2, index], table[3, index] = x1, y1, x2, y2
-        table[4, index] = box_area(x1, y1, x2, y2)
-    count = 0
-    for index in range(size):
-        if gone[index] > 0:
-            continue
-        order[count] = order[index]
-        count += 1
-        x1, y1, x2, y2 = table[0, index], table[1, index], table[2, index], table[3, index]
-        area = table[4, index]
-        if area == 0.0:
-            continue
-        for other in range(size):
-            shared = intersection(
-                x1, y1, x2, y2, table[0, other], table[1, other], table[2, other], table[3, other]
-            )
-            gone[other] |= shared / (area + table[4, other] - shared) > iou_threshold
-    return order[:count].copy()
+    if scores.shape[0] <= MOST_BOXES:
+        return nms_of_few(boxes, scores, groups, lowest_group, limit)
+    order = rank(scores)
+    if order.shape[0] >= (GRID_PAYS if group_count == 1 else GRID_PAYS_IN_GROUPS):
+        count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    else:
+        count = used = 0
+        heads = np.empty(group_count, np.int32)
+        for group in range(group_count):
+            heads[group] = -1
+        links = np.empty((4, 2), np.int32)
+        pool = np.empty((4, 5, LANES), np.float32)
+        for index in range(order.shape[0]):
+            row = order[index]
+            bucket = groups[row] - lowest_group if groups.shape[0] > 0 else 0
+            x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
+                continue
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+            order[count] = row
+            count += 1
+    rows = np.empty(count, np.int64)
+    for index in range(count):
+        rows[index] = order[index]
+    return rows

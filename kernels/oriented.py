@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 from .candidates import order_of
 from .collector import begin_image, continue_below, new_collector
 from .detections import Found, add_placed, end_image, found, is_full, new_survivors
@@ -137,7 +137,7 @@ def gather_corners(
     return corners, angles
 
 
-@kernel
+@inner
 def _read(
     numbers: NDArray[np.float32], at: int, step: int, angle_column: int, rectangle: NDArray[np.float64]
 ) -> bool:
@@ -163,7 +163,7 @@ def _read(
     return reach == 0.0
 
 
-@kernel
+@inner
 def _is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -194,7 +194,7 @@ def _is_suppressed(
     return False
 
 
-@kernel
+@inner
 def _doubled(
     pool: NDArray[np.float64], links: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 
 
-@kernel
+@inner
 def placed(value: float, placement: NDArray[np.float64]) -> np.float64:
     """Coordinate relative to the image, in float64, of one that a decoder yields; not clipped.
 

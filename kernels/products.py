@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner, kernel
 from .boxes import CXCYWH, decode_boxes
 from .candidates import LOWEST_KEY, order_of
 from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector
@@ -70,7 +70,7 @@ def detect_products(
     return found(survivors, boxes, 1, placement)
 
 
-@kernel
+@inner
 def scan_products(
     table: NDArray[np.float32],
     planar: bool,
@@ -111,12 +111,12 @@ def scan_products(
     return end_scan(collector, 0)
 
 
-@kernel
+@inner
 def _value_limit(limit: np.float32, activation: int) -> np.float32:
     return act.logit_limit(limit) if activation == act.SIGMOID else limit
 
 
-@kernel
+@inner
 def decode_cells(
     keys: NDArray[np.uint64],
     count: int,

@@ -11,13 +11,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner, kernel
 
 # A quadrilateral cut by four lines has eight corners at most.
 _CORNERS = 8
 
 
-@kernel
+@inner
 def read_rectangle(
     cx: float, cy: float, width: float, height: float, angle: float, rectangle: NDArray[np.float64]
 ) -> None:
@@ -28,7 +28,7 @@ def read_rectangle(
     rectangle[4], rectangle[5] = -0.5 * height * sin, 0.5 * height * cos
 
 
-@kernel
+@inner
 def enclosing_box(rectangle: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """Corners xyxy of the upright box around a rectangle."""
     half_width = abs(rectangle[2]) + abs(rectangle[4])
@@ -37,13 +37,13 @@ def enclosing_box(rectangle: NDArray[np.float64]) -> tuple[float, float, float, 
     return cx - half_width, cy - half_height, cx + half_width, cy + half_height
 
 
-@kernel
+@inner
 def new_polygons() -> NDArray[np.float64]:
     """Room that `shared_area` works in: two polygons."""
     return np.empty((2, _CORNERS, 2), np.float64)
 
 
-@kernel
+@inner
 def shared_area(one: NDArray[np.float64], other: NDArray[np.float64], polygons: NDArray[np.float64]) -> float:
     """Area that two rectangles share, both of which have an area of their own.
 
@@ -76,7 +76,7 @@ def shared_area(one: NDArray[np.float64], other: NDArray[np.float64], polygons: 
     return 0.5 * abs(twice) * math.sqrt(a_square * b_square)
 
 
-@kernel
+@inner
 def _cut(
     polygon: NDArray[np.float64], count: int, axis: int, sign: float, result: NDArray[np.float64]
 ) -> int:
@@ -121,7 +121,7 @@ def rectangle_iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDAr
     return result
 
 
-@kernel
+@inner
 def _read_row(rows: NDArray[np.float32], row: int, rectangle: NDArray[np.float64]) -> None:
     read_rectangle(
         np.float64(rows[row, 0]),

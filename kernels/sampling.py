@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner
 from .candidates import LOWEST_KEY, NO_KEY, keep_best, pack
 
 # Primes, so that a sample does not keep to some columns of a table. The coarse one only tells whether a guess
@@ -20,7 +20,7 @@ _COARSE = 4999
 _FINE = 61
 
 
-@kernel
+@inner
 def guess_cutoff(
     values: NDArray[np.float32],
     planar: bool,
@@ -53,7 +53,7 @@ def guess_cutoff(
     return max(bound, LOWEST_KEY)
 
 
-@kernel
+@inner
 def _draw(
     step: int,
     sample: NDArray[np.uint64],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from ._jit import inner
 from .bits import BLOCK, above
 
 STRIDE = 128
@@ -19,7 +19,7 @@ ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@inner
 def repeat(limits: NDArray[np.float32], first: int, width: int, repeated: NDArray[np.float32]) -> None:
     """Write `limits` at column `first` of every row of `width` numbers that fits into `repeated`."""
     for start in range(first, repeated.shape[0], width):
@@ -27,7 +27,7 @@ def repeat(limits: NDArray[np.float32], first: int, width: int, repeated: NDArra
             repeated[start + label] = limits[label]
 
 
-@kernel
+@inner
 def next_hits(
     values: NDArray[np.float32], position: int, stop: int, limits: NDArray[np.float32], period: int
 ) -> tuple[np.uint64, int]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as act
-from ._jit import kernel
+from ._jit import inner
 from .bits import BLOCK, lowest_bit
 from .candidates import LOWEST_KEY, pack
 from .collector import Collector, begin_scan, ceiling, end_scan, lowest, make_room, push
@@ -17,7 +17,7 @@ from .scan import NO_HITS, ONE, STRIDE, next_hits, repeat
 _CROWDED = 8
 
 
-@kernel
+@inner
 def scan_scores(
     scores: NDArray[np.float32],
     planar: bool,
@@ -59,7 +59,7 @@ def scan_scores(
     return end_scan(collector, 32 if planar and multi_label else 0)
 
 
-@kernel
+@inner
 def _scan_rows(
     values: NDArray[np.float32],
     width: int,
@@ -115,7 +115,7 @@ def _scan_rows(
             position += BLOCK
 
 
-@kernel
+@inner
 def _scan_planes(
     values: NDArray[np.float32],
     boxes: int,
@@ -143,7 +143,7 @@ def _scan_planes(
             position += BLOCK
 
 
-@kernel
+@inner
 def _scan_across_planes(
     values: NDArray[np.float32],
     boxes: int,
@@ -194,7 +194,7 @@ def _scan_across_planes(
                 make_room(buffer, count, bounds, limits, thresholds, discard, activation)
 
 
-@kernel
+@inner
 def _count_bits(bits: np.uint64) -> int:
     count = 0
     while bits != NO_HITS:
@@ -203,7 +203,7 @@ def _count_bits(bits: np.uint64) -> int:
     return count
 
 
-@kernel
+@inner
 def _best_labels(
     values: NDArray[np.float32],
     boxes: int,
@@ -228,7 +228,7 @@ def _best_labels(
             best_labels[box] = label if better else best_labels[box]
 
 
-@kernel
+@inner
 def push_row(
     scores: NDArray[np.float32],
     box: int,
@@ -265,7 +265,7 @@ def push_row(
     return has_risen
 
 
-@kernel
+@inner
 def best_label(values: NDArray[np.float32], activation: int) -> int:
     """Label of the highest finite score of a box's `values` (L,), ties to the lower; 0 if none is finite."""
     best = act.largest(values)

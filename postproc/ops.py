@@ -16,12 +16,14 @@ from postproc.decoding import BOX_FORMATS
 from postproc.errors import TensorError
 from postproc.kernels import boxes as box_kernels
 from postproc.kernels import iou as iou_kernels
-from postproc.kernels import nms as nms_kernels
 from postproc.kernels import rectangles as rectangle_kernels
+from postproc.kernels.nms import extent, greedy_nms
 from postproc.tensors import as_array, as_float32, wrong_shape
 
 __all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms", "oriented_box_iou"]
 
+_ndarray = np.ndarray
+_FLOAT32 = np.dtype(np.float32)
 _NO_GROUPS = np.empty(0, np.int64)
 
 
@@ -54,10 +56,8 @@ def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np
     >>> ops.nms(boxes, np.array([0.8, 0.9, 0.7], np.float32), 0.5)
     array([1, 2])
     """
-    checked = _boxes("boxes", boxes)
-    return nms_kernels.greedy_nms(
-        checked, _scores(scores, checked), _NO_GROUPS, 0, 1, _threshold(iou_threshold)
-    )
+    checked, numbers = _boxes_and_scores(boxes, scores)
+    return greedy_nms(checked, numbers, _NO_GROUPS, 0, 1, _threshold(iou_threshold))
 
 
 def batched_nms(
@@ -84,23 +84,21 @@ def batched_nms(
     TensorError
         As of `nms`.
     """
-    checked = _boxes("boxes", boxes)
+    checked, numbers = _boxes_and_scores(boxes, scores)
     groups = as_array("idxs", idxs)
     if groups.dtype.kind not in "iu":
         raise TensorError(f"idxs must be integers; found dtype {groups.dtype}")
-    if groups.shape != checked.shape[:1]:
-        raise wrong_shape("idxs", groups.shape, f"{checked.shape[:1]}, one per box")
+    if groups.shape != numbers.shape:
+        raise wrong_shape("idxs", groups.shape, f"{numbers.shape}, one per box")
     numbered, lowest, count = _numbered(groups)
-    return nms_kernels.greedy_nms(
-        checked, _scores(scores, checked), numbered, lowest, count, _threshold(iou_threshold)
-    )
+    return greedy_nms(checked, numbers, numbered, lowest, count, _threshold(iou_threshold))
 
 
 def _numbered(groups: NDArray[Any]) -> tuple[NDArray[np.int64], int, int]:
     """Return groups as int64, the lowest of them, and how many numbers they take up."""
     if groups.dtype != np.uint64:
         integers = np.ascontiguousarray(groups, np.int64)
-        lowest, highest = nms_kernels.extent(integers)
+        lowest, highest = extent(integers)
         if highest - lowest <= 4 * len(groups):
             return integers, lowest, highest - lowest + 1
     unique, inverse = np.unique(groups, return_inverse=True)
@@ -210,6 +208,23 @@ def clip_boxes(boxes: ArrayLike, size: ArrayLike) -> NDArray[np.float32]:
         raise TensorError(f"size must be [height, width]; got {size!r}")
     height, width = np.float32(limits[0]), np.float32(limits[1])
     return np.clip(checked, np.float32(0), np.array([width, height, width, height]))
+
+
+def _boxes_and_scores(boxes: Any, scores: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # Nearly always the kernels take both as they are: to see so at once saves a tenth of a call of 2 us.
+    if (
+        type(boxes) is _ndarray
+        and type(scores) is _ndarray
+        and boxes.dtype is _FLOAT32
+        and scores.dtype is _FLOAT32
+        and scores.ndim == 1
+        and boxes.shape == (len(scores), 4)
+        and boxes.flags.carray
+        and scores.flags.carray
+    ):
+        return boxes, scores
+    checked = _boxes("boxes", boxes)
+    return checked, _scores(scores, checked)
 
 
 def _boxes(name: str, value: ArrayLike, numbers: int = 4) -> NDArray[np.float32]:

@@ -53,11 +53,12 @@ def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     TensorError
         If the tensor is not of a floating dtype.
     """
-    array = as_array(name, value)
-    if array.dtype != _FLOAT32:
+    array = value if type(value) is np.ndarray else as_array(name, value)
+    # What is nearly always so comes first: NumPy's own object for the dtype, memory in order and writable.
+    if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _converted(name, array)
     flags = array.flags
-    if not flags.c_contiguous or not flags.aligned:
+    if not (flags.carray or (flags.c_contiguous and flags.aligned)):
         array = array.copy(order="C")
     return array
 

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from postproc.kernels import activation as act
 from tests import reference
+from tests.kernels.from_python import from_python
 
 Floats = NDArray[np.float32]
+
+activate, largest, logit_limit = map(from_python, (act.activate, act.largest, act.logit_limit))
 
 INF, NAN = np.float32(np.inf), np.float32(np.nan)
 TINY = np.finfo(np.float32).smallest_subnormal
@@ -72,8 +75,8 @@ def test_sigmoid_equals_float64_rounded_once() -> None:
 
 def test_activate_applies_the_sigmoid_only_where_told_to() -> None:
     value = np.float32(0.25)
-    assert act.activate(value, act.SIGMOID) == reference.sigmoid(value)
-    assert act.activate(value, act.NONE) == act.activate(value, act.SOFTMAX) == value
+    assert activate(value, act.SIGMOID) == reference.sigmoid(value)
+    assert activate(value, act.NONE) == activate(value, act.SOFTMAX) == value
 
 
 def assert_conservative(scores: Floats) -> None:
@@ -113,7 +116,7 @@ def test_logit_limit_passes_little_that_is_not_above_it() -> None:
 )
 def test_logit_limit_outside_of_the_open_interval_is_infinite(score: float, limit: float) -> None:
     """Any finite logit has a sigmoid above 0 or none above 1; what rounds to 0 is sorted out later."""
-    assert act.logit_limit(np.float32(score)) == limit
+    assert logit_limit(np.float32(score)) == limit
 
 
 def ulps_apart(actual: Floats, expected: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,9 +178,9 @@ def test_softmax_masks_get_no_probability() -> None:
 @settings(max_examples=200, deadline=None)
 @given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=70))
 def test_largest_equals_the_maximum(values: list[float]) -> None:
-    assert act.largest(floats(*values)) == max(values)
+    assert largest(floats(*values)) == max(values)
 
 
 def test_largest_of_numbers_of_every_exponent() -> None:
     values = random_floats(6400, seed=5)[:6000].reshape(-1, 12)
-    assert [act.largest(row) for row in values] == values.max(axis=1).tolist()
+    assert [largest(row) for row in values] == values.max(axis=1).tolist()

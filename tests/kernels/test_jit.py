@@ -161,6 +161,17 @@ def test_kernel_helper_edited_in_another_file_changes_the_caller(package: Path) 
     assert loaded_and_compiled(edited) == (0, 1)
 
 
+def test_inner_called_from_python_is_refused_before_and_after_a_kernel_has_called_it(package: Path) -> None:
+    (package / "helpers.py").write_text(HELPERS.replace("kernel", "inner"))
+    callers = import_anew()
+    helpers = importlib.import_module("tiny.helpers")
+    with pytest.raises(TypeError, match=r"doubled is for kernels only"):
+        helpers.doubled(20)
+    assert callers.doubled_and_one(20) == 41
+    with pytest.raises(TypeError, match=r"doubled is for kernels only"):
+        helpers.doubled(20)
+
+
 def test_kernel_second_process_loads_what_the_first_compiled(package: Path) -> None:
     first = outcome(start(package, "20", "1.25"))
     files = files_of(first["directory"])

@@ -12,13 +12,14 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from postproc.kernels.nms import greedy_nms, rank
+from tests.kernels.from_python import from_python
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 NO_GROUPS = np.empty(0, np.int64)
-# On both sides of every size from which another way is taken (128 boxes without groups, 1,024 a group).
-COUNTS = (0, 1, 2, 15, 16, 17, 127, 128, 129, 400, 1023, 1024, 1025, 2600)
+# On both sides of every size from which another way is taken: 128 boxes; 512 without groups, 1,024 with them.
+COUNTS = (0, 1, 2, 31, 32, 33, 64, 65, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 2600)
 SCORES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan])
 THRESHOLDS = (0.0, 0.1, 0.3, 1 / 3, 0.5, 0.7, 0.95, 1.0)
 
@@ -117,6 +118,28 @@ def test_greedy_nms_many_groups_equals_naive(groups: int) -> None:
     assert_array_equal(run(boxes.astype(np.float32), scores, labels, 0.4), expected)
 
 
+@pytest.mark.parametrize("count", [20, 100, 128])
+@pytest.mark.parametrize("kept", [1, 2, 3, 7, 9, 10, 11])
+def test_greedy_nms_few_boxes_equals_naive_however_many_are_kept(kept: int, count: int) -> None:
+    """The first few kept are looked for, the others sorted; ties and NaN are among both."""
+    rng = np.random.default_rng([kept, count])
+    places = rng.integers(0, kept, count) * 10.0
+    boxes = np.stack([places, places, places + 5, places + 5], axis=1)
+    for levels in (1, 4, 1000):
+        scores = rng.integers(0, levels, count) / levels - 0.5
+        scores[rng.random(count) < 0.1] = np.nan
+        assert_equals_naive(boxes, scores, rng.integers(0, 3, count), 0.5)
+
+
+@pytest.mark.parametrize("groups", [2, 80, 1500])
+def test_greedy_nms_groups_at_the_same_places_equals_naive(groups: int) -> None:
+    """Every group has a box at the same few places, as of a network that scores all labels of each box."""
+    rng = np.random.default_rng(groups)
+    boxes = corners(rng, 3000 // groups + 1, "plain")[np.arange(3000) // groups]
+    for threshold in (0.0, 0.5, 1.0):
+        assert_equals_naive(boxes, rng.random(3000), np.arange(3000) % groups, threshold)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     boxes=st.lists(st.tuples(*[st.integers(-4, 8)] * 4), max_size=24),
@@ -182,4 +205,4 @@ def test_rank_orders_by_score_then_row_without_nan(count: int) -> None:
     scores[rng.random(count) < 0.1] = -0.0
     scores[rng.random(count) < 0.05] = np.inf
     expected = sorted(np.flatnonzero(~np.isnan(scores)), key=lambda row: (-scores[row], row))
-    assert_array_equal(rank(scores), np.array(expected, np.int64), strict=True)
+    assert_array_equal(from_python(rank)(scores), np.array(expected, np.int64), strict=True)

@@ -20,12 +20,14 @@ from postproc.kernels.grids import scan_grid
 from postproc.kernels.listed import scan_listed
 from postproc.kernels.scores import best_label, scan_scores
 from tests import reference
+from tests.kernels.from_python import from_python
 from tests.kernels.test_activation import softmax_of
 
 Floats = NDArray[np.float32]
 Keys = NDArray[np.uint64]
 
 INF = np.float32(np.inf)
+BEST_LABEL = from_python(best_label)
 ALL = 10**6  # a `top` that nothing exceeds
 # Around the lengths of blocks (64) and strides (256) of a scan.
 COUNTS = (0, 1, 2, 21, 63, 64, 65, 128, 255, 256, 257, 320, 700)
@@ -237,7 +239,7 @@ def test_scan_scores_equal_sigmoids_of_different_logits_go_to_the_lower_label(pl
 def test_best_label_equals_that_of_the_scores(values: list[float], sigmoid: bool) -> None:
     row = np.array(values, np.float32)
     scores = reference.sigmoid(row) if sigmoid else row
-    label = best_label(row, act.SIGMOID if sigmoid else act.NONE)
+    label = BEST_LABEL(row, act.SIGMOID if sigmoid else act.NONE)
     if best_of(scores):
         assert label == best_of(scores)[0]
     else:

@@ -49,7 +49,8 @@ def lanes_of_blocks(assembly: str) -> Iterator[Counter[str]]:
 def compiled_afresh(kernel: Callable[..., Any], *arguments: Any) -> list[Counter[str]]:
     """Compile a kernel for arguments without its cache; return the vector code of its stretches."""
     dispatcher: Any = kernel
-    fresh = numba.jit(**dispatcher.targetoptions)(dispatcher.py_func)
+    options = {**dispatcher.targetoptions, "no_cpython_wrapper": False}
+    fresh = numba.jit(**options)(dispatcher.py_func)
     fresh(*arguments)
     (assembly,) = fresh.inspect_asm().values()
     return [lanes for lanes in lanes_of_blocks(assembly) if lanes]
