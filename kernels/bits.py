@@ -45,7 +45,7 @@ if config.DISABLE_JIT:  # pure Python, to follow kernels step by step
     ) -> np.uint64:
         """Do as below."""
         flags = values[position : position + BLOCK] > limits[first : first + BLOCK]
-        return np.packbits(flags, bitorder="little").view(np.uint64)[0]
+        return np.uint64(np.packbits(flags, bitorder="little").view(np.uint64)[0])
 
     def lowest_bit(bits: np.uint64) -> int:
         """Do as below."""

@@ -59,7 +59,7 @@ def begin_scan(
 def ceiling(collector: Collector) -> np.uint64:
     """Key that all keys which are still wanted rank below."""
     _, _, bounds, _ = collector
-    return bounds[_END]
+    return np.uint64(bounds[_END])
 
 
 @inner
@@ -67,7 +67,7 @@ def end_scan(collector: Collector, lowest_bit: int) -> int:
     """Sort the keys, best first, and return how many there are. Bits below `lowest_bit` are not compared."""
     buffer, count, _, _ = collector
     sort_descending(buffer, np.empty(count[0], np.uint64), count[0], lowest_bit)
-    return count[0]
+    return int(count[0])
 
 
 @inner
@@ -115,7 +115,7 @@ def lowest(limits: NDArray[np.float32]) -> np.float32:
     least = limits[0]
     for label in range(limits.shape[0]):
         least = min(least, limits[label])
-    return least
+    return np.float32(least)
 
 
 @inner

@@ -123,7 +123,7 @@ def select(
             y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
         key = candidates[index]
         if iou_threshold < 1.0:
-            bucket = 0 if class_agnostic else order_of(key) // per_label
+            bucket = 0 if class_agnostic else int(order_of(key) // per_label)
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
                 continue
             links, pool = with_room(links, pool, used, 1)

@@ -65,10 +65,10 @@ def nms_of_few(
                 best = keys[lane] if keys[lane] > best else best
             if best == _GONE:
                 break
-            row = _NO_ROW
+            row = int(_NO_ROW)
             for lane in range(lanes):
                 found = np.int32(lane) if keys[lane] == best else _NO_ROW
-                row = found if found < row else row
+                row = int(found) if found < row else row
         else:
             if place == 0:
                 # The place of a key is how many are larger, and of equal ones how many are before it.

@@ -103,7 +103,7 @@ def _nth(values: NDArray[np.float32], rank: int) -> np.float32:
             below += values[other] < values[index]
             up_to += values[other] <= values[index]
         if below <= rank and rank < up_to:
-            return values[index]
+            return np.float32(values[index])
     return np.float32(np.nan)
 
 

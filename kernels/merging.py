@@ -135,7 +135,7 @@ def weighted_nms(
                 for index in range(keeps):
                     other = kept[index]
                     if class_agnostic or labels[other] == label:
-                        is_suppressed |= _iou(merged, other - first, row - first) > iou_threshold
+                        is_suppressed |= bool(_iou(merged, other - first, row - first) > iou_threshold)
                 if is_suppressed:
                     continue
             kept[keeps] = row

@@ -183,7 +183,7 @@ def _scan_across_planes(
             box = first + lowest_bit(hits)
             hits &= hits - ONE
             # Of sigmoids, a lower label's logit may round to the same score.
-            label = np.int64(best_labels[box - first])
+            label = int(best_labels[box - first])
             if not is_crowded or activation == act.SIGMOID:
                 for other in range(labels):
                     column[other] = values[other * boxes + box]

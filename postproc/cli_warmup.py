@@ -19,8 +19,9 @@ def warm_up_everything() -> None:
     for output in DETECTION_OUTPUTS:
         PostProcessor.for_detection(["label"], output).warmup()
     for method in ("soft", "weighted"):
-        decision = {"nms_method": method, "nms_threshold": 0.5}
-        PostProcessor.for_detection(["label"], DETECTION_OUTPUTS[0], **decision).warmup()
+        PostProcessor.for_detection(
+            ["label"], DETECTION_OUTPUTS[0], nms_method=method, nms_threshold=0.5
+        ).warmup()
     boxes, scores = np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32)
     ops.nms(boxes, scores, 0.5)
     ops.batched_nms(boxes, scores, np.zeros(1, np.int64), 0.5)

@@ -67,7 +67,9 @@ class EndToEndDecoder:
             steps = np.zeros(len(rows.scores) + 1, np.int64)
             np.add.at(steps, rows.firsts, 1)
             np.add.at(steps, rows.ends, -1)
-            return (np.cumsum(steps[:-1]) > 0) & (rows.scores > self._decision.thresholds.min())
+            mask: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
+            mask &= rows.scores > self._decision.thresholds.min()
+            return mask
 
         labels = self._classes.of(rows.classes, matter)
         arguments = (
