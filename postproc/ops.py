@@ -16,7 +16,6 @@ from postproc.decoding import BOX_FORMATS
 from postproc.errors import TensorError
 from postproc.kernels import boxes as box_kernels
 from postproc.kernels import iou as iou_kernels
-from postproc.kernels import rectangles as rectangle_kernels
 from postproc.kernels.nms import extent, greedy_nms
 from postproc.tensors import as_array, as_float32, wrong_shape
 
@@ -154,7 +153,10 @@ def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64
     >>> ops.oriented_box_iou([[0.0, 0, 2, 2, 0]], [[0.0, 0, 2, 2, math.pi / 4]]).round(3)
     array([[0.707]])
     """
-    return rectangle_kernels.rectangle_iou_matrix(_boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
+    # Not at the top: every import of postproc would pay for kernels that few need.
+    from postproc.kernels.rectangles import rectangle_iou_matrix
+
+    return rectangle_iou_matrix(_boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
 
 
 def box_area(boxes: ArrayLike) -> NDArray[np.float32]:

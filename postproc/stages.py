@@ -11,13 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Placement, Sizes, decoder_for
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for
 from postproc.kernels.classifications import classify
-from postproc.kernels.merging import soft_nms, weighted_nms
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
-from postproc.segmented import SegmentedDetections
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -181,7 +179,7 @@ class DetectionStage:
         bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
         if candidates.extras is None:
             return bound
-        return BoundExtras(bound, candidates.extras, Placement(placement, sizes))
+        return BoundExtras(bound, candidates.extras, sizes)
 
     def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
         """Heights and widths that boxes are in pixels of, (batch, 2) or for all; None for none."""
@@ -218,7 +216,7 @@ class DetectionStage:
             # What is computed on request only.
             found.to_dicts()
             found.to_coco([0], (1, 1))
-            if isinstance(found, SegmentedDetections):
+            if hasattr(found, "masks"):
                 found.masks((1, 1))
 
 
@@ -257,6 +255,9 @@ class BoundDetection:
 
     def _run_merging(self, start: int, stop: int) -> Detections:
         """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
+        # Not at the top: every import of postproc would pay for kernels that few documents need.
+        from postproc.kernels.merging import soft_nms, weighted_nms
+
         stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
         boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
             *candidates.arguments,
@@ -301,7 +302,7 @@ class BoundExtras:
 
     boxes: BoundDetection
     extras: Extras
-    placement: Placement
+    sizes: Sizes
 
     @property
     def batch(self) -> int:
@@ -310,7 +311,8 @@ class BoundExtras:
 
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
-        return self.extras.added_to(self.boxes.run(start, stop), self.placement, start)
+        boxes = self.boxes
+        return self.extras(boxes.run(start, stop), boxes.placement, self.sizes, start)
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""

@@ -13,8 +13,8 @@ To add a family of networks:
    two factors, `detect_grids`, `detect_anchored`, `detect_listed`; a new one is built of the same few calls.
 4. List the decoder in `DECODERS` below. Warm-up, command line and JSON Schema know it from there.
 
-Where tensors hold more than boxes, `bind` gives its candidates `Extras`, which add it to those that are kept:
-`Yolov8PoseDecoder` is an example.
+Where tensors hold more than boxes, `bind` gives its candidates a function, `Extras`, that adds it to
+those that are kept: `Yolov8PoseDecoder` is an example.
 
 Then its test: the formula once more, slowly, in ``tests/reference``, and random cases in
 ``tests/random_cases``, which are compared index for index. `Yolov8Decoder` is the shortest example.
@@ -32,7 +32,6 @@ from postproc.decoding.base import (
     Decision,
     Decoder,
     Extras,
-    Placement,
     Sizes,
 )
 from postproc.decoding.direct import DirectDecoder
@@ -54,7 +53,6 @@ __all__ = [
     "Decision",
     "Decoder",
     "Extras",
-    "Placement",
     "Sizes",
     "decoder_for",
 ]

@@ -50,27 +50,9 @@ Sizes: TypeAlias = NDArray[np.float64] | Size | None
 SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]
 
 
-class Placement(NamedTuple):
-    """Where the images of a call lie in the coordinates of its decoder.
-
-    Parameters
-    ----------
-    numbers : (B, 2, 4) float64
-        As `postproc.kernels.placement.placed` takes them.
-    sizes : (B, 2) float64, or a pair for all, optional
-        Height and width of the network's input in the decoder's coordinates; left out: these are normalized.
-    """
-
-    numbers: NDArray[np.float64]
-    sizes: Sizes
-
-
-class Extras(Protocol):
-    """What the tensors of a call hold beyond boxes."""
-
-    def added_to(self, found: Detections, placement: Placement, start: int) -> Detections:
-        """Return detections with what else is known of them; their first image is image `start`."""
-        ...
+Extras: TypeAlias = Callable[[Detections, NDArray[np.float64], Sizes, int], Detections]
+"""Adds to detections what tensors hold beyond boxes: from them, the placement (B, 2, 4) of all images as
+`postproc.kernels.placement` takes it, the sizes that boxes are in pixels of, and the first image's number."""
 
 
 class Candidates(NamedTuple):
@@ -90,7 +72,7 @@ class Candidates(NamedTuple):
     columns : int
         How many of them belong to one region of the network.
     extras : Extras, optional
-        What comes with the boxes that are kept.
+        Adds what comes with the boxes that are kept.
     """
 
     batch: int

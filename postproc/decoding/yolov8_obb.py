@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
 from postproc.kernels import activation
-from postproc.kernels.oriented import detect_oriented, gather_corners
 from postproc.options import CallOptions
-from postproc.oriented import OrientedDetections
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
+
+if TYPE_CHECKING:
+    from postproc.oriented import OrientedDetections
 
 
 class Yolov8ObbDecoder:
@@ -34,9 +35,12 @@ class Yolov8ObbDecoder:
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
+        # Not at the top: every import of postproc would pay for what few documents need.
+        from postproc.kernels.oriented import detect_oriented
+
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         arguments = (table, planar, 4, activation.NONE, self._angle_column, *self._decision.rule)
-        corners = _Corners(table, planar, self._angle_column)
+        corners = partial(_with_corners, table, planar, self._angle_column)
         return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -44,31 +48,29 @@ class Yolov8ObbDecoder:
         return self._table.examples()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Corners:
-    table: NDArray[np.float32]
-    planar: bool
-    angle_column: int
+def _with_corners(
+    table: NDArray[np.float32],
+    planar: bool,
+    angle_column: int,
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> OrientedDetections:
+    from postproc.kernels.oriented import gather_corners
+    from postproc.oriented import OrientedDetections
 
-    def added_to(self, found: Detections, placement: Placement, start: int) -> OrientedDetections:
-        """Return detections with their corners and angles; their first image is image `start`."""
-        polygons, angles = gather_corners(
-            self.table,
-            self.planar,
-            self.angle_column,
-            found.regions,
-            found.offsets,
-            placement.numbers,
-            start,
-        )
-        return OrientedDetections(
-            found.scores,
-            found.labels,
-            found.predicted,
-            found.offsets,
-            found.table,
-            found.boxes,
-            found.regions,
-            polygons,
-            angles,
-        )
+    polygons, angles = gather_corners(
+        table, planar, angle_column, found.regions, found.offsets, placement, start
+    )
+    return OrientedDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        polygons,
+        angles,
+    )

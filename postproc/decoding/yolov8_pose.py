@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
 from postproc.decoding.yolov8 import boxes_of_table
-from postproc.kernels.keypoints import gather_keypoints
-from postproc.keypoints import KeypointDetections
 from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
+
+if TYPE_CHECKING:
+    from postproc.keypoints import KeypointDetections
 
 
 class Yolov8PoseDecoder:
@@ -37,7 +38,7 @@ class Yolov8PoseDecoder:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        keypoints = _Keypoints(table, planar, self._first, self._points, self._dimensions)
+        keypoints = partial(_with_keypoints, table, planar, self._first, self._points, self._dimensions)
         return boxes_of_table(table, planar, count, self._decision)._replace(extras=keypoints)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -45,34 +46,31 @@ class Yolov8PoseDecoder:
         return self._table.examples()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Keypoints:
-    table: NDArray[np.float32]
-    planar: bool
-    first: int
-    points: int
-    dimensions: int
+def _with_keypoints(
+    table: NDArray[np.float32],
+    planar: bool,
+    first: int,
+    points: int,
+    dimensions: int,
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> KeypointDetections:
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.keypoints import gather_keypoints
+    from postproc.keypoints import KeypointDetections
 
-    def added_to(self, found: Detections, placement: Placement, start: int) -> KeypointDetections:
-        """Return detections with their keypoints; their first image is image `start`."""
-        keypoints = gather_keypoints(
-            self.table,
-            self.planar,
-            self.first,
-            self.points,
-            self.dimensions,
-            found.regions,
-            found.offsets,
-            placement.numbers,
-            start,
-        )
-        return KeypointDetections(
-            found.scores,
-            found.labels,
-            found.predicted,
-            found.offsets,
-            found.table,
-            found.boxes,
-            found.regions,
-            keypoints,
-        )
+    keypoints = gather_keypoints(
+        table, planar, first, points, dimensions, found.regions, found.offsets, placement, start
+    )
+    return KeypointDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        keypoints,
+    )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, Placement, SingleTable, SizesOf, with_batch
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf, with_batch
 from postproc.decoding.yolov8 import boxes_of_table
-from postproc.kernels.masks import gather_coefficients
 from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
-from postproc.segmented import SegmentedDetections
 from postproc.tensors import as_float32, find, wrong_shape
+
+if TYPE_CHECKING:
+    from postproc.segmented import SegmentedDetections
 
 
 class Yolov8SegDecoder:
@@ -42,7 +43,7 @@ class Yolov8SegDecoder:
         if len(prototypes) != len(table):
             expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
-        masks = _Masks(table, planar, self._first, prototypes)
+        masks = partial(_with_masks, table, planar, self._first, prototypes)
         return boxes_of_table(table, planar, count, self._decision)._replace(extras=masks)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -55,38 +56,43 @@ class Yolov8SegDecoder:
         return SingleTable(self.tensor_names[0], channels, self._layout, "4 + labels + prototypes")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Masks:
-    table: NDArray[np.float32]
-    planar: bool
-    first: int
-    prototypes: NDArray[np.float32]
+def _with_masks(
+    table: NDArray[np.float32],
+    planar: bool,
+    first: int,
+    prototypes: NDArray[np.float32],
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> SegmentedDetections:
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.masks import gather_coefficients
+    from postproc.segmented import SegmentedDetections
 
-    def added_to(self, found: Detections, placement: Placement, start: int) -> SegmentedDetections:
-        """Return detections with what their masks are made of; their first image is image `start`."""
-        sizes = np.ones((len(self.table), 2), np.float64)
-        if placement.sizes is not None:
-            sizes[:] = placement.sizes
-        coefficients, frames = gather_coefficients(
-            self.table,
-            self.planar,
-            self.first,
-            self.prototypes.shape[1],
-            found.regions,
-            found.offsets,
-            placement.numbers,
-            sizes,
-            start,
-        )
-        return SegmentedDetections(
-            found.scores,
-            found.labels,
-            found.predicted,
-            found.offsets,
-            found.table,
-            found.boxes,
-            found.regions,
-            coefficients,
-            tuple(self.prototypes[start : start + len(found)]),
-            frames,
-        )
+    of_images = np.ones((len(table), 2), np.float64)
+    if sizes is not None:
+        of_images[:] = sizes
+    coefficients, frames = gather_coefficients(
+        table,
+        planar,
+        first,
+        prototypes.shape[1],
+        found.regions,
+        found.offsets,
+        placement,
+        of_images,
+        start,
+    )
+    return SegmentedDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        coefficients,
+        tuple(prototypes[start : start + len(found)]),
+        frames,
+    )
