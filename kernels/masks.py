@@ -180,11 +180,7 @@ def trace_masks(
             for x in range(1, right - left + 1):
                 if not cells[y, x] or cells[y - 1, x] or met[y, x]:
                     continue
-                begin = total
                 points, total = _trace(cells, met, x, y, left, top, frame, width, height, points, total)
-                if not _has_area(points, begin, total):
-                    total = begin  # all of it lies outside of the image
-                    continue
                 ring_count += 1
                 if ring_count == rings.shape[0]:
                     rings = _doubled_rings(rings)
@@ -208,7 +204,6 @@ def _trace(
     total: int,
 ) -> tuple[Floats, int]:
     """Follow the ring that begins at the upper left corner of a cell, and mark the upper edges it meets."""
-    first = total
     begin_x, begin_y = x, y
     direction = 0  # east, south, west, north: a turn to the right is one more
     turned = True
@@ -218,13 +213,7 @@ def _trace(
                 points = _doubled_points(points)
             points[total, 0] = _relative(x - 1 + left, frame[0], width)
             points[total, 1] = _relative(y - 1 + top, frame[1], height)
-            # Outside of the image several corners come to lie on one point of its border.
-            if (
-                total == first
-                or points[total, 0] != points[total - 1, 0]
-                or points[total, 1] != points[total - 1, 1]
-            ):
-                total += 1
+            total += 1
         if direction == 0:
             met[y, x] = True
             x += 1
@@ -248,28 +237,15 @@ def _trace(
             turned = False
         if x == begin_x and y == begin_y and direction == 0:
             break
-    if (
-        total - first > 1
-        and points[total - 1, 0] == points[first, 0]
-        and points[total - 1, 1] == points[first, 1]
-    ):
-        total -= 1
     return points, total
 
 
 @inner
-def _has_area(points: Floats, begin: int, end: int) -> bool:
-    twice = 0.0
-    for index in range(begin, end):
-        following = index + 1 if index + 1 < end else begin
-        x, y = np.float64(points[index, 0]), np.float64(points[index, 1])
-        twice += x * np.float64(points[following, 1]) - np.float64(points[following, 0]) * y
-    return bool(abs(twice) > 1e-12)
-
-
-@inner
 def _relative(cell: int, frame: NDArray[np.float64], count: int) -> np.float32:
-    """Side of a cell relative to the image, clipped to it."""
+    """Side of a cell relative to the image, clipped to it.
+
+    A box lies in the image, and its cells begin in the box: no more than the far side of one lies outside.
+    """
     place = (cell / count - frame[1]) / frame[0]
     return np.float32(min(max(place, 0.0), 1.0))
 
