@@ -17,6 +17,7 @@ from ._jit import inlined, inner
 from .candidates import is_predicted, order_of, score_of
 from .collector import Collector, continue_below
 from .nms import LANES, is_suppressed, keep, with_room
+from .placement import placed
 
 Floats = NDArray[np.float32]
 Survivors = tuple[
@@ -163,21 +164,21 @@ def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray
     """
     _, _, _, keys, boxes, counts, ends, furthest = survivors
     total = counts[_TOTAL]
-    placed = np.empty((total, 4), np.float32)
+    corners = np.empty((total, 4), np.float32)
     scores = np.empty(total, np.float32)
     labels = np.empty(total, np.int64)
     regions = np.empty(total, np.int64)
     predicted = np.empty(total, np.bool_)
     for index in range(total):
         for side in range(4):
-            placed[index, side] = boxes[index, side]
+            corners[index, side] = boxes[index, side]
         key = keys[index]
         label, box = divmod(order_of(key), per_label)
         scores[index] = score_of(key)
         labels[index] = label
         regions[index] = box // columns if placement.shape[0] > 0 else order_of(key)
         predicted[index] = is_predicted(key)
-    return placed, scores, labels, regions, predicted, ends, furthest[0]
+    return corners, scores, labels, regions, predicted, ends, furthest[0]
 
 
 @inner
@@ -201,10 +202,40 @@ def _clip(value: np.float32, limit: np.float32) -> np.float32:
 @inlined
 def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
     """Coordinate in the result, clipped to [0, 1]."""
-    placed = np.float64(value) * placement[0] - placement[1]
-    # Most divisors are 1, and a branch that goes the same way every time costs less than a division.
-    if placement[2] != 1.0:
-        placed /= placement[2]
-    if placement[3] != 1.0:
-        placed /= placement[3]
-    return _clip(np.float32(placed), np.float32(1.0))
+    return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
+
+
+@inner
+def is_full(survivors: Survivors, most: int) -> bool:
+    """Whether the image has as many detections as are wanted."""
+    _, _, _, _, _, counts, _, _ = survivors
+    return bool(counts[_TOTAL] == counts[_EARLIER] + most)
+
+
+@inner
+def add_placed(
+    key: np.uint64,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    placement: NDArray[np.float64],
+    image: int,
+    survivors: Survivors,
+) -> Survivors:
+    """Place and clip a box that nothing has suppressed, and add it if it still has an area.
+
+    `select` has this in its loop; it is for kernels that suppress in ways of their own.
+    """
+    heads, links, pool, keys, boxes, counts, ends, furthest = survivors
+    furthest[0] = max(furthest[0], max(x2, y2))
+    left, right = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+    top, bottom = place(y1, placement[image, 1]), place(y2, placement[image, 1])
+    if left < right and top < bottom:
+        total = counts[_TOTAL]
+        if total == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        keys[total] = key
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
+        counts[_TOTAL] = total + 1
+    return heads, links, pool, keys, boxes, counts, ends, furthest

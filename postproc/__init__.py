@@ -1,5 +1,8 @@
 """postproc: from the raw output tensors of a recognition network to detections and classifications."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from postproc.errors import ImageError, PostprocError, RunnerError, SchemaError, TensorError
 from postproc.pipeline import PostProcessor
 from postproc.results import Classifications, Detections, Recognitions
@@ -18,10 +21,18 @@ from postproc.schema import (
     YoloOutput,
     Yolov3Output,
     Yolov5Output,
+    Yolov8ObbOutput,
     Yolov8Output,
+    Yolov8PoseOutput,
+    Yolov8SegOutput,
     YoloxOutput,
 )
 from postproc.transforms import ImageTransform
+
+if TYPE_CHECKING:
+    from postproc.keypoints import KeypointDetections
+    from postproc.oriented import OrientedDetections
+    from postproc.segmented import SegmentedDetections
 
 __version__ = "0.1.0"
 
@@ -35,6 +46,8 @@ __all__ = [
     "EndToEndOutput",
     "ImageError",
     "ImageTransform",
+    "KeypointDetections",
+    "OrientedDetections",
     "PostProcessing",
     "PostProcessor",
     "PostprocError",
@@ -44,12 +57,30 @@ __all__ = [
     "Recognitions",
     "RunnerError",
     "SchemaError",
+    "SegmentedDetections",
     "SsdOutput",
     "StandardOutput",
     "TensorError",
     "YoloOutput",
     "Yolov3Output",
     "Yolov5Output",
+    "Yolov8ObbOutput",
     "Yolov8Output",
+    "Yolov8PoseOutput",
+    "Yolov8SegOutput",
     "YoloxOutput",
 ]
+
+# Results of few documents, each with kernels of its own: loaded when they are asked for, since all of them
+# together lengthened every import by 8 %.
+_LATE = {
+    "KeypointDetections": "postproc.keypoints",
+    "OrientedDetections": "postproc.oriented",
+    "SegmentedDetections": "postproc.segmented",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)

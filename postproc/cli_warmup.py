@@ -26,6 +26,7 @@ def warm_up_everything() -> None:
     ops.nms(boxes, scores, 0.5)
     ops.batched_nms(boxes, scores, np.zeros(1, np.int64), 0.5)
     ops.box_iou(boxes, boxes)
+    ops.oriented_box_iou(np.ones((1, 5), np.float32), np.ones((1, 5), np.float32))
     ops.box_area(boxes)
     ops.box_convert(boxes, "xyxy", "xywh")
     ops.clip_boxes(boxes, (1, 1))

@@ -6,8 +6,8 @@ import bisect
 import colorsys
 import math
 import os
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeGuard
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from postproc.image_loading import ImageSource, load_image
 
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom lie outside
+Mask = Callable[[], NDArray[np.bool_]]  # which pixels it covers, made when it is drawn
+Point = tuple[float, float]  # x, y in pixels
 
 # Far apart on light and dark pictures, the most different ones first; later rows take spread hues.
 _PALETTE: tuple[Color, ...] = (
@@ -67,7 +69,11 @@ class DrawableClassifications(Protocol):
 
 
 class DrawableDetections(DrawableClassifications, Protocol):
-    """The detections of one image: one row per box."""
+    """The detections of one image: one row per box.
+
+    They may also have the ``keypoints`` of `KeypointDetections`, the ``polygons`` of
+    `OrientedDetections` or the ``masks`` of `SegmentedDetections`.
+    """
 
     @property
     def boxes(self) -> NDArray[np.float32]:
@@ -84,8 +90,9 @@ def draw_outputs(
     """Draw all that was recognised in an image.
 
     Predicted boxes are drawn with solid lines, discarded ones with thin dashes below them; each
-    carries its label's name and the score. Classifications are listed in the upper left corner.
-    A label has the same colour in every picture.
+    carries its label's name and the score. Oriented boxes are drawn as such, and masks tint what they
+    cover. Keypoints are dots, hollow where they score 0.5 or less. Classifications are listed in the
+    upper left corner. A label has the same colour in every picture.
 
     Parameters
     ----------
@@ -114,11 +121,10 @@ def draw_outputs(
     """
     canvas = _Canvas(load_image(image), min_side, font)
     listed: list[_Row] = []
-    boxed: list[tuple[_Row, Box]] = []
+    boxed: list[_Boxed] = []
     for output in outputs:
         if _has_boxes(output):
-            boxes = _pixel_boxes(output.boxes, canvas.image.size)
-            boxed += zip(_rows(output, len(boxes)), boxes, strict=True)
+            boxed += _boxed(output, canvas.image.size)
         else:
             listed += _rows(output)
     canvas.draw(boxed, listed)
@@ -163,6 +169,14 @@ class _Row(NamedTuple):
     predicted: bool
 
 
+class _Boxed(NamedTuple):
+    row: _Row
+    box: Box
+    corners: list[Point]  # of an oriented box; none of an upright one
+    dots: list[tuple[Point, bool]]  # keypoints, and whether they are visible
+    mask: Mask | None
+
+
 class _Panel(NamedTuple):
     rows: list[_Row]
     texts: list[str]  # one a row, and perhaps one that counts the rows left out
@@ -185,19 +199,27 @@ class _Canvas:
         self._margin = max(2, round(ascent / 5))
         self._tag_height = ascent + descent
 
-    def draw(self, boxed: list[tuple[_Row, Box]], listed: list[_Row]) -> None:
+    def draw(self, boxed: list[_Boxed], listed: list[_Row]) -> None:
         """Draw boxes, then their tags where they hide no other text, then the list; first rows on top."""
         panel = self._panel(listed)
         taken = np.zeros((self.image.height, self.image.width), np.bool_)
         taken[_slices(panel.box)] = True
-        ranked = sorted(boxed, key=lambda item: not item[0].predicted)
-        for row, box in reversed(ranked):
-            if row.predicted:
+        ranked = sorted(boxed, key=lambda item: not item.row.predicted)
+        for item in reversed(ranked):
+            if item.mask is not None:
+                self._tint(item.mask(), item.row.color, 0.45 if item.row.predicted else 0.2)
+        for row, box, corners, _, _ in reversed(ranked):
+            if corners:
+                self._outline_polygon(corners, row.color, row.predicted)
+            elif row.predicted:
                 self._outline(box, row.color, self._line)
             else:
                 self._dash(box, row.color)
+        for row, _, _, dots, _ in reversed(ranked):
+            for point, is_visible in dots:
+                self._dot(point, row.color, row.predicted and is_visible)
         tags: list[tuple[_Row, str, Box]] = []
-        for row, box in ranked:
+        for row, box, _, _, _ in ranked:
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
             spots = self._spots(box, width)
@@ -286,6 +308,36 @@ class _Canvas:
         if box[0] < box[2] and box[1] < box[3]:
             self._draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=color)
 
+    def _tint(self, mask: NDArray[np.bool_], color: Color, strength: float) -> None:
+        opacity = Image.fromarray(mask.astype(np.uint8) * round(255 * strength))
+        self.image.paste(color, (0, 0), opacity)
+
+    def _outline_polygon(self, corners: list[Point], color: Color, predicted: bool) -> None:
+        """Draw the sides of a polygon: solid, or as thin dashes."""
+        for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
+            if predicted:
+                self._draw.line((start, end), fill=color, width=self._line)
+                continue
+            parts = max(1, round(math.dist(start, end) / (4 * self._thin)))
+            steps = np.linspace(start, end, parts + 1).tolist()
+            for left, right in zip(steps[:-1:2], steps[1::2], strict=True):
+                self._draw.line((*left, *right), fill=color, width=self._thin)
+        if predicted:  # what wide lines leave open where they meet
+            radius = (self._line - 1) / 2
+            for x, y in corners:
+                self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
+    def _dot(self, point: Point, color: Color, filled: bool) -> None:
+        """Draw a dot with a rim that sets it off from a picture of its colour."""
+        radius = 1.5 * self._line + 1
+        rim = _BLACK if _is_light(color) else _WHITE
+        x, y = point
+        around = x - radius, y - radius, x + radius, y + radius
+        if filled:
+            self._draw.ellipse(around, fill=color, outline=rim, width=self._thin)
+        else:
+            self._draw.ellipse(around, outline=color, width=self._thin)
+
     def _dash(self, box: Box, color: Color) -> None:
         left, top, right, bottom = box
         width, dash = self._thin, 4 * self._thin
@@ -295,6 +347,55 @@ class _Canvas:
         for y in range(top, bottom, 2 * dash):
             for x in (left, max(left, right - width)):
                 self._fill((x, y, min(x + width, right), min(y + dash, bottom)), color)
+
+
+def _boxed(output: DrawableDetections, size: tuple[int, int]) -> list[_Boxed]:
+    boxes = _pixel_boxes(output.boxes, size)
+    rows = _rows(output, len(boxes))
+    corners = _corners(getattr(output, "polygons", None), len(boxes), size)
+    dots = _dots(getattr(output, "keypoints", None), len(boxes), size)
+    masks = [_mask(output, row, size) for row in range(len(boxes))]
+    return [_Boxed(*items) for items in zip(rows, boxes, corners, dots, masks, strict=True)]
+
+
+def _mask(output: Any, row: int, size: tuple[int, int]) -> Mask | None:
+    """Return how to make the mask of a row: one at a time, since many of a large picture take much memory."""
+    if not hasattr(output, "masks"):
+        return None
+
+    def mask() -> NDArray[np.bool_]:
+        only = np.arange(len(output.labels)) == row
+        found: NDArray[np.bool_] = output[only].masks((size[1], size[0]))[0]
+        return found
+
+    return mask
+
+
+def _corners(polygons: object, rows: int, size: tuple[int, int]) -> list[list[Point]]:
+    """Return the corners of each row's oriented box; those far outside are moved nearer."""
+    if polygons is None:
+        return [[]] * rows
+    points = np.asarray(polygons, np.float64)
+    if points.shape != (rows, 4, 2) or not np.isfinite(points).all():
+        raise TensorError(f"polygons: expected finite numbers of shape ({rows}, 4, 2), got {points.shape}")
+    pixels = np.clip(points, -4, 5) * size - 0.5
+    return [[(x, y) for x, y in row] for row in pixels.tolist()]
+
+
+def _dots(keypoints: object, rows: int, size: tuple[int, int]) -> list[list[tuple[Point, bool]]]:
+    """Return the keypoints of each row that lie in the picture; those that are all zeros are not there."""
+    if keypoints is None:
+        return [[]] * rows
+    points = np.asarray(keypoints, np.float64)
+    if points.ndim != 3 or len(points) != rows or points.shape[2] not in (2, 3):
+        raise TensorError(f"keypoints: expected shape ({rows}, P, 2) or ({rows}, P, 3), got {points.shape}")
+    shown = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2) & points.any(axis=2)
+    visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
+    dots: list[list[tuple[Point, bool]]] = [[] for _ in range(rows)]
+    for row, point in np.argwhere(shown).tolist():
+        x, y = (points[row, point, :2] * size).tolist()
+        dots[row].append(((x, y), bool(visible[row, point])))
+    return dots
 
 
 def _rows(output: DrawableClassifications, boxes: int | None = None) -> list[_Row]:

@@ -19,7 +19,7 @@ from postproc.kernels import iou as iou_kernels
 from postproc.kernels.nms import extent, greedy_nms
 from postproc.tensors import as_array, as_float32, wrong_shape
 
-__all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms"]
+__all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms", "oriented_box_iou"]
 
 _ndarray = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
@@ -126,6 +126,39 @@ def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:
     return iou_kernels.iou_matrix(_boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
 
 
+def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64]:
+    """Jaccard index of each oriented box of one array with each of another: exact, by cutting polygons.
+
+    Parameters
+    ----------
+    boxes1 : (N, 5) array of float
+        cx, cy, width, height, and the angle in radians that turns x towards y.
+    boxes2 : (M, 5) array of float
+
+    Returns
+    -------
+    (N, M) float64
+        Intersection over union, in float64. A box whose width or height is not positive has no area, and the
+        index with it is 0.
+
+    Raises
+    ------
+    TensorError
+        If an array has the wrong shape or dtype.
+
+    Examples
+    --------
+    >>> import math
+    >>> from postproc import ops
+    >>> ops.oriented_box_iou([[0.0, 0, 2, 2, 0]], [[0.0, 0, 2, 2, math.pi / 4]]).round(3)
+    array([[0.707]])
+    """
+    # Not at the top: every import of postproc would pay for kernels that few need.
+    from postproc.kernels.rectangles import rectangle_iou_matrix
+
+    return rectangle_iou_matrix(_boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
+
+
 def box_area(boxes: ArrayLike) -> NDArray[np.float32]:
     """Area of boxes (N, 4), xyxy, as (N,) float32; 0 where x2 < x1 or y2 < y1.
 
@@ -196,10 +229,10 @@ def _boxes_and_scores(boxes: Any, scores: Any) -> tuple[NDArray[np.float32], NDA
     return checked, _scores(scores, checked)
 
 
-def _boxes(name: str, value: ArrayLike) -> NDArray[np.float32]:
+def _boxes(name: str, value: ArrayLike, numbers: int = 4) -> NDArray[np.float32]:
     boxes = as_float32(name, value)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise wrong_shape(name, boxes.shape, "(N, 4)")
+    if boxes.ndim != 2 or boxes.shape[1] != numbers:
+        raise wrong_shape(name, boxes.shape, f"(N, {numbers})")
     return boxes
 
 

@@ -206,15 +206,18 @@ class Detections(Classifications):
         TensorError
             If there is not one size, or one per image.
         """
+        return np.asarray(self.boxes * self._widths_and_heights(sizes)[:, [0, 1, 0, 1]], np.float32)
+
+    def _widths_and_heights(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float64]:
+        """Width and height (K, 2) of the image of each row."""
         array = np.asarray(sizes, np.float64)
         if array.shape not in ((2,), (len(self), 2)):
             raise TensorError(
                 f"sizes must be [height, width] or one such pair per image, {(len(self), 2)}; "
                 f"found shape {array.shape}"
             )
-        per_image = np.broadcast_to(array, (len(self), 2))[:, [1, 0, 1, 0]]
-        pixels = self.boxes * np.repeat(per_image, np.diff(self.offsets), axis=0)
-        return np.asarray(pixels, np.float32)
+        per_image = np.broadcast_to(array, (len(self), 2))[:, ::-1]
+        return np.repeat(per_image, np.diff(self.offsets), axis=0)
 
     def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.

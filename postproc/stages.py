@@ -11,9 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, Sizes, decoder_for
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for
 from postproc.kernels.classifications import classify
-from postproc.kernels.merging import soft_nms, weighted_nms
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
@@ -161,7 +160,7 @@ class DetectionStage:
             task.output.boxes_are_in_pixels and not self._size_tensor
         )
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection:
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors, options, self._sizes)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
@@ -177,7 +176,10 @@ class DetectionStage:
             if sizes is not None:
                 bounds[:] = np.asarray(sizes)[..., ::-1]
         may_be_pixels = sizes is None and not self._boxes_are_normalized
-        return BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+        if candidates.extras is None:
+            return bound
+        return BoundExtras(bound, candidates.extras, sizes)
 
     def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
         """Heights and widths that boxes are in pixels of, (batch, 2) or for all; None for none."""
@@ -210,7 +212,12 @@ class DetectionStage:
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
         sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
         for tensors in self._decoder.examples():
-            self.bind({**tensors, **sizes}, options).run(0, 1)
+            found = self.bind({**tensors, **sizes}, options).run(0, 1)
+            # What is computed on request only.
+            found.to_dicts()
+            found.to_coco([0], (1, 1))
+            if hasattr(found, "masks"):
+                found.masks((1, 1))
 
 
 @dataclass(eq=False, slots=True)
@@ -248,6 +255,9 @@ class BoundDetection:
 
     def _run_merging(self, start: int, stop: int) -> Detections:
         """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
+        # Not at the top: every import of postproc would pay for kernels that few documents need.
+        from postproc.kernels.merging import soft_nms, weighted_nms
+
         stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
         boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
             *candidates.arguments,
@@ -284,6 +294,29 @@ class BoundDetection:
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
         return Detections.concatenate(parts)
+
+
+@dataclass(eq=False, slots=True)
+class BoundExtras:
+    """The tensors of one call of a `DetectionStage` that hold more than boxes."""
+
+    boxes: BoundDetection
+    extras: Extras
+    sizes: Sizes
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return self.boxes.batch
+
+    def run(self, start: int, stop: int) -> Detections:
+        """Results of images `start` to `stop`."""
+        boxes = self.boxes
+        return self.extras(boxes.run(start, stop), boxes.placement, self.sizes, start)
+
+    def join(self, parts: list[Detections]) -> Detections:
+        """Results of consecutive ranges as one."""
+        return type(parts[0]).concatenate(parts)
 
 
 @functools.lru_cache(maxsize=64)

@@ -26,6 +26,7 @@ Forms = list[Callable[[Array], Any]]
 KINDS = (
     "classification",
     *("anchored", "direct", "yolo", "yolov8", "yolov5", "yolox", "yolov3", "standard", "end_to_end", "ssd"),
+    *("yolov8_pose", "yolov8_obb", "yolov8_seg"),
 )
 
 
@@ -55,11 +56,22 @@ def call(post: Any, tensors: dict[str, Any], images: int = 3) -> None:
     from postproc import ImageTransform
 
     height, width = (20, 32)  # of which a YOLOX has the cells
-    post(tensors)
+    in_every_form(post(tensors))
     post(tensors, show_discarded=True, max_predictions=np.int32(3), input_size=(height, np.float32(width)))
     post(tensors, show_discarded=np.True_, max_predictions=0, input_size=np.array([height, width]))
     transforms = [ImageTransform.squash((height, width), (7, 6))] * images
     post(tensors, max_predictions=10**9, transforms=transforms, batch_size=np.int64(images))
+
+
+def in_every_form(batch: Any) -> None:
+    """Ask for what is computed on request only."""
+    batch.to_dicts()
+    for found in batch.outputs:
+        if hasattr(found, "boxes"):
+            found.to_coco(list(range(len(found))), (8, np.int32(9)))
+        if hasattr(found, "masks"):
+            for image in range(len(found)):
+                found[image].masks(np.array([5, 6]))
 
 
 def call_every_kind() -> None:
@@ -76,7 +88,7 @@ def call_every_kind() -> None:
             call(post_processor(kind, **agnostic), tensors_of(kind))
             low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
             call(post_processor(kind, **low), tensors_of(kind))
-            for method in ("soft", "weighted"):
+            for method in () if kind == "yolov8_obb" else ("soft", "weighted"):
                 call(post_processor(kind, nms_method=method, nms_threshold=0.5), tensors_of(kind))
     sized = post_processor("direct", normalize_wrt_tensor="im_info")
     for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
@@ -84,7 +96,9 @@ def call_every_kind() -> None:
     grid = tensors_of("yolo")["grid"]
     for layout in (grid.transpose(0, 3, 1, 2), grid.reshape(*grid.shape[:3], 2, -1)):
         call(post_processor("yolo"), {"grid": layout})
-    call(post_processor("yolov8"), {"table": tensors_of("yolov8")["table"].transpose(0, 2, 1)})
+    for kind in ("yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg"):
+        tensors = tensors_of(kind)
+        call(post_processor(kind), {**tensors, "table": tensors["table"].transpose(0, 2, 1)})
 
 
 def call_every_option(activation: Any) -> None:
@@ -128,6 +142,8 @@ def call_every_operation() -> None:
                 ops.batched_nms(boxes, scores, groups, threshold)
         ops.box_iou(boxes, boxes)
         ops.box_area(boxes)
+        oriented = form(np.concatenate([direct["boxes"], direct["scores"][:, np.newaxis]], axis=1))
+        ops.oriented_box_iou(oriented, oriented)
         ops.clip_boxes(boxes, [3, 4])
         for box_format in ("xyxy", "xywh", "cxcywh", "yxyx"):
             ops.box_convert(boxes, "cxcywh", box_format)
@@ -148,11 +164,11 @@ def compiled_late(kind: str) -> list[str]:
     post.warmup()
     warm = signatures()
     assert len(warm) > 1
-    post(tensors)
+    in_every_form(post(tensors))
     post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(20, 32))
     planar = {
         **dict.fromkeys(("anchored", "standard", "ssd"), "scores"),
-        **dict.fromkeys(("yolov8", "yolov5", "yolox"), "table"),
+        **dict.fromkeys(("yolov8", "yolov5", "yolox", "yolov8_pose", "yolov8_obb", "yolov8_seg"), "table"),
     }.get(kind)
     if planar:
         post({**tensors, planar: tensors[planar].transpose(0, 2, 1)})

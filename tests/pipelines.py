@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from postproc import (
     AnchoredOutput,
     Classification,
-    Detections,
     DirectOutput,
     PostProcessor,
     Recognitions,
+    SegmentedDetections,
     YoloOutput,
 )
 from postproc.schema import (
@@ -23,7 +23,10 @@ from postproc.schema import (
     StandardOutput,
     Yolov3Output,
     Yolov5Output,
+    Yolov8ObbOutput,
     Yolov8Output,
+    Yolov8PoseOutput,
+    Yolov8SegOutput,
     YoloxOutput,
 )
 
@@ -46,6 +49,9 @@ OUTPUTS = {
     "ssd": SsdOutput(
         offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors", priors_format="xyxy"
     ),
+    "yolov8_pose": Yolov8PoseOutput(output_tensor="table", keypoints=2),
+    "yolov8_obb": Yolov8ObbOutput(output_tensor="table"),
+    "yolov8_seg": Yolov8SegOutput(output_tensor="table", prototypes_tensor="prototypes"),
 }
 # Kinds that cannot do without; of yolox 5 x 8 cells.
 SIZES = {"yolox": (20, 32), "yolov3": (20, 32)}
@@ -104,9 +110,19 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
             "scores": np.concatenate([scores[:, :, :1], scores], axis=2),
         }
     else:
-        objectness = [] if kind == "yolov8" else [rng.uniform(0.5, 1, (images, BOXES, 1))]
+        is_v8 = kind.startswith("yolov8")
+        objectness = [] if is_v8 else [rng.uniform(0.5, 1, (images, BOXES, 1))]
         table = np.concatenate([low + 0.1, rng.uniform(0.05, 0.3, low.shape), *objectness, scores], axis=2)
-        made = {"table": table.transpose(0, 2, 1) if kind == "yolov8" else table}
+        more = {
+            "yolov8_pose": rng.random((images, BOXES, 6)),
+            "yolov8_obb": rng.uniform(-2, 2, (images, BOXES, 1)),
+            "yolov8_seg": rng.normal(0, 1, (images, BOXES, 4)),
+        }
+        if kind in more:
+            table = np.concatenate([table, more[kind]], axis=2)
+        made = {"table": table.transpose(0, 2, 1) if is_v8 else table}
+        if kind == "yolov8_seg":
+            made["prototypes"] = rng.normal(0, 1, (images, 4, 12, 10))
     return {
         name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)
         for name, tensor in made.items()
@@ -116,10 +132,8 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
 def assert_same(actual: Recognitions, expected: Recognitions) -> None:
     """Check that two results are equal, bit for bit."""
     for one, other in zip(actual.outputs, expected.outputs, strict=True):
-        names = ["scores", "labels", "predicted", "offsets"]
-        if isinstance(other, Detections):
-            names += ["boxes", "regions"]
         assert type(one) is type(other)
+        names = ["offsets", *one._columns(), *(["frames"] if isinstance(one, SegmentedDetections) else [])]
         for name in names:
             assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
 

@@ -13,6 +13,9 @@ To add a family of networks:
    two factors, `detect_grids`, `detect_anchored`, `detect_listed`; a new one is built of the same few calls.
 4. List the decoder in `DECODERS` below. Warm-up, command line and JSON Schema know it from there.
 
+Where tensors hold more than boxes, `bind` gives its candidates a function, `Extras`, that adds it to
+those that are kept: `Yolov8PoseDecoder` is an example.
+
 Then its test: the formula once more, slowly, in ``tests/reference``, and random cases in
 ``tests/random_cases``, which are compared index for index. `Yolov8Decoder` is the shortest example.
 """
@@ -22,13 +25,24 @@ from __future__ import annotations
 from typing import Any
 
 from postproc.decoding.anchored import AnchoredDecoder
-from postproc.decoding.base import ACTIVATIONS, BOX_FORMATS, Candidates, Decision, Decoder, Sizes
+from postproc.decoding.base import (
+    ACTIVATIONS,
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    Decoder,
+    Extras,
+    Sizes,
+)
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.end_to_end import EndToEndDecoder
 from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
 from postproc.decoding.heads import SsdDecoder, StandardDecoder
 from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
+from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
+from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
+from postproc.decoding.yolov8_seg import Yolov8SegDecoder
 from postproc.schema import DetectionOutput
 
 __all__ = [
@@ -38,6 +52,7 @@ __all__ = [
     "Candidates",
     "Decision",
     "Decoder",
+    "Extras",
     "Sizes",
     "decoder_for",
 ]
@@ -49,6 +64,9 @@ DECODERS: tuple[Any, ...] = (
     Yolov3Decoder,
     Yolov5Decoder,
     Yolov8Decoder,
+    Yolov8PoseDecoder,
+    Yolov8ObbDecoder,
+    Yolov8SegDecoder,
     YoloxDecoder,
     StandardDecoder,
     EndToEndDecoder,

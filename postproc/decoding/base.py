@@ -14,6 +14,7 @@ from postproc.kernels import activation, boxes
 from postproc.kernels.candidates import MAX_ORDER
 from postproc.kernels.detections import Found
 from postproc.options import CallOptions, Size
+from postproc.results import Detections
 from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
@@ -49,6 +50,11 @@ Sizes: TypeAlias = NDArray[np.float64] | Size | None
 SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]
 
 
+Extras: TypeAlias = Callable[[Detections, NDArray[np.float64], Sizes, int], Detections]
+"""Adds to detections what tensors hold beyond boxes: from them, the placement (B, 2, 4) of all images as
+`postproc.kernels.placement` takes it, the sizes that boxes are in pixels of, and the first image's number."""
+
+
 class Candidates(NamedTuple):
     """The tensors of one call, and the kernel that reads them.
 
@@ -65,6 +71,8 @@ class Candidates(NamedTuple):
         How many boxes a label has.
     columns : int
         How many of them belong to one region of the network.
+    extras : Extras, optional
+        Adds what comes with the boxes that are kept.
     """
 
     batch: int
@@ -72,6 +80,7 @@ class Candidates(NamedTuple):
     arguments: tuple[Any, ...]
     per_label: int
     columns: int = 1
+    extras: Extras | None = None
 
 
 class Decoder(Protocol):

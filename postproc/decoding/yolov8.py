@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from postproc.decoding.base import Candidates, Decision, SingleTable, SizesOf
@@ -29,13 +30,18 @@ class Yolov8Decoder:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        arguments = (
-            *(table, planar, 4, activation.NONE),
-            *(table, planar, boxes.CXCYWH, 0, 0),
-            *self._decision.rule,
-        )
-        return Candidates(len(table), detect_scored_boxes, arguments, count)
+        return boxes_of_table(table, planar, count, self._decision)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         return self._table.examples()
+
+
+def boxes_of_table(table: NDArray[np.float32], planar: bool, count: int, decision: Decision) -> Candidates:
+    """Bind a table that begins with boxes and a probability per label, whatever follows them."""
+    arguments = (
+        *(table, planar, 4, activation.NONE),
+        *(table, planar, boxes.CXCYWH, 0, 0),
+        *decision.rule,
+    )
+    return Candidates(len(table), detect_scored_boxes, arguments, count)

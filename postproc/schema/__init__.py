@@ -7,6 +7,7 @@ from postproc.schema.post_processing import Classification, Detection, PostProce
 from postproc.schema.preprocessing import ConstantInput, ImageInput, Preprocessing, PreprocessingInput
 from postproc.schema.resources import Label, Labels, RecognitionSpec, RecognitionVersion, SpecOutput
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
+from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
 __all__ = [
     "AnchoredOutput",
@@ -30,7 +31,10 @@ __all__ = [
     "YoloOutput",
     "Yolov3Output",
     "Yolov5Output",
+    "Yolov8ObbOutput",
     "Yolov8Output",
+    "Yolov8PoseOutput",
+    "Yolov8SegOutput",
     "YoloxOutput",
     "check_pair",
 ]

@@ -44,6 +44,9 @@ class DetectionOutput(Alternative):
     needs_input_size: ClassVar[bool] = False
     """Whether boxes cannot be decoded without the size of the network's input."""
 
+    nms_methods: ClassVar[tuple[str, ...]] = ("hard", "soft", "weighted")
+    """The ways of `nms_method` that suit the boxes."""
+
     default_nms_threshold: ClassVar[float] = 0.3
     """The `nms_threshold` of a detection that gives none."""
 

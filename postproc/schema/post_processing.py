@@ -28,6 +28,7 @@ from postproc.schema.outputs import (
 )
 from postproc.schema.problems import Location, describe, expecting
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
+from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
 if TYPE_CHECKING:
     from postproc.schema.resources import Labels
@@ -80,6 +81,15 @@ class Detection(Choice, Alternative):
     )
     yolov8_output: Yolov8Output | None = Field(
         default=None, description="Boxes and probabilities in one tensor, as of YOLOv8. An extension of v0.7."
+    )
+    yolov8_pose_output: Yolov8PoseOutput | None = Field(
+        default=None, description="As yolov8_output, with keypoints of each box. An extension of v0.7."
+    )
+    yolov8_obb_output: Yolov8ObbOutput | None = Field(
+        default=None, description="As yolov8_output, with boxes that are turned. An extension of v0.7."
+    )
+    yolov8_seg_output: Yolov8SegOutput | None = Field(
+        default=None, description="As yolov8_output, with a mask of each box. An extension of v0.7."
     )
     yolox_output: YoloxOutput | None = Field(
         default=None, description="The cells of all strides in one tensor, as of YOLOX. An extension of v0.7."
@@ -167,6 +177,9 @@ class Detection(Choice, Alternative):
                 yield (name,), f"{self.kind} yields normalized boxes by construction; leave {name} out"
         elif all(given.values()):
             yield ("input_size",), "expected either input_size or normalize_wrt_tensor, got both; keep one"
+        if self.nms_method not in self.output.nms_methods:
+            methods = " or ".join(f'"{method}"' for method in self.output.nms_methods)
+            yield ("nms_method",), f'{self.kind} takes only {methods}, got "{self.nms_method}"'
         # By value: a dump with its defaults filled in is a valid document too.
         if self.nms_method != "soft" and self.soft_sigma != DEFAULT_SOFT_SIGMA:
             yield ("soft_sigma",), f'only nms_method "soft" takes it, got "{self.nms_method}"; leave it out'

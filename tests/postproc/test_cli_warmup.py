@@ -44,6 +44,9 @@ shapes = {
     "yolov3_output": {"fine": (2, 4, 4, 7), "coarse": (2, 2, 2, 7)},
     "standard_output": {"decoded": (2, 50, 4), "scores": (2, 50, 2)},
     "end_to_end_output": {"rows": (2, 50, 6)},
+    "yolov8_obb_output": {"oriented": (2, 7, 50)},
+    "yolov8_seg_output": {"segments": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
+    "yolov8_pose_output": {"poses": (2, 9, 50)},
     "ssd_output": {"offsets": (2, 50, 4), "scores": (2, 50, 3), "priors": (50, 4)},
 }
 cases = [(output, "hard") for output in DETECTION_OUTPUTS]
@@ -54,7 +57,10 @@ for output, method in cases:
     (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
     tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
                for name, shape in needed.items()}
-    post(tensors, show_discarded=True, input_size=(32, 32))
+    found = post(tensors, show_discarded=True, input_size=(32, 32))
+    found.to_dicts(), found.outputs[0].to_coco([1, 2], (7, 8))
+    if hasattr(found.outputs[0], "masks"):
+        found.outputs[0][0].masks((7, 8))
     halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     post(halves, max_predictions=2, input_size=(32, 32))
 post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
@@ -63,7 +69,8 @@ boxes, scores = numbers(9, 4), numbers(9)
 for threshold in (0.0, 1.0):
     ops.nms(boxes, scores, threshold)
     ops.batched_nms(boxes, scores, np.arange(9), threshold)
-ops.box_iou(boxes, boxes), ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
+ops.box_iou(boxes, boxes), ops.oriented_box_iou(numbers(3, 5), numbers(2, 5))
+ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
 ops.box_convert(boxes, "cxcywh", "yxyx")
 late = {name for name, kernel in kernels.items() if list(kernel.signatures) != before[name]}
 sys.exit(f"compiled late: {late}" if late else 0)

@@ -284,3 +284,79 @@ def test_arrays_that_do_not_belong_together_are_an_error(change: dict[str, Any],
     vars(found).update(change)
     with pytest.raises(TensorError, match=message):
         draw_detections(GREY, found)
+
+
+def test_keypoints_are_dots_in_their_labels_colour() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]])
+    found.keypoints = np.array([[[0.5, 0.5, 0.9], [0.4, 0.5, 0.2], [0, 0, 0], [1.5, 0.5, 1]]], np.float32)
+    colored = where(drawn(GREY, found), 0)
+    assert colored[240, 320]
+    assert 12 < colored[232:249, 312:329].sum() < 100
+    hollow = colored[232:249, 248:265]
+    assert not colored[240, 256]
+    assert hollow.any()
+    assert not colored[:10, :10].any()
+
+
+def test_keypoints_of_a_discarded_box_and_of_two_numbers_are_drawn() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]] * 2, labels=[3, 4], predicted=[True, False])
+    found.keypoints = np.array([[[0.4, 0.5]], [[0.6, 0.5]]], np.float32)
+    picture = drawn(GREY, found)
+    assert where(picture, 3)[240, 256]
+    assert not where(picture, 4)[240, 384]
+    assert where(picture, 4)[232:249, 376:393].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 4, 3), (1, 4, 4)], ids=str)
+def test_keypoints_of_a_wrong_shape_are_a_tensor_error(shape: tuple[int, ...]) -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]])
+    found.keypoints = np.zeros(shape, np.float32)
+    with pytest.raises(TensorError, match="keypoints: expected shape"):
+        drawn(GREY, found)
+
+
+def test_oriented_box_is_drawn_along_its_sides() -> None:
+    found = detections([[0.25, 0.25, 0.75, 0.75]] * 2, labels=[3, 4], predicted=[True, False])
+    diamond = [[0.5, 0.25], [0.75, 0.5], [0.5, 0.75], [0.25, 0.5]]
+    found.polygons = np.array([diamond, diamond], np.float32)
+    found.polygons[1] = found.polygons[1] * 0.5 + 0.25
+    picture = drawn(GREY, found)
+    solid, dashed = where(picture, 3), where(picture, 4)
+    assert solid[179:182, 239:242].any()
+    assert solid[230:250, 158:164].any()
+    assert not solid[122:200, 160:200].any()  # the corner of the upright box
+    assert 100 < dashed[170:310, 230:410].sum() < 220  # of 320 pixels along the sides
+
+
+def test_oriented_box_that_reaches_far_outside_is_drawn() -> None:
+    found = detections([[0, 0, 1, 1]])
+    found.polygons = np.array([[[3e38, 0.5], [0.5, -3e38], [-3e38, 0.5], [0.5, 3e38]]], np.float32)
+    drawn(GREY, found)
+    found.polygons = np.full((1, 4, 2), np.nan, np.float32)
+    with pytest.raises(TensorError, match="polygons: expected finite numbers"):
+        drawn(GREY, found)
+
+
+class Segmented(SimpleNamespace):
+    """Detections whose masks are the left halves of their boxes."""
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Segmented:
+        return Segmented(boxes=self.boxes[rows])
+
+    def masks(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        height, width = size
+        assert len(self.boxes) == 1
+        found = np.zeros((1, height, width), np.bool_)
+        x1, y1, x2, y2 = self.boxes[0] * [width, height, width, height]
+        found[0, int(y1) : int(y2), int(x1) : int((x1 + x2) / 2)] = True
+        return found
+
+
+def test_masks_tint_what_they_cover_and_discarded_ones_less() -> None:
+    boxes = [[0.125, 0.25, 0.375, 0.75], [0.625, 0.25, 0.875, 0.75]]
+    found = Segmented(**vars(detections(boxes, labels=[1, 1], predicted=[True, False])))
+    picture = drawn(GREY, found).astype(int)
+    for column, strength in ((100, 0.45), (420, 0.2)):
+        expected = 128 + strength * (np.array(label_color(1)) - 128)
+        np.testing.assert_allclose(picture[240, column], expected, atol=2)
+        assert (picture[240, column + 80] == 128).all()

@@ -10,7 +10,7 @@ from tests.postproc.test_pipeline_reference import EXAMPLES, assert_equals_refer
 from tests.strategies import FAMILIES, KINDS, Case, cases, near_tie, random_case
 
 METHODS = ("soft", "weighted")
-SOFTLESS = ("classification", "yolo")  # without NMS, or with a softmax always
+SOFTLESS = ("classification", "yolo", "yolov8_obb")  # without NMS, with a softmax always, or hard only
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -137,6 +137,9 @@ def test_tensor_names_follow_the_documents_without_duplicates() -> None:
         ("direct", ("boxes", "scores", "classes")),
         ("yolo", ("grid",)),
         ("yolov8", ("table",)),
+        ("yolov8_pose", ("table",)),
+        ("yolov8_obb", ("table",)),
+        ("yolov8_seg", ("table", "prototypes")),
     ],
 )
 def test_tensor_names_of_each_kind(kind: str, names: tuple[str, ...]) -> None:

@@ -4,7 +4,16 @@ A seeded generator gives the numbers and a ``pick`` the structure (how many labe
 which threshold): hypothesis's choices in `tests.strategies`, the same generator in `random_case`.
 """
 
-from tests.random_cases.builder import FAMILIES, KINDS, Case, CaseBuilder, random_case
+from tests.random_cases.builder import BEYOND_BOXES, FAMILIES, KINDS, Case, CaseBuilder, random_case
 from tests.random_cases.numbers import Json, clustered_boxes
 
-__all__ = ["FAMILIES", "KINDS", "Case", "CaseBuilder", "Json", "clustered_boxes", "random_case"]
+__all__ = [
+    "BEYOND_BOXES",
+    "FAMILIES",
+    "KINDS",
+    "Case",
+    "CaseBuilder",
+    "Json",
+    "clustered_boxes",
+    "random_case",
+]

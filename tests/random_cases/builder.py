@@ -14,9 +14,10 @@ from tests.random_cases.numbers import Json, Made, Tensors, optional
 from tests.random_cases.yolo import YoloOutputs
 
 KINDS = ("classification", "anchored", "direct", "yolo")
-FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd")
+BEYOND_BOXES = ("yolov8_pose", "yolov8_obb", "yolov8_seg")
+FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd", *BEYOND_BOXES)
 
-_IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox")
+_IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox", *BEYOND_BOXES)
 _SIZED = ("yolov3", "yolox")  # cannot do without the size of the input
 
 
@@ -122,7 +123,10 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
         output, values = self.made(kind, sizes)
         default = 1.0 if kind == "end_to_end" else 0.3
         thresholds = [0.3, 0.5, 0.0, 1.0, 1 / 3]
-        if self.nms_method == "weighted":
+        nms_method = self.nms_method
+        if kind == "yolov8_obb":  # rounding decides where rectangles share no more than an edge, or just half
+            nms_method, thresholds = "hard", [0.3, 0.52, 0.07, 1.0]
+        elif nms_method == "weighted":
             thresholds.remove(1.0)
         elif kind == "end_to_end":
             thresholds = [1.0, 0.5, 0.0]
@@ -132,8 +136,8 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             **self.thresholds(values),
             **optional(
                 nms_threshold=(self.pick(*thresholds), default),
-                nms_method=(self.nms_method, "hard"),
-                soft_sigma=(self.pick(0.5, 0.1, 2.0) if self.nms_method == "soft" else 0.5, 0.5),
+                nms_method=(nms_method, "hard"),
+                soft_sigma=(self.pick(0.5, 0.1, 2.0) if nms_method == "soft" else 0.5, 0.5),
                 discard_threshold=(self.pick(0.025, 0.0, 0.25), 0.025),
                 multi_label=(self.pick(True, False), True),
                 class_agnostic=(self.pick(False, True), False),
@@ -148,6 +152,9 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             "yolov3": self.yolov3,
             "yolov5": self.yolov5,
             "yolov8": self.yolov8,
+            "yolov8_pose": self.yolov8_pose,
+            "yolov8_obb": self.yolov8_obb,
+            "yolov8_seg": self.yolov8_seg,
             "yolox": self.yolox,
             "standard": self.standard,
             "end_to_end": self.end_to_end,

@@ -60,6 +60,57 @@ class YoloOutputs(V07Outputs):
         )
         return self.table(table), self.values(table[:, :, 4:], "none")
 
+    def yolov8_pose(self, sizes: NDArray[Any]) -> Made:
+        points, dimensions = self.pick(2, 1, 5), self.pick(3, 2)
+        shape = self.batch, self.rows
+        placed = self.rng.uniform(-0.1, 1.1, (*shape, points, 3)) * np.append(sizes[:1, ::-1], 1)
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    placed[..., :dimensions].reshape(*shape, points * dimensions),
+                ],
+                axis=2,
+            )
+        )
+        output = self.table(table) | {"keypoints": points, **optional(dimensions=(dimensions, 3))}
+        return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
+
+    def yolov8_obb(self, sizes: NDArray[Any]) -> Made:
+        shape = self.batch, self.rows
+        angles = self.rng.uniform(-4, 4, (*shape, 1))
+        if self.style == "grid":
+            angles = np.round(angles) * np.pi / 4
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    angles,
+                ],
+                axis=2,
+            )
+        )
+        return self.table(table), self.values(table[:, :, 4:-1], "none")
+
+    def yolov8_seg(self, sizes: NDArray[Any]) -> Made:
+        shape, count = (self.batch, self.rows), self.pick(2, 1, 5)
+        table = self.spoiled(
+            np.concatenate(
+                [
+                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.plain_scores((*shape, self.labels)),
+                    self.rng.normal(0, 1, (*shape, count)),
+                ],
+                axis=2,
+            )
+        )
+        cells = self.pick((5, 7), (1, 1), (12, 9), (2, 30))
+        prototypes = self.rng.normal(0, 1, (self.batch, count, *cells)).astype(np.float32)
+        output = self.table(table) | {"prototypes_tensor": self.keep("prototypes", prototypes)}
+        return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
+
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
         height, width = sizes[0]

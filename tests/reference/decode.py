@@ -14,6 +14,9 @@ from tests.reference.decode_yolo import (
     decode_yolov3,
     decode_yolov5,
     decode_yolov8,
+    decode_yolov8_obb,
+    decode_yolov8_pose,
+    decode_yolov8_seg,
     decode_yolox,
 )
 from tests.reference.hypothesis import Call, Hypothesis, Images
@@ -26,6 +29,9 @@ _DECODERS: dict[str, Callable[[dict[str, Any], Tensors, Call], Images]] = {
     "yolov3_output": decode_yolov3,
     "yolov5_output": decode_yolov5,
     "yolov8_output": decode_yolov8,
+    "yolov8_obb_output": decode_yolov8_obb,
+    "yolov8_pose_output": decode_yolov8_pose,
+    "yolov8_seg_output": decode_yolov8_seg,
     "yolox_output": decode_yolox,
     "standard_output": decode_standard,
     "end_to_end_output": decode_end_to_end,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from tests.reference.activation import activated, sigmoid64, softmax64
 from tests.reference.boxes import Box, rounded, to_corners
 from tests.reference.hypothesis import Call, Hypothesis, Images
+from tests.reference.rectangles import enclosing
 from tests.reference.tensors import Floats, Tensors, as_float32, batched, grid, scores_by_row
 
 
@@ -96,7 +99,7 @@ def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
             for region, line in enumerate(lines)
             for one in _hypotheses(_product(line[4], line[5:]), region, _box(*line[:4]), line[4:])
         ]
-        for lines in _table(output, tensors, 5 + call.labels)
+        for lines in table_of(output, tensors, 5 + call.labels)
     ]
 
 
@@ -108,15 +111,55 @@ def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
             for region, line in enumerate(lines)
             for one in _hypotheses(line[4:], region, _box(*line[:4]), line[4:])
         ]
-        for lines in _table(output, tensors, 4 + call.labels)
+        for lines in table_of(output, tensors, 4 + call.labels)
     ]
+
+
+def decode_yolov8_pose(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes and probabilities; the keypoints behind them are read when boxes are kept."""
+    return _decode_first(output, tensors, call, output["keypoints"] * output.get("dimensions", 3))
+
+
+def decode_yolov8_seg(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode boxes and probabilities; the coefficients behind them are read when boxes are kept."""
+    return _decode_first(output, tensors, call, batched(tensors[output["prototypes_tensor"]], 4).shape[1])
+
+
+def _decode_first(output: dict[str, Any], tensors: Tensors, call: Call, more: int) -> Images:
+    return [
+        [
+            one
+            for region, line in enumerate(lines)
+            for one in _hypotheses(line[4 : 4 + call.labels], region, _box(*line[:4]), line[4:])
+        ]
+        for lines in table_of(output, tensors, 4 + call.labels + more)
+    ]
+
+
+def decode_yolov8_obb(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
+    """Decode oriented boxes: without an area they are none, which not-a-number says here."""
+    images: Images = []
+    for lines in table_of(output, tensors, 4 + call.labels + 1):
+        found = []
+        for region, line in enumerate(lines):
+            cx, cy, w, h, angle = (float(value) for value in (*line[:4], line[-1]))
+            rectangle = cx, cy, w, h, angle
+            box = rounded([math.nan] * 4)
+            if w > 0 and h > 0 and all(map(math.isfinite, rectangle)):
+                box = rounded(enclosing(rectangle))
+            found += [
+                replace(one, rectangle=rectangle)
+                for one in _hypotheses(line[4 : 4 + call.labels], region, box, line[4:])
+            ]
+        images.append(found)
+    return images
 
 
 def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode the cells of all strides (Ge et al. 2021)."""
     activation = output.get("score_activation", "none")
     images: Images = []
-    for image, lines in enumerate(_table(output, tensors, 5 + call.labels)):
+    for image, lines in enumerate(table_of(output, tensors, 5 + call.labels)):
         height, width = call.sized(image)
         cells = [
             (row, col, stride)
@@ -135,7 +178,7 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
     return images
 
 
-def _table(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
+def table_of(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
     """Return ``(B, N, channels)`` from either layout."""
     table = batched(as_float32(tensors[output["output_tensor"]]), 3)
     layout = output.get("layout", "auto")

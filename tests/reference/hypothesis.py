@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.reference.boxes import Box
+from tests.reference.rectangles import Rectangle
 
 Size = tuple[float, float]  # height, width
 
@@ -22,6 +23,7 @@ class Hypothesis:
     column: int  # of the score tensor
     box: Box | None  # corners, float32; None for a classification
     logits: tuple[float, ...]  # what the score was computed from
+    rectangle: Rectangle | None = None  # of an oriented box, which `box` encloses
 
     @property
     def corners(self) -> Box:

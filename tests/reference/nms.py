@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tests.reference.boxes import Box, as_boxes, iou, rounded
 from tests.reference.hypothesis import Hypothesis, rank
+from tests.reference.rectangles import rectangle_iou
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np.int64]:
@@ -64,6 +65,8 @@ class Rules:
         """Say whether the lower-scored of two hypotheses goes."""
         if self.limit >= 1 or not self.rivals(one, other):
             return False
+        if one.rectangle is not None and other.rectangle is not None:
+            return rectangle_iou(one.rectangle, other.rectangle) > float(np.float32(self.limit))
         return bool(iou(one.corners, other.corners) > np.float32(self.limit))
 
 

@@ -17,7 +17,10 @@ from tests.reference.nms import Rules, hard, soft, weighted
 from tests.reference.tensors import Tensors, image_size
 
 # Kinds whose boxes are in pixels of the input, whether a size is declared or not.
-_IN_PIXELS = ("yolov3_output", "yolov5_output", "yolov8_output", "yolox_output")
+_IN_PIXELS = (
+    *("yolov3_output", "yolov5_output", "yolov8_output", "yolox_output"),
+    *("yolov8_pose_output", "yolov8_obb_output", "yolov8_seg_output"),
+)
 
 
 class Transform(Protocol):

@@ -1,4 +1,4 @@
-"""Networks that are known, and that no kind of output describes: what they are, and what to do."""
+"""Networks that are known, and that nothing here proposes documents for: what they are, and what to do."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ _TASKS = {
     "segment": "masks: after the box and the scores come mask coefficients, and prototypes in a second "
     "output",
 }
+_BY_HAND = {"obb": "yolov8_obb_output", "pose": "yolov8_pose_output", "segment": "yolov8_seg_output"}
+
+
+def _advice(task: str) -> str:
+    if task in _BY_HAND:
+        return f"Such documents are not proposed yet: describe it by hand as {_BY_HAND[task]}"
+    return "That is not supported. Export a network of the task detect"
 
 
 def ultralytics_tasks(graph: Graph) -> Iterator[str]:
     """Name the tasks of ultralytics beyond boxes and classes, by the metadata."""
     if graph.is_ultralytics and graph.task not in ("", "detect", "classify"):
         what = _TASKS.get(graph.task, "another task than detect and classify")
-        yield (
-            f"ultralytics exported it for the task {graph.task!r} ({what}). That is not supported yet; its "
-            "boxes are not described alone, since every kind of output would take the further columns for "
-            "labels. Export a network of the task detect"
-        )
+        yield (f"ultralytics exported it for the task {graph.task!r} ({what}). {_advice(graph.task)}")
 
 
 def masks_and_angles(graph: Graph) -> Iterator[str]:
@@ -35,15 +38,14 @@ def masks_and_angles(graph: Graph) -> Iterator[str]:
     if len(tables) == 1 and len(others) == 1 and others[0].axis(1) == 32 and tables[0].axis(-1) != 4:
         yield (
             f"{tables[0].name} {tables[0].text} with {others[0].name} {others[0].text} is a YOLO of instance "
-            "segmentation: boxes, scores and 32 mask coefficients, and 32 mask prototypes. That is not "
-            "supported yet"
+            "segmentation: boxes, scores and 32 mask coefficients, and 32 mask prototypes. "
+            + _advice("segment")
         )
     table = table_of(graph)
     if table is not None and table.strides and {"Cos", "Sin"} <= set(graph.operators):
         yield (
             f"{table.tensor.name} {table.tensor.text} comes from cosines and sines: a YOLO of oriented "
-            "boxes, "
-            "whose last channel is an angle. That is not supported yet"
+            f"boxes, whose last channel is an angle. {_advice('obb')}"
         )
 
 

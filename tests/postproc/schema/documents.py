@@ -208,6 +208,18 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
         {"detection": {"yolov5_output": {**YOLOX, "layout": "channels_last"}, "nms_method": "soft"}},
     ),
     "yolov8_all_fields": (PostProcessing, {"detection": {"yolov8_output": {**YOLOX, "layout": "auto"}}}),
+    "yolov8_obb_all_fields": (
+        PostProcessing,
+        {"detection": {"yolov8_obb_output": {**YOLOX, "layout": "auto"}, "nms_method": "hard"}},
+    ),
+    "yolov8_seg_all_fields": (
+        PostProcessing,
+        {"detection": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "p", "layout": "auto"}}},
+    ),
+    "yolov8_pose_all_fields": (
+        PostProcessing,
+        {"detection": {"yolov8_pose_output": {**YOLOX, "keypoints": 17, "dimensions": 2, "layout": "auto"}}},
+    ),
     "yolox_all_fields": (
         PostProcessing,
         {

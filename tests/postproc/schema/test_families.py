@@ -105,6 +105,33 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
         "yolov5_output.score_activation: unknown field; known: output_tensor, layout",
     ),
+    **{
+        f"yolov8_pose_{case}": ({"yolov8_pose_output": {**YOLOX, "keypoints": 17, **fields}}, message)
+        for case, fields, message in (
+            (
+                "no_points",
+                {"keypoints": 0},
+                "yolov8_pose_output.keypoints: expected an integer from 1 to 2147483647, got 0",
+            ),
+            ("dimensions", {"dimensions": 4}, "yolov8_pose_output.dimensions: expected 2 or 3, got 4"),
+        )
+    },
+    **{
+        f"yolov8_obb_{method}": (
+            {"yolov8_obb_output": YOLOX, "nms_method": method},
+            f'nms_method: yolov8_obb_output takes only "hard", got "{method}"',
+        )
+        for method in ("soft", "weighted")
+    },
+    "yolov8_seg_one_tensor": (
+        {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": YOLOX["output_tensor"]}},
+        "yolov8_seg_output.prototypes_tensor: expected another tensor than output_tensor, got "
+        f'"{YOLOX["output_tensor"]}" for both',
+    ),
+    "yolov8_pose_without_keypoints": (
+        {"yolov8_pose_output": YOLOX},
+        "yolov8_pose_output.keypoints: required field is missing; add it",
+    ),
     "yolox_no_strides": (
         yolox(strides=[]),
         "yolox_output.strides: expected a list that is not empty, got []",
@@ -268,6 +295,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "yolov3": yolov3(),
     "yolov5": {"yolov5_output": YOLOX},
     "yolov8": {"yolov8_output": YOLOX},
+    "yolov8_pose": {"yolov8_pose_output": {**YOLOX, "keypoints": 17}},
+    "yolov8_obb": {"yolov8_obb_output": YOLOX},
+    "yolov8_seg": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "prototypes"}},
     "yolox": yolox(),
     "standard": standard(),
     "end_to_end": packed(),
@@ -278,7 +308,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
     outputs: dict[str, DetectionOutput] = {kind: Detection.load(KINDS[kind]).output for kind in KINDS}
     assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
-        *("yolov3", "yolov5", "yolov8", "yolox")
+        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg", "yolox")
     ]
     assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
     assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]

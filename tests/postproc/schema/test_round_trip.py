@@ -132,6 +132,14 @@ OUTPUTS: dict[str, Documents] = {
     "yolov3_output": yolov3(),
     "yolov5_output": tensor_and_layout,
     "yolov8_output": tensor_and_layout,
+    "yolov8_pose_output": documents(
+        {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
+        {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
+    ),
+    "yolov8_obb_output": tensor_and_layout,
+    "yolov8_seg_output": documents(
+        {"output_tensor": st.just("output0"), "prototypes_tensor": st.just("output1")}, {"layout": layouts}
+    ),
     "yolox_output": yolox,
     "standard_output": standard,
     "end_to_end_output": end_to_end,
@@ -167,7 +175,8 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
         },
     )
     scaled = {} if kind == "yolo_output" else draw(scaling)
-    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(methods), **scaled}
+    method = st.just({}) if kind == "yolov8_obb_output" else methods
+    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(method), **scaled}
 
 
 @st.composite

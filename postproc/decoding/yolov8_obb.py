@@ -1,0 +1,76 @@
+"""`yolov8_obb_output`: one tensor of boxes, probabilities and angles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.kernels import activation
+from postproc.options import CallOptions
+from postproc.results import Detections
+from postproc.schema import Yolov8ObbOutput
+
+if TYPE_CHECKING:
+    from postproc.oriented import OrientedDetections
+
+
+class Yolov8ObbDecoder:
+    """`yolov8_obb_output`: one tensor of boxes, of a probability per label, and of an angle."""
+
+    sample = Yolov8ObbOutput(output_tensor="oriented")
+    clips_first = False
+    example_size = None
+
+    def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
+        self._decision = decision
+        self._angle_column = 4 + len(decision.ids)
+        reason = "4 + labels + angle"
+        self._table = SingleTable(output.output_tensor, self._angle_column + 1, output.layout, reason)
+        self.tensor_names = (output.output_tensor,)
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        # Not at the top: every import of postproc would pay for what few documents need.
+        from postproc.kernels.oriented import detect_oriented
+
+        table, planar, count = self._table.read(tensors, len(self._decision.ids))
+        arguments = (table, planar, 4, activation.NONE, self._angle_column, *self._decision.rule)
+        corners = partial(_with_corners, table, planar, self._angle_column)
+        return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        return self._table.examples()
+
+
+def _with_corners(
+    table: NDArray[np.float32],
+    planar: bool,
+    angle_column: int,
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> OrientedDetections:
+    from postproc.kernels.oriented import gather_corners
+    from postproc.oriented import OrientedDetections
+
+    polygons, angles = gather_corners(
+        table, planar, angle_column, found.regions, found.offsets, placement, start
+    )
+    return OrientedDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        polygons,
+        angles,
+    )

@@ -1,0 +1,76 @@
+"""`yolov8_pose_output`: one tensor of boxes, probabilities and keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.decoding.yolov8 import boxes_of_table
+from postproc.options import CallOptions
+from postproc.results import Detections
+from postproc.schema import Yolov8PoseOutput
+
+if TYPE_CHECKING:
+    from postproc.keypoints import KeypointDetections
+
+
+class Yolov8PoseDecoder:
+    """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
+
+    sample = Yolov8PoseOutput(output_tensor="poses", keypoints=1)
+    clips_first = False
+    example_size = None
+
+    def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
+        self._decision = decision
+        self._points, self._dimensions = output.keypoints, output.dimensions
+        self._first = 4 + len(decision.ids)
+        channels = self._first + self._points * self._dimensions
+        reason = "4 + labels + keypoints * dimensions"
+        self._table = SingleTable(output.output_tensor, channels, output.layout, reason)
+        self.tensor_names = (output.output_tensor,)
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        table, planar, count = self._table.read(tensors, len(self._decision.ids))
+        keypoints = partial(_with_keypoints, table, planar, self._first, self._points, self._dimensions)
+        return boxes_of_table(table, planar, count, self._decision)._replace(extras=keypoints)
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        return self._table.examples()
+
+
+def _with_keypoints(
+    table: NDArray[np.float32],
+    planar: bool,
+    first: int,
+    points: int,
+    dimensions: int,
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> KeypointDetections:
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.keypoints import gather_keypoints
+    from postproc.keypoints import KeypointDetections
+
+    keypoints = gather_keypoints(
+        table, planar, first, points, dimensions, found.regions, found.offsets, placement, start
+    )
+    return KeypointDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        keypoints,
+    )

@@ -1,0 +1,98 @@
+"""`yolov8_seg_output`: one tensor of boxes, probabilities and coefficients, and prototypes of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf, with_batch
+from postproc.decoding.yolov8 import boxes_of_table
+from postproc.options import CallOptions
+from postproc.results import Detections
+from postproc.schema import Yolov8SegOutput
+from postproc.tensors import as_float32, find, wrong_shape
+
+if TYPE_CHECKING:
+    from postproc.segmented import SegmentedDetections
+
+
+class Yolov8SegDecoder:
+    """`yolov8_seg_output`: boxes, a probability per label, coefficients, and the prototypes they are of."""
+
+    sample = Yolov8SegOutput(output_tensor="segments", prototypes_tensor="prototypes")
+    clips_first = False
+    example_size = None
+
+    def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
+        self._decision = decision
+        self._layout = output.layout
+        self._first = 4 + len(decision.ids)
+        self.tensor_names = (output.output_tensor, output.prototypes_tensor)
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
+        """Check the tensors of a call, and choose the kernel that reads them."""
+        table_name, name = self.tensor_names
+        prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
+        if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
+            raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
+        table, planar, count = self._table(prototypes.shape[1]).read(tensors, len(self._decision.ids))
+        if len(prototypes) != len(table):
+            expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
+            raise wrong_shape(name, prototypes.shape, expected)
+        masks = partial(_with_masks, table, planar, self._first, prototypes)
+        return boxes_of_table(table, planar, count, self._decision)._replace(extras=masks)
+
+    def examples(self) -> list[dict[str, NDArray[Any]]]:
+        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
+        prototypes = np.zeros((1, 1, 1, 1), np.float32)
+        return [{**tables, self.tensor_names[1]: prototypes} for tables in self._table(1).examples()]
+
+    def _table(self, prototypes: int) -> SingleTable:
+        channels = self._first + prototypes
+        return SingleTable(self.tensor_names[0], channels, self._layout, "4 + labels + prototypes")
+
+
+def _with_masks(
+    table: NDArray[np.float32],
+    planar: bool,
+    first: int,
+    prototypes: NDArray[np.float32],
+    found: Detections,
+    placement: NDArray[np.float64],
+    sizes: Sizes,
+    start: int,
+) -> SegmentedDetections:
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.masks import gather_coefficients
+    from postproc.segmented import SegmentedDetections
+
+    of_images = np.ones((len(table), 2), np.float64)
+    if sizes is not None:
+        of_images[:] = sizes
+    coefficients, frames = gather_coefficients(
+        table,
+        planar,
+        first,
+        prototypes.shape[1],
+        found.regions,
+        found.offsets,
+        placement,
+        of_images,
+        start,
+    )
+    return SegmentedDetections(
+        found.scores,
+        found.labels,
+        found.predicted,
+        found.offsets,
+        found.table,
+        found.boxes,
+        found.regions,
+        coefficients,
+        tuple(prototypes[start : start + len(found)]),
+        frames,
+    )

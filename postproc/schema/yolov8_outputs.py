@@ -1,0 +1,78 @@
+"""The outputs of YOLOv8 and its successors that hold more than boxes. All are extensions of v0.7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from postproc.schema.fields import Name, PositiveInteger
+from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout
+from postproc.schema.problems import Location, describe
+
+
+class Yolov8PoseOutput(DetectionOutput):
+    """The single tensor of the pose networks of YOLOv8, v11 and v12: boxes, probabilities and keypoints.
+
+    The boxes are those of `Yolov8Output`; the keypoints of those that are kept come with them. An extension
+    of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): cx, cy, w, h in pixels of the input, one "
+        "probability per label, then the D numbers of each of P keypoints."
+    )
+    keypoints: PositiveInteger = Field(description="How many keypoints a box has: P.")
+    dimensions: Literal[2, 3] = Field(
+        default=3,
+        description="D, the numbers of a keypoint. 3: x, y in pixels of the input, and a probability that it "
+        "is visible. 2: x and y only.",
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class Yolov8ObbOutput(DetectionOutput):
+    """The single tensor of the oriented networks of YOLOv8, v11 and v12: boxes that are turned.
+
+    Boxes of a label are suppressed by the exact Jaccard index of the rectangles, in float64; ultralytics
+    compares probiou, an index of Gaussians in their place (Llerena et al. 2021). The `bbox` of a result is
+    the upright one around the rectangle, clipped to the image. An extension of v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+    nms_methods: ClassVar[tuple[str, ...]] = ("hard",)
+
+    output_tensor: Name = Field(
+        description="(B, 4+L+1, N) or (B, N, 4+L+1): cx, cy, w, h in pixels of the input, one probability "
+        "per label, and the angle in radians that turns x towards y (clockwise as seen)."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+
+class Yolov8SegOutput(DetectionOutput):
+    """The two tensors of the segmenting networks of YOLOv8, v11 and v12: boxes with instance masks.
+
+    The boxes are those of `Yolov8Output`; the masks of those that are kept come with them, when they are
+    asked for. A mask is where coefficients times prototypes is above 0, inside of the box. An extension of
+    v0.7.
+    """
+
+    boxes_are_in_pixels: ClassVar[bool] = True
+
+    output_tensor: Name = Field(
+        description="(B, 4+L+M, N) or (B, N, 4+L+M): cx, cy, w, h in pixels of the input, one probability "
+        "per label, then the coefficients of the M prototypes."
+    )
+    prototypes_tensor: Name = Field(
+        description="(B, M, h, w): the prototypes, which cover the network's input."
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        if self.prototypes_tensor == self.output_tensor:
+            name = describe(self.prototypes_tensor)
+            yield ("prototypes_tensor",), f"expected another tensor than output_tensor, got {name} for both"
