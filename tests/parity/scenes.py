@@ -131,3 +131,15 @@ def _fill(
     scores[rows, names[owner]] = sure
     high = scores > 5e-4
     scores[high] = distinct(scores[high])
+
+
+def distinct_halves(values: NDArray[Any]) -> NDArray[np.float16]:
+    """Round to float16, and raise equal values by a last bit each, so that none of them are equal."""
+    bits = values.astype(np.float16).view(np.int16).astype(np.int64)
+    numbers = np.where(bits < 0, -(bits & 0x7FFF), bits)  # in the order of the values
+    order = np.argsort(numbers, axis=None)
+    steps = np.arange(values.size)
+    raised = np.empty(values.size, np.int64)
+    raised[order] = np.maximum.accumulate(numbers.reshape(-1)[order] - steps) + steps
+    bits = np.where(raised < 0, -raised | 0x8000, raised).astype(np.uint16)
+    return bits.view(np.float16).reshape(values.shape)

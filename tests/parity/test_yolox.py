@@ -53,7 +53,9 @@ def expected_of(tensor: NDArray[Any], size: Size, threshold: float, multi_label:
     return [peers.candidates(*image, threshold, multi_label) for image in zip(boxes, scores, strict=True)]
 
 
-def compare(tensor: NDArray[Any], size: Size, labels: int, threshold: float, multi_label: bool = True) -> None:
+def compare(
+    tensor: NDArray[Any], size: Size, labels: int, threshold: float, multi_label: bool = True
+) -> None:
     post = PostProcessor.for_detection(
         [str(row) for row in range(labels)],
         YoloxOutput(output_tensor="t"),
