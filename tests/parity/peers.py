@@ -48,10 +48,11 @@ def candidates(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, multi_label: bool = True
 ) -> Rows:
     """Return what is above the threshold, of boxes (N, 4) and scores (N, L)."""
+    limit = np.float32(threshold)
     if multi_label:
-        labels, rows = np.nonzero(scores.T > np.float32(threshold))
+        labels, rows = np.nonzero(scores.T > limit)
     else:
-        rows = np.flatnonzero(scores.max(axis=1) > np.float32(threshold))
+        rows = np.flatnonzero(scores.max(axis=1) > limit)
         labels = scores[rows].argmax(axis=1)
     return Rows(labels, scores[rows, labels], boxes[rows])
 

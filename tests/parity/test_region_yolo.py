@@ -41,8 +41,8 @@ CASES = [
         Case(20, 32, (96, 160)),
         Case(80, 3, (416, 416)),
         Case(80, 3, (384, 640)),
-        Case(365, 2, (192, 320)),
-        Case(1203, 2, (160, 96)),
+        Case(365, 3, (192, 320)),
+        Case(1203, 3, (160, 96)),
     )
 ]
 LAYOUTS = ["channels_first", "channels_last"]
@@ -56,6 +56,7 @@ def grid(case: Case, stride: int, anchors: int, seed: int = 0) -> NDArray[np.flo
     made = rng.normal(0, 1, (batch, anchors, 5 + labels, height, width))
     made[:, :, 2:4] *= 0.3
     made[:, :, 4] = rng.normal(-6, 1.5, (batch, anchors, height, width))
+    made[:, :, 5:] -= 5
     for image in made:
         for _ in range(max(2, height * width // 20)):
             row, column = rng.integers(0, height), rng.integers(0, width)
