@@ -50,7 +50,7 @@ def candidates(
     """Return what is above the threshold, of boxes (N, 4) and scores (N, L)."""
     limit = np.float32(threshold)
     if multi_label:
-        labels, rows = np.nonzero(scores.T > limit)
+        labels, rows = np.nonzero((scores > limit).T)
     else:
         rows = np.flatnonzero(scores.max(axis=1) > limit)
         labels = scores[rows].argmax(axis=1)

@@ -16,6 +16,8 @@ from tests.parity.scenes import Size
 
 IOU_THRESHOLD = 0.45
 MOST = 100
+# Its softmax adds up in float32: off by 2e-6 of a score for 365 labels and more, ours by 1e-7 (measured).
+SOFTMAX_TOLERANCE = 3e-6
 MARGIN = 2e-6  # RegionYolo's sigmoids are float32's, and move a centre by some 1e-6 of a cell
 
 V2_ANCHORS = np.array([[1.3221, 1.73145], [3.19275, 4.00944], [5.05587, 8.09892], [9.47112, 4.84053]])
@@ -87,14 +89,14 @@ def decoded(
     )
 
 
-def compare(found: list[Rows], boxes: Any, scores: Any, case: Case, threshold: float) -> None:
+def compare(found: list[Rows], boxes: Any, scores: Any, case: Case, threshold: float, **given: Any) -> None:
     images = compared = left_out = 0
     for one, *image in zip(found, boxes, scores, strict=True):
         listed = peers.candidates(*image, threshold)
         if near_ties(listed, IOU_THRESHOLD, MARGIN, threshold):
             continue
         expected = peers.clipped(peers.suppressed(listed, IOU_THRESHOLD), case.size).take(slice(MOST))
-        left_out += assert_same(one, expected, MOST)
+        left_out += assert_same(one, expected, MOST, **given)
         images, compared = images + 1, compared + len(expected)
     assert images >= 0.6 * case.batch
     assert compared >= 2 * images
@@ -121,7 +123,7 @@ def test_yolo_output_equals_region_yolo(case: Case, threshold: float, layout: st
     if layout == "channels_last":
         tensor = np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
     found = rows_of(post({"grid": tensor}, max_predictions=MOST), [case.size] * case.batch)
-    compare(found, boxes, scores, case, threshold)
+    compare(found, boxes, scores, case, threshold, score_tolerance=SOFTMAX_TOLERANCE)
 
 
 @pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), V4_SCALES], ids=["v3", "v4"])
