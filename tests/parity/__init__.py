@@ -1,0 +1,1 @@
+"""Each family of outputs against what others made of it: whole results, up to the pixel and the order."""
