@@ -1,0 +1,1 @@
+"""The web page: an image dropped on it, boxes drawn, thresholds moved."""
