@@ -45,9 +45,9 @@ def _writable(directory: Path) -> Finding:
 def _contents(directory: Path) -> Finding:
     indices = list(directory.glob("*.nbi"))
     size = sum(_size(path) for path in directory.iterdir())
-    # An index holds its keys in plain text, of which the processor's features are a part.
-    mine = cpu_target.target_context.codegen().magic_tuple()[-1].encode()
-    fitting = sum(mine in path.read_bytes() for path in indices)
+    # An index holds its keys in plain text, of which the processor's name and features are a part.
+    mine = [text.encode() for text in cpu_target.target_context.codegen().magic_tuple()]
+    fitting = sum(all(text in index for text in mine) for index in map(Path.read_bytes, indices))
     text = f"{fitting} compiled for this processor" if fitting else "none for this processor yet"
     text += f", {megabytes(size)}" if indices else ""
     if fitting < len(indices):

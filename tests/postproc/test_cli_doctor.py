@@ -401,8 +401,8 @@ def test_doctor_counts_the_kernels_of_this_processor(tmp_path: Path, monkeypatch
     assert cache_at(here, monkeypatch)["kernels"].text.startswith(
         "none for this processor yet: they are compiled"
     )
-    features = cache.cpu_target.target_context.codegen().magic_tuple()[-1].encode()
-    (here / "a.nbi").write_bytes(b"stamp " + features)
+    magic = [text.encode() for text in cache.cpu_target.target_context.codegen().magic_tuple()]
+    (here / "a.nbi").write_bytes(b"stamp " + b" ".join(magic))
     (here / "a.1.nbc").write_bytes(bytes(1_500_000))
     (here / "b.nbi").write_bytes(b"stamp +altivec")
     (tmp_path / "postproc-old").mkdir()
@@ -412,6 +412,17 @@ def test_doctor_counts_the_kernels_of_this_processor(tmp_path: Path, monkeypatch
     assert found["kernels"].text.startswith("1 compiled for this processor, 1.5 MB; 1 for other processors")
     assert found["kernels"].status is Status.OK
     assert found["left behind"].text.startswith("1 folder of other versions or settings, 2.0 MB: ")
+
+
+def test_doctor_does_not_count_another_processors_kernels_where_this_one_has_no_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64-linux", "generic", ""))
+    context = SimpleNamespace(codegen=lambda: codegen)
+    monkeypatch.setattr(cache, "cpu_target", SimpleNamespace(target_context=context))
+    (tmp_path / "a.nbi").write_bytes(b"x86_64-linux znver4 +avx2")
+    (tmp_path / "b.nbi").write_bytes(b"x86_64-linux generic ")
+    assert cache_at(tmp_path, monkeypatch)["kernels"].text.startswith("1 compiled for this processor")
 
 
 def test_doctor_counts_the_kernels_that_a_warm_up_has_compiled() -> None:
