@@ -29,7 +29,7 @@ def read_source(source: str | bytes | os.PathLike[str]) -> tuple[str | bytes, st
         raise SchemaError(f"expected a dict, JSON text or the path of a JSON file, got {describe(source)}")
     path = os.fsdecode(source)
     try:
-        return _read_file(path), path
+        return read_file(path), path
     except SchemaError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null character
@@ -39,12 +39,23 @@ def read_source(source: str | bytes | os.PathLike[str]) -> tuple[str | bytes, st
         raise SchemaError(f"cannot read the file {found}: {printable(str(reason))}{hint}") from None
 
 
-def _read_file(path: str) -> bytes:
-    """Read a file, of which no more is taken than a document may have."""
+def read_file(path: str) -> bytes:
+    """Read a file, of which no more is taken than a document may have.
+
+    Raises
+    ------
+    SchemaError
+        If it is larger, or a pipe or a device.
+    OSError, ValueError
+        If it cannot be read.
+    """
     _check_file(path, os.stat(path))  # opening a pipe or a device can wait, or do things
     with open(os.open(path, os.O_RDONLY | _OPEN_AT_ONCE), "rb") as file:
         _check_file(path, os.fstat(file.fileno()))
-        return file.read(MOST_BYTES + 1)  # it may grow, or tell no size, as those of /proc
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:  # it has grown, or tells no size, as those of /proc
+        raise SchemaError(f"{describe(path, longest=1000)}: {_too_long(len(content))}")
+    return content
 
 
 def _check_file(path: str, status: os.stat_result) -> None:

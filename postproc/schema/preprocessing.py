@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 
@@ -27,6 +27,7 @@ from postproc.schema.sizes import AtMost, Longest
 
 _MOST_CHANNELS = 3
 IMAGE_AXES = 3  # of an image tensor without its batch axis
+_AXIS_NAMES = tuple(map(str, range(IMAGE_AXES)))
 
 _CONVERT_BINARYPROTO = (
     "convert it once where Caffe is installed: "
@@ -211,29 +212,33 @@ class Preprocessing(Configuration):
         """Yield what the inputs get wrong together."""
         names = [item.tensor_name for item in self.inputs]
         images = [item.tensor_name for item in self.inputs if item.image is not None]
+        known = set(images)
         for row, first in repeated(names):
             message = f"expected unique names, got {describe(names[row])}, the name of inputs[{first}]"
             yield ("inputs", row, "tensor_name"), message
         if not images:
             yield ("inputs",), "expected at least one input with an image, got constants only"
-        pixels = sum(math.prod(item.image.target_shape) for item in self.inputs if item.image is not None)
-        if pixels > MOST_PIXELS:
-            message = f"expected images of at most {MOST_PIXELS:,} pixels in all, got {pixels:,}"
-            yield ("inputs",), f"{message}; lower target_size"
+        pixels = 0
+        for row, item in enumerate(self.inputs):
+            pixels += 0 if item.image is None else math.prod(item.image.target_shape)
+            if pixels > MOST_PIXELS:
+                message = f"expected at most {MOST_PIXELS:,} pixels in all images, got {pixels:,}"
+                yield ("inputs", row, "image", "target_size"), message
+                break
         for row, item in enumerate(self.inputs):
             references = item.constant.data if item.constant is not None else ()
             for position, reference in enumerate(references):
-                if isinstance(reference, str) and (message := _reference_problem(reference, images)):
+                if isinstance(reference, str) and (message := _reference_problem(reference, known)):
                     yield ("inputs", row, "constant", "data", position), message
 
 
-def _reference_problem(reference: str, images: Sequence[str]) -> str:
+def _reference_problem(reference: str, images: Set[str]) -> str:
     tensor_name, dot, axis = reference.rpartition(".")
-    if not dot or axis not in [str(number) for number in range(IMAGE_AXES)]:
+    if not dot or axis not in _AXIS_NAMES:
         return f"expected a number or TENSOR.AXIS with axis 0, 1 or 2, got {describe(reference)}"
     if tensor_name not in images:
         return (
             f"expected the name of an image input before the last dot, got {describe(tensor_name)}; "
-            f"{closest(tensor_name, images)}"
+            f"{closest(tensor_name, sorted(images))}"
         )
     return ""

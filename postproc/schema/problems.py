@@ -87,8 +87,8 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def first_of(problems: Iterable[T], make: Callable[[str], T]) -> list[T]:
     """Return the first problems; where there are more, ``make`` makes the last entry, which says so."""
-    listed = list(islice(problems, MOST_PROBLEMS + 1))
-    if len(listed) > MOST_PROBLEMS:
+    listed = list(islice(problems, MOST_PROBLEMS + 2))
+    if len(listed) > MOST_PROBLEMS + 1:  # the last may be such an entry already
         listed[MOST_PROBLEMS:] = [make("further problems are not listed")]
     return listed
 
