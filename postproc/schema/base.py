@@ -116,8 +116,9 @@ class Document(BaseModel):
             if isinstance(source, Document):
                 return cls.model_validate(source)
             if isinstance(source, Mapping):
-                check_size(source)
-                return cls.model_validate(dict(source))
+                document = dict(source)
+                check_size(document)
+                return cls.model_validate(document)
             return cls.model_validate(parse_json(*read_source(source)))
         except ValidationError as error:
             raise schema_error(error) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from postproc.schema.problems import describe, explained, problem, rule_error
 
 TOO_DEEP = f"the document is nested too deeply: expected at most {MOST_NESTING} levels"
 
+_OF_ONE_CHARACTER = (float, int)  # at least
 _FIRST_TOO_LONG = 10**MOST_DIGITS
 
 
@@ -115,7 +116,7 @@ def _problems_of_item(
             yield {**details, "loc": (row, *details["loc"][1:])}
 
 
-def check_size(document: Mapping[Any, Any]) -> None:
+def check_size(document: dict[Any, Any]) -> None:
     """Check a document that comes as a dict as its JSON text would be checked.
 
     Raises
@@ -129,16 +130,19 @@ def check_size(document: Mapping[Any, Any]) -> None:
 def _characters_left(value: object, left: int, level: int) -> int:
     """Return what a value's text, at its shortest, leaves of so many characters."""
     if isinstance(value, str):
-        left -= len(value) + 2
-    elif isinstance(value, (Mapping, list, tuple)):
+        left -= len(value) + 1  # its container has counted one
+    elif isinstance(value, (dict, list, tuple)):
         if level > MOST_NESTING:
             raise SchemaError(TOO_DEEP)
+        left -= 2 * len(value)  # a comma or a colon, and a digit at least
         for item in value:
-            left = _characters_left(item, left - 1, level + 1)
-            if isinstance(value, Mapping):
-                left = _characters_left(value[item], left - 1, level + 1)
-    else:
-        left -= 1
+            if not isinstance(item, _OF_ONE_CHARACTER):
+                left = _characters_left(item, left, level + 1)
+        if isinstance(value, dict):
+            for item in value.values():
+                left -= 1
+                if not isinstance(item, _OF_ONE_CHARACTER):
+                    left = _characters_left(item, left, level + 1)
     if left < 0:
         raise SchemaError(f"expected at most {MOST_BYTES:,} characters of JSON, got more")
     return left

@@ -243,6 +243,18 @@ def test_load_dict_beyond_the_limit_is_an_error_however_it_shares_its_parts(prob
     assert problems_of(RecognitionVersion, {"a": shared}) == expected
 
 
+def test_load_dict_as_long_as_the_longest_text_is_accepted(problems_of: Any) -> None:
+    values = {f"a{row:03}": ["b" * 16_770] for row in range(999)}
+    values["last"] = ["b" * (most.MOST_BYTES - len(json.dumps(values, separators=(",", ":"))) - 12)]
+    text = json.dumps(values, separators=(",", ":"))
+    assert len(text) == most.MOST_BYTES
+    assert RecognitionVersion.load(text) == RecognitionVersion.load(values)
+    values["last"][0] += "b" * 5_000
+    assert problems_of(RecognitionVersion, values) == [
+        "expected at most 16,777,216 characters of JSON, got more"
+    ]
+
+
 def test_load_file_beyond_the_limit_is_an_error_before_it_is_read(tmp_path: Path, problems_of: Any) -> None:
     path = tmp_path / "version.json"
     with path.open("wb") as file:
