@@ -33,7 +33,7 @@ MOST_OUTPUTS = 1_000
 MOST_LABELS = 100_000
 """Labels and thresholds of an output: LVIS has 1,203, ImageNet-21k 21,841, PlantCLEF 80,000."""
 
-MOST_ANCHORS = 1_000
+MOST_ANCHORS = 100
 """Anchors of the YOLO kinds: YOLOv4's have 12."""
 
 MOST_GRIDS = 5

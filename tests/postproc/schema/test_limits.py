@@ -1,5 +1,6 @@
 """Each limit of `postproc.schema.limits`: what lies at it is read, what lies beyond is an error."""
 
+# ruff: noqa: UP031 - JSON is full of the braces that str.format takes for its own
 from __future__ import annotations
 
 import json
@@ -143,7 +144,7 @@ LIMITS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any], str]] = {
         Detection,
         {"yolo_output": {**YOLO, "anchors": [1] * 2 * most.MOST_ANCHORS}},
         {"yolo_output": {**YOLO, "anchors": [1] * 2 * (most.MOST_ANCHORS + 1)}},
-        "yolo_output.anchors: expected at most 2,000 numbers, got 2,002",
+        "yolo_output.anchors: expected at most 200 numbers, got 202",
     ),
     "grids": (
         Detection,
@@ -159,9 +160,9 @@ LIMITS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any], str]] = {
     ),
     "anchor_mask": (
         Detection,
-        {"yolov3_output": {**YOLOV3, "anchors": [1] * 2000, "anchor_masks": [list(range(1000)), [0]]}},
-        {"yolov3_output": {**YOLOV3, "anchors": [1] * 2000, "anchor_masks": [[0], [0] * 1001]}},
-        "yolov3_output.anchor_masks[1]: expected at most 1,000 anchors, got 1,001",
+        {"yolov3_output": {**YOLOV3, "anchors": [1] * 200, "anchor_masks": [list(range(100)), [0]]}},
+        {"yolov3_output": {**YOLOV3, "anchors": [1] * 200, "anchor_masks": [[0], [0] * 101]}},
+        "yolov3_output.anchor_masks[1]: expected at most 100 anchors, got 101",
     ),
     "strides": (
         Detection,
@@ -225,6 +226,14 @@ def test_load_beyond_a_limit_is_an_error_as_dict_and_as_text(
     # A text's digits are counted as it is parsed, and the name of a deep field is known.
     assert of_text[0].removeprefix("a: ").split(", got ")[0] == message.split(", got ")[0]
     assert len(of_text) == 1
+
+
+def test_load_text_of_too_many_digits_names_where_they_are(problems_of: Any) -> None:
+    text = '{"post_processings": [{"detection": {"soft_sigma": -%s}}], "b": %s}' % ("9" * 641, "9" * 9999)
+    assert problems_of(RecognitionVersion, text) == [
+        "post_processings[0].detection.soft_sigma: expected an integer of at most 640 digits, got one of 641",
+        "b: expected an integer of at most 640 digits, got one of 9,999",
+    ]
 
 
 def test_load_text_beyond_the_limit_is_an_error_before_it_is_parsed(problems_of: Any) -> None:
