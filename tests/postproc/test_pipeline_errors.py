@@ -317,3 +317,14 @@ def test_call_more_boxes_than_can_be_numbered_is_a_tensor_error() -> None:
         "classes": np.broadcast_to(np.int64(0), many.shape),
     }
     fails(PostProcessor.for_detection(labels, output), tensors, "1500000 boxes of 3000 labels are more than")
+
+
+@pytest.mark.parametrize("images", [0, 1, 4])
+@pytest.mark.parametrize("kind", ["yolov3", "yolox", "yolov8"])
+def test_call_transforms_of_another_count_for_boxes_in_pixels_are_a_tensor_error(
+    kind: str, images: int
+) -> None:
+    """Their input sizes are needed to decode, before anything else asks how many there are."""
+    transforms = [ImageTransform.squash((20, 32), (8, 8))] * images
+    text = f"hold 3 images; expected one transform for each, got {images}"
+    fails(post_processor(kind, input_size=(20, 32)), tensors_of(kind), text, transforms=transforms)
