@@ -328,3 +328,12 @@ def test_call_transforms_of_another_count_for_boxes_in_pixels_are_a_tensor_error
     transforms = [ImageTransform.squash((20, 32), (8, 8))] * images
     text = f"hold 3 images; expected one transform for each, got {images}"
     fails(post_processor(kind, input_size=(20, 32)), tensors_of(kind), text, transforms=transforms)
+
+
+def test_call_input_size_beyond_every_float_is_a_tensor_error() -> None:
+    fails(
+        post_processor("direct"),
+        tensors_of("direct"),
+        "input_size must be [height, width]",
+        input_size=[10**400, 5],
+    )
