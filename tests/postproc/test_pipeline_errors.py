@@ -11,6 +11,7 @@ import pytest
 from postproc import (
     AnchoredOutput,
     Classification,
+    EndToEndOutput,
     ImageTransform,
     PostprocError,
     PostProcessor,
@@ -337,3 +338,11 @@ def test_call_input_size_beyond_every_float_is_a_tensor_error() -> None:
         "input_size must be [height, width]",
         input_size=[10**400, 5],
     )
+
+
+@pytest.mark.parametrize("count", [(), (1, 1, 1), (2, 2)], ids=str)
+def test_call_count_of_another_shape_is_a_tensor_error(count: tuple[int, ...]) -> None:
+    """A single number is no count of each image: it must not be taken for a list of one image."""
+    post = PostProcessor.for_detection(["a"], EndToEndOutput(output_tensor="rows", count_tensor="count"))
+    tensors = {"rows": zeros(4, 6), "count": zeros(*count, dtype=np.int64)}
+    fails(post, tensors, f"tensor 'count' has shape {count}; expected (B,) or (B, 1)")
