@@ -7,10 +7,13 @@ import secrets
 import sys
 from pathlib import Path
 
+from tests.fuzz import nms
 from tests.fuzz.drawing import ALL_KINDS
 from tests.fuzz.summary import summary
 from tests.fuzz.supervisor import supervise
 from tests.fuzz.worker import run_case
+
+KINDS = (*ALL_KINDS, nms.KIND)
 
 
 def main() -> int:
@@ -18,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, help="of the first case; left out: any")
-    parser.add_argument("--kinds", nargs="+", choices=ALL_KINDS, default=list(ALL_KINDS), metavar="KIND")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND")
     parser.add_argument("--most", type=int, default=100, help="findings to stop after")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument(

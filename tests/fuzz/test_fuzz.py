@@ -14,6 +14,7 @@ import pytest
 from postproc import SchemaError, TensorError, tensors
 from postproc.decoding import yolov8
 from postproc.stages import DetectionStage
+from tests.fuzz import nms
 from tests.fuzz.__main__ import main
 from tests.fuzz.checks import EQUAL, NEAR_TIE, NOT_APPLICABLE, REFUSED, VALID, check_whole
 from tests.fuzz.drawing import ALL_KINDS, draw
@@ -68,6 +69,20 @@ def test_mutation_is_refused_at_least_once(name: str) -> None:
         if outcome.result == REFUSED:
             break
     assert REFUSED in results
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_fuzz_nms_equals_numpy(seed: int) -> None:
+    assert nms.check_nms(seed) == EQUAL
+
+
+def test_fuzz_nms_finds_an_equal_overlap_among_many_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy = nms.greedy
+    monkeypatch.setattr(
+        nms, "greedy", lambda *given: greedy(*given[:3], np.nextafter(np.float32(given[3]), -1))
+    )
+    large = (seed for seed in range(300) if len(nms.draw_boxes(seed).scores) > 1024)
+    assert any(run_case(f"nms:{seed}").finding for seed in large)
 
 
 def test_registry_has_no_name_twice_and_both_errors() -> None:

@@ -8,14 +8,15 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from tests.fuzz import nms
 from tests.fuzz.checks import NOT_APPLICABLE, check_broken, check_whole
-from tests.fuzz.drawing import ALL_KINDS, Drawn, draw
+from tests.fuzz.drawing import Drawn, draw
 from tests.fuzz.mutations import MUTATIONS
 
 MUTATIONS_A_CASE = 8
@@ -34,18 +35,26 @@ class Outcome(NamedTuple):
 def run_case(name: str) -> Outcome:
     """Run ``kind:seed`` or ``kind:seed:mutation``: what a finding tells to repeat."""
     kind, seed, *mutation = name.split(":")
+    if kind == nms.KIND:
+        return _outcome(name, False, lambda: nms.check_nms(int(seed)))
     drawn = draw(kind, int(seed))
-    return _outcome(drawn, mutation[0] if mutation else "")
+    return _broken(drawn, mutation[0]) if mutation else _whole(drawn)
 
 
-def _outcome(drawn: Drawn, mutation: str) -> Outcome:
-    name = f"{drawn.name}:{mutation}" if mutation else drawn.name
+def _whole(drawn: Drawn) -> Outcome:
+    return _outcome(drawn.name, drawn.large, lambda: check_whole(drawn))
+
+
+def _broken(drawn: Drawn, mutation: str) -> Outcome:
+    return _outcome(f"{drawn.name}:{mutation}", drawn.large, lambda: check_broken(drawn, MUTATIONS[mutation]))
+
+
+def _outcome(name: str, large: bool, check: Callable[[], str]) -> Outcome:
     try:
-        result = check_broken(drawn, MUTATIONS[mutation]) if mutation else check_whole(drawn)
+        return Outcome(name, check(), large)
     except Exception as error:
         text = "".join(traceback.format_exception(error))
-        return Outcome(name, f"finding {type(error).__name__}", drawn.large, text)
-    return Outcome(name, result, drawn.large)
+        return Outcome(name, f"finding {type(error).__name__}", large, text)
 
 
 def names_of(drawn: Drawn) -> list[str]:
@@ -58,12 +67,15 @@ def outcomes(kinds: tuple[str, ...], first: int, step: int, current: Current) ->
     for row in itertools.count(first, step):
         kind, seed = kinds[row % len(kinds)], row
         current.is_at(f"{kind}:{seed}")
+        if kind == nms.KIND:
+            yield run_case(f"{kind}:{seed}")
+            continue
         drawn = draw(kind, seed)
-        yield _outcome(drawn, "")
+        yield _whole(drawn)
         applied = 0
         for name in names_of(drawn):
             current.is_at(f"{drawn.name}:{name}")
-            outcome = _outcome(drawn, name)
+            outcome = _broken(drawn, name)
             yield outcome
             applied += outcome.result != NOT_APPLICABLE
             if applied == MUTATIONS_A_CASE:
@@ -109,7 +121,7 @@ def _tell(out: TextIO, message: dict[str, Any]) -> None:
 
 def main(arguments: list[str]) -> None:
     kinds, first, step, path, limit = arguments
-    chosen = tuple(kinds.split(",")) if kinds else ALL_KINDS
+    chosen = tuple(kinds.split(","))
     work(chosen, int(first), int(step), Path(path), float(limit), sys.stdout)
 
 
