@@ -192,6 +192,7 @@ class DetectionStage:
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
             return self._input_size
+        options.check_batch(self._decoder.tensor_names, batch)
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2
         )
