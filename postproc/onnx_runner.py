@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from postproc.errors import RunnerError
+from postproc.onnx_faults import advice_for, refuse_graph_capture
 from postproc.onnx_inputs import (
     Feed,
     NetworkInputs,
@@ -18,12 +20,16 @@ from postproc.onnx_inputs import (
     describe_all,
     match_name,
 )
+from postproc.onnx_runs import bound_runs, plain_runs
 from postproc.onnx_session import CPU, NUMPY_TYPES, Provider, TensorInfo, open_session
 from postproc.results import Recognitions
 from postproc.transforms import ImageTransform
 
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
+
+# Providers whose sessions may not be run from several threads at once.
+_SEQUENTIAL = frozenset({"DmlExecutionProvider"})
 
 
 class OnnxRunner:
@@ -41,7 +47,8 @@ class OnnxRunner:
     Of the other inputs, one with as many rows as there are images goes along with them, row by row;
     any other is shared by all runs.
 
-    A runner may be called from many threads at once, as ONNX Runtime's sessions may.
+    A runner may be called from many threads at once, as ONNX Runtime's sessions may. On DirectML, whose
+    sessions may not, their runs wait for each other.
 
     Parameters
     ----------
@@ -64,18 +71,21 @@ class OnnxRunner:
         The session in use.
     post : PostProcessor
         As given.
+    uses_io_binding : bool
+        Whether runs go through IO binding: by default on an accelerator.
 
     Raises
     ------
     RunnerError
-        If ONNX Runtime is missing, the model cannot be read, a provider does not load, or the model
-        lacks a tensor that `post` needs.
+        If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
+        (``enable_cuda_graph``), or the model lacks a tensor that `post` needs.
 
     Notes
     -----
     On an accelerator (a session whose first provider is not the CPU's) tensors go through IO binding:
     an input that several runs share is copied to the device once. The tests do this on a session of
-    the CPU and on a stand-in that records the calls; it has not been run on a GPU.
+    the CPU and on a stand-in that records the calls; it has not been run on a GPU. ``postproc doctor
+    --gpu`` does so.
     """
 
     def __init__(
@@ -88,6 +98,7 @@ class OnnxRunner:
         batched: bool = True,
     ) -> None:
         self.session = open_session(model, providers, session_options)
+        refuse_graph_capture(getattr(self.session, "get_provider_options", dict)())
         self.post = post
         self._inputs = NetworkInputs(self.session.get_inputs(), batched)
         outputs = {info.name: info for info in self.session.get_outputs()}
@@ -95,7 +106,9 @@ class OnnxRunner:
         self._output_names = [
             name for name in dict.fromkeys(self._sources.values()) if name not in self._inputs.infos
         ]
-        self._binds = next(iter(self.providers), CPU) != CPU
+        self.uses_io_binding = next(iter(self.providers), CPU) != CPU
+        is_concurrent = _SEQUENTIAL.isdisjoint(self.providers)
+        self._one_run_at_a_time: AbstractContextManager[Any] = nullcontext() if is_concurrent else Lock()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -177,6 +190,29 @@ class OnnxRunner:
             parts.append(part[: images - start])
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
 
+    def warmup(self, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Compile or load the kernels, and run the network once on blank inputs.
+
+        The first run of a shape takes longer: cuDNN looks for its fastest algorithms for seconds, TensorRT
+        builds an engine for minutes.
+
+        Parameters
+        ----------
+        shapes : mapping of str to shape, optional
+            Of inputs whose axes the model leaves open. An open batch axis is 1 where no shape says more.
+
+        Raises
+        ------
+        RunnerError
+            If an axis is open and `shapes` does not give it, or the run fails.
+        """
+        self.post.warmup()
+        feed = self._inputs.check(self._inputs.blank(shapes or {}))
+        along = self._inputs.along_images(feed)
+        length = self._inputs.run_length or len(feed[self._inputs.images.name])
+        run = self._prepare_runs({name: array for name, array in feed.items() if name not in along})
+        run({name: feed[name][:length] for name in along})
+
     def _find(self, needed: str, outputs: Mapping[str, TensorInfo]) -> str:
         """Find a tensor that the pipeline needs among the graph's outputs and inputs."""
         known = {**outputs, **self._inputs.infos}
@@ -196,34 +232,16 @@ class OnnxRunner:
 
     def _prepare_runs(self, shared: Feed) -> Callable[[Feed], Feed]:
         """Give the function from a run's own inputs to the tensors that the pipeline needs."""
+        prepare = bound_runs if self.uses_io_binding else plain_runs
         with _explained(shared):
-            run_graph = self._bind_runs(shared) if self._binds else self._plain_runs(shared)
+            run_graph = prepare(self.session, self._output_names, shared)
 
         def run(inputs: Feed) -> Feed:
             known = {**shared, **inputs}
-            with _explained(known):
-                known.update(zip(self._output_names, run_graph(inputs), strict=False))
+            if self._output_names:  # else all that is needed are inputs
+                with _explained(known), self._one_run_at_a_time:
+                    known.update(zip(self._output_names, run_graph(inputs), strict=True))
             return {needed: known[name] for needed, name in self._sources.items()}
-
-        return run
-
-    def _plain_runs(self, shared: Feed) -> Callable[[Feed], Sequence[NDArray[Any]]]:
-        return lambda inputs: self.session.run(self._output_names, {**shared, **inputs})
-
-    def _bind_runs(self, shared: Feed) -> Callable[[Feed], Sequence[NDArray[Any]]]:
-        binding = self.session.io_binding()
-        for name, array in shared.items():
-            binding.bind_cpu_input(name, array)
-
-        def run(inputs: Feed) -> Sequence[NDArray[Any]]:
-            for name, array in inputs.items():
-                binding.bind_cpu_input(name, array)
-            # Bound anew for each run, since a bound output keeps its last buffer and thereby its shape.
-            for name in self._output_names:
-                binding.bind_output(name, "cpu")
-            self.session.run_with_iobinding(binding)
-            arrays: Sequence[NDArray[Any]] = binding.copy_outputs_to_cpu()
-            return arrays
 
         return run
 
@@ -235,7 +253,10 @@ def _explained(feed: Feed) -> Iterator[None]:
         yield
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         fed = ", ".join(f"{name!r} {array.dtype} {array.shape}" for name, array in feed.items())
-        raise RunnerError(f"ONNX Runtime failed on the inputs {fed}: {error}") from error
+        raise RunnerError(
+            f"ONNX Runtime failed on the inputs {fed}: {str(error) or type(error).__name__}"
+            f"{advice_for(error)}"
+        ) from error
 
 
 def _take_rows(array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:

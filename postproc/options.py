@@ -75,7 +75,7 @@ def _count(name: str, value: Any) -> int:
 def _size(size: Sequence[int]) -> Size:
     try:
         array = np.asarray(size, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     if array.shape != (2,):
         raise TensorError(f"input_size must be [height, width]; got {size!r}")

@@ -97,16 +97,17 @@ def as_ids(name: str, value: Any) -> NDArray[np.int64] | NDArray[np.uint64] | ND
         If the tensor is neither of an integer nor of a floating dtype.
     """
     array = as_array(name, value)
+    # Below, ascontiguousarray would make a list of a single number.
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
-        return np.ascontiguousarray(array, np.int64)
+        return np.asarray(array, np.int64, order="C")
     if array.dtype.kind == "u":
         if array.size > 0 and array.max() > np.iinfo(np.int64).max:
-            return np.ascontiguousarray(array, np.uint64)
-        return np.ascontiguousarray(array, np.int64)
+            return np.asarray(array, np.uint64, order="C")
+        return np.asarray(array, np.int64, order="C")
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":
-        return np.ascontiguousarray(array, np.float64)
+        return np.asarray(array, np.float64, order="C")
     raise TensorError(
         f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
     )
