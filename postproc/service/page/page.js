@@ -45,6 +45,7 @@ function fail(error, isWorthTrying = false) {
 function forgetResult() {
   running?.abort();
   outputs = highlighted = null;
+  byId("rows").replaceChildren();
   byId("problem").hidden = byId("labels").hidden = byId("answers").hidden = true;
   if (picture.size) fit();
   setState(file ? "ready" : "empty");
@@ -53,6 +54,8 @@ function forgetResult() {
 // --- the key and the versions
 
 async function useKey(key, isRemembered) {
+  choices = [];
+  forgetResult();
   storeKey(key, isRemembered);
   api = new Api(key);
   const asked = api;
@@ -74,7 +77,7 @@ async function useKey(key, isRemembered) {
   select.replaceChildren(...(choices.length ? grouped(choices) : [make("option", { textContent: empty })]));
   say(byId("key-problem"), problem);
   byId("key").setAttribute("aria-invalid", String(Boolean(problem)));
-  forgetResult();
+  setState(document.body.dataset.state); // an image may have come meanwhile: only what can be pressed changes
 }
 
 function grouped(items) {

@@ -35,7 +35,7 @@ export class Picture {
   /** Fit the image into the space there is; a small one is enlarged, not beyond what one can see. */
   fit(width, height) {
     const { size } = this;
-    const scale = Math.min(width / size.width, height / size.height, Math.max(1, 480 / size.width));
+    const scale = Math.min(width / size.width, height / size.height, Math.max(2, 640 / size.width));
     const css = { width: Math.round(size.width * scale), height: Math.round(size.height * scale) };
     this.stage.style.width = `${css.width}px`;
     this.stage.style.height = `${css.height}px`;
@@ -53,21 +53,14 @@ export class Picture {
     const { context, css: { width, height } } = this;
     this.#shown = hypotheses;
     context.clearRect(0, 0, width, height);
-    // The best last, on top; the highlighted above all.
-    const order = [...hypotheses].reverse();
-    if (highlighted) order.push(highlighted);
-    for (const hypothesis of order) {
-      context.globalAlpha = highlighted && hypothesis !== highlighted ? 0.3 : 1;
-      this.#outline(hypothesis, hypothesis === highlighted);
-    }
-    const tagged = hypotheses.filter((hypothesis) => hypothesis !== highlighted).slice(0, MOST_TAGS);
-    if (highlighted) tagged.unshift(highlighted);
-    const tags = this.#place(tagged);
-    for (const tag of tags.reverse()) {
-      context.globalAlpha = highlighted && tag.hypothesis !== highlighted ? 0.3 : 1;
-      this.#tag(tag);
-    }
+    // The best last, on top; the highlighted above all, and it alone with a tag.
+    const others = hypotheses.filter((hypothesis) => hypothesis !== highlighted).reverse();
+    context.globalAlpha = highlighted ? 0.35 : 1;
+    for (const hypothesis of others) this.#outline(hypothesis, false);
     context.globalAlpha = 1;
+    if (highlighted) this.#outline(highlighted, true);
+    const tagged = highlighted ? [highlighted] : hypotheses.slice(0, MOST_TAGS);
+    for (const tag of this.#place(tagged).reverse()) this.#tag(tag);
   }
 
   /** The smallest shown box at a point of the canvas, in CSS pixels. */
@@ -147,7 +140,8 @@ export class Picture {
       const edge = HALO / 2;
       const atLeft = left - edge, atRight = right + edge - tag.width;
       const above = top - edge - tag.height, below = bottom + edge;
-      const places = [[atLeft, above], [atRight, above], [atLeft, below], [atRight, below], [left, top]]
+      const places = [[atLeft, above], [atRight, above], [atLeft, below], [atRight, below],
+        [left, top], [left, bottom - tag.height]]
         .map(([x, y]) => [Math.max(0, Math.min(x, width - tag.width)), y])
         .filter(([, y]) => y >= 0 && y + tag.height <= height);
       const isFree = ([x, y]) => placed.every((other) =>

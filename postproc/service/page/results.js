@@ -35,10 +35,10 @@ export function readOutputs(spec, version, data, mostPredictions) {
 
 /** Why other thresholds may give other boxes than those returned; empty if they cannot. */
 function approximation({ nms_method: method, class_agnostic: agnostic }) {
-  // Hard NMS by label keeps a box or not whatever lower-scored boxes there are: a threshold cuts the list.
-  // So it does where each box has one label, which is chosen before any threshold.
+  // Within a label, NMS goes from the best score down, and what it keeps depends on no lower score: a threshold
+  // only says where to stop. That holds for soft NMS too, and where each box has one label.
   if (agnostic) return "merges boxes of different labels";
-  if (method === "soft" || method === "weighted") return `merges boxes by ${method} NMS`;
+  if (method === "weighted") return "merges boxes into their weighted mean";
   return "";
 }
 

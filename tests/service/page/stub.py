@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from postproc import PostProcessor, demo
+from postproc.errors import PostprocError
 from postproc.images import Preprocessor, load_image
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -40,7 +41,11 @@ class Stub:
         }
         for kind in demo.MODELS:
             name = f"digits-{kind}"
-            spec = {**RecognitionSpec.load(demo.spec_path(kind)).dump(), "id": name, "current_version_id": name}
+            spec = {
+                **RecognitionSpec.load(demo.spec_path(kind)).dump(),
+                "id": name,
+                "current_version_id": name,
+            }
             version = {**RecognitionVersion.load(demo.version_path(kind)).dump(), "id": name, "spec_id": name}
             self.models[name] = kind, {**spec, "name": f"{spec['name']} ({kind})"}, version
         self.runners: dict[int | str, tuple[OnnxRunner, Preprocessor]] = {}
@@ -54,7 +59,9 @@ class Stub:
     def recognise(self, identifier: str, image: bytes, most: int) -> dict[str, Any]:
         kind, spec, version = self.model(identifier)
         if identifier not in self.runners:
-            runner = OnnxRunner(demo.model_path(kind), PostProcessor(spec, {**version, "spec_id": spec["id"]}))
+            runner = OnnxRunner(
+                demo.model_path(kind), PostProcessor(spec, {**version, "spec_id": spec["id"]})
+            )
             self.runners[identifier] = runner, Preprocessor(demo.preprocessing_path(kind))
         runner, preprocessor = self.runners[identifier]
         batch = preprocessor([load_image(image)])
@@ -65,7 +72,9 @@ class Stub:
         for identifier, (kind, spec, version) in self.models.items():
             if public == isinstance(identifier, str):
                 row = {"spec_name": spec["name"], "network_name": kind} | (spec if public else version)
-                yield {name: value for name, value in row.items() if name not in ("outputs", "post_processings")}
+                yield {
+                    name: value for name, value in row.items() if name not in ("outputs", "post_processings")
+                }
 
 
 def stub_app(stub: Stub) -> FastAPI:
@@ -107,13 +116,14 @@ def stub_app(stub: Stub) -> FastAPI:
         if int(request.headers["content-length"]) > MAX_BODY:
             await request.body()
             raise ApiError(413, f"expected a body of at most {MAX_BODY:,} bytes")
-        form = await request.form()
-        image = form["inputs[0]image.source"]
-        if isinstance(image, str) or form["show_discarded"] != "True":
-            raise InputError("inputs[0].image.source", "expected a file")
+        async with request.form() as form:
+            image, most = form["inputs[0]image.source"], int(str(form["max_predictions"]))
+            if isinstance(image, str) or form["show_discarded"] != "True":
+                raise InputError("inputs[0].image.source", "expected a file")
+            content = await image.read()
         try:
-            data = stub.recognise(identifier, await image.read(), int(str(form["max_predictions"])))
-        except Exception as error:
+            data = stub.recognise(identifier, content, most)
+        except PostprocError as error:
             raise InputError("inputs[0].image.source", str(error)) from error
         number = next(stub.numbers)
         done = {"id": number, "status": "success", "error": None, "data": data}
