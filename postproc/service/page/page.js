@@ -76,7 +76,8 @@ async function useKey(key, isRemembered) {
   const empty = problem ? "No versions without a key" : "There are no versions yet";
   select.replaceChildren(...(choices.length ? grouped(choices) : [make("option", { textContent: empty })]));
   say(byId("key-problem"), problem);
-  byId("key").setAttribute("aria-invalid", String(Boolean(problem)));
+  byId("key-problem").className = key ? "problem" : "note"; // nobody did anything wrong yet
+  byId("key").setAttribute("aria-invalid", String(Boolean(key && problem)));
   setState(document.body.dataset.state); // an image may have come meanwhile: only what can be pressed changes
 }
 

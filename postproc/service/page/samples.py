@@ -44,5 +44,5 @@ def _draw(name: str) -> bytes:
     page = make_page(_SEED)
     pixels = page.image if name == PAGE else crop_digit(page.image, page.boxes[0])
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

@@ -17,7 +17,7 @@ from postproc.service.page import samples
 
 @pytest.fixture(scope="module")
 def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url) as opened:
+    with httpx.Client(base_url=url, timeout=60) as opened:
         yield opened
 
 

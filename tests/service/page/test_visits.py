@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
+from postproc.images import load_image
 from tests.service.page.browser import Visitor
 from tests.service.page.expected import YOLO, expected, predicted
 from tests.service.page.service import KEY, Faults
@@ -116,6 +118,16 @@ def test_page_file_that_is_no_image_is_told(visitor: Visitor, tmp_path: Path) ->
     path.write_text("no image")
     visitor.choose_file(path, "error")
     assert "cannot show notes.txt" in visitor.problem
+
+
+def test_page_image_that_says_how_it_was_held_is_shown_upright(visitor: Visitor, tmp_path: Path) -> None:
+    path = tmp_path / "held.jpg"
+    orientation = Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (64, 48)).save(path, exif=orientation)
+    assert load_image(path).size == (48, 64)
+    visitor.choose_file(path)
+    assert visitor.find("#caption").text == "held.jpg, 48 \u00d7 64 pixels"
 
 
 @pytest.mark.parametrize("width", [360, 820, 1600])
