@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,8 +29,8 @@ from postproc.service.settings import ServiceSettings
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
 
 Upload a network, say what it recognises in a recognition spec, and how in a recognition version; then send
-images to the version and ask for the task's result. Every object belongs to the owner of the key in `X-API-KEY`.
-Every path may end in a slash."""
+images to the version and ask for the task's result. Every object belongs to the owner of the key in
+`X-API-KEY`. Every path may end in a slash."""
 
 
 def create_app(
@@ -56,17 +57,13 @@ def create_app(
     PostprocError
         If the data folder or the database cannot be used.
     """
-    if metrics is None:
-        from postproc.service.metrics import Metrics
-
-        metrics = Metrics()
-    if make_engine is None:
-        from postproc.service.engine import Engine
-
-        make_engine = Engine
-    if check_model is None:
-        from postproc.service.models_check import check_model
-    services = Services(settings, keys or {}, make_engine, check_model, metrics)
+    services = Services(
+        settings,
+        keys or {},
+        make_engine or _part("engine", "Engine"),
+        check_model or _part("models_check", "check_model"),
+        metrics if metrics is not None else _part("metrics", "Metrics")(),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -99,6 +96,11 @@ def create_app(
     app.add_exception_handler(OSError, _disk_error)
     install_openapi(app)
     return app
+
+
+def _part(module: str, name: str) -> Any:
+    """Load a part that others may take the place of."""
+    return getattr(import_module(f"postproc.service.{module}"), name)
 
 
 def _answer(error: ApiError) -> Json:

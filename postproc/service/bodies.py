@@ -138,8 +138,8 @@ def json_object(content: bytes, what: str = "the body") -> dict[str, Any]:
     Raises
     ------
     ApiError
-        A 400 if the text is no JSON, repeats a key, is nested too deeply, or holds what cannot be kept or given
-        back: numbers that are not finite, null characters, half surrogate pairs.
+        A 400 if the text is no JSON, repeats a key, is nested too deeply, or holds what cannot be kept or
+        given back: numbers that are not finite, null characters, half surrogate pairs.
     """
     if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each takes far more memory than its text
         raise ApiError(400, f"{what}: expected at most {_MAX_VALUES:,} values")

@@ -46,7 +46,7 @@ def _public_model(kind: str) -> PublicModel:
     version = RecognitionVersion.load(demo.version_path(kind))
     preprocessing = Preprocessing.load(demo.preprocessing_path(kind))
     path = demo.model_path(kind)
-    described = {
+    described: dict[str, Any] = {
         "id": name,
         "name": f"{spec.name} ({kind})",
         "description": spec.description,

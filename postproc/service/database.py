@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from postproc.errors import PostprocError
@@ -18,12 +18,13 @@ from postproc.service.tables import Format, Table
 
 FORMAT = 1
 _BUSY_SECONDS = 10
+_ATTEMPTS = 5
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
 _SQLITE_PRAGMAS = (
+    f"busy_timeout={_BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
     "synchronous=FULL",  # what was acknowledged outlives a power cut
     "foreign_keys=ON",
-    f"busy_timeout={_BUSY_SECONDS * 1000}",
 )
 
 
@@ -78,21 +79,23 @@ class Database:
         self._engine.dispose()
 
     def _prepare(self) -> None:
-        try:
-            Table.metadata.create_all(self._engine)
-            with self.writing() as session:
-                number = session.scalar(select(Format.number))
-                if number is None:
-                    session.add(Format(number=FORMAT))
-        except IntegrityError:  # another process has just done the same
-            return self._prepare()
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.writing() as session:
+                    Table.metadata.create_all(session.connection())
+                    number = session.scalar(select(Format.number))
+                    if number is None:
+                        session.add(Format(number=FORMAT))
+                break
+            except (IntegrityError, ProgrammingError):  # another process makes the same tables right now
+                if attempt == _ATTEMPTS - 1:
+                    raise
         if number not in (None, FORMAT):
             self.close()
             raise PostprocError(
                 f"the database {self._url} has format {number}, and this release of postproc has {FORMAT}: "
                 "run the release that wrote it, or start with another database"
             )
-        return None
 
 
 def _url_of(settings: ServiceSettings) -> URL:
@@ -111,24 +114,21 @@ def _url_of(settings: ServiceSettings) -> URL:
 
 
 def _engine_of(url: URL) -> Engine:
+    kind = url.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise PostprocError(f"database: expected sqlite or postgresql, got {kind!r}")
     try:
-        engine = create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=_is_remote(url))
-    except NoSuchModuleError:
-        raise PostprocError(f"database: expected sqlite or postgresql, got {url.drivername!r}") from None
-    except ImportError as error:
+        engine = create_engine(
+            url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=kind == "postgresql"
+        )
+    except (NoSuchModuleError, ImportError) as error:
         raise ImportError(
             f'the database {url.drivername!r} needs its driver: pip install "postproc[postgresql]"'
         ) from error
-    if engine.dialect.name == "sqlite":
+    if kind == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_in_sqlite)
-    elif engine.dialect.name != "postgresql":
-        raise PostprocError(f"database: expected sqlite or postgresql, got {engine.dialect.name!r}")
     return engine
-
-
-def _is_remote(url: URL) -> bool:
-    return not url.drivername.startswith("sqlite")
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
@@ -138,6 +138,6 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_in_sqlite(connection: Any) -> None:
-    # A transaction that starts by reading and goes on to write can fail at once where another wrote in between.
+    # What starts by reading and goes on to write can fail at once where another wrote in between.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

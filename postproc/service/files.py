@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -115,9 +116,9 @@ def _remove(path: Path) -> None:
 
 def _sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+    if sys.platform == "win32" and path.is_dir():  # Windows opens no folders
         return
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -128,7 +129,7 @@ def _lock(path: Path) -> IO[bytes]:
     """Hold a file that the system lets go of when this process ends, however it does."""
     handle = path.open("ab")
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO, Any, TypeAlias
 
 from python_multipart import MultipartParser
@@ -212,7 +213,7 @@ def nested(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in parts:
         path = split_name(name)
         node = root
-        for step, following in zip(path[:-1], path[1:], strict=True):
+        for step, following in pairwise(path):
             child = node.setdefault(step, _List() if isinstance(following, int) else {})
             if not isinstance(child, dict) or isinstance(child, _List) != isinstance(following, int):
                 raise InputError(path_of(path), "contradicts another part of the body; give one of them")

@@ -38,7 +38,7 @@ def install_openapi(app: FastAPI) -> None:
             app.openapi_schema = document
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
         },
         "NetworkUpload": {
             "type": "object",
-            "description": "The fields, the ONNX file under any name, and each file that the preprocessing names.",
+            "description": "The fields, the ONNX file, and the files that the preprocessing names.",
             "required": ["name", "framework", "preprocessing", "model.onnx"],
             "properties": {
                 **network["properties"],

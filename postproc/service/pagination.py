@@ -1,4 +1,4 @@
-"""Lists in pages: `count`, `next`, `previous` (also as `prev`, which the vendor's client reads), `results`."""
+"""Lists in pages: `count`, `next`, `previous` (and `prev`, as the vendor's client has it), `results`."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ class Json(JSONResponse):
     """JSON; a text that is not whole (it came as half a surrogate pair) is shown with a question mark."""
 
     def render(self, content: Any) -> bytes:
+        """Write the body."""
         return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(
             "utf-8", "replace"
         )
@@ -39,7 +40,7 @@ def errors(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]
 
 
 def takes(**kinds: str | dict[str, Any]) -> dict[str, Any]:
-    """Return what the OpenAPI document says of a route's body: a schema for ``json``, for ``form``, or both."""
+    """Return what the OpenAPI document says of a route's body: a schema for ``json``, ``form``, or both."""
     types = {"json": "application/json", "form": "multipart/form-data"}
     content = {
         types[kind]: {

@@ -44,7 +44,6 @@ class ImageSource(Configuration):
     source: Text = Field(
         description="Base64, a data URI, or a URL where the service fetches those; in a form, a file."
     )
-    encoding: Text | None = Field(default=None, description="`base64` or `binary`; found out if left out.")
     bbox: BoundingBox | None = Field(default=None, description="Look at this part only.")
     polygon: Listed[Point] | None = Field(default=None, description="Look at this part only.")
     crop_uniform_background: Flag = Field(default=False, description="As of the vendor's API.")

@@ -37,7 +37,7 @@ class _Numbered(Table):
     """Rows with an id, which SQLite too never gives twice."""
 
     __abstract__ = True
-    __table_args__: Any = {"sqlite_autoincrement": True}
+    __table_args__: Any = {"sqlite_autoincrement": True}  # noqa: RUF012 - as above
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
 
@@ -103,11 +103,8 @@ class Spec(_Described):
     extra: Mapped[dict[str, Any]] = mapped_column(
         JSON
     )  # fields that v0.7 does not know, given back as they came
-    current_version_id: Mapped[int | None] = mapped_column(
-        _Id,
-        ForeignKey("version.id", name="spec_current_version", ondelete="SET NULL", use_alter=True),
-        index=True,
-    )
+    # No foreign key, which would go in a circle: what deletes versions sees to it (`store.common`).
+    current_version_id: Mapped[int | None] = mapped_column(_Id)
 
 
 class Version(_Owned):

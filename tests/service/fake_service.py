@@ -1,4 +1,4 @@
-"""``python -m tests.service.fake_service DATA PORT``: the service with a fake engine, as a process of its own."""
+"""``python -m tests.service.fake_service DATA PORT``: the service with a fake engine, as a process."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ def running(
         text=True,
     )
     lines: list[str] = []
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     readers = [threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True)]
     readers[0].start()
     watchdog = threading.Timer(START_SECONDS, process.kill)

@@ -59,7 +59,8 @@ def serving(data: Path, **settings: Any) -> Iterator[Serving]:
     try:
         deadline = time.monotonic() + _SECONDS
         while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline, "the service did not start"
+            assert thread.is_alive(), "the service did not start"
+            assert time.monotonic() < deadline, "the service takes too long to start"
             time.sleep(0.01)
         host = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         with _client(host, KEY) as client, _client(host, OTHER_KEY) as other:

@@ -48,7 +48,7 @@ def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) ->
     try:
         network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
     except BaseException:
-        # Where the database does not tell, the row may be there: then the files stay, at most to the next start.
+        # Where the database does not tell, the row may be there: the files stay, at most to the next start.
         if folder not in services.networks.folders():
             folders.remove(folder)
         raise

@@ -1,7 +1,8 @@
-"""The web page at ``/``, and the documentation at ``/docs``: every file of theirs comes from here, none from a CDN."""
+"""The web page at ``/``, and the documentation at ``/docs``: all their files are local, none from a CDN."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def add_pages(app: FastAPI) -> None:
     app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)
 
 
-def _sender(path: Path) -> object:
+def _sender(path: Path) -> Callable[[], FileResponse]:
     def send() -> FileResponse:
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from sqlalchemy import CursorResult, Select, delete, func, select
+from sqlalchemy import CursorResult, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from postproc.service.errors import not_found
@@ -30,7 +30,7 @@ def owned(session: Session, kind: type[Row], tenant: str, identifier: int) -> Ro
 def counted_rows(
     session: Session, statement: Select[Any], key: Any, offset: int, limit: int
 ) -> tuple[int, list[Any]]:
-    """Return how many rows there are, and those of a page by ascending `key`, so that pages stay as they are."""
+    """Return how many rows there are, and a page of them by ascending `key`: pages stay as they are."""
     count = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
     rows = session.execute(statement.order_by(key).offset(offset).limit(limit)).all() if count else []
     return count, list(rows)
@@ -41,3 +41,10 @@ def remove(session: Session, kind: type[Row], tenant: str, identifier: int) -> N
     result = session.execute(delete(kind).where(kind.id == identifier, kind.tenant == tenant))
     if isinstance(result, CursorResult) and result.rowcount == 0:
         raise not_found(kind.__tablename__, identifier)
+
+
+def forget_current_versions(session: Session, tenant: str) -> None:
+    """Leave the specs whose current version is gone without one; to be called after versions were deleted."""
+    own = update(Spec).where(Spec.tenant == tenant, Spec.current_version_id.is_not(None))
+    is_there = select(Version.id).where(Version.id == Spec.current_version_id).exists()
+    session.execute(own.where(~is_there).values(current_version_id=None))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from postproc.service.database import Database
-from postproc.service.store.common import counted_rows, owned, remove
+from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
 from postproc.service.tables import SUCCESS, Network, Task, now
 
 
@@ -71,6 +71,7 @@ class NetworkStore:
         with self._database.writing() as session:
             folder = owned(session, Network, tenant, identifier).folder
             remove(session, Network, tenant, identifier)
+            forget_current_versions(session, tenant)
         return folder
 
     def folders(self) -> set[str]:

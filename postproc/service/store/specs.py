@@ -54,7 +54,8 @@ class SpecStore:
             current = changes.get("current_version_id")
             if current is not None:
                 own = select(Version.id).where(Version.id == current, Version.spec_id == identifier)
-                if session.scalar(own) is None:
+                # Locked: it is not deleted before this is written, and then the spec is left without it.
+                if session.scalar(own.with_for_update(read=True)) is None:
                     raise InputError(
                         "current_version_id", f"expected a version of spec {identifier}, got {current}"
                     )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
-from postproc.service.store.common import counted_rows, owned, remove
+from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
 from postproc.service.tables import Network, Spec, Version, now
 
 
@@ -74,7 +74,7 @@ class VersionStore:
             row = session.execute(_named(tenant).where(Version.id == identifier)).first()
         if row is None:
             raise not_found("version", identifier)
-        return NamedVersion(*row)
+        return NamedVersion(row[0], row[1], row[2])
 
     def whole(self, tenant: str, identifier: int) -> WholeVersion:
         """Return a version with its spec and its network, or raise a 404."""
@@ -88,7 +88,7 @@ class VersionStore:
             row = session.execute(statement).first()
         if row is None:
             raise not_found("version", identifier)
-        return WholeVersion(*row)
+        return WholeVersion(row[0], row[1], row[2])
 
     def list(
         self, tenant: str, offset: int, limit: int, spec_id: int | None = None
@@ -100,15 +100,16 @@ class VersionStore:
                 owned(session, Spec, tenant, spec_id)
                 statement = statement.where(Version.spec_id == spec_id)
             count, rows = counted_rows(session, statement, Version.id, offset, limit)
-        return count, [NamedVersion(*row) for row in rows]
+        return count, [NamedVersion(version, spec, network) for version, spec, network in rows]
 
     def remove(self, tenant: str, identifier: int) -> None:
         """Delete a version, or raise a 404."""
         with self._database.writing() as session:
             remove(session, Version, tenant, identifier)
+            forget_current_versions(session, tenant)
 
 
-def _named(tenant: str) -> Select[tuple[Version, str, str]]:
+def _named(tenant: str) -> Any:
     return (
         select(Version, Spec.name, Network.name)
         .join(Spec, Version.spec_id == Spec.id)
