@@ -23,7 +23,8 @@ def configure_logging(level: int = logging.INFO) -> None:
     ]
     last: list[Any]
     if is_terminal:
-        last = [structlog.dev.ConsoleRenderer()]
+        # Its own way to show errors prints local variables, keys and images among them.
+        last = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -16,6 +16,7 @@ from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.inference import start_inference, version_target
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
+from postproc.service.tables import LARGEST_ID
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"])
 
@@ -113,7 +114,8 @@ def _update(
     stored = spec_document(spec)
     changes = changes_of(document, stored, ("outputs",), defaults)
     _checked({**stored, **changes})
-    if isinstance(changes.get("current_version_id"), str):
+    current = changes.get("current_version_id")
+    if current is not None and not (isinstance(current, int) and 1 <= current <= LARGEST_ID):
         raise InputError("current_version_id", "expected the id of a version of this spec, an integer")
     kept = {
         "meta" if name == "metadata" else name: value for name, value in changes.items() if name in _KNOWN
