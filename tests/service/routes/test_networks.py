@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,6 @@ import pytest
 
 from tests.service.objects import (
     MODEL,
-    POST_PROCESSINGS,
-    PREPROCESSING,
     complaint,
     made,
     make_network,
@@ -23,10 +22,9 @@ from tests.service.objects import (
 )
 from tests.service.serving import Serving
 
-WITHOUT = dict.fromkeys(PREPROCESSING)
-DOCUMENT = {
-    "inputs": [{"tensor_name": "images:0", "image": {"target_size": "8x8", "mean_file": "m/mean.npy"}}]
-}
+IMAGE_INPUT = {"target_size": "8x8", "mean_file": "m/mean.npy"}
+DOCUMENT = {"inputs": [{"tensor_name": "images:0", "image": IMAGE_INPUT}]}
+INPUT = "preprocessing.inputs[0]image"
 
 
 def mean() -> bytes:
@@ -84,16 +82,16 @@ def test_network_with_preprocessing_as_json_and_a_mean_file(service: Serving, as
         ),
         (
             None,
-            {"preprocessing.inputs[0]image.target_size": "x"},
+            {f"{INPUT}.target_size": "x"},
             r"preprocessing\.inputs\[0\]\.image\.target_size",
         ),
         (None, {"preprocessing": "{}"}, "preprocessing: is given twice|contradicts"),
         (
             None,
-            {"preprocessing.inputs[0]image.mean_file": "a.npy"},
+            {f"{INPUT}.mean_file": "a.npy"},
             r"a\.npy: the preprocessing names this file",
         ),
-        (None, {"preprocessing.inputs[0]image.mean_file": "../a.npy"}, r"mean_file: .*without '\.\.'"),
+        (None, {f"{INPUT}.mean_file": "../a.npy"}, r"mean_file: .*without '\.\.'"),
         (None, {"metadata": "text"}, "metadata: expected an object"),
         (None, {"name[": "x"}, "expected the name of a part"),
     ],
@@ -101,8 +99,6 @@ def test_network_with_preprocessing_as_json_and_a_mean_file(service: Serving, as
 def test_network_that_is_wrong_is_a_400_and_leaves_nothing(
     service: Serving, files: Any, fields: dict[str, str], message: str
 ) -> None:
-    import re
-
     before = stored_files(service)
     assert re.search(message, complaint(post_network(service.client, files, **fields)))
     assert stored_files(service) == before
@@ -194,4 +190,3 @@ def test_network_inference_runs_without_post_processing(service: Serving) -> Non
     number, work = service.engine.works[-1]
     assert (number, work.post, work.network.id) == (task_id, None, network["id"])
     assert work.network.model.read_bytes() == MODEL
-    assert POST_PROCESSINGS  # a version's post-processing does not matter here
