@@ -57,12 +57,13 @@ def create_app(
     PostprocError
         If the data folder or the database cannot be used.
     """
+    metrics = metrics if metrics is not None else _part("metrics", "Metrics")()
     services = Services(
         settings,
         keys or {},
         make_engine or _part("engine", "Engine"),
         check_model or _part("models_check", "check_model"),
-        metrics if metrics is not None else _part("metrics", "Metrics")(),
+        metrics,
     )
 
     @asynccontextmanager
@@ -84,7 +85,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    app.add_middleware(RequestGate)
+    app.add_middleware(RequestGate, metrics=metrics)
     for part in (public, networks, specs, versions, tasks, account, operations):
         app.include_router(part.router)
     pages.add_pages(app)

@@ -11,7 +11,7 @@ from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.schema.problems import path_of
 from postproc.service.bodies import Body, check_values, json_object
-from postproc.service.errors import InputError, QueueFull, wrong_document
+from postproc.service.errors import InputError, wrong_document
 from postproc.service.forms import nested, split_name
 from postproc.service.restoring import restore
 from postproc.service.schemas import InferenceOptions, InferenceRequest
@@ -53,12 +53,13 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     work = Work(
         target.network, target.post, target.key, inputs, options.show_discarded, options.max_predictions
     )
-    task_id = services.tasks.add(tenant)
+    ticket = services.engine.reserve(inputs)
     try:
-        services.engine.submit(task_id, work)
-    except QueueFull:
-        services.tasks.discard(task_id)
+        task_id = services.tasks.add(tenant)
+    except BaseException:
+        ticket.release()
         raise
+    services.engine.submit(task_id, work, ticket)
     return {"task_id": task_id}
 
 

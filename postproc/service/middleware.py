@@ -25,8 +25,9 @@ class RequestGate:
     that nothing else handles is a 500 that names the request.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Any) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -48,16 +49,22 @@ class RequestGate:
                 request.status = request.status or _CLIENT_LEFT
                 raise
             finally:
-                route = request.scope.get("route")
-                logger.info(
-                    "request",
-                    tenant=request.scope["state"].get("tenant"),
-                    method=scope["method"],
-                    route=getattr(route, "path", None),
-                    status=request.status,
-                    ms=round((time.perf_counter() - started) * 1000, 2),
-                    bytes=request.sent,
-                )
+                self._record(request, scope["method"], time.perf_counter() - started)
+
+    def _record(self, request: _Request, method: str, seconds: float) -> None:
+        route = getattr(request.scope.get("route"), "path", None)
+        status = request.status or 0
+        if route is not None:  # a path or a method that nobody serves could have any name
+            self._metrics.request(route, method, status, seconds)
+        logger.info(
+            "request",
+            tenant=request.scope["state"].get("tenant"),
+            method=method if route is not None else None,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            bytes=request.sent,
+        )
 
 
 class _Request:

@@ -43,8 +43,11 @@ class Engine(Protocol):
     ) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
-    def submit(self, task_id: int, work: Work) -> None:
-        """Queue a task; `QueueFull` if too many wait."""
+    def reserve(self, inputs: Any) -> Any:
+        """Take a place in the queue, for `submit` or to be released; `QueueFull` if too many wait."""
+
+    def submit(self, task_id: int, work: Work, ticket: Any) -> None:
+        """Queue a task on a place that was reserved."""
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network; its waiting tasks end in error."""
@@ -52,7 +55,7 @@ class Engine(Protocol):
 
 OnDone = Callable[[Sequence[Outcome]], None]
 MakeEngine = Callable[[ServiceSettings, Any, OnDone], Engine]
-CheckModel = Callable[[Path, Preprocessing, float], Any]
+CheckModel = Callable[[Path, Preprocessing, float, Path], Any]
 
 
 class Services:
@@ -67,7 +70,7 @@ class Services:
     make_engine : callable
         Makes the engine, given the settings, the metrics and what to call with outcomes.
     check_model : callable
-        Checks a model: its path, its preprocessing and the longest time.
+        Checks a model: its path, its preprocessing, the longest time, and the folder of its other files.
     metrics : Metrics
         What the engine counts in.
 

@@ -36,10 +36,15 @@ class Report:
 
 
 def fake_metrics() -> Any:
-    return SimpleNamespace(registry=CollectorRegistry())
+    requests: list[tuple[str, str, int]] = []
+    return SimpleNamespace(
+        registry=CollectorRegistry(),
+        requests=requests,
+        request=lambda route, method, status, seconds: requests.append((route, method, status)),
+    )
 
 
-def fake_check(model: Path, preprocessing: Preprocessing, timeout: float) -> Report:
+def fake_check(model: Path, preprocessing: Preprocessing, timeout: float, folder: Path) -> Report:
     """Take every file that starts with ``onnx``, whose lines name its outputs, for a network."""
     content = model.read_bytes()
     if not content.startswith(b"onnx"):
@@ -63,6 +68,7 @@ class FakeEngine:
         self.error: str | None = None
         self.forgotten: list[int | str] = []
         self.running = False
+        self.places = 0
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -79,15 +85,23 @@ class FakeEngine:
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
         return {"inputs": list(inputs), "files": dict(files)}
 
-    def submit(self, task_id: int, work: Work) -> None:
+    def reserve(self, inputs: Any) -> Any:
         if self.is_full:
             raise QueueFull(2.0)
+        self.places += 1
+        return SimpleNamespace(release=self._release)
+
+    def submit(self, task_id: int, work: Work, ticket: Any) -> None:
+        ticket.release()
         with self._lock:
             self.works.append((task_id, work))
             if self.holds:
                 self.held.append(task_id)
                 return
         self._finish([task_id])
+
+    def _release(self) -> None:
+        self.places -= 1
 
     def release(self) -> None:
         with self._lock:

@@ -40,7 +40,9 @@ def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) ->
     """
     folders, settings = services.folders, services.settings
     upload = read_upload(uploaded.form, uploaded.folder, folders, settings.max_document)
-    report = services.check_model(upload.model, upload.fields.preprocessing, settings.model_check_timeout)
+    report = services.check_model(
+        upload.model, upload.fields.preprocessing, settings.model_check_timeout, upload.folder
+    )
     folder = folders.publish(upload.staged)
     fields = upload.fields.dump(defaults=True)
     kept = {"meta" if name == "metadata" else name: fields[name] for name in NetworkFields.model_fields}

@@ -59,11 +59,6 @@ class TaskStore:
             count, rows = counted_rows(session, statement, Task.id, offset, limit)
         return count, [task for (task,) in rows]
 
-    def discard(self, identifier: int) -> None:
-        """Delete a task that could not be queued."""
-        with self._database.writing() as session:
-            session.execute(delete(Task).where(Task.id == identifier))
-
     def fail_pending(self, error: str) -> int:
         """End all pending tasks in error, and return how many there were."""
         with self._database.writing() as session:
