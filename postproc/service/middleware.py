@@ -15,6 +15,7 @@ from postproc.service.responses import Json
 
 logger = structlog.stdlib.get_logger("postproc.service")
 
+_WRONG_METHOD = 405
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
 
 
@@ -54,12 +55,12 @@ class RequestGate:
     def _record(self, request: _Request, method: str, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", None)
         status = request.status or 0
-        if route is not None:  # a path or a method that nobody serves could have any name
+        if route is not None and status != _WRONG_METHOD:  # else paths and methods without end
             self._metrics.request(route, method, status, seconds)
         logger.info(
             "request",
             tenant=request.scope["state"].get("tenant"),
-            method=method if route is not None else None,
+            method=method,
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
