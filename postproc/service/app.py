@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from postproc import __version__
 from postproc.errors import SchemaProblem
@@ -26,6 +27,7 @@ from postproc.service.routes import account, networks, operations, pages, public
 from postproc.service.services import CheckModel, MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
 
 Upload a network, say what it recognises in a recognition spec, and how in a recognition version; then send
@@ -119,8 +121,21 @@ async def _http_error(request: Request, error: Exception) -> Json:
     if error.status_code == 404:
         message = f"there is nothing at {request.url.path}; see /docs"
     elif error.status_code == 405:
-        message = f"{request.method} is not for {request.url.path}; see /docs"
+        allowed = _methods_of(request)
+        message = f"{request.method} is not for {request.url.path}, which takes {allowed}; see /docs"
+        return _answer(ApiError(405, message, headers={"Allow": allowed}))
     return _answer(ApiError(error.status_code, message, headers=error.headers))
+
+
+def _methods_of(request: Request) -> str:
+    """Name all methods of a path: each of its routes knows its own only."""
+    routes = request.app.router.routes
+    found = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(found)
 
 
 async def _wrong_parameters(_: Request, error: Exception) -> Json:

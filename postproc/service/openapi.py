@@ -35,6 +35,10 @@ def install_openapi(app: FastAPI) -> None:
             known = document["components"]["schemas"]
             known.update({**definitions["$defs"], **known})
             known.update(_written_bodies(known))
+            for operation in (found for item in document["paths"].values() for found in item.values()):
+                operation["responses"].pop("422", None)  # FastAPI's own; it is a 400 here
+            for name in ("HTTPValidationError", "ValidationError"):
+                known.pop(name, None)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -50,6 +54,8 @@ def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
     new_version = copy.deepcopy(version)
     new_version["required"] = ["spec_id", "network_id", "post_processings"]
     new_version["description"] = "A version to make."
+    choices = new_version["properties"]["post_processings"].pop("anyOf")
+    new_version["properties"]["post_processings"].update(choices[0])  # the other one is null
     for name in ("spec_id", "network_id"):
         new_version["properties"][name] = {"type": "integer", "description": f"Id of a {name[:-3]} of yours."}
     return {

@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from postproc.errors import SchemaError
+from postproc.schema.problems import closest, path_of
 from postproc.service.answers import Listing, NetworkAnswer, Started
 from postproc.service.changes import changes_of
 from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
 from postproc.service.documents import network_document
-from postproc.service.errors import wrong_document
+from postproc.service.errors import InputError, wrong_document
 from postproc.service.inference import network_target, start_inference
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
@@ -117,6 +118,9 @@ def _update(
     services: AllServices, tenant: str, network_id: int, document: dict[str, Any], defaults: dict[str, Any]
 ) -> Json:
     stored = network_document(services.networks.get(tenant, network_id))
+    for name in document:
+        if name not in stored:
+            raise InputError(path_of((name,)), f"unknown field; {closest(name, stored)}")
     changes = changes_of(document, stored, _IMMUTABLE, defaults)
     try:
         NetworkFields.load({**stored, **changes})

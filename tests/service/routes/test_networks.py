@@ -154,6 +154,7 @@ def test_network_update_with_the_object_as_it_was_read_changes_nothing_else(serv
         ({"framework": "x"}, "framework: cannot be changed"),
         ({"preprocessing": {}}, "preprocessing: cannot be changed"),
         ({"name": 1}, "name: expected text, got 1"),
+        ({"descripton": "x"}, "descripton: unknown field; did you mean 'description'?"),
         ({"metadata": []}, "metadata: expected an object"),
     ],
 )
