@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 from postproc.service.schemas import InferenceRequest, NetworkFields
+from postproc.service.tables import LARGEST_ID
 
 _BODIES: tuple[type[BaseModel], ...] = (
     RecognitionSpec,
@@ -19,6 +20,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     NetworkFields,
     InferenceRequest,
 )
+_ID = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
 _FILE = {"type": "string", "format": "binary"}
 
 
@@ -57,7 +59,7 @@ def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
     choices = new_version["properties"]["post_processings"].pop("anyOf")
     new_version["properties"]["post_processings"].update(choices[0])  # the other one is null
     for name in ("spec_id", "network_id"):
-        new_version["properties"][name] = {"type": "integer", "description": f"Id of a {name[:-3]} of yours."}
+        new_version["properties"][name] = {**_ID, "description": f"Id of a {name[:-3]} of yours."}
     return {
         "NewVersion": new_version,
         "SpecChanges": {
@@ -66,7 +68,7 @@ def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
             "properties": {
                 **{name: spec["properties"][name] for name in changes},
                 "current_version_id": {
-                    "anyOf": [{"type": "integer"}, {"type": "null"}],
+                    "anyOf": [_ID, {"type": "null"}],
                     "description": "A version of this spec, or null for none.",
                 },
             },
