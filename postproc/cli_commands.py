@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo
 from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
+from postproc.cli_serve import keys_app, serve
 from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
 from postproc.kernels._jit import cache_directory
@@ -311,6 +312,10 @@ def demo(
         "digits found, none of which the network saw in training.\n"
         f"The page, with boxes, labels and scores drawn on it: {output.resolve()}"
     )
+
+
+app.command(epilog="For example: postproc serve --data service, then open http://127.0.0.1:8000")(serve)
+app.add_typer(keys_app, name="keys")
 
 
 _DOCTOR_STEPS = {

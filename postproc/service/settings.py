@@ -33,6 +33,9 @@ class ServiceSettings(BaseModel):
     max_document: PositiveInt = Field(default=4 * _MIB, description="Largest body of any other request.")
     max_model: PositiveInt = Field(default=2 * _GIB, description="All files of a network together.")
     max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of an image.")
+    body_timeout: PositiveFloat = Field(
+        default=30.0, description="Longest pause of a client that sends a body."
+    )
     model_check_timeout: PositiveFloat = Field(default=120.0, description="Longest check of a new model.")
 
     queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
