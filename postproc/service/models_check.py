@@ -1,0 +1,131 @@
+"""Check a network that a stranger sent, in a process of its own: it may crash, hang or eat memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from postproc.schema import Preprocessing
+from postproc.service.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_MESSAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReport:
+    """An input or output of a network: its name, its type as NumPy calls it, and its axes."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What a network is.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of TensorReport
+        Of its graph.
+    opset : int
+        Of ONNX's own operators.
+    bytes : int
+        Of the ONNX file and the files of its weights.
+    warnings : tuple of str
+        What is odd about it, though it runs.
+    """
+
+    inputs: tuple[TensorReport, ...]
+    outputs: tuple[TensorReport, ...]
+    opset: int
+    bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+def check_model(
+    model: Path, preprocessing: Preprocessing, timeout: float, folder: Path | None = None
+) -> ModelReport:
+    """Check a network: by ONNX's own checker, by loading it and by a run on a blank image.
+
+    Parameters
+    ----------
+    model : Path
+        The ONNX file.
+    preprocessing : Preprocessing
+        How images become its inputs.
+    timeout : float
+        Seconds, after which it is refused.
+    folder : Path, optional
+        Where the files lie that the preprocessing and the network name; that of the model by default.
+
+    Raises
+    ------
+    InputError
+        If the network cannot be used: says why, and whether ``model`` or ``preprocessing`` is at fault.
+    """
+    order = {
+        "model": str(model.absolute()),
+        "folder": str((folder or model.parent).absolute()),
+        "preprocessing": preprocessing.dump(),
+    }
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "MALLOC_ARENA_MAX": "2",  # the limit is on addresses, of which glibc takes many for each thread
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "postproc.service.model_child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        answer, _ = process.communicate(json.dumps(order).encode(), timeout)
+    except subprocess.TimeoutExpired:
+        raise InputError("model", f"its check took longer than {timeout:g} s") from None
+    finally:
+        _end(process)
+    return _report(answer, process.returncode)
+
+
+def _report(answer: bytes, code: int) -> ModelReport:
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        logger.warning("the check of a network ended by %s", cause)
+        raise InputError(
+            "model", f"ONNX Runtime crashed on it, or it took too much memory ({cause})"
+        ) from None
+    if "error" in found:
+        raise InputError(found["field"], found["error"][:_LONGEST_MESSAGE])
+    return ModelReport(
+        tuple(_tensor(item) for item in found["inputs"]),
+        tuple(_tensor(item) for item in found["outputs"]),
+        found["opset"],
+        found["bytes"],
+        tuple(text[:_LONGEST_MESSAGE] for text in found["warnings"]),
+    )
+
+
+def _tensor(item: dict[str, Any]) -> TensorReport:
+    return TensorReport(item["name"], item["type"], tuple(item["shape"]))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that still runs, with all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
