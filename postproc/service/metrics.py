@@ -39,7 +39,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         stages = Histogram(
             "postproc_stage_seconds",
-            "Time of a stage: fetch, decode, prepare and wait of a request; network, post and store of a batch.",
+            "Time of a stage: fetch, decode, prepare, wait of a request; network, post, store of a batch.",
             ["stage"],
             buckets=_SECONDS,
             registry=self.registry,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -22,7 +21,7 @@ class RefusedError(Exception):
     """What is wrong with a network, and which field of the request it belongs to."""
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(without_folders(message))
         self.field = field
 
 
@@ -31,10 +30,12 @@ def main() -> None:
     order = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not get among the answer
+    folder = Path(order["folder"])
+    _limit_memory(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
     try:
-        report = _check(Path(order["model"]), Path(order["folder"]), order["preprocessing"])
+        report = check(Path(order["model"]), folder, order["preprocessing"])
     except RefusedError as error:
-        report = {"field": error.field, "error": without_folders(str(error))}
+        report = {"field": error.field, "error": str(error)}
     except MemoryError:
         report = {"field": "model", "error": "it takes too much memory"}
     json.dump(report, answers)
@@ -42,10 +43,16 @@ def main() -> None:
     os._exit(0)  # destructors of a network that is checked need not run
 
 
-def _check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str, Any]:
+def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str, Any]:
+    """Check a network, and return what a `ModelReport` holds.
+
+    Raises
+    ------
+    RefusedError
+        If it cannot be used.
+    """
     import onnx
 
-    _limit_memory(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
     with _refused("model", "it is no ONNX file"):
         proto = onnx.load(str(model), load_external_data=False)
     weights = _check_files(proto, model.parent)
@@ -61,7 +68,7 @@ def _check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str
         "inputs": [_described(info) for info in network.inputs.infos.values()],
         "outputs": [_described(info) for info in network.outputs.values()],
         "opset": next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0),
-        "bytes": model.stat().st_size + sum(path.stat().st_size for path in weights),
+        "bytes": sum(path.stat().st_size for path in (model, *weights)),
         "warnings": warnings,
     }
 
@@ -175,7 +182,9 @@ def _refused(field: str, message: str) -> Iterator[None]:
 
 def _limit_memory(size: int) -> None:
     """Limit this process, and make it the one that the system ends where memory is short."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limits
+        import resource
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         limit = 8 * _GIB + 8 * size
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from postproc.service.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+_CHILD = "postproc.service.model_child"
+_CHECKS = threading.BoundedSemaphore(2)  # at once: each may take gigabytes
 _LONGEST_MESSAGE = 1000
 
 
@@ -78,25 +81,26 @@ def check_model(
         "folder": str((folder or model.parent).absolute()),
         "preprocessing": preprocessing.dump(),
     }
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "MALLOC_ARENA_MAX": "2",  # the limit is on addresses, of which glibc takes many for each thread
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "postproc.service.model_child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        answer, _ = process.communicate(json.dumps(order).encode(), timeout)
-    except subprocess.TimeoutExpired:
-        raise InputError("model", f"its check took longer than {timeout:g} s") from None
-    finally:
-        _end(process)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTPROC_")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["MALLOC_ARENA_MAX"] = "2"  # addresses are limited, of which glibc takes many for each thread
+    with (
+        _CHECKS,
+        subprocess.Popen(
+            [sys.executable, "-m", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # so that a Ctrl-C for the service does not look like a crash
+        ) as process,
+    ):
+        try:
+            answer, _ = process.communicate(json.dumps(order).encode(), timeout)
+        except subprocess.TimeoutExpired:
+            raise InputError("model", f"its check took longer than {timeout:g} s") from None
+        finally:
+            process.kill()  # does nothing to one that has ended
     return _report(answer, process.returncode)
 
 
@@ -122,10 +126,3 @@ def _report(answer: bytes, code: int) -> ModelReport:
 
 def _tensor(item: dict[str, Any]) -> TensorReport:
     return TensorReport(item["name"], item["type"], tuple(item["shape"]))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that still runs, with all that it started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
