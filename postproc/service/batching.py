@@ -116,7 +116,7 @@ class Batcher:
         self._places = self._bytes = 0  # of tickets: jobs that wait or will be submitted
         self._running: set[Job] = set()
         self._finished: deque[tuple[float, int]] = deque(maxlen=1024)  # when, and how many jobs
-        self._is_open = False
+        self._is_open = True
         threads = [self._work] * workers + [self._expire]
         self._threads = [
             threading.Thread(target=target, name=f"postproc-batch-{row}", daemon=True)
@@ -135,7 +135,6 @@ class Batcher:
 
     def start(self) -> None:
         """Start the threads."""
-        self._is_open = True
         for thread in self._threads:
             thread.start()
 
