@@ -51,6 +51,7 @@ def load_image(
         pixels than `max_pixels` or Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names
         the path.
     """
+    allowed = None if formats is None else tuple(formats)
     name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
     try:
         if isinstance(source, np.ndarray):
@@ -58,13 +59,13 @@ def load_image(
         if isinstance(source, Image.Image):
             return _decoded(source, max_pixels)
         if isinstance(source, (bytes, bytearray, memoryview)):
-            with Image.open(BytesIO(source), formats=formats) as image:
+            with Image.open(BytesIO(source), formats=allowed) as image:
                 return _decoded(image, max_pixels)
         if not isinstance(source, (str, os.PathLike)):  # open() would take a number for a file descriptor
             raise ImageError(
                 f"expected a path, bytes, a PIL image or an array of uint8, got {type(source).__name__}"
             )
-        with Image.open(source, formats=formats) as image:
+        with Image.open(source, formats=allowed) as image:
             return _decoded(image, max_pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None

@@ -122,7 +122,8 @@ def _raw(
 def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
     values = array
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        values = np.where(np.isfinite(array), array, None)  # JSON knows neither NaN nor infinity
+        values = array.astype(object)
+        values[~np.isfinite(array)] = None  # JSON knows neither NaN nor infinity
     return {"name": name, "shape": list(array.shape), "data": values.tolist()}
 
 
