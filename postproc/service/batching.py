@@ -7,10 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from postproc.service.errors import QueueFull
+from postproc.service.jobs import Job, Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -19,57 +18,6 @@ FAILED = "the service failed to run this task; its log says why"
 
 _HISTORY = 30.0  # seconds of which the throughput is taken
 _LONGEST_RETRY = 60.0
-
-
-@dataclass(eq=False)
-class Job:
-    """A request that waits.
-
-    Parameters
-    ----------
-    task_id : int
-        Of its task.
-    work : object
-        What is to be done.
-    key : hashable
-        Jobs of the same key may share a call.
-    most : int
-        Jobs that a call of this key takes, at most.
-    ticket : Ticket
-        Its place in the queue.
-    submitted : float
-        When it came, `time.monotonic`.
-    """
-
-    task_id: int
-    work: Any
-    key: Hashable
-    most: int
-    ticket: Ticket
-    submitted: float = field(default_factory=time.monotonic)
-    is_told: bool = False
-
-
-class Ticket:
-    """A place in the queue and the memory that goes with it; given back once."""
-
-    def __init__(self, give_back: Callable[[int, int], None], size: int) -> None:
-        self._give_back = give_back
-        self._lock = threading.Lock()
-        self._place, self._size = 1, size
-
-    def leave_queue(self) -> None:
-        """Give the place back, and keep the memory."""
-        with self._lock:
-            place, self._place = self._place, 0
-        self._give_back(place, 0)
-
-    def release(self) -> None:
-        """Give all back; does nothing the second time."""
-        with self._lock:
-            place, size = self._place, self._size
-            self._place = self._size = 0
-        self._give_back(place, size)
 
 
 class Batcher:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import onnxruntime
+
 from postproc.errors import PostprocError
 from postproc.images import Preprocessor
 from postproc.onnx_network import OnnxNetwork
-from postproc.service.batching import Batcher, Job, Ticket
+from postproc.service.batching import Batcher
 from postproc.service.computing import NotTogetherError, compute, error_text
 from postproc.service.errors import InputError, QueueFull
 from postproc.service.fetching import Fetcher
 from postproc.service.inputs import Fetch, InputReader, PreparedInputs
+from postproc.service.jobs import Job, Ticket
 from postproc.service.metrics import Metrics
 from postproc.service.reporting import Reporter
 from postproc.service.sessions import SessionCache
@@ -170,9 +173,12 @@ class Engine:
         return preprocessor
 
     def _load(self, network: NetworkFiles) -> OnnxNetwork:
-        return OnnxNetwork(
-            network.model, self._settings.providers, batched=network.preprocessing.batched_output
-        )
+        options = onnxruntime.SessionOptions()
+        # Its threads would spin for a while after each run, and take the processor from those that decode:
+        # 1.3 to 3 times fewer requests a second on two busy cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        batched = network.preprocessing.batched_output
+        return OnnxNetwork(network.model, self._settings.providers, options, batched=batched)
 
     def _run(self, jobs: Sequence[Job]) -> None:
         now = time.monotonic()

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from postproc.service.batching import FAILED, STOPPED, Batcher, Job
+from postproc.service.batching import FAILED, STOPPED, Batcher
 from postproc.service.errors import QueueFull
+from postproc.service.jobs import Job
 
 
 class Calls:
@@ -18,6 +19,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[int]]] = []
+        self.told: list[int] = []
         self.failed: dict[int, str] = {}
         self.go = threading.Event()
         self.go.set()
@@ -31,7 +33,7 @@ class Calls:
         if self.error is not None:
             raise self.error
         self.batches.append((str(jobs[0].key), [job.task_id for job in jobs]))
-        self.batcher.claim(jobs)
+        self.told += [job.task_id for job in self.batcher.claim(jobs)]
 
     def fail(self, jobs: Sequence[Job], error: str) -> None:
         for job in self.batcher.claim(jobs):
@@ -243,7 +245,9 @@ def test_stop_ends_in_time_and_tells_each_job_once(calls: Calls) -> None:
     calls.batcher.submit(Job(2, None, "a", 4, reserved))
     assert calls.failed[2] == STOPPED
     calls.go.set()  # the call ends at last, and tells nothing more
-    wait_until(lambda: len(calls.batches) == 1)
+    calls.batcher._threads[0].join(5)
+    assert calls.batches == [("first", [0])]
+    assert calls.told == []
 
 
 def test_many_threads_lose_no_job(calls: Calls) -> None:
