@@ -34,8 +34,7 @@ def load_image(
         A file, the content of one, or an image. An array is uint8, (height, width), grey, or
         (height, width, channels) with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
     formats : sequence of str, optional
-        Pillow's names of the formats that a file may have; by default all that it reads, some of them with
-        the help of other programs (Ghostscript for EPS).
+        Pillow's names of the formats that a file may have; by default all that it reads but EPS.
     max_pixels : int, optional
         Most pixels of an image, judged before it is decoded; Pillow's own limit holds beside it.
 
@@ -47,7 +46,7 @@ def load_image(
     Raises
     ------
     ImageError
-        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, or has more
+        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, is EPS, or has more
         pixels than `max_pixels` or Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names
         the path.
     """
@@ -101,6 +100,8 @@ def _decoded(image: Image.Image, max_pixels: int | None) -> Image.Image:
     width, height = image.size
     if width == 0 or height == 0:
         raise ImageError(f"expected at least one pixel, got {width}x{height}")
+    if image.format == "EPS":
+        raise ImageError("EPS is a program that Ghostscript would run; convert it to PNG or JPEG first")
     _check_area(width, height, max_pixels)  # before decoding; Pillow itself only warns up to twice the limit
     image.load()
     return _to_rgb(_upright(image))

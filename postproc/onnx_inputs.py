@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,38 @@ class NetworkInputs:
         images = len(feed[self.images.name])
         for name, array in feed.items():
             self._check_rows(self.infos[name], array, images)
+        return feed
+
+    def blank(self, shapes: Mapping[str, Sequence[int]]) -> Feed:
+        """Make inputs filled with ones, of the shapes given and else of the model's.
+
+        Raises
+        ------
+        RunnerError
+            If the model leaves an axis open that no shape gives, or the name of a shape is unknown.
+        """
+        named: dict[str, Sequence[int | str | None]] = {}
+        for given, axes in shapes.items():
+            name = match_name(given, self.infos)
+            if name is None:
+                closest = closest_name(given, self.infos)
+                raise RunnerError(f"shapes: {given!r} is no input of the model (closest match: {closest!r})")
+            named[name] = tuple(axes)
+        feed: Feed = {}
+        for name, info in self.infos.items():
+            batch = self.run_length or 1
+            shape = list(info.shape)
+            if shape and not isinstance(shape[0], int):
+                shape[0] = batch
+            shape = list(named.get(name, shape))
+            sizes = [axis for axis in shape if isinstance(axis, int) and axis > 0]
+            if len(sizes) < len(shape):
+                raise RunnerError(
+                    f"the model takes {describe(info)}: give its shape, as in "
+                    f"warmup({{{name!r}: (1, 3, 480, 640)}})"
+                )
+            # Ones, since an input may hold sizes, which are never 0.
+            feed[name] = np.ones(sizes, NUMPY_TYPES.get(info.type, np.dtype(np.float32)))
         return feed
 
     def along_images(self, feed: Feed) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from postproc.errors import RunnerError
+from postproc.onnx_faults import advice_for, refuse_graph_capture
 from postproc.onnx_inputs import (
     Feed,
     NetworkInputs,
@@ -19,14 +21,19 @@ from postproc.onnx_inputs import (
     first_axis,
     match_name,
 )
+from postproc.onnx_runs import bound_runs, plain_runs
 from postproc.onnx_session import CPU, NUMPY_TYPES, Provider, TensorInfo, open_session
+
+# Providers whose sessions may not be run from several threads at once.
+_SEQUENTIAL = frozenset({"DmlExecutionProvider"})
 
 
 class OnnxNetwork:
     """An ONNX network without post-processing: images' tensors in, tensors out.
 
     `postproc.onnx_runner.OnnxRunner` tells how batches run, and which input holds the images. A network
-    may be called from many threads at once, as ONNX Runtime's sessions may.
+    may be called from many threads at once, as ONNX Runtime's sessions may. On DirectML, whose sessions may
+    not, their runs wait for each other.
 
     Parameters
     ----------
@@ -43,11 +50,14 @@ class OnnxNetwork:
         The graph's outputs by name.
     batched : bool
         As given.
+    uses_io_binding : bool
+        Whether runs go through IO binding: by default on an accelerator.
 
     Raises
     ------
     RunnerError
-        If ONNX Runtime is missing, the model cannot be read, or a provider does not load.
+        If ONNX Runtime is missing, the model cannot be read, or a provider does not load or captures graphs
+        (``enable_cuda_graph``).
     """
 
     def __init__(
@@ -59,10 +69,13 @@ class OnnxNetwork:
         batched: bool = True,
     ) -> None:
         self.session = open_session(model, providers, session_options)
+        refuse_graph_capture(getattr(self.session, "get_provider_options", dict)())
         self.inputs = NetworkInputs(self.session.get_inputs(), batched)
         self.outputs = {info.name: info for info in self.session.get_outputs()}
         self.batched = batched
-        self._binds = next(iter(self.providers), CPU) != CPU
+        self.uses_io_binding = next(iter(self.providers), CPU) != CPU
+        is_concurrent = _SEQUENTIAL.isdisjoint(self.providers)
+        self._one_run_at_a_time: AbstractContextManager[Any] = nullcontext() if is_concurrent else Lock()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -202,39 +215,16 @@ class OnnxNetwork:
     def _prepare_runs(self, shared: Feed, sources: Mapping[str, str]) -> Callable[[Feed], Feed]:
         """Give the function from a run's own inputs to the tensors of `sources`."""
         output_names = [name for name in dict.fromkeys(sources.values()) if name not in self.inputs.infos]
+        prepare = bound_runs if self.uses_io_binding else plain_runs
         with _explained(shared):
-            prepare = self._bind_runs if self._binds else self._plain_runs
-            run_graph = prepare(shared, output_names)
+            run_graph = prepare(self.session, output_names, shared)
 
         def run(inputs: Feed) -> Feed:
             known = {**shared, **inputs}
-            with _explained(known):
-                known.update(zip(output_names, run_graph(inputs), strict=False))
+            if output_names:  # else all that is needed are inputs
+                with _explained(known), self._one_run_at_a_time:
+                    known.update(zip(output_names, run_graph(inputs), strict=True))
             return {needed: known[name] for needed, name in sources.items()}
-
-        return run
-
-    def _plain_runs(
-        self, shared: Feed, output_names: Sequence[str]
-    ) -> Callable[[Feed], Sequence[NDArray[Any]]]:
-        return lambda inputs: self.session.run(output_names, {**shared, **inputs})
-
-    def _bind_runs(
-        self, shared: Feed, output_names: Sequence[str]
-    ) -> Callable[[Feed], Sequence[NDArray[Any]]]:
-        binding = self.session.io_binding()
-        for name, array in shared.items():
-            binding.bind_cpu_input(name, array)
-
-        def run(inputs: Feed) -> Sequence[NDArray[Any]]:
-            for name, array in inputs.items():
-                binding.bind_cpu_input(name, array)
-            # Bound anew for each run, since a bound output keeps its last buffer and thereby its shape.
-            for name in output_names:
-                binding.bind_output(name, "cpu")
-            self.session.run_with_iobinding(binding)
-            arrays: Sequence[NDArray[Any]] = binding.copy_outputs_to_cpu()
-            return arrays
 
         return run
 
@@ -246,7 +236,10 @@ def _explained(feed: Feed) -> Iterator[None]:
         yield
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         fed = ", ".join(f"{name!r} {array.dtype} {array.shape}" for name, array in feed.items())
-        raise RunnerError(f"ONNX Runtime failed on the inputs {fed}: {error}") from error
+        raise RunnerError(
+            f"ONNX Runtime failed on the inputs {fed}: {str(error) or type(error).__name__}"
+            f"{advice_for(error)}"
+        ) from error
 
 
 def _take_rows(array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:

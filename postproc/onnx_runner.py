@@ -32,7 +32,8 @@ class OnnxRunner:
     Of the other inputs, one with as many rows as there are images goes along with them, row by row;
     any other is shared by all runs.
 
-    A runner may be called from many threads at once, as ONNX Runtime's sessions may.
+    A runner may be called from many threads at once, as ONNX Runtime's sessions may. On DirectML, whose
+    sessions may not, their runs wait for each other.
 
     Parameters
     ----------
@@ -62,14 +63,15 @@ class OnnxRunner:
     Raises
     ------
     RunnerError
-        If ONNX Runtime is missing, the model cannot be read, a provider does not load, or the model
-        lacks a tensor that `post` needs.
+        If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
+        (``enable_cuda_graph``), or the model lacks a tensor that `post` needs.
 
     Notes
     -----
     On an accelerator (a session whose first provider is not the CPU's) tensors go through IO binding:
     an input that several runs share is copied to the device once. The tests do this on a session of
-    the CPU and on a stand-in that records the calls; it has not been run on a GPU.
+    the CPU and on a stand-in that records the calls; it has not been run on a GPU. ``postproc doctor
+    --gpu`` does so.
     """
 
     def __init__(
@@ -96,6 +98,15 @@ class OnnxRunner:
     def session(self) -> Session:
         """The session in use."""
         return self.network.session
+
+    @property
+    def uses_io_binding(self) -> bool:
+        """Whether runs go through IO binding: by default on an accelerator."""
+        return self.network.uses_io_binding
+
+    @uses_io_binding.setter
+    def uses_io_binding(self, value: bool) -> None:
+        self.network.uses_io_binding = value
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -169,6 +180,26 @@ class OnnxRunner:
                 )
             parts.append(part[: images - rows[0]])
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
+
+    def warmup(self, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Compile or load the kernels, and run the network once on blank inputs.
+
+        The first run of a shape takes longer: cuDNN looks for its fastest algorithms for seconds, TensorRT
+        builds an engine for minutes.
+
+        Parameters
+        ----------
+        shapes : mapping of str to shape, optional
+            Of inputs whose axes the model leaves open. An open batch axis is 1 where no shape says more.
+
+        Raises
+        ------
+        RunnerError
+            If an axis is open and `shapes` does not give it, or the run fails.
+        """
+        self.post.warmup()
+        inputs = self.network.inputs
+        next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:

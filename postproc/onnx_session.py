@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import difflib
 import functools
+import importlib.util
+import io
 import logging
 import os
 import sys
@@ -15,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import RunnerError
+from postproc.onnx_faults import advice_for
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +27,24 @@ Provider = str | tuple[str, Mapping[str, object]]
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
+
+# Providers that need CUDA's libraries.
+_NVIDIA = frozenset({CUDA, "TensorrtExecutionProvider"})
+
+# The package that a provider comes with.
+PROVIDER_PACKAGES = {
+    CUDA: "onnxruntime-gpu",
+    "TensorrtExecutionProvider": "onnxruntime-gpu",
+    "DmlExecutionProvider": "onnxruntime-directml",
+    "CoreMLExecutionProvider": "onnxruntime on macOS",
+    "OpenVINOExecutionProvider": "onnxruntime-openvino",
+    "ROCMExecutionProvider": "onnxruntime-rocm",
+    "MIGraphXExecutionProvider": "onnxruntime-migraphx",
+    "QNNExecutionProvider": "onnxruntime-qnn",
+    "CANNExecutionProvider": "onnxruntime-cann",
+    "WebGpuExecutionProvider": "a build of ONNX Runtime with WebGPU",
+    CPU: "onnxruntime",
+}
 
 # ONNX Runtime's element types that become NumPy arrays as they are. Of the others, bfloat16 cannot
 # leave a session, float8 leaves it as its bits in uint8, and sequences and maps are no tensors.
@@ -121,9 +144,10 @@ def open_session(
     available = onnxruntime.get_available_providers()
     absent = [provider for provider in requested if provider not in available]
     if absent:
+        hints = [hint for hint in map(_where_from, absent) if hint]
         raise RunnerError(
             f"providers: {_listing(absent)} not in this build of ONNX Runtime {onnxruntime.__version__}, "
-            f"which has {_listing(available)}"
+            f"which has {_listing(available)}" + "".join(f"; {hint}" for hint in hints)
         )
     session = _build(source, name, session_options, list(providers))
     loaded = session.get_providers()
@@ -147,23 +171,32 @@ def cuda_works() -> bool:
     onnxruntime = _load_onnxruntime()
     if CUDA not in onnxruntime.get_available_providers() or cuda_device_count() == 0:
         return False
-    try:
-        session = _build(RELU_MODEL, "the probe", None, [CUDA])
-        loaded = CUDA in session.get_providers()
-        if loaded and session.run(["y"], {"x": np.array([1], np.float32)})[0] == 1:
-            return True
-        reason = "it does not compute" if loaded else "it did not load"
-    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
-        reason = str(error)
+    fault = cuda_fault()
+    if fault is None:
+        return True
     logger.warning(
         "this machine has a CUDA device, but ONNX Runtime's %s does not work, so the CPU is used: %s. CUDA "
-        "and cuDNN must be those that onnxruntime-gpu %s was built for; where they came as Python packages, "
-        "call onnxruntime.preload_dlls() first",
+        "and cuDNN must be those that onnxruntime-gpu %s was built for: pip install "
+        "'onnxruntime-gpu[cuda,cudnn]' brings them. `postproc doctor --gpu` tells more",
         CUDA,
-        reason,
+        fault,
         onnxruntime.__version__,
     )
     return False
+
+
+@functools.cache
+def cuda_fault() -> str | None:
+    """Compute on a CUDA device, and tell why that fails; None if it does not. Found out once a process."""
+    try:
+        session = _build(RELU_MODEL, "the probe", None, [CUDA])
+        if CUDA not in session.get_providers():
+            return "it did not load"
+        if session.run(["y"], {"x": np.array([1], np.float32)})[0] != 1:
+            return "it does not compute"
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+        return str(error)
+    return None
 
 
 def cuda_device_count() -> int:
@@ -176,6 +209,17 @@ def cuda_device_count() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+@functools.cache
+def _load_nvidia_packages() -> None:
+    """Load CUDA and cuDNN where they came as Python packages, in whose folders ONNX Runtime does not look."""
+    preload = getattr(_load_onnxruntime(), "preload_dlls", None)  # since ONNX Runtime 1.21
+    if preload is None or importlib.util.find_spec("nvidia") is None:
+        return
+    # It prints what it misses; what that breaks, the session says.
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+        preload()
 
 
 def _load_onnxruntime() -> Any:
@@ -221,6 +265,8 @@ def _provider_names(providers: Sequence[Provider]) -> list[str]:
 
 def _build(source: str | bytes, name: str, options: object | None, providers: list[Provider]) -> Session:
     onnxruntime = _load_onnxruntime()
+    if not _NVIDIA.isdisjoint(_provider_names(providers) if providers else ()):
+        _load_nvidia_packages()
     try:
         # Without this, ONNX Runtime answers a provider's failure by printing a note and using the CPU.
         session: Session = onnxruntime.InferenceSession(
@@ -228,8 +274,19 @@ def _build(source: str | bytes, name: str, options: object | None, providers: li
         )
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         tried = _listing(_provider_names(providers)) if providers else "the providers of session_options"
-        raise RunnerError(f"model: ONNX Runtime cannot open {name} on {tried}: {error}") from error
+        raise RunnerError(
+            f"model: ONNX Runtime cannot open {name} on {tried}: {error}{advice_for(error)}"
+        ) from error
     return session
+
+
+def _where_from(provider: str) -> str:
+    """Say which package a provider comes with, or which name may be meant."""
+    if provider in PROVIDER_PACKAGES:
+        return f"{provider} comes with {PROVIDER_PACKAGES[provider]}"
+    names = {name.lower(): name for name in PROVIDER_PACKAGES}
+    close = difflib.get_close_matches(provider.lower(), names, n=1)
+    return f"is {names[close[0]]} meant?" if close else ""
 
 
 def _listing(names: Sequence[str]) -> str:

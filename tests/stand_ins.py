@@ -37,6 +37,12 @@ class RecordingBinding:
         self._session.calls.append(("bind_output", name, device))
         self._outputs.append(name)
 
+    def synchronize_inputs(self) -> None:
+        self._session.calls.append(("synchronize_inputs",))
+
+    def synchronize_outputs(self) -> None:
+        self._session.calls.append(("synchronize_outputs",))
+
     def compute(self) -> None:
         self._results = [self._inputs["data"] + 0 for _ in self._outputs]
         self._outputs = []

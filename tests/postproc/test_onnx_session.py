@@ -21,7 +21,16 @@ from onnx import helper
 from postproc import onnx_session
 from postproc.errors import RunnerError
 from postproc.onnx_runner import OnnxRunner
-from postproc.onnx_session import CPU, CUDA, RELU_MODEL, Provider, cuda_device_count, cuda_works, open_session
+from postproc.onnx_session import (
+    CPU,
+    CUDA,
+    RELU_MODEL,
+    Provider,
+    cuda_device_count,
+    cuda_fault,
+    cuda_works,
+    open_session,
+)
 from tests.models import network, passthrough
 from tests.stand_ins import Info, RecordingPost, RecordingSession, marks
 
@@ -32,8 +41,10 @@ MODEL = passthrough({"data": ("N", 2)}, {"out": "data"})
 @pytest.fixture(autouse=True)
 def _forget_the_probe() -> Iterator[None]:
     cuda_works.cache_clear()
+    cuda_fault.cache_clear()
     yield
     cuda_works.cache_clear()
+    cuda_fault.cache_clear()
 
 
 class StandInRuntime(SimpleNamespace):
@@ -253,7 +264,13 @@ def recording(providers: Sequence[str]) -> RecordingSession:
     return RecordingSession(inputs, [Info("out", "tensor(float)", [1, 2])], providers)
 
 
-@pytest.mark.parametrize("provider", [CUDA, TENSORRT, "DmlExecutionProvider"])
+ACCELERATORS = [
+    *(CUDA, TENSORRT, "DmlExecutionProvider", "CoreMLExecutionProvider", "ROCMExecutionProvider"),
+    *("MIGraphXExecutionProvider", "OpenVINOExecutionProvider", "WebGpuExecutionProvider"),
+]
+
+
+@pytest.mark.parametrize("provider", ACCELERATORS)
 def test_session_on_an_accelerator_runs_through_io_binding(provider: str) -> None:
     session = recording([provider, CPU])
     run = runner(session, RecordingPost("out"))
@@ -262,7 +279,9 @@ def test_session_on_an_accelerator_runs_through_io_binding(provider: str) -> Non
     one_run = [
         ("bind_cpu_input", "data", (1, 2)),
         ("bind_output", "out", "cpu"),
+        ("synchronize_inputs",),
         ("run_with_iobinding",),
+        ("synchronize_outputs",),
         ("copy_outputs_to_cpu",),
     ]
     assert session.calls == [("io_binding",), ("bind_cpu_input", "factor", (3,)), *one_run, *one_run]

@@ -1,0 +1,74 @@
+"""What to do about what ONNX Runtime says when a session or a run fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from postproc.errors import RunnerError
+
+# Texts of CUDA, cuDNN, TensorRT, DirectX and WebGPU, as they come through ONNX Runtime's messages.
+_ADVICE = tuple(
+    (re.compile(pattern, re.IGNORECASE), advice)
+    for pattern, advice in (
+        (
+            r"out of memory|failed to allocate|alloc_failed|bad_alloc|outofmemory|8007000E|not enough memory",
+            "the device has too little free memory: run fewer images at once (a smaller batch; --batch-size "
+            "of the command line) or smaller ones, or end what else uses it",
+        ),
+        (
+            r"no kernel image|NoKernelImageForDevice|unsupported gpu|CUDA (failure|error):? 209\b",
+            "this build of ONNX Runtime has no code for this GPU: install a release that supports it",
+        ),
+        (
+            r"driver version is insufficient|CUDA (failure|error):? 35\b",
+            "the NVIDIA driver is older than the CUDA of this build: update the driver, or install an older "
+            "onnxruntime-gpu",
+        ),
+        (
+            r"887A000[567]|device (is |was |has been )?(removed|lost|hung|suspended)|illegal memory access"
+            r"|unspecified launch failure|context is destroyed|GPU has fallen off"
+            r"|CUDA (failure|error):? (46|700|702|709|719|999)\b",
+            "the device was lost, and sessions on it do not recover: start the process again; if this comes "
+            "back, update the driver",
+        ),
+    )
+)
+
+# Options with which a provider replays recorded work on the memory that it was recorded with.
+_CAPTURES = ("enable_cuda_graph", "trt_cuda_graph_enable", "enable_hip_graph", "enablegraphcapture")
+_ON = ("1", "true")
+
+
+def advice_for(fault: object) -> str:
+    """Give what to do about an error of ONNX Runtime, to end a message with; nothing where it is unknown."""
+    text = str(fault) or type(fault).__name__
+    if isinstance(fault, MemoryError):
+        text += ": out of memory"
+    return next((f". What to do: {advice}" for pattern, advice in _ADVICE if pattern.search(text)), "")
+
+
+def refuse_graph_capture(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise an error where a provider captures graphs.
+
+    A captured graph reads the memory of the run that it was captured in, whatever is bound later: every
+    further image would get the results of the first.
+
+    Parameters
+    ----------
+    options : mapping
+        Of each provider, as `onnxruntime.InferenceSession.get_provider_options` gives them.
+
+    Raises
+    ------
+    RunnerError
+        If one of them is on.
+    """
+    for provider, values in options.items():
+        for name, value in values.items():
+            if name.lower().rpartition(".")[2] in _CAPTURES and str(value).lower() in _ON:
+                raise RunnerError(
+                    f"providers: {provider} has the option {name}={value}, which replays a run on the memory "
+                    "of the first one, while each call of OnnxRunner brings its own images; leave it out"
+                )
