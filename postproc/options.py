@@ -48,7 +48,7 @@ class CallOptions:
         if batch_size is not None:
             batch_size = _count("batch_size", batch_size)
         return cls(
-            bool(show_discarded),
+            _flag("show_discarded", show_discarded),
             min(max_predictions, _MOST_PREDICTIONS),
             None if input_size is None else _size(input_size),
             None if transforms is None else _transforms(transforms),
@@ -64,6 +64,13 @@ class CallOptions:
             )
         if self.batch_size is not None and self.batch_size != batch:
             raise TensorError(f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}")
+
+
+def _flag(name: str, value: Any) -> bool:
+    try:
+        return bool(value)
+    except (TypeError, ValueError) as error:
+        raise TensorError(f"{name} must be true or false; got {value!r}: {error}") from None
 
 
 def _count(name: str, value: Any) -> int:

@@ -43,6 +43,10 @@ class Yolov5Decoder:
         return self._table.examples()
 
 
+# Cells are counted as int64, those of all strides together.
+_LONGEST_SIDE = 2.0**24
+
+
 class YoloxDecoder:
     """`yolox_output`: boxes in cells of a grid per stride, objectness and a probability per label."""
 
@@ -68,7 +72,12 @@ class YoloxDecoder:
         (name,) = self.tensor_names
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         levels = []
-        for width, height in pixel_sizes(name, sizes(tensors, len(table), options)).astype(np.int64).tolist():
+        inputs = pixel_sizes(name, sizes(tensors, len(table), options))
+        if inputs.max(initial=0.0) > _LONGEST_SIDE:
+            raise TensorError(
+                f"tensor {name!r} has {count} boxes an image; an input of {inputs.max():g} pixels has more"
+            )
+        for width, height in inputs.astype(np.int64).tolist():
             of_size, cells = _levels(height, width, self._strides)
             levels.append(of_size)
             if cells != count:
