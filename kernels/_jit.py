@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.types import Array
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
@@ -30,6 +31,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
+
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread compiles or loads a kernel would wait for ever for numba's
+    # lock: the fork waits instead, seconds at most.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 # Sources under work change often, and a flag of numba's asks for code of its own: some are worth keeping.
 _KEPT_CACHES = 4
