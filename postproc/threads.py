@@ -29,8 +29,8 @@ if hasattr(os, "register_at_fork"):
 class Workers:
     """Threads for kernels that release the GIL: started on first use, and again after a fork.
 
-    They end when the `Workers` are collected. Not a ThreadPoolExecutor, whose locks stay held for ever where a
-    signal handler raises inside it (measured: every later call hangs).
+    They end when the `Workers` are collected. Not a ThreadPoolExecutor: where a signal handler raises inside
+    it, its locks stay held for ever (measured: every later call hangs).
 
     Parameters
     ----------

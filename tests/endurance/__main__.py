@@ -45,9 +45,9 @@ def _print(report: dict[str, Any]) -> None:
     print(f"resident MiB: {' '.join(samples)}")  # noqa: T201
     print(f"growth after the first quarter: {growth:.1f} MiB, at most {tolerance:.0f}")  # noqa: T201
     if "workloads" in report:
-        print(f"{'latency in us':32}" + "".join(f"{name:>11}" for name in _columns(report)))  # noqa: T201
+        print(f"{'latency in us':34}" + "".join(f"{name:>11}" for name in _columns(report)))  # noqa: T201
         for name, row in report["workloads"].items():
-            print(f"{name:32}" + "".join(f"{value:>11,.0f}" for value in row.values()))  # noqa: T201
+            print(f"{name:34}" + "".join(f"{value:>11,.0f}" for value in row.values()))  # noqa: T201
 
 
 def _columns(report: dict[str, Any]) -> list[str]:

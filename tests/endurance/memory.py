@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Arenas of the allocator come and go; a leak of 100 bytes a call would be 75 MB in the rest of a million calls.
+# Arenas of the allocator come and go; a leak of 100 bytes a call is 75 MB in the rest of a million.
 TOLERANCE = 8 * 2**20
 
 

@@ -77,7 +77,8 @@ def _workloads() -> list[Workload]:
             add(f"{kind}, to dicts", 4, lambda post=post, tensors=tensors: post(tensors).to_dicts())
     yolo, table = _large()
     add("yolov8, 84 x 8400", 2, lambda: yolo(table))
-    add("yolov8, 84 x 8400, threads", 1, lambda yolo=_large(2)[0]: yolo({"t": np.repeat(table["t"], 2, 0)}))
+    shared, pair = _large(num_threads=2)[0], {"t": np.repeat(table["t"], 2, axis=0)}
+    add("yolov8, 2 x 84 x 8400, 2 threads", 1, lambda: shared(pair))
     direct, boxes = post_processor("direct"), tensors_of("direct", 1)
     add("missing tensor", 4, lambda: _error_of(direct, {}))
     add("wrong rank", 4, lambda: _error_of(direct, {**boxes, "boxes": boxes["boxes"][0, 0]}))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import NoReturn
 
 import pytest
@@ -46,7 +47,7 @@ def test_run_that_fails_raises_after_the_other_parts_have_ended(failing: int) ->
         return [start]
 
     with pytest.raises(KeyError, match=str(failing)):
-        Workers(3).run(part, 3, lambda parts: sum(parts, []))
+        Workers(3).run(part, 3, lambda parts: [*chain(*parts)])
     assert sorted(ended) == sorted(set(started) - {failing})
     time.sleep(0.1)
     assert sorted(ended) == sorted(set(started) - {failing})
