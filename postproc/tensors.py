@@ -195,7 +195,7 @@ def sizes_of(name: str, value: Any, batch: int) -> NDArray[np.float64]:
 
 
 def as_numbers(values: Any) -> NDArray[np.float64]:
-    """Array of what should be numbers; raises what NumPy does, and TypeError for texts, which it would read."""
+    """Float64 array of numbers; raises what NumPy does, and TypeError for texts, which it would read."""
     array = np.asarray(values)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"these are no numbers: {values!r}")
