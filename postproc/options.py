@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from postproc.errors import TensorError
-from postproc.tensors import checked_sizes
+from postproc.tensors import as_numbers, checked_sizes
 from postproc.transforms import ImageTransform
 
 Size: TypeAlias = tuple[float, float]  # height, width
@@ -81,7 +81,7 @@ def _count(name: str, value: Any) -> int:
 
 def _size(size: Sequence[int]) -> Size:
     try:
-        array = np.asarray(size, np.float64)
+        array = as_numbers(size)
     except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     if array.shape != (2,):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from postproc import interrupts
 from postproc import tensors as tensors_gate
 from postproc.errors import SchemaError, TensorError
 from postproc.options import CallOptions
@@ -248,18 +249,26 @@ class PostProcessor:
         TensorError
             If a tensor is missing or has the wrong rank, shape or dtype, or an option is out of range.
         """
+        if interrupts.is_ending:
+            interrupts.hold_daemons()
         if type(tensors) is not dict and not isinstance(tensors, Mapping):
             raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
         options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms, batch_size)
-        bound = [stage.bind(tensors, options) for stage in self._stages]
-        batch = bound[0].batch
-        for stage, other in zip(self._stages, bound, strict=True):
-            if other.batch != batch:
-                raise TensorError(
-                    f"tensors disagree on the number of images: {self._stages[0].tensor_names} have {batch}, "
-                    f"{stage.tensor_names} {other.batch}"
-                )
-        return Recognitions(tuple([self._workers.run(part.run, batch, part.join) for part in bound]))
+        try:
+            bound = [stage.bind(tensors, options) for stage in self._stages]
+            batch = bound[0].batch
+            for stage, other in zip(self._stages, bound, strict=True):
+                if other.batch != batch:
+                    raise TensorError(
+                        f"tensors disagree on the number of images: {self._stages[0].tensor_names} have "
+                        f"{batch}, {stage.tensor_names} {other.batch}"
+                    )
+            return Recognitions(tuple([self._workers.run(part.run, batch, part.join) for part in bound]))
+        except SystemError as error:
+            raise interrupts.cause_of(error) from None
+
+
+interrupts.guard(PostProcessor.__call__.__code__)
 
 
 def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:

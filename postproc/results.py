@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
+from postproc.tensors import as_numbers
 
 if TYPE_CHECKING:
     import supervision
@@ -308,7 +309,7 @@ def image_sizes(sizes: Any, images: int) -> NDArray[np.float64]:
     """
     expected = f"sizes must be [height, width] or one such pair per image, {(images, 2)}"
     try:
-        array = np.asarray(sizes, np.float64)
+        array = as_numbers(sizes)
     except (TypeError, ValueError, OverflowError) as error:
         raise TensorError(f"{expected}; found {type(sizes).__name__}: {error}") from None
     if array.shape not in ((2,), (images, 2)):

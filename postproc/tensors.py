@@ -194,6 +194,14 @@ def sizes_of(name: str, value: Any, batch: int) -> NDArray[np.float64]:
     return checked_sizes(f"tensor {name!r}", sizes)
 
 
+def as_numbers(values: Any) -> NDArray[np.float64]:
+    """Float64 array of numbers; raises what NumPy does, and TypeError for texts, which it would read."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"these are no numbers: {values!r}")
+    return array.astype(np.float64)
+
+
 def checked_sizes(what: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sizes, if all are finite and positive."""
     if not (np.isfinite(sizes) & (sizes > 0)).all():

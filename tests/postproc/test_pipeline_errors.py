@@ -235,7 +235,9 @@ def test_call_max_predictions_out_of_range_is_a_tensor_error(value: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "size", [5, [5], [5, 5, 5], "ab", [[1, 2]], object(), {}], ids=lambda value: type(value).__name__
+    "size",
+    [5, [5], [5, 5, 5], "ab", ["5", "5"], [[1, 2]], object(), {}],
+    ids=lambda value: type(value).__name__,
 )
 def test_call_input_size_of_another_form_is_a_tensor_error(size: Any) -> None:
     text = "input_size must be [height, width]; got"

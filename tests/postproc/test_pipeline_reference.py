@@ -50,7 +50,7 @@ def test_post_processor_crowd_of_best_candidates_equals_reference(kind: str, sho
 
 
 def crowd(kind: str, show_discarded: bool) -> Case:
-    """Return two images of 4,150 boxes at one place that outscore 50 apart, the second one's far below.
+    """Return two images of 4,000 boxes at one place that outscore 50 apart, the second one's far below.
 
     Whoever looks at the best four thousand candidates only finds one box.
     """
@@ -66,12 +66,8 @@ def crowd(kind: str, show_discarded: bool) -> Case:
     boxes = np.stack([cx - size / 2, cy - size / 2, cx + size / 2, cy + size / 2], axis=1)
     boxes, scores = np.stack([boxes, boxes]), np.stack([scores, scores / 20])
 
-    if kind == "yolo":  # one cell with 4,200 anchors
-        cells: NDArray[Any] = np.zeros((2, 1, 1, len(order), 6))
-        cells[:, 0, 0, :, 0], cells[:, 0, 0, :, 1] = np.log(cx / (1 - cx)), np.log(cy / (1 - cy))
-        cells[:, 0, 0, :, 4] = np.log(scores / (1 - scores))
-        tensors: dict[str, NDArray[Any]] = {"grid": cells}
-        output: dict[str, Any] = {"output_tensor": "grid", "anchors": np.repeat(size, 2).tolist()}
+    if kind == "yolo":
+        tensors, output = crowd_in_a_grid(rng)
     elif kind == "direct":
         tensors = {"boxes": boxes, "scores": scores, "classes": np.full(scores.shape, 7)}
         output = {f"{name}_tensor": name for name in tensors}
@@ -92,3 +88,19 @@ def crowd(kind: str, show_discarded: bool) -> Case:
         },
         {"show_discarded": show_discarded, "max_predictions": 100, "input_size": None, "transforms": None},
     )
+
+
+def crowd_in_a_grid(rng: np.random.Generator) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return a row of 42 cells: 98 boxes a cell that all cover the image, and 50 small ones."""
+    cells = np.full((2, 1, 42, 100, 6), -30.0)
+    cells[..., 0], cells[..., 2:4], cells[..., 5] = 0, 0, 0
+    scores = rng.uniform(0.5, 1, (42, 100))
+    scores[:, :2] = rng.uniform(0.3, 0.45, (42, 2))
+    scores[8:, 1] = 1e-9
+    heights = np.full((42, 100), 0.5)
+    heights[:, :2] = np.stack([(np.arange(42) % 6 + 0.5) / 16, (np.arange(42) % 6 + 8.5) / 16], axis=1)
+    cells[:, 0, :, :, 1] = np.log(heights / (1 - heights))
+    for image, share in enumerate((1, 1 / 20)):
+        cells[image, 0, :, :, 4] = np.log(scores * share / (1 - scores * share))
+    small, large = [42 * 0.015, 0.05], [42 * 30.0, 30.0]
+    return {"grid": cells}, {"output_tensor": "grid", "anchors": small * 2 + large * 98}

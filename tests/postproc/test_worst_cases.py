@@ -50,10 +50,11 @@ def at_one_place(kind: str, boxes: int) -> tuple[PostProcessor, Tensors]:
             background="none", layout="channels_last",
         )  # fmt: skip
         tensors = {"offsets": np.zeros((1, boxes, 4), np.float32), "scores": scores, "priors": corners[0]}
-    else:  # one cell of many anchors, whose softmax gives all labels about as much
-        output = YoloOutput(output_tensor="grid", anchors=(0.2, 0.2) * boxes)
+    else:  # boxes much larger than the image, and a softmax that gives all labels about as much
+        cells = boxes // 100
+        output = YoloOutput(output_tensor="grid", anchors=(30.0 * cells, 30.0) * 100)
         grid = np.concatenate([0 * centres, 9 * ones, 0.1 * scores], axis=2)
-        tensors = {"grid": grid.reshape(1, 1, 1, -1)}
+        tensors = {"grid": grid.reshape(1, 1, cells, -1)}
     options: dict[str, Any] = {"input_size": [1, 1]} if kind.startswith("yolov") else {}
     low = 0.01 if kind == "yolo" else 0.05
     return PostProcessor.for_detection(names, output, thresholds=low, nms_threshold=0.5, **options), tensors
