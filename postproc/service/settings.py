@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 _MIB = 1 << 20
 _GIB = 1 << 30
+_PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole process
 
 
 class ServiceSettings(BaseModel):
@@ -32,7 +33,12 @@ class ServiceSettings(BaseModel):
     max_body: PositiveInt = Field(default=64 * _MIB, description="Largest body of a request with images.")
     max_document: PositiveInt = Field(default=4 * _MIB, description="Largest body of any other request.")
     max_model: PositiveInt = Field(default=2 * _GIB, description="All files of a network together.")
-    max_image_pixels: PositiveInt = Field(default=50_000_000, description="Pixels of an image.")
+    max_image_pixels: int = Field(
+        default=50_000_000,
+        gt=0,
+        le=_PILLOW_PIXELS,
+        description="Most pixels of an image, judged before it is decoded.",
+    )
     body_timeout: PositiveFloat = Field(
         default=30.0, description="Longest pause of a client that sends a body."
     )
