@@ -61,7 +61,7 @@ async function useKey(key, isRemembered) {
   const asked = api;
   const select = byId("version");
   say(byId("key-problem"), "");
-  let found = [], problem = key ? "" : "Enter the API key of your service.";
+  let found = [], problem = key ? "" : "Enter an API key: the service prints one at its first start, and “postproc keys add” makes more.";
   if (key) {
     select.replaceChildren(make("option", { textContent: "Loading the versions…" }));
     try {
