@@ -128,3 +128,6 @@ class Health(BaseModel):
 
     status: Literal["ok"]
     version: str = Field(description="Release of postproc.")
+    kernels: Literal["compiling", "ready"] = Field(
+        description="Whether all are compiled; until then, a first image may wait for its own."
+    )

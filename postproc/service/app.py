@@ -28,6 +28,7 @@ from postproc.service.services import CheckModel, MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_TAGS = ("networks", "recognition specs", "recognition versions", "tasks", "public", "account", "operations")
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
 
 Upload a network, say what it recognises in a recognition spec, and how in a recognition version; then send
@@ -85,6 +86,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        openapi_tags=[{"name": name} for name in _TAGS],
     )
     app.state.services = services
     app.add_middleware(RequestGate, metrics=metrics)

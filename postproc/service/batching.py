@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 
-from postproc.service.errors import QueueFull
+from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job, Ticket
 
 logger = logging.getLogger(__name__)
@@ -91,14 +91,14 @@ class Batcher:
 
         Raises
         ------
-        QueueFull
+        QueueFullError
             If there is none, or too little memory.
         """
         with self._condition:
             # A job that is larger than all the memory runs when nothing else does.
             no_memory = self._bytes > 0 and self._bytes + size > self._max_bytes
             if not self._is_open or self._places >= self._length or no_memory:
-                raise QueueFull(self._retry_after())
+                raise QueueFullError(self._retry_after())
             self._places += 1
             self._bytes += size
         return Ticket(self._give_back, size)

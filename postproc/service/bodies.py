@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from postproc.errors import SchemaError
 from postproc.schema.parsing import parse_json
 from postproc.schema.problems import path_of
-from postproc.service.errors import ApiError, InputError, QueueFull, wrong_document
+from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
 from postproc.service.forms import FilePart, FormReader, boundary_of
 from postproc.service.settings import ServiceSettings
 
@@ -64,7 +64,7 @@ class BodyReader:
                 held += len(block)
                 self._free -= len(block)
                 if self._free < 0:
-                    raise QueueFull(1.0)
+                    raise QueueFullError(1.0)
                 if form is None:
                     content += block
                 else:

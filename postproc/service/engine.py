@@ -16,9 +16,10 @@ import onnxruntime
 from postproc.errors import PostprocError
 from postproc.images import Preprocessor
 from postproc.onnx_network import OnnxNetwork
+from postproc.pipeline import PostProcessor
 from postproc.service.batching import Batcher
 from postproc.service.computing import NotTogetherError, compute, error_text
-from postproc.service.errors import InputError, QueueFull
+from postproc.service.errors import InputError, QueueFullError
 from postproc.service.fetching import Fetcher
 from postproc.service.inputs import Fetch, InputReader, PreparedInputs
 from postproc.service.jobs import Job, Ticket
@@ -26,6 +27,7 @@ from postproc.service.metrics import Metrics
 from postproc.service.reporting import Reporter
 from postproc.service.sessions import SessionCache
 from postproc.service.settings import ServiceSettings
+from postproc.service.warming import Warmer
 from postproc.service.work import NetworkFiles, Outcome, Work
 
 __all__ = ["Engine", "NetworkFiles", "Outcome", "PreparedInputs", "Ticket", "Work"]
@@ -76,6 +78,7 @@ class Engine:
         self._reader = InputReader(settings, fetch or Fetcher(settings), decoders, metrics.stage)
         self._sessions = SessionCache(self._load, settings.session_memory, metrics)
         self._reporter = Reporter(on_done, metrics)
+        self._warmer = Warmer()
         self._batcher = Batcher(
             self._run,
             self._fail,
@@ -93,13 +96,24 @@ class Engine:
     def start(self) -> None:
         """Start the threads."""
         self._reporter.start()
+        self._warmer.start()
         self._batcher.start()
 
     def stop(self) -> None:
         """Run what waits for some seconds; tasks that are left end in error. Returns when all are told."""
+        self._warmer.stop()
         self._batcher.stop(_DRAIN)
         self._reporter.stop(_DRAIN)
         self._sessions.clear()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the kernels of all that `warm` was told of are compiled."""
+        return self._warmer.is_idle
+
+    def warm(self, post: PostProcessor) -> None:
+        """Compile the kernels of a post-processor in the background."""
+        self._warmer.add(post)
 
     def prepare(
         self, network: NetworkFiles, inputs: Sequence[Any], files: Mapping[str, Any] | None = None
@@ -123,12 +137,12 @@ class Engine:
 
         Raises
         ------
-        QueueFull
+        QueueFullError
             If there is none, or no memory for the inputs: a 503 that says when to come again.
         """
         try:
             return self._batcher.reserve(inputs.nbytes)
-        except QueueFull:
+        except QueueFullError:
             self._metrics.refused()
             raise
 
@@ -137,7 +151,7 @@ class Engine:
 
         Raises
         ------
-        QueueFull
+        QueueFullError
             If there is no `ticket` and no place.
         """
         inputs = cast(PreparedInputs, work.inputs)

@@ -59,7 +59,7 @@ class InputError(ApiError):
         super().__init__(400, f"{field}: {message}", field)
 
 
-class QueueFull(ApiError):  # noqa: N818 - what is the case
+class QueueFullError(ApiError):
     """More requests wait than the service holds: a 503 that says when to come again."""
 
     def __init__(self, retry_after: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.service.bodies import BodyReader
 from postproc.service.catalogue import public_models
@@ -38,13 +39,20 @@ class Engine(Protocol):
     def stop(self) -> None:
         """End them within a bounded time; tasks that did not run end in error."""
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the kernels of all that `warm` was told of are compiled."""
+
+    def warm(self, post: PostProcessor) -> None:
+        """Compile the kernels of a post-processor in the background."""
+
     def prepare(
         self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
     ) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
     def reserve(self, inputs: Any) -> Any:
-        """Take a place in the queue, for `submit` or to be released; `QueueFull` if too many wait."""
+        """Take a place in the queue, for `submit` or to be released; `QueueFullError` if too many wait."""
 
     def submit(self, task_id: int, work: Work, ticket: Any) -> None:
         """Queue a task on a place that was reserved."""
@@ -116,6 +124,8 @@ class Services:
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before they ran", stopped)
         self.engine.start()
+        for model in self.public.values():
+            self.engine.warm(model.post)
         self._sweeper.start()
 
     def stop(self) -> None:

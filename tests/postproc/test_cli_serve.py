@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc.cli_commands import app
 from postproc.service.settings import ServiceSettings
+
+PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0
 
 
 def call(*arguments: str | Path) -> Result:
@@ -30,6 +33,12 @@ def test_serve_without_options_has_the_defaults_of_the_settings(served: list[Any
     result = call("serve", "--data", tmp_path)
     assert result.exit_code == 0, result.output
     assert served == [(ServiceSettings(data=tmp_path), {})]
+
+
+def test_serve_takes_as_many_pixels_as_pillow(served: list[Any], tmp_path: Path) -> None:
+    result = call("serve", "--data", tmp_path, "--max-image-pixels", str(PILLOW_PIXELS))
+    assert result.exit_code == 0, result.output
+    assert served[0][0].max_image_pixels == PILLOW_PIXELS > 0
 
 
 def test_serve_takes_sizes_and_the_key_of_the_environment(
@@ -52,6 +61,7 @@ def test_serve_takes_sizes_and_the_key_of_the_environment(
         (["--max-body", "0"], "--max-body"),
         (["--port", "70000"], "--port"),
         (["--task-seconds", "-1"], "--task-seconds"),
+        (["--max-image-pixels", str(PILLOW_PIXELS + 1)], "--max-image-pixels"),
     ],
 )
 def test_serve_with_a_wrong_option_names_it(

@@ -11,8 +11,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
-from postproc.service.errors import InputError, QueueFull
+from postproc.service.errors import InputError, QueueFullError
 from postproc.service.services import OnDone
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import NetworkFiles, Outcome, Work
@@ -67,6 +68,7 @@ class FakeEngine:
         self.data: dict[str, Any] | None = DONE
         self.error: str | None = None
         self.forgotten: list[int | str] = []
+        self.warmed: list[PostProcessor] = []
         self.running = False
         self.places = 0
         self._lock = threading.Lock()
@@ -76,6 +78,13 @@ class FakeEngine:
 
     def stop(self) -> None:
         self.running = False
+
+    @property
+    def is_warm(self) -> bool:
+        return bool(self.warmed)
+
+    def warm(self, post: PostProcessor) -> None:
+        self.warmed.append(post)
 
     def prepare(
         self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
@@ -87,7 +96,7 @@ class FakeEngine:
 
     def reserve(self, inputs: Any) -> Any:
         if self.is_full:
-            raise QueueFull(2.0)
+            raise QueueFullError(2.0)
         self.places += 1
         return SimpleNamespace(release=self._release)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from postproc.service.batching import FAILED, STOPPED, Batcher
-from postproc.service.errors import QueueFull
+from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job
 
 
@@ -131,14 +131,14 @@ def test_full_queue_refuses_until_a_place_is_given_back(calls: Calls) -> None:
     hold(calls)  # it runs, and takes no place
     ticket = calls.batcher.reserve(1)
     calls.submit(1)
-    with pytest.raises(QueueFull) as raised:
+    with pytest.raises(QueueFullError) as raised:
         calls.batcher.reserve(1)
     assert raised.value.status == 503
     assert int(raised.value.headers["Retry-After"]) >= 1
     ticket.release()
     ticket.release()
     calls.submit(2)
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         calls.batcher.reserve(1)
 
 
@@ -147,7 +147,7 @@ def test_memory_of_waiting_and_running_jobs_is_bounded(calls: Calls) -> None:
     calls.go.clear()
     calls.submit(1, size=60)
     assert calls.started.acquire(timeout=5)
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         calls.batcher.reserve(41)
     calls.batcher.reserve(40).release()
     assert calls.batcher.bytes == 60
@@ -230,7 +230,7 @@ def test_stop_runs_what_waits(calls: Calls) -> None:
     calls.batcher.stop(5)
     assert sorted(calls.batches) == [("a", [1]), ("b", [2])]
     assert calls.failed == {}
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFullError):
         calls.batcher.reserve(1)
 
 
@@ -257,7 +257,7 @@ def test_many_threads_lose_no_job(calls: Calls) -> None:
                 try:
                     calls.submit(task_id, "abc"[task_id % 3])
                     break
-                except QueueFull:
+                except QueueFullError:
                     time.sleep(0.001)
 
     threads = [threading.Thread(target=submit, args=(row * 50,)) for row in range(8)]

@@ -28,7 +28,7 @@ from postproc.schema import Preprocessing
 from postproc.service import computing
 from postproc.service.batching import FAILED, STOPPED
 from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
-from postproc.service.errors import InputError, QueueFull
+from postproc.service.errors import InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
 from tests.models import network, passthrough
@@ -422,7 +422,7 @@ def test_engine_full_queue_refuses(service: Service, tmp_path: Path) -> None:
         lambda: service.engine.reserve(inputs),
         lambda: service.submit(2, files, GREY, shade(0)),
     ):
-        with pytest.raises(QueueFull):
+        with pytest.raises(QueueFullError):
             refused()
     assert service.value("postproc_refused_total") == 2
     assert service.value("postproc_queue_length") == 1

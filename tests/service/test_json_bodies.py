@@ -29,7 +29,7 @@ from postproc.service.errors import ApiError
         (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "at most 64 levels"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "at most 64 levels"),
         (b'{"a": ' + b"[" * 1_100_000, "at most 1,000,000 values"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "the body is not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "at most 640 digits"),
     ],
     ids=lambda value: value[:20] if isinstance(value, bytes) else None,
 )

@@ -14,7 +14,6 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from postproc.service.errors import ApiError
-from postproc.service.page.samples import SAMPLES, draw_sample
 
 __all__ = ["router"]
 
@@ -38,6 +37,9 @@ _TYPES = {
         ),
         "text/javascript; charset=utf-8",
     ),
+    # Drawn by tools/draw_samples.py.
+    "sample_page.jpg": "image/jpeg",
+    "sample_digit.png": "image/png",
 }
 _POLICY = "; ".join(
     [
@@ -58,8 +60,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # Asked for again at each visit, and answered by a 304: page and scripts are always of one release.
-_REVALIDATE = "no-cache"
-_AN_HOUR = "public, max-age=3600"
+_CACHING = "no-cache"
 
 IfNoneMatch = Annotated[str | None, Header()]
 
@@ -72,18 +73,15 @@ class Asset:
     ----------
     content : bytes
     media_type : str
-    caching : str
-        The Cache-Control header.
     """
 
     content: bytes
     media_type: str
-    caching: str
 
     def response(self, if_none_match: str | None) -> Response:
         """Answer with the file, or with a 304 if the browser has it."""
         etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
-        headers = {**_HEADERS, "ETag": etag, "Cache-Control": self.caching}
+        headers = {**_HEADERS, "ETag": etag, "Cache-Control": _CACHING}
         # A proxy that compresses makes the tag a weak one.
         known = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
         if etag in known or "*" in known:
@@ -92,8 +90,7 @@ class Asset:
 
 
 _ASSETS = {
-    name: Asset((files(__name__) / name).read_bytes(), media_type, _REVALIDATE)
-    for name, media_type in _TYPES.items()
+    name: Asset((files(__name__) / name).read_bytes(), media_type) for name, media_type in _TYPES.items()
 }
 
 
@@ -105,16 +102,7 @@ async def show_page(if_none_match: IfNoneMatch = None) -> Response:
 
 @router.api_route("/page/{name}", methods=["GET", "HEAD"])
 async def asset(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """Serve a script or a style of the page."""
+    """Serve a script, a style or a sample image of the page."""
     if name not in _ASSETS or name == "index.html":  # which is at / only, where its links lead
         raise ApiError(404, f"the page has no file {name!r}")
     return _ASSETS[name].response(if_none_match)
-
-
-# Drawn in a thread: the first one takes a second or two.
-@router.api_route("/page/samples/{name}", methods=["GET", "HEAD"])
-def sample(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """Serve an image to try a network of the demo on."""
-    if name not in SAMPLES:
-        raise ApiError(404, f"the page has no sample {name!r}")
-    return Asset(draw_sample(name), "image/png", _AN_HOUR).response(if_none_match)

@@ -61,7 +61,7 @@ async function useKey(key, isRemembered) {
   const asked = api;
   const select = byId("version");
   say(byId("key-problem"), "");
-  let found = [], problem = key ? "" : "Enter the API key of your service.";
+  let found = [], problem = key ? "" : "Enter an API key: the service prints one at its first start, and “postproc keys add” makes more.";
   if (key) {
     select.replaceChildren(make("option", { textContent: "Loading the versions…" }));
     try {
@@ -106,10 +106,11 @@ async function useSample() {
   try {
     const { spec } = await api.describe(choice());
     const isDigit = spec.outputs.every(({ labels }) => labels.roi === "NONE");
-    const name = isDigit ? "digit.png" : "page.png";
-    const response = await fetch(`page/samples/${name}`);
+    const name = isDigit ? "sample_digit.png" : "sample_page.jpg";
+    const response = await fetch(`page/${name}`);
     if (!response.ok) throw new Error((await response.json()).detail);
-    await useImage(new File([await response.blob()], `sample ${name}`, { type: "image/png" }));
+    const content = await response.blob();
+    await useImage(new File([content], name.replace("_", " "), { type: content.type }));
   } catch (error) {
     return fail(error);
   }

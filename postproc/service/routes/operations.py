@@ -15,9 +15,10 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz", response_model=Health, responses={503: errors()[503]})
 def check_health(services: AllServices) -> Json:
-    """Tell that the service and its database answer."""
+    """Tell that the service and its database answer, and whether the first image would wait for kernels."""
     services.database.check()
-    return Json({"status": "ok", "version": __version__})
+    kernels = "ready" if services.engine.is_warm else "compiling"
+    return Json({"status": "ok", "version": __version__, "kernels": kernels})
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -17,9 +17,7 @@ _ASSETS = "/docs-assets"
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an app."""
-    router = getattr(page, "router", None)
-    if router is not None:
-        app.include_router(router)
+    app.include_router(page.router)
     assets = Path(str(files("fastapi_offline"))) / "static"
     app.mount(_ASSETS, StaticFiles(directory=assets), name="docs-assets")
     app.add_api_route("/docs", _docs, include_in_schema=False, response_class=HTMLResponse)

@@ -45,9 +45,10 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
         _parent(services.specs, tenant, document, "spec"),
         _parent(services.networks, tenant, document, "network"),
     )
-    _check_parents(spec, network, version)
+    post = _check_parents(spec, network, version)
     extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
     row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
+    services.engine.warm(post)
     return Json(version_document(NamedVersion(row, spec.name, network.name)), 201)
 
 
@@ -125,12 +126,12 @@ def _parent(store: Any, tenant: str, document: Mapping[str, Any], kind: str) -> 
         raise InputError(f"{kind}_id", error.message) from None
 
 
-def _check_parents(spec: Spec, network: Network, version: RecognitionVersion) -> None:
+def _check_parents(spec: Spec, network: Network, version: RecognitionVersion) -> PostProcessor:
     """Check that a version fits its spec, and that its network has the tensors that it names."""
     described = RecognitionSpec.load({"outputs": spec.outputs})
     try:
         check_pair(described, version)
-        needed = PostProcessor(described, version.dump()).tensor_names
+        post = PostProcessor(described, version.dump())
     except SchemaError as error:
         raise wrong_document(error) from None
     outputs = [tensor["name"] for tensor in network.report["outputs"]]
@@ -142,12 +143,13 @@ def _check_parents(spec: Spec, network: Network, version: RecognitionVersion) ->
             f"the network has no tensor {name!r} (closest match: {closest_name(name, known)!r}); its outputs "
             f"are {', '.join(outputs)}, its inputs {', '.join(inputs)}",
         )
-        for name in needed
+        for name in post.tensor_names
         if match_name(name, known) is None
         for path in _paths_of(name, version.dump()["post_processings"], ("post_processings",))
     ]
     if problems:
         raise wrong_document(SchemaError(*problems))
+    return post
 
 
 def _paths_of(text: str, value: Any, path: tuple[int | str, ...]) -> Iterator[str]:

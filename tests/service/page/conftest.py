@@ -9,7 +9,7 @@ from PIL import Image
 from postproc.demo.pages import make_page
 from tests.service.page.browser import Visitor, start_browser
 from tests.service.page.expected import YOLO
-from tests.service.page.service import KEY, Faults, make_app, running
+from tests.service.page.service import KEY, Faults, make_app, make_versions, running
 
 
 @pytest.fixture(scope="package")
@@ -27,6 +27,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
 @pytest.fixture(scope="package")
 def url(faults: Faults) -> Iterator[str]:
     with running(faults) as address:
+        make_versions(address)
         yield address
 
 

@@ -11,24 +11,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from postproc import demo
+from postproc.service import ServiceSettings, create_app
+from tests.service.objects import made
 from tests.service.page.expected import documents
-from tests.service.page.stub import Stub, stub_app
 
 KEY = "a-key-of-the-tests"
+MAX_BODY = 4 << 20
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 """The label of digit 3 in the version with names that are HTML."""
 
 
 def make_app(folder: Path) -> ASGIApp:
-    """Return a service with the key `KEY`, whose tenant has the versions of `documents_of_tests`, in order.
+    """Return a service with the key `KEY`."""
+    return create_app(ServiceSettings(data=folder, max_body=MAX_BODY), keys={KEY: "tester"})
 
-    The only place that says which service it is.
-    """
-    return stub_app(Stub(KEY, documents_of_tests()))
+
+def make_versions(url: str) -> None:
+    """Give the tenant of a service the versions of `documents_of_tests`, in order."""
+    with httpx.Client(base_url=f"{url}/v0.7", headers={"X-API-KEY": KEY}, timeout=60) as client:
+        for kind, spec, version in documents_of_tests():
+            fields = {
+                "name": kind,
+                "framework": "onnx",
+                "preprocessing": demo.preprocessing_path(kind).read_text(),
+            }
+            content = demo.model_path(kind).read_bytes()
+            network = made(client.post("/networks/", data=fields, files={"model.onnx": content}))
+            parent = made(client.post("/recognition/specs/", json=spec))
+            ids = {"spec_id": parent["id"], "network_id": network["id"]}
+            document = {"post_processings": version["post_processings"], **ids}
+            made(client.post("/recognition/versions/", json=document))
+        deadline = time.monotonic() + 300
+        while client.get(f"{url}/healthz").json()["kernels"] != "ready":
+            assert time.monotonic() < deadline, "the kernels take too long to compile"
+            time.sleep(0.1)
 
 
 def documents_of_tests() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from io import BytesIO
@@ -11,8 +10,6 @@ from io import BytesIO
 import httpx
 import pytest
 from PIL import Image
-
-from postproc.service.page import samples
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +47,7 @@ def test_page_names_only_files_that_are_served(client: httpx.Client) -> None:
     assert {client.get(f"/{name}").status_code for name in names + imports} == {200}
 
 
-@pytest.mark.parametrize("path", ["/", "/page/page.js", "/page/samples/digit.png"])
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/page/sample_digit.png"])
 def test_asset_that_the_browser_has_is_not_sent_again(client: httpx.Client, path: str) -> None:
     first = client.get(path)
     for tag in (first.headers["etag"], f'"other", W/{first.headers["etag"]}'):
@@ -62,25 +59,17 @@ def test_asset_that_the_browser_has_is_not_sent_again(client: httpx.Client, path
     assert client.head(path).headers["etag"] == first.headers["etag"]
 
 
-@pytest.mark.parametrize(("name", "size"), [("page.png", (640, 480)), ("digit.png", None)])
-def test_sample_is_a_picture_of_the_demo(
-    client: httpx.Client, name: str, size: tuple[int, int] | None
+@pytest.mark.parametrize(
+    ("name", "media_type", "size"),
+    [("sample_page.jpg", "image/jpeg", (640, 480)), ("sample_digit.png", "image/png", (65, 65))],
+)
+def test_sample_is_an_image_of_the_package(
+    client: httpx.Client, name: str, media_type: str, size: tuple[int, int]
 ) -> None:
-    answer = client.get(f"/page/samples/{name}")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    assert answer.headers["cache-control"] == "public, max-age=3600"
+    answer = client.get(f"/page/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
     with Image.open(BytesIO(answer.content)) as image:
-        assert image.size == (size or (image.width, image.width))
-
-
-def test_sample_without_the_demo_says_what_to_install(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    samples._draw.cache_clear()
-    monkeypatch.setitem(sys.modules, "postproc.demo.pages", None)
-    answer = client.get("/page/samples/page.png")
-    assert answer.status_code == 404
-    assert 'pip install "postproc[demo]"' in answer.json()["error"]["message"]
+        assert image.size == size
 
 
 @pytest.mark.parametrize(
@@ -89,7 +78,7 @@ def test_sample_without_the_demo_says_what_to_install(
         "/page/other.js",
         "/page/__init__.py",
         "/page/index.html",
-        "/page/samples/x.png",
+        "/page/sample_x.png",
         "/page/..%2Ferrors.py",
     ],
 )
