@@ -207,17 +207,21 @@ def main() -> None:
     parser.add_argument(
         "--options",
         action="append",
-        help='further options of `postproc serve`, "--max-batch 8"; given again: measured one after the other',
+        help='further options of `postproc serve`, "--max-batch 8"; repeat it to compare settings',
     )
     given = parser.parse_args()
     failed = False
     for options in given.options or [""]:
-        with tempfile.TemporaryDirectory(dir=given.folder) as folder, _database(given.database) as database:
-            with running(Path(folder), *database, *options.split()) as service:
-                measured = measure(service, given.clients, given.seconds)
-                print(f"== {given.clients} clients, {given.database} {options}", measured.report(), sep="\n")
-                failed |= bool(measured.errors)
-                print(f"exit code after SIGTERM: {service.stop()}", flush=True)
+        with (
+            tempfile.TemporaryDirectory(dir=given.folder) as folder,
+            _database(given.database) as database,
+            running(Path(folder), *database, *options.split()) as service,
+        ):
+            measured = measure(service, given.clients, given.seconds)
+            failed |= bool(measured.errors)
+            sys.stdout.write(f"== {given.clients} clients, {given.database} {options}\n{measured.report()}\n")
+            sys.stdout.write(f"exit code after SIGTERM: {service.stop()}\n")
+            sys.stdout.flush()
     sys.exit(failed)
 
 
