@@ -66,7 +66,7 @@ def run_rounds(data: Path, rounds: int, seed: int) -> Counted:
     for number in range(rounds):
         with running(data) as service:
             counted.interrupted += _check(service, data, known)
-            _strain(service, known, rng, f"round {number}")
+            _strain(service, known, rng, number)
         assert known.unexpected == []
     with running(data) as service:
         counted.interrupted += _check(service, data, known)
@@ -76,14 +76,14 @@ def run_rounds(data: Path, rounds: int, seed: int) -> Counted:
     return counted
 
 
-def _strain(service: Running, known: Acknowledged, rng: random.Random, name: str) -> None:
+def _strain(service: Running, known: Acknowledged, rng: random.Random, number: int) -> None:
     """Upload and infer from some threads until the service is killed."""
     version = rng.choice(sorted(known.versions))
 
     def upload(kind: str) -> None:
         with client_of(service) as client:
-            for number in range(10**6):
-                _make_version(client, known, kind, f"{name} {kind} {number}")
+            for place in range(10**6):
+                _make_version(client, known, kind, f"{number} {kind} {place}")
 
     def infer() -> None:
         with client_of(service) as client:
@@ -102,7 +102,13 @@ def _strain(service: Running, known: Acknowledged, rng: random.Random, name: str
     threads += [threading.Thread(target=work, args=(infer,)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(rng.uniform(0.05, _LONGEST))
+    if number % 2:  # soon after an upload, whose check takes longer than all else
+        before, deadline = len(known.networks), time.monotonic() + _SECONDS
+        while len(known.networks) == before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.05))
+    else:
+        time.sleep(rng.uniform(0.05, _LONGEST))
     service.kill()
     for thread in threads:
         thread.join(_SECONDS)
