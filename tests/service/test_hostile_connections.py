@@ -54,6 +54,23 @@ def test_body_that_stops_coming_is_a_408(impatient: Serving) -> None:
     _is_well(impatient)
 
 
+def test_body_that_comes_byte_by_byte_is_a_408(impatient: Serving) -> None:
+    with _open(impatient) as connection:
+        connection.sendall(_head(_SPECS, "Content-Length: 1000"))
+        started = time.monotonic()
+        connection.setblocking(False)
+        answer = b""
+        while not answer and time.monotonic() - started < 10:
+            connection.send(b" ")
+            time.sleep(0.1)  # less than the longest pause
+            try:
+                answer = connection.recv(100)
+            except BlockingIOError:
+                continue
+    assert answer.split()[1] == b"408"
+    _is_well(impatient)
+
+
 def test_many_connections_that_send_nothing_leave_room_for_others(impatient: Serving) -> None:
     connections = [_open(impatient) for _ in range(200)]
     try:
