@@ -27,6 +27,7 @@ from postproc.service.routes import account, networks, operations, pages, public
 from postproc.service.services import CheckModel, MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _TAGS = ("networks", "recognition specs", "recognition versions", "tasks", "public", "account", "operations")
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
@@ -154,14 +155,21 @@ async def _wrong_parameters(_: Request, error: Exception) -> Json:
 
 
 async def _database_error(_: Request, error: Exception) -> Json:
-    logger.error("the database does not answer", error=str(getattr(error, "orig", None) or error))
+    reason = str(getattr(error, "orig", None) or error)
+    if "disk is full" in reason:  # SQLite's SQLITE_FULL
+        return _full(reason)
+    logger.error("the database does not answer", error=reason)
     return _answer(
         ApiError(503, "the database does not answer; send this again later", headers={"Retry-After": "1"})
     )
 
 
 async def _disk_error(_: Request, error: Exception) -> Json:
-    if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
+    if not isinstance(error, OSError) or error.errno not in _NO_SPACE:
         raise error
-    logger.error("the disk is full", error=str(error))
-    return _answer(ApiError(507, "the disk of the service is full"))
+    return _full(str(error))
+
+
+def _full(reason: str) -> Json:
+    logger.error("the disk is full", error=reason)
+    return _answer(ApiError(507, "the disk of the service is full; make room, then send this again"))

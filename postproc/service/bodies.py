@@ -24,6 +24,7 @@ from postproc.service.settings import ServiceSettings
 JSON, FORM = "application/json", "multipart/form-data"
 
 _BLOCK = 1 << 20  # what is parsed at once
+_SLOWEST = 1024  # bytes a second: a byte now and then would keep a request for ever
 _DRAIN_SECONDS = 5  # a client that is still sending sees a reset connection, and not the answer
 _MAX_DEPTH = 64  # of JSON
 _MAX_VALUES = 1_000_000  # of JSON
@@ -107,17 +108,20 @@ class BodyReader:
             if "expect" not in request.headers:  # else the client waits for leave to send
                 await _drain(stream)
             raise error
-        block, total = bytearray(), 0
+        pause = self._settings.body_timeout
+        block, total, waited = bytearray(), 0, 0.0  # for the client only: parsing is not its fault
         while True:
+            asked = anyio.current_time()
             try:
-                with anyio.fail_after(self._settings.body_timeout):
+                with anyio.fail_after(min(pause, pause + total / _SLOWEST - waited)):
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise ApiError(
                     408,
-                    f"nothing more of the body came for {self._settings.body_timeout:g} s",
+                    f"the body came too slowly: no byte for {pause:g} s, or below {_SLOWEST} bytes a second",
                     headers={"Connection": "close"},
                 ) from None
+            waited += anyio.current_time() - asked
             if chunk is None:
                 break
             total += len(chunk)

@@ -24,7 +24,7 @@ _header = APIKeyHeader(
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # async: FastAPI runs the others in threads
     return cast(Services, request.app.state.services)
 
 

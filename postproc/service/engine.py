@@ -27,6 +27,7 @@ from postproc.service.metrics import Metrics
 from postproc.service.reporting import Reporter
 from postproc.service.sessions import SessionCache
 from postproc.service.settings import ServiceSettings
+from postproc.service.turns import Turns
 from postproc.service.warming import Warmer
 from postproc.service.work import NetworkFiles, Outcome, Work
 
@@ -74,7 +75,7 @@ class Engine:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        decoders = threading.BoundedSemaphore(min(max(os.cpu_count() or 1, 2), _MOST_DECODERS))
+        decoders = Turns(min(max(os.cpu_count() or 1, 2), _MOST_DECODERS))
         self._reader = InputReader(settings, fetch or Fetcher(settings), decoders, metrics.stage)
         self._sessions = SessionCache(self._load, settings.session_memory, metrics)
         self._reporter = Reporter(on_done, metrics)

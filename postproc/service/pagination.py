@@ -46,7 +46,7 @@ class Page:
         return f"{scope['scheme']}://{host}{quote(scope.get('asked_path', scope['path']))}?{query}"
 
 
-def _page(
+async def _page(
     request: Request,
     offset: Annotated[int, Query(ge=0, le=LARGEST_ID, description="Rows to skip.")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most rows to return.")] = DEFAULT_LIMIT,

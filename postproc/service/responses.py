@@ -19,8 +19,9 @@ _MEANINGS = {
     413: "The body is too large.",
     415: "The body has another content type.",
     503: "Too many requests wait: send this one again after the time in Retry-After.",
+    507: "The disk of the service is full.",
 }
-_BODY = (400, 408, 413, 415)
+_BODY = (400, 408, 413, 415, 507)
 
 
 class Json(JSONResponse):

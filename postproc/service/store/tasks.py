@@ -9,6 +9,7 @@ from sqlalchemy import CursorResult, delete, select, update
 
 from postproc.service.database import Database
 from postproc.service.store.common import counted_rows, owned
+from postproc.service.store.together import TaskWriter
 from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
 
 
@@ -17,14 +18,11 @@ class TaskStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._writer = TaskWriter(database)
 
     def add(self, tenant: str) -> int:
         """Keep a pending task and return its id."""
-        with self._database.writing() as session:
-            task = Task(tenant=tenant, status=PENDING, date_created=now())
-            session.add(task)
-            session.flush()
-            return task.id
+        return self._writer.add(Task(tenant=tenant, status=PENDING, date_created=now()))
 
     def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> None:
         """Write what came of tasks, all in one transaction: the id, the data as JSON text, the error."""
