@@ -22,14 +22,26 @@ from typing import Any, ParamSpec, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.types import Array
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
+
+from ._cache_files import CheckedFiles, reason_to_distrust
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
+
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread compiles or loads a kernel would wait for ever for numba's
+    # lock: the fork waits instead, seconds at most.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 # Sources under work change often, and a flag of numba's asks for code of its own: some are worth keeping.
 _KEPT_CACHES = 4
@@ -127,14 +139,21 @@ def source_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-@functools.cache
 def cache_directory() -> Path | None:
     """Directory of the compiled kernels; None if no place can be written.
 
     In order: ``NUMBA_CACHE_DIR``, the package's own ``__pycache__``, the user's cache directory. A place
-    that a container build has filled serves even when it cannot be written any more.
+    that a container build has filled serves even when it cannot be written any more; one that other users
+    can write to never serves.
     """
+    return _place()[0]
+
+
+@functools.cache
+def _place() -> tuple[Path | None, str]:
+    """Directory of the compiled kernels, and if there is none the reason."""
     name = f"postproc-{source_digest()}"
+    reason = "no writable cache directory"
     if config.CACHE_DIR:
         roots = [Path(config.CACHE_DIR)]
     else:
@@ -142,19 +161,36 @@ def cache_directory() -> Path | None:
             Path(__file__).parent / "__pycache__",
             Path(AppDirs(appname="numba", appauthor=False).user_cache_dir),
         ]
+    trusted = []
     for root in roots:
-        if os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
-            return root / name
-    for root in roots:
+        if not os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
+            trusted.append(root)
+            continue
+        distrust = reason_to_distrust(root / name)
+        if not distrust:
+            return root / name, ""
+        logger.info("cache ignored: %s", distrust)
+        reason = distrust
+    for root in trusted:
         try:
-            (root / name).mkdir(parents=True, exist_ok=True)
+            _make(root / name)
             tempfile.TemporaryFile(dir=root / name).close()
+            distrust = reason_to_distrust(root / name)  # another process may have made it first
         except OSError:
+            continue
+        if distrust:
+            reason = distrust
             continue
         if root.name == "__pycache__":
             _remove_stale(root)
-        return root / name
-    return None
+        return root / name, ""
+    return None, reason
+
+
+def _make(directory: Path) -> None:
+    """Make a directory of code, which no umask opens to other users."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o755, exist_ok=True)
 
 
 def _remove_stale(root: Path) -> None:
@@ -186,6 +222,9 @@ class _Locator(_CacheLocator):
     def get_cache_path(self) -> str:
         return os.fspath(self._directory)
 
+    def ensure_cache_path(self) -> None:
+        _make(self._directory)
+
     def get_source_stamp(self) -> str:
         return source_digest()
 
@@ -205,6 +244,9 @@ class _FunctionCache(FunctionCache):
     def __init__(self, function: Callable[..., Any], directory: Path, variant: str) -> None:
         self._impl_class = functools.partial(_CacheImpl, directory=directory, variant=variant)
         super().__init__(function)
+        self._cache_file = CheckedFiles(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
 
 class _KernelCache(NullCache):
@@ -241,9 +283,9 @@ class _KernelCache(NullCache):
             _say_once(f"{error}")
 
     def _files(self, signature: Any, codegen: Any) -> Any:
-        directory = cache_directory()
+        directory, reason = _place()
         if directory is None:
-            _say_once("no writable cache directory")
+            _say_once(reason)
             return NullCache()
         variant = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:12]
         return _FunctionCache(self._function, directory, variant)

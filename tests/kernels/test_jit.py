@@ -79,12 +79,13 @@ print(json.dumps({
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package of kernels in a directory that every user may enter, as pytest's own may not be."""
-    with tempfile.TemporaryDirectory(prefix="postproc-kernels-") as name:
-        root = Path(name)
+    with tempfile.TemporaryDirectory(prefix="postproc-kernels-") as folder:
+        root = Path(folder)
         root.chmod(0o755)
         tiny = root / "tiny"
         tiny.mkdir()
-        shutil.copy(str(_jit.__file__), tiny / "_jit.py")
+        for name in ("_jit.py", "_cache_files.py"):
+            shutil.copy(Path(str(_jit.__file__)).with_name(name), tiny / name)
         (tiny / "__init__.py").write_text("")
         (tiny / "helpers.py").write_text(HELPERS)
         (tiny / "callers.py").write_text(CALLERS)
@@ -117,12 +118,18 @@ def files_of(directory: str | Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(directory).iterdir())}
 
 
-def start(package: Path, *arguments: str, home: Path | str = "/dev/null") -> subprocess.Popen[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
+def start(
+    package: Path, *arguments: str, home: Path | str = "/dev/null", **settings: str
+) -> subprocess.Popen[str]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NUMBA_", "XDG_")) or name == "NUMBA_BOUNDSCHECK"
+    }
     paths = {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments],
-        env={**clean, **paths},
+        env={**clean, **paths, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -199,8 +206,8 @@ def test_kernel_signatures_that_took_the_same_number_do_not_share_code(
 ) -> None:
     """As when two processes look at a cold cache before either has written: each numbers from 1."""
     with monkeypatch.context() as patch:
-        patch.setattr(IndexDataCacheFile, "_load_index", lambda files: {})
         callers = import_anew()
+        patch.setattr(sys.modules["tiny._cache_files"].CheckedFiles, "_load_index", lambda files: {})
         assert (callers.doubled_and_one(20), callers.doubled_and_one(1.25)) == (41, 3.5)
     again = import_anew().doubled_and_one
     assert (again(1.25), again(20)) == (3.5, 41)
@@ -236,6 +243,7 @@ def test_cache_directory_numba_cache_dir_takes_its_place(
 def test_cache_directory_bounds_checks_have_one_of_their_own(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(config, "BOUNDSCHECK", None)
     plain = import_anew().element
     plain(np.zeros(1), 0)
     monkeypatch.setattr(config, "BOUNDSCHECK", 1)
