@@ -24,7 +24,8 @@ def _overlap(box: NDArray[np.float64], truth: NDArray[np.float64], is_crowd: boo
         return 0.0
     shared = width * height
     area = box[2] * box[3]
-    return shared / (area if is_crowd else area + truth[2] * truth[3] - shared)
+    union = area if is_crowd else area + truth[2] * truth[3] - shared
+    return float(shared / union)
 
 
 @inner

@@ -10,6 +10,7 @@ from typing import Literal
 from postproc.errors import SchemaError
 from postproc.schema import Labels
 
+Key = Literal["ids", "names"]
 By = Literal["auto", "ids", "names"]
 _LISTED = 8
 
@@ -19,7 +20,7 @@ class CategoryMap:
     """Rows of labels by the keys of categories, and what they were told apart by."""
 
     rows: dict[int | str, int]
-    by: Literal["ids", "names"]
+    by: Key
     unknown: tuple[str, ...]
 
 
@@ -29,7 +30,7 @@ def map_categories(
     source: str,
     by: By,
     *,
-    prefer: By,
+    prefer: Key,
     skip_unknown: bool,
 ) -> CategoryMap:
     """Find the label of each category, by its id or by its name.
@@ -54,7 +55,10 @@ def map_categories(
     SchemaError
         If categories are unknown, or ids and names both fit, but not to the same labels.
     """
-    maps = {"ids": _by_id(categories, labels), "names": _by_name(categories, labels)}
+    maps: dict[Key, dict[int | str, int]] = {
+        "ids": _by_id(categories, labels),
+        "names": _by_name(categories, labels),
+    }
     if by == "auto":
         complete = [name for name, rows in maps.items() if len(rows) == len(categories)]
         if prefer == "ids" and len(complete) == 2 and maps["ids"] != maps["names"]:
@@ -69,7 +73,7 @@ def map_categories(
             f"has {_listing(f'{label.id} {label.name!r}' for label in labels.labels)}. Rename them, or leave "
             "objects of other categories out with skip_unknown (--skip-unknown)"
         )
-    return CategoryMap(used, "ids" if by == "ids" else "names", unknown)
+    return CategoryMap(used, by, unknown)
 
 
 def _by_id(categories: Mapping[int | str, str], labels: Labels) -> dict[int | str, int]:
@@ -91,14 +95,14 @@ def _by_name(categories: Mapping[int | str, str], labels: Labels) -> dict[int | 
 def _disagreement(
     categories: Mapping[int | str, str],
     labels: Labels,
-    maps: Mapping[str, Mapping[int | str, int]],
+    maps: Mapping[Key, Mapping[int | str, int]],
     source: str,
 ) -> SchemaError:
     key = next(key for key in categories if maps["ids"][key] != maps["names"][key])
-    by_id, by_name = (labels.labels[maps[name][key]] for name in ("ids", "names"))
+    by_id, by_name = labels.labels[maps["ids"][key]], labels.labels[maps["names"][key]]
     return SchemaError(
         f"{source}: category {_told(key, categories[key])} has the id of the spec's label {by_id.name!r}, "
-        f"but the name of the one with id {by_name.id}; say which counts: match categories by ids or by names "
+        f"but the name of the one with id {by_name.id}; say which counts: match by ids or by names "
         "(--categories ids or --categories names)"
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
-from postproc.evaluation.categories import By, CategoryMap, map_categories
+from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
 from postproc.evaluation.truth_files import TruthFile, read_coco, read_csv
 from postproc.schema import Labels, RecognitionSpec
 
@@ -148,17 +148,18 @@ class GroundTruth:
             raise SchemaError(f"output: the spec has outputs 0 to {len(spec.outputs) - 1}, got {output}")
         labels = spec.outputs[output].labels
         needs_boxes = labels.roi == "BBOX"
+        prefer: Key = "ids"
         if isinstance(source, dict):
-            read, prefer = read_coco(source, "the ground truth", needs_boxes), "ids"
+            read = read_coco(source, "the ground truth", needs_boxes)
         elif Path(source).suffix.lower() == ".csv":
             if needs_boxes:
                 raise SchemaError(f"{source}: output {output} finds boxes, which need a COCO JSON file")
             read, prefer = read_csv(Path(source)), "names"
         else:
-            read, prefer = read_coco(Path(source), str(source), needs_boxes), "ids"
+            read = read_coco(Path(source), str(source), needs_boxes)
         mapped = map_categories(
             read.categories, labels, read.source, categories, prefer=prefer, skip_unknown=skip_unknown
-        )  # type: ignore[arg-type]
+        )
         return cls._assembled(read, labels, mapped, needs_boxes)
 
     @classmethod

@@ -70,10 +70,14 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
     rows = _images(images, problems)
     known = _categories(categories, problems)
     problems.check()
-    of_image, of_category, boxes, areas, crowd = [], [], [], [], []
+    of_image: list[int] = []
+    of_category: list[int | str] = []
+    boxes, areas, crowd = [], [], []
     ids: dict[Any, int] = {}
     for row, item in enumerate(annotations):
         path = f"annotations[{row}]"
+        image: Any
+        category: Any
         if not isinstance(item, Mapping):
             problems.add(path, f"expected an object, got {describe(item)}")
             continue
@@ -181,6 +185,7 @@ def _images(images: list[Any], problems: _Problems) -> dict[int, int]:
     if not images:
         problems.add("images", "expected at least one image, got none")
     names: dict[str, int] = {}
+    key: Any
     for row, item in enumerate(images):
         path = f"images[{row}]"
         if not isinstance(item, Mapping):
@@ -204,6 +209,7 @@ def _images(images: list[Any], problems: _Problems) -> dict[int, int]:
 
 def _categories(categories: list[Any], problems: _Problems) -> dict[int, str]:
     known: dict[int, str] = {}
+    key: Any
     for row, item in enumerate(categories):
         path = f"categories[{row}]"
         key, name = (item.get("id"), item.get("name")) if isinstance(item, Mapping) else (None, None)
