@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.matches import in_coco_pixels
+from postproc.results import Detections, LabelTable
 
 Array = NDArray[Any]
 IMAGE_SIDE = 400
@@ -137,3 +141,29 @@ def spec_of(labels: int = 5) -> dict[str, Any]:
     """Write a spec whose label ids are those of `Scene.truth_document`."""
     items = [{"id": row + 1, "name": f"label {row}"} for row in range(labels)]
     return {"outputs": [{"labels": {"labels": items, "exclusive": False, "roi": "BBOX"}}]}
+
+
+def detections_of(scene: Scene) -> Detections:
+    """Give the detections as a post-processor does, which rounds boxes to float32."""
+    corners = np.hstack([scene.boxes[:, :2], scene.boxes[:, :2] + scene.boxes[:, 2:]])
+    labels = len(spec_of()["outputs"][0]["labels"]["labels"])
+    return Detections(
+        scene.scores,
+        scene.labels,
+        np.ones(len(scene.labels), np.bool_),
+        np.searchsorted(scene.images, np.arange(scene.count + 1)),
+        LabelTable(np.arange(labels) + 1, tuple(map(str, range(labels))), (0.5,) * labels),
+        (corners / IMAGE_SIDE).astype(np.float32),
+        np.arange(len(scene.labels)),
+    )
+
+
+def truth_of(scene: Scene) -> GroundTruth:
+    """Load the ground truth."""
+    return GroundTruth.load(scene.truth_document(), spec_of())
+
+
+def with_boxes_of(scene: Scene, detections: Detections) -> Scene:
+    """Give the scene the very boxes that its detections stand for."""
+    sizes = np.full((scene.count, 2), IMAGE_SIDE)
+    return replace(scene, boxes=in_coco_pixels(detections, sizes))

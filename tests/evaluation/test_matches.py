@@ -8,28 +8,8 @@ import numpy as np
 import pytest
 
 from postproc.errors import TensorError
-from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.matches import Matches, match
-from postproc.results import Detections, LabelTable
-from tests.evaluation.scenes import IMAGE_SIDE, Scene, random_scene, spec_of
-
-
-def detections_of(scene: Scene) -> Detections:
-    corners = np.hstack([scene.boxes[:, :2], scene.boxes[:, :2] + scene.boxes[:, 2:]])
-    labels = len(spec_of()["outputs"][0]["labels"]["labels"])
-    return Detections(
-        scene.scores,
-        scene.labels,
-        np.ones(len(scene.labels), np.bool_),
-        np.searchsorted(scene.images, np.arange(scene.count + 1)),
-        LabelTable(np.arange(labels) + 1, tuple(map(str, range(labels))), (0.5,) * labels),
-        (corners / IMAGE_SIDE).astype(np.float32),
-        np.arange(len(scene.labels)),
-    )
-
-
-def truth_of(scene: Scene) -> GroundTruth:
-    return GroundTruth.load(scene.truth_document(), spec_of())
+from tests.evaluation.scenes import Scene, detections_of, random_scene, truth_of
 
 
 def columns(matches: Matches) -> dict[str, Any]:
