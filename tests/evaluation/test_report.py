@@ -17,7 +17,14 @@ from postproc.evaluation.classification import ClassificationEvaluation
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.mistakes import missed_labels, missed_objects, wrong_detections, wrong_labels
+from postproc.evaluation.mistakes import (
+    Mistake,
+    missed_labels,
+    missed_objects,
+    wrong_detections,
+    wrong_labels,
+)
+from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
 from postproc.results import Detections, LabelTable, Recognitions
 from tests.evaluation.test_classification import NAMES
@@ -182,6 +189,27 @@ def test_report_draws_the_mistakes_around_their_boxes() -> None:
     unopened = Page(render_report(found, title="t", open_image=lambda row: None))
     assert not [tag for tag, _ in unopened.elements if tag == "img"]
     assert "found as b 0.900" in unopened.text
+
+
+@pytest.mark.parametrize(
+    ("box", "centre"),
+    [([40, 50, 48, 62], (120, 120)), ([0, 0, 8, 12], (32, 48)), ([0, 0, 100, 100], (120, 120))],
+    ids=["in the middle", "in a corner", "the whole image"],
+)
+def test_picture_of_a_mistake_shows_its_surroundings(box: list[int], centre: tuple[int, int]) -> None:
+    image = Image.new("RGB", (3 * SIDE, 3 * SIDE), (20, 60, 240))
+    image.paste((250, 250, 250), tuple(3 * side for side in box))
+    corners = tuple(side / SIDE for side in box)
+    mistake = Mistake(0, "a", "", corners)  # type: ignore[arg-type]
+    (source,) = picture_mistakes([mistake], lambda row: image)
+    assert source is not None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), np.int64)
+    rows, columns = np.nonzero(pixels.min(axis=2) > 180)
+    assert abs(columns.mean() - centre[0]) < 4
+    assert abs(rows.mean() - centre[1]) < 4
+    red = (pixels[:, :, 0] > 150) & (pixels[:, :, 2] < 130)
+    assert red[rows.min() - 3 : rows.min() + 4, centre[0]].any()
+    assert red[centre[1], columns.max() - 3 : columns.max() + 4].any()
 
 
 def test_report_of_many_labels_and_mistakes_stays_small() -> None:
