@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from typer.core import TyperGroup
 
-from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo
+from postproc.cli_categories import Categories
+from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo, write_demo_dataset
 from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
 from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
@@ -173,6 +174,105 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command(
+    epilog="For example: postproc evaluate --spec spec.json --version version.json --truth truth.json "
+    "model.onnx images/ --report report.html. To try it: postproc demo --dataset digits"
+)
+def evaluate(
+    spec: SpecFile,
+    version: VersionFile,
+    truth: Annotated[
+        Path,
+        _file(
+            "FILE",
+            "What is on the images: COCO JSON, or for labels of whole images also CSV with a row "
+            "'file,label' a pair. Categories are told by id if all ids are labels', else by name.",
+            "--truth",
+        ),
+    ],
+    model: Annotated[Path, _file("MODEL.onnx", "The network.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR|IMAGE",
+            exists=True,
+            help="Folder of the images: all that the ground truth names count. Or files: only they do.",
+        ),
+    ],
+    preprocessing: Annotated[
+        Path | None,
+        _file("FILE.json", "How images become the network's inputs; as for run.", "--preprocessing"),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write all numbers there."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", dir_okay=False, help="Write charts and the worst mistakes, as one page."
+        ),
+    ] = None,
+    iou: Annotated[
+        float,
+        typer.Option(min=0.01, max=1, help="Jaccard index from which on a box counts as right."),
+    ] = 0.5,
+    max_predictions: Annotated[
+        int,
+        typer.Option(min=1, help="Most boxes an image; COCO's numbers take 100 of an image and label."),
+    ] = 300,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")] = 8,
+    output: Annotated[int, typer.Option(min=0, help="Which output of the spec to measure.")] = 0,
+    categories: Annotated[
+        Categories, typer.Option(help="What categories of the ground truth are told by.")
+    ] = Categories.AUTO,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option("--skip-unknown", help="Leave out objects of categories that are no labels."),
+    ] = False,
+) -> None:
+    """Measure a version on images whose content is known: COCO's AP and AR, precision, recall and F1.
+
+    COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
+    version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
+    """
+    from postproc.cli_evaluate import Run, find_images, image_opener, measure, notes, predict_images, show
+    from postproc.evaluation.ground_truth import GroundTruth
+
+    loaded = _load(RecognitionSpec, spec), _load(RecognitionVersion, version)
+    check_pair(*loaded)
+    known = GroundTruth.load(
+        truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
+    )
+    files = find_images(images, known)
+    most = max(max_predictions, len(known.table.labels))
+    run = Run(model, preprocessing, batch_size, max_predictions if known.table.roi == "BBOX" else most)
+    with _Progress(len(files.paths), shares_terminal=False) as progress:
+        evaluation = measure(
+            *loaded,
+            known,
+            lambda post: predict_images(run, post, files.paths, progress.fail, progress.advance),
+            output=output,
+            iou=iou,
+            only_predicted=not files.is_folder,
+        )
+    for note in notes(evaluation):
+        typer.echo(f"note: {note}", err=True)
+    show(evaluation, Console())
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if report is not None:
+        from postproc.evaluation.report import write_report
+
+        report.parent.mkdir(parents=True, exist_ok=True)
+        title = f"{loaded[0].name or spec.stem}: {model.name} on {truth.name}"
+        write_report(report, evaluation, title=title, open_image=image_opener(evaluation, files.paths))
+        typer.echo(f"report: {report.resolve()}", err=True)
+    if progress.failures:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="For example: postproc inspect yolov8n.onnx --save yolov8n, then postproc run")
 def inspect(
     model: Annotated[Path, _file("MODEL.onnx", "The network.")],
@@ -293,8 +393,26 @@ def demo(
         DemoModel, typer.Option(help="How the network was exported: grid, anchors and offsets, or boxes.")
     ] = DemoModel.YOLO,
     seed: Annotated[int, typer.Option(min=0, help="Which page; every number is another.")] = 0,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="Instead, write pages there with their ground truth, to try postproc evaluate on.",
+        ),
+    ] = None,
+    pages: Annotated[int, typer.Option(min=1, help="How many pages --dataset writes.")] = 20,
 ) -> None:
     """Find handwritten digits on a page: prints what was found, and draws it."""
+    if dataset is not None:
+        write_demo_dataset(dataset, pages, model, seed)
+        typer.echo(
+            f"{pages} pages and their ground truth in {dataset}. Measure the network on them:\n"
+            f"postproc evaluate --spec {dataset}/spec.json --version {dataset}/version.json "
+            f"--truth {dataset}/truth.json --preprocessing {dataset}/preprocessing.json "
+            f"{dataset}/model.onnx {dataset}/pages --report {dataset}/report.html"
+        )
+        return
     if output.suffix.lower() != ".png":
         raise typer.BadParameter(
             f"the page is written as PNG, so not to {output.name}", param_hint="--output"
@@ -322,7 +440,7 @@ _DOCTOR_STEPS = {
 class _Progress:
     """A progress bar on stderr, where several images run and neither it nor the lines on stdout collide."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, shares_terminal: bool = True) -> None:
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -330,7 +448,7 @@ class _Progress:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            disable=total < 2 or not self._console.is_terminal or sys.stdout.isatty(),
+            disable=total < 2 or not self._console.is_terminal or (shares_terminal and sys.stdout.isatty()),
             redirect_stdout=False,  # the lines of JSON are not for this console
         )
         self._task = self._bar.add_task("images", total=total)

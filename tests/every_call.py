@@ -154,6 +154,18 @@ def call_every_operation() -> None:
     ops.batched_nms(many, rng.random(5000), rng.integers(0, 3, 5000), 0.5)
 
 
+def call_matching() -> None:
+    from postproc.evaluation.ground_truth import GroundTruth
+    from postproc.evaluation.matches import match
+    from tests.evaluation.scenes import random_scene, spec_of
+    from tests.pipelines import post_processor, tensors_of
+
+    document = random_scene(0, images=3).truth_document()
+    truth = GroundTruth.load(document, spec_of()).everything()
+    for kind in ("direct", "yolov8_seg"):
+        match(post_processor(kind)(tensors_of(kind)).outputs[0], truth, 1)
+
+
 def compiled_late(kind: str) -> list[str]:
     """Name the kernels that a post-processor compiles or loads in its first calls after its warm-up."""
     for name in [name for name in sys.modules if name.startswith(("postproc", "tests.pipelines"))]:
@@ -185,4 +197,5 @@ if __name__ == "__main__":
         for activation in ("none", "sigmoid", "softmax"):
             call_every_option(activation)
         call_every_operation()
+        call_matching()
         print(json.dumps(signatures()))  # noqa: T201
