@@ -168,9 +168,11 @@ def _tensor(where: str, content: Any, dtype_name: Any, shape: Any) -> NDArray[An
             f"found {'null' if content is None else found}"
         )
     try:
-        return np.ndarray(shape, dtype, content)
+        tensor: NDArray[Any] = np.ndarray(shape, dtype, content)
     except ValueError as error:  # empty, with axes whose product no integer holds
         raise TensorError(f"{where}: shape {tuple(shape)} cannot be had: {error}") from None
+    tensor.flags.writeable = False
+    return tensor
 
 
 def _size(row: str, height: int | None, width: int | None) -> tuple[int, int] | None:
