@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from postproc.errors import TensorError
 from postproc.evaluation.tensor_format import (
     IMAGE_COLUMNS,
-    READ_BYTES,
     SavedImage,
-    decode,
+    decode_images,
+    decode_tensors,
     reading_parquet,
     tensor_names,
 )
+
+# Bytes that are decoded at once: few, so that they are still in the cache when they are post-processed.
+_READ_BYTES = 4 << 20
+_READ_ROWS = 1024
+_ENDS = ("", ".dtype", ".shape")
 
 
 class TensorFile:
@@ -43,7 +50,7 @@ class TensorFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with reading_parquet(str(self.path)), pq.ParquetFile(self.path, memory_map=True) as file:
+        with self._opened() as file:
             metadata, schema = file.metadata, file.schema_arrow
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         self.group_rows = tuple(group.num_rows for group in groups)
@@ -69,18 +76,34 @@ class TensorFile:
             If there is no such tensor, or the file is damaged; names the row and the column.
         """
         wanted = self._wanted(names)
-        columns = [*IMAGE_COLUMNS, *(f"{name}{end}" for name in wanted for end in ("", ".dtype", ".shape"))]
+        what = str(self.path)
+        rows = min(max(1, _READ_BYTES // max(1, self._row_bytes[group])), _READ_ROWS)
+        with self._opened() as file:
+            images = self._pieces(file, group, _READ_ROWS, IMAGE_COLUMNS)
+            tensors = self._pieces(file, group, rows, [f"{name}{end}" for name in wanted for end in _ENDS])
+            described = (one for piece, first in images for one in decode_images(piece, what, first))
+            saved = (one for piece, first in tensors for one in decode_tensors(piece, wanted, what, first))
+            for (name, size, transform), of_image in zip(described, saved, strict=True):
+                yield SavedImage(name, size, transform, of_image)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        with (
+            reading_parquet(str(self.path)),
+            pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file,
+        ):
+            yield file
+
+    def _pieces(self, file: Any, group: int, rows: int, columns: Sequence[str]) -> Iterator[tuple[Any, int]]:
+        """Read columns of a row group, some rows at a time: batches, and the number of the first row."""
         first_row = sum(self.group_rows[:group])
-        rows = max(1, READ_BYTES // max(1, self._row_bytes[group]))
-        with reading_parquet(str(self.path)), pq.ParquetFile(self.path, memory_map=True) as file:
-            batches = file.iter_batches(rows, [group], columns, use_threads=False)
-            while (batch := next(batches, None)) is not None:
-                yield from decode(batch, wanted, str(self.path), first_row)
-                first_row += batch.num_rows
+        for batch in file.iter_batches(rows, [group], list(columns), use_threads=False):
+            yield batch, first_row
+            first_row += batch.num_rows
 
     def image_names(self) -> list[str]:
         """Read the file names of all images."""
-        with reading_parquet(str(self.path)), pq.ParquetFile(self.path, memory_map=True) as file:
+        with self._opened() as file:
             names: list[str] = file.read(["image"]).column("image").to_pylist()
         if None in names:
             raise TensorError(f"{self.path}: row {names.index(None)} has no image name")

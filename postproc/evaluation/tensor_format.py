@@ -39,8 +39,8 @@ DTYPES = {
         *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
     )
 }
-# Bytes that are decoded at once: little, so that they are still in the cache when they are post-processed.
-READ_BYTES = 4 << 20
+# Bytes of a row group: what a thread does at a time. It is read in pieces.
+GROUP_BYTES = 32 << 20
 _MOST_AXES = 32
 
 
@@ -105,7 +105,7 @@ def _is_shape(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) and pa.types.is_integer(kind.value_type))
 
 
-def decode(table: Any, names: Sequence[str], what: str, first_row: int = 0) -> Iterator[SavedImage]:
+def decode(table: Any, names: Sequence[str], what: str) -> Iterator[SavedImage]:
     """Give the images of a `pyarrow.Table` or `RecordBatch` of saved tensors, without a copy of them.
 
     Parameters
@@ -116,40 +116,56 @@ def decode(table: Any, names: Sequence[str], what: str, first_row: int = 0) -> I
         Tensors to give.
     what : str
         Where it comes from, for errors.
-    first_row : int
-        The number of its first row there.
 
     Raises
     ------
     TensorError
         If a value is not what it should be; names the row and the column.
     """
-    if isinstance(table, pa.Table):
-        for batch in table.to_batches():
-            yield from decode(batch, names, what, first_row)
-            first_row += batch.num_rows
-        return
+    batches = table.to_batches() if isinstance(table, pa.Table) else [table]
+    first_row = 0
+    for batch in batches:
+        images = decode_images(batch, what, first_row)
+        tensors = decode_tensors(batch, names, what, first_row)
+        for (name, size, transform), of_image in zip(images, tensors, strict=True):
+            yield SavedImage(name, size, transform, of_image)
+        first_row += batch.num_rows
+
+
+def decode_images(
+    batch: Any, what: str, first_row: int
+) -> Iterator[tuple[str, tuple[int, int] | None, ImageTransform | None]]:
+    """Give name, size and transform of each image of a `pyarrow.RecordBatch`."""
     with reading_parquet(what):
-        images, heights, widths, transforms = (table.column(name).to_pylist() for name in IMAGE_COLUMNS)
-        dtypes = {name: table.column(f"{name}.dtype").to_pylist() for name in names}
-        shapes = {name: table.column(f"{name}.shape").to_pylist() for name in names}
-        values = {name: table.column(name) for name in names}
-    for index, image in enumerate(images):
-        row = f"{what}: row {first_row + index}"
+        columns = [batch.column(name).to_pylist() for name in IMAGE_COLUMNS]
+    for index, (image, height, width, fields) in enumerate(zip(*columns, strict=True), first_row):
+        row = f"{what}: row {index}"
         if image is None:
             raise TensorError(f"{row} has no image name")
-        size = _size(row, heights[index], widths[index])
-        transform = _transform(row, transforms[index], size)
-        tensors = {
-            name: _tensor(
-                f"{row}, tensor {name!r}",
-                values[name][index].as_buffer(),
-                dtypes[name][index],
-                shapes[name][index],
-            )
+        size = _size(row, height, width)
+        yield image, size, _transform(row, fields, size)
+
+
+def decode_tensors(
+    batch: Any, names: Sequence[str], what: str, first_row: int
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Give the tensors of each image of a `pyarrow.RecordBatch`."""
+    with reading_parquet(what):
+        columns = [
+            (name, *(batch.column(f"{name}{end}").to_pylist() for end in (".dtype", ".shape")))
             for name in names
+        ]
+        values = [batch.column(name) for name in names]
+    for index in range(batch.num_rows):
+        yield {
+            name: _tensor(
+                f"{what}: row {first_row + index}, tensor {name!r}",
+                column[index].as_buffer(),
+                dtypes[index],
+                shapes[index],
+            )
+            for (name, dtypes, shapes), column in zip(columns, values, strict=True)
         }
-        yield SavedImage(image, size, transform, tensors)
 
 
 def _tensor(where: str, content: Any, dtype_name: Any, shape: Any) -> NDArray[Any]:

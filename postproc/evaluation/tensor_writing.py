@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.evaluation.tensor_format import DTYPES, READ_BYTES, TRANSFORM, SavedImage
+from postproc.evaluation.tensor_format import DTYPES, GROUP_BYTES, TRANSFORM, SavedImage
 from postproc.transforms import ImageTransform
 
 _MOST_BYTES = 2**31 - 1  # of a value in a Parquet file
@@ -115,7 +115,7 @@ class TensorWriter:
         self._waiting_bytes += size
         self.rows += 1
         self.bytes += size
-        if self._waiting_bytes >= READ_BYTES or len(self._waiting) >= 1024:
+        if self._waiting_bytes >= GROUP_BYTES or len(self._waiting) >= 1024:
             self._flush()
 
     def close(self) -> None:

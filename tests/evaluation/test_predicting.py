@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from postproc import ImageError, PostProcessor, TensorError, Yolov8Output
+from postproc.evaluation import tensor_writing
 from postproc.evaluation.in_order import map_in_order, one_ahead
 from postproc.evaluation.predicting import Predicted, predict_images, predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
-from postproc.evaluation.tensor_format import READ_BYTES
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from tests.evaluation.tensor_files import image_of, write
@@ -46,9 +46,11 @@ def documents(predicted: Iterator[Predicted] | list[Predicted]) -> list[tuple[st
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 3])
-def test_saved_tensors_give_what_the_tensors_gave(num_threads: int, tmp_path: Path) -> None:
-    boxes = READ_BYTES // 24 // 3 + 1  # three images a row group
-    tensors = tensors_of(8, boxes)
+def test_saved_tensors_give_what_the_tensors_gave(
+    num_threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = tensors_of(8)
+    monkeypatch.setattr(tensor_writing, "GROUP_BYTES", 3 * tensors[0].nbytes)
     images = [image_of(f"{row}.png", {"out": tensor}) for row, tensor in enumerate(tensors)]
     files = [write(tmp_path / "b.parquet", images[:5]), write(tmp_path / "a.parquet", images[5:])]
     assert [TensorFile(path).group_rows for path in files] == [(3, 2), (3,)]

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from postproc import TensorError
-from postproc.evaluation import tensor_writing
+from postproc.evaluation import saved_tensors, tensor_writing
 from postproc.evaluation.saved_tensors import TensorFile, saved_files
-from postproc.evaluation.tensor_format import DTYPES, READ_BYTES, TRANSFORM, SavedImage, decode
+from postproc.evaluation.tensor_format import DTYPES, TRANSFORM, SavedImage, decode
 from postproc.evaluation.tensor_writing import TensorWriter, reduced
 from tests.evaluation.tensor_files import image_of, read_all, row_of, rows_of, write
 
@@ -52,8 +52,11 @@ def test_saved_image_without_size_and_transform_comes_back(tmp_path: Path) -> No
     assert rows_of(write(tmp_path / "t.parquet", [saved])) == [row_of(saved)]
 
 
-def test_saved_tensors_are_neither_compressed_nor_dictionaries_and_groups_are_small(tmp_path: Path) -> None:
-    tensor = np.zeros((1, READ_BYTES // 16), np.float32)  # four fill a row group
+def test_saved_tensors_are_neither_compressed_nor_dictionaries_and_groups_are_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensor_writing, "GROUP_BYTES", 4 * 4000)
+    tensor = np.zeros((1, 1000), np.float32)  # four fill a row group
     path = write(tmp_path / "t.parquet", [image_of(str(row), {"t": tensor}) for row in range(10)])
     assert TensorFile(path).group_rows == (4, 4, 2)
     assert path.stat().st_size > 10 * tensor.nbytes
@@ -65,9 +68,12 @@ def test_saved_tensors_are_neither_compressed_nor_dictionaries_and_groups_are_sm
             assert not column.has_dictionary_page
 
 
+_READ_BYTES = saved_tensors._READ_BYTES
+
+
 def test_reading_takes_memory_for_one_batch_whatever_the_row_group_holds(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    tensor = np.zeros((1, READ_BYTES // 4), np.float32)
+    tensor = np.zeros((1, _READ_BYTES // 4), np.float32)
     pq.write_table(pa.table(_columns(24, tensor)), path, compression="none", use_dictionary=False)
     file = TensorFile(path)
     assert file.group_rows == (24,)
@@ -75,9 +81,9 @@ def test_reading_takes_memory_for_one_batch_whatever_the_row_group_holds(tmp_pat
     held = []
     for image in file.read(0):
         held.append(pa.total_allocated_bytes() - before)
-        assert image.tensors["t"].nbytes == READ_BYTES
+        assert image.tensors["t"].nbytes == _READ_BYTES
     assert len(held) == 24
-    assert max(held) < 3 * READ_BYTES
+    assert max(held) < 3 * _READ_BYTES
 
 
 def test_reading_some_tensors_leaves_the_others_out(tmp_path: Path) -> None:
@@ -97,9 +103,9 @@ def test_tensor_file_can_be_pickled(tmp_path: Path) -> None:
 
 def test_decoding_a_table_of_several_chunks_numbers_its_rows_through() -> None:
     table = pa.concat_tables([pa.table(_columns(2, VALUE)), pa.table(_columns(2, VALUE, **{"t.dtype": "O"}))])
-    images = decode(table, ["t"], "here", 10)
+    images = decode(table, ["t"], "here")
     assert [next(images).name, next(images).name] == ["0", "1"]
-    with pytest.raises(TensorError, match=r"here: row 12, tensor 't': expected a dtype of .*found 'O'"):
+    with pytest.raises(TensorError, match=r"here: row 2, tensor 't': expected a dtype of .*found 'O'"):
         next(images)
 
 
