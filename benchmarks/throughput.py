@@ -1,11 +1,12 @@
 """Post-process thousands of saved YOLO tensors, beside ultralytics: ``python -m benchmarks.throughput``.
 
-Tensors (84, 8400) of about 5,000 candidates above a threshold of 0.001 each, up to 300 predictions an image, NMS
-at 0.7 and every label of a box, as ultralytics' ``val`` asks for. Both sides read the same Parquet files with
-the same reader, from the page cache: ours by `predict_saved` with two threads, ultralytics'
-``non_max_suppression``, with torchvision imported, in a plain loop with torch's own threads, and as two threads
-that share the row groups, of which the faster counts. Files of `--distinct` images are read again and again until
-there are `--images`. The exit status is 1 if the ratio misses its target, or memory grows.
+Tensors (84, 8400) of about 5,000 candidates above a threshold of 0.001 each, up to 300 predictions an image,
+NMS at 0.7 and every label of a box, as ultralytics' ``val`` asks for. Both sides read the same Parquet files
+with the same reader, from the page cache: ours by `predict_saved` with two threads; ultralytics'
+``non_max_suppression``, with torchvision imported, in a plain loop with torch's own threads, and in two
+threads that share the row groups, torch's own switched off: the faster of the two counts. Files of
+`--distinct` images are read again and again until there are `--images`. The exit status is 1 if the ratio
+misses its target, or memory grows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +102,28 @@ def run_theirs(files: list[Path], nms: Theirs, num_threads: int) -> Iterator[lis
     return map_in_order(lambda task: [nms(image) for image in task[0].read(task[1])], groups, num_threads)
 
 
-def timed(run: Iterator[Any], images: int, watch: Callable[[int], None] = lambda done: None) -> float:
-    """Seconds an image, of the first `images`."""
+def timed(run: Iterator[Any], watch: Callable[[int], None] = lambda done: None) -> float:
+    """Seconds an image."""
     done = 0
     begin = time.perf_counter()
     for part in run:
         done += len(part[0]) if isinstance(part, Predicted) else len(part)
         watch(done)
-        if done >= images:
-            break
     return (time.perf_counter() - begin) / done
+
+
+def race_theirs(files: list[Path], nms: Theirs) -> dict[str, float]:
+    """Seconds an image of the ways to run ultralytics' NMS on two cores."""
+    import torch
+
+    seconds = {"plain loop": timed(run_theirs(files, nms, 1))}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        seconds[f"{THREADS} threads"] = timed(run_theirs(files, nms, THREADS))
+    finally:
+        torch.set_num_threads(threads)
+    return seconds
 
 
 def resident() -> float:
@@ -122,8 +134,21 @@ def resident() -> float:
     return int(line.split()[1]) / 1024
 
 
+class Memory:
+    """MiB of memory of this process, mapped files included, after every so many images."""
+
+    def __init__(self, images: int) -> None:
+        self._images = max(1, images)
+        self.tenths: list[float] = []
+
+    def __call__(self, done: int) -> None:
+        """Look, if it is time."""
+        if done >= len(self.tenths) * self._images:
+            self.tenths.append(resident())
+
+
 def agreement(files: list[Path], post: PostProcessor, nms: Theirs, images: int) -> tuple[int, int, int]:
-    """Detections of both sides, those of ours, and those of theirs; equal are label, score and box to 1e-5."""
+    """Number of detections that are equal (label, score, box to 1e-5), of all of ours, and of theirs."""
     both = mine = other = 0
     pairs = zip(
         (
@@ -161,7 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as directory:
         files, candidates = write_files(Path(directory), options.distinct, options.dtype)
         write(
-            f"{options.images} images, {options.distinct} distinct, {options.dtype}, {candidates:.0f} candidates\n"
+            f"{options.images} images, {options.distinct} distinct, {options.dtype}, "
+            f"{candidates:.0f} candidates each\n"
         )
         post, nms = ours(), theirs()
         post.warmup()
@@ -170,20 +196,10 @@ def main(arguments: list[str] | None = None) -> int:
         repeated = [files[row % len(files)] for row in range(-(-options.images // _FILE_IMAGES))]
         ratios, growths = [], []
         for _ in range(options.rounds):
-            memory: list[float] = []
-            marks = iter(range(0, options.images + 1, max(1, options.images // 10)))
-            due = [next(marks)]
-
-            def watch(done: int) -> None:
-                if done >= due[0]:
-                    memory.append(resident())
-                    due[0] = next(marks, sys.maxsize)
-
-            seconds = timed(run_ours(repeated, post), options.images, watch)
-            peers = {
-                f"{threads} threads": timed(run_theirs(repeated, nms, threads), options.theirs)
-                for threads in (1, THREADS)
-            }
+            watch = Memory(options.images // 10)
+            seconds = timed(run_ours(repeated, post), watch)
+            memory = watch.tenths
+            peers = race_theirs(files[: max(1, options.theirs // _FILE_IMAGES)], nms)
             ratios.append(min(peers.values()) / seconds)
             growths.append(max(memory[1:]) - memory[1])
             write(
