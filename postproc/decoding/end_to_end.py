@@ -172,7 +172,8 @@ class EndToEndDecoder:
         wrong = ~((named >= 0) & (named < most) & (named == np.trunc(named)))
         if wrong.any():
             row = int(np.argmax(wrong))
-            advice = f"0 to {batch - 1}" if batch else "none, since there are no images"
+            said = "batch_size" if options.transforms is None else "the number of transforms"
+            advice = f"0 to {batch - 1} by {said}" if batch else f"none, since {said} is 0"
             if batch is None:
                 advice = f"0 to {most - 1}; with more images, pass batch_size"
             raise TensorError(

@@ -348,3 +348,25 @@ def test_call_count_of_another_shape_is_a_tensor_error(count: tuple[int, ...]) -
     post = PostProcessor.for_detection(["a"], EndToEndOutput(output_tensor="rows", count_tensor="count"))
     tensors = {"rows": zeros(4, 6), "count": zeros(*count, dtype=np.int64)}
     fails(post, tensors, f"tensor 'count' has shape {count}; expected (B,) or (B, 1)")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 1}, "0 to 0 by batch_size"),
+        ({"batch_size": 0}, "none, since batch_size is 0"),
+        (
+            {"transforms": [ImageTransform.squash((20, 32), (8, 8))]},
+            "0 to 0 by the number of transforms",
+        ),
+    ],
+    ids=["batch size", "no images", "transforms"],
+)
+def test_call_rows_of_an_image_beyond_those_there_are_say_what_counts_them(
+    options: dict[str, Any], said: str
+) -> None:
+    columns = ["image", "box", "class", "score"]
+    output = EndToEndOutput(output_tensor="rows", columns=columns)
+    rows = np.array([[1, 0, 0, 1, 1, 0, 0.9]], np.float32)
+    text = f"row 0: its image is 1.0; expected a whole number, {said}"
+    fails(PostProcessor.for_detection(["a"], output), {"rows": rows}, text, **options)
