@@ -104,7 +104,7 @@ class TensorFile:
     def image_names(self) -> list[str]:
         """Read the file names of all images."""
         with self._opened() as file:
-            names: list[str] = file.read(["image"]).column("image").to_pylist()
+            names: list[Any] = file.read(["image"]).column("image").to_pylist()
         if None in names:
             raise TensorError(f"{self.path}: row {names.index(None)} has no image name")
         return names

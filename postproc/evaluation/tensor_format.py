@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -155,17 +156,32 @@ def decode_tensors(
             (name, *(batch.column(f"{name}{end}").to_pylist() for end in (".dtype", ".shape")))
             for name in names
         ]
-        values = [batch.column(name) for name in names]
+        values = [_buffers(batch.column(name)) for name in names]
     for index in range(batch.num_rows):
         yield {
             name: _tensor(
                 f"{what}: row {first_row + index}, tensor {name!r}",
-                column[index].as_buffer(),
+                buffers[index],
                 dtypes[index],
                 shapes[index],
             )
-            for (name, dtypes, shapes), column in zip(columns, values, strict=True)
+            for (name, dtypes, shapes), buffers in zip(columns, values, strict=True)
         }
+
+
+def _buffers(column: Any) -> list[Any]:
+    """Bytes of each value of a binary array as a `pyarrow.Buffer` of its memory, or None where it is null.
+
+    A scalar's own ``as_buffer`` is one of a copy.
+    """
+    _, offsets, content = column.buffers()
+    kind = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    bounds = np.frombuffer(offsets, kind)[column.offset : column.offset + len(column) + 1].tolist()
+    nothing = pa.py_buffer(b"")
+    return [
+        None if not is_valid else content.slice(start, stop - start) if content is not None else nothing
+        for is_valid, (start, stop) in zip(column.is_valid().to_pylist(), pairwise(bounds), strict=True)
+    ]
 
 
 def _tensor(where: str, content: Any, dtype_name: Any, shape: Any) -> NDArray[Any]:

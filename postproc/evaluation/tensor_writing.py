@@ -18,6 +18,7 @@ from postproc.evaluation.tensor_format import DTYPES, GROUP_BYTES, TRANSFORM, Sa
 from postproc.transforms import ImageTransform
 
 _MOST_BYTES = 2**31 - 1  # of a value in a Parquet file
+_PAGE_BYTES = 1 << 20
 
 
 class TensorWriter:
@@ -65,9 +66,8 @@ class TensorWriter:
                 f"the file would have the name {doubled[0]!r} twice; rename the network's output"
             )
         self._schema = pa.schema(fields, {"postproc.tensors": json.dumps(self._names)})
-        self._file = pq.ParquetWriter(
-            Path(path), self._schema, compression="none", use_dictionary=False, write_statistics=False
-        )
+        self._path = Path(path)
+        self._file: Any = None
         self._waiting: list[dict[str, Any]] = []
         self._waiting_bytes = 0
         self.rows = 0
@@ -88,9 +88,9 @@ class TensorWriter:
             If its tensors are not those of the file, of another data type than a file can hold, or larger
             than 2 GiB.
         """
-        row = {"image": image.name, "height": None, "width": None, "transform": _fields(image.transform)}
-        if image.size is not None:
-            row["height"], row["width"] = image.size
+        height, width = image.size or (None, None)
+        row: dict[str, Any] = {"image": image.name, "height": height, "width": width}
+        row["transform"] = _fields(image.transform)
         if image.tensors.keys() != set(self._names):
             raise TensorError(f"{image.name}: expected the tensors {self._names}; got {tuple(image.tensors)}")
         size = 0
@@ -123,14 +123,30 @@ class TensorWriter:
         try:
             self._flush()
         finally:
-            self._file.close()
+            self._opened().close()
 
     def _flush(self) -> None:
         """Write a row group."""
         if self._waiting:
             columns = {field.name: [row[field.name] for row in self._waiting] for field in self._schema}
-            self._file.write_table(pa.table(columns, self._schema))
+            self._opened().write_table(pa.table(columns, self._schema))
         self._waiting, self._waiting_bytes = [], 0
+
+    def _opened(self) -> Any:
+        """Give the file. Its pages are of a mebibyte, or of one row: reading takes memory for a page."""
+        if self._file is None:
+            # Pages end after a batch only.
+            mean = self._waiting_bytes // max(1, len(self._waiting))
+            self._file = pq.ParquetWriter(
+                self._path,
+                self._schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                data_page_size=_PAGE_BYTES,
+                write_batch_size=min(max(1, _PAGE_BYTES // max(1, mean)), 1024),
+            )
+        return self._file
 
 
 def reduced(tensor: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -109,6 +109,18 @@ def test_decoding_a_table_of_several_chunks_numbers_its_rows_through() -> None:
         next(images)
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
+def test_decoding_shares_the_memory_of_the_table(kind: Any) -> None:
+    columns = _columns(3, VALUE)
+    columns["t"] = pa.array([(VALUE + row).tobytes() for row in range(3)], kind)
+    for table in (pa.table(columns), pa.table(columns).slice(1)):
+        start = 3 - len(table)
+        content = np.frombuffer(columns["t"].buffers()[2], np.uint8)
+        for row, image in enumerate(decode(table, ["t"], "here"), start):
+            np.testing.assert_array_equal(image.tensors["t"], VALUE + row)
+            assert np.shares_memory(image.tensors["t"], content)
+
+
 def _columns(rows: int, tensor: Any, **replaced: Any) -> dict[str, Any]:
     """The columns of a file with one tensor, some of whose values are others."""
     values: dict[str, Any] = {
