@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.evaluation.matches import IGNORED, Matches
+
+_ROW = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,12 +56,16 @@ class Evidence:
             Rows of all images in the ground truth, ascending; by default those up to ``matches.images``.
         """
         counted = np.flatnonzero((matches.truth != IGNORED) & (matches.score > 0))
-        score = matches.score[counted]
-        # The bits of positive floats order as they do; their complement descends.
-        keys = matches.label[counted].astype(np.uint64) << np.uint64(32)
-        keys |= (~score.view(np.uint32)).astype(np.uint64)
-        # Ties in any order: no cut is between them, so that no result depends on it.
-        rows = counted[np.argsort(keys)]
+        labelled = matches.label[counted]
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(labelled, minlength=labels))]).astype(np.int64)
+        # By label, which 16 bits make a radix sort; then keys of a score and a row, since sorting keys is
+        # several times as fast as sorting rows by them.
+        small = labelled.astype(np.uint16 if labels < 1 << 16 else np.int64)
+        rows = counted[np.argsort(small, kind="stable")]
+        keys = _sortable(matches.score[rows]) | np.arange(len(rows), dtype=np.uint64)
+        for start, stop in itertools.pairwise(offsets.tolist()):
+            keys[start:stop].sort()
+        rows = rows[(keys & _ROW).astype(np.int64)]
         label = matches.label[rows]
         known = np.arange(matches.images) if images is None else images
         written = np.stack([np.searchsorted(known, matches.written[:, 0]), matches.written[:, 1]], axis=1)
@@ -67,7 +74,7 @@ class Evidence:
             label=label,
             score=matches.score[rows],
             right=matches.truth[rows] >= 0,
-            offsets=np.searchsorted(label, np.arange(labels + 1)),
+            offsets=offsets,
             written=written,
             images=len(known),
         )
@@ -90,3 +97,8 @@ class Evidence:
         right = np.bincount(self.label[kept & self.right], minlength=self.labels)
         wrong = np.bincount(self.label[kept & ~self.right], minlength=self.labels)
         return right.astype(np.int64), wrong.astype(np.int64)
+
+
+def _sortable(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Keys whose upper half ascends as positive scores descend, and whose lower half is free."""
+    return (~scores.view(np.uint32)).astype(np.uint64) << np.uint64(32)
