@@ -1,4 +1,4 @@
-"""What ``postproc calibrate`` does: predict once, choose thresholds, show what they gain, write the version."""
+"""What ``postproc calibrate`` does: predict once, choose thresholds, show their gain, write the version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -125,8 +126,8 @@ def notes(plan: OnePass, gathered: Gathered, calibrations: Sequence[Calibration]
             for name in ("macro_f1", "micro_f1"):
                 if (gain := validation.measures[name]).may_be_luck:
                     yield (
-                        f"{where}{_MEASURES[name]}: the gain of {_spread(gain)} is within its spread and may be "
-                        "luck; more images would tell"
+                        f"{where}{_MEASURES[name]}: the gain of {_spread(gain)} is within its spread, and "
+                        "may be luck; more images would tell"
                     )
 
 
@@ -170,11 +171,14 @@ def _label_table(calibration: Calibration) -> Table:
     if left_out > 0:
         captions.append(f"{left_out} more labels: --json prints all")
     table = Table(
-        title=f"{calibration.images} images: {calibration.settings.objective}", caption="; ".join(captions)
+        title=f"{calibration.images} images: {calibration.settings.objective}",
+        caption="; ".join(captions),
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    table.add_column("label", max_width=20, no_wrap=True, overflow="ellipsis")
-    for name in ("objects", "threshold", "precision", "recall", "F1 in sample", "F1 cross-validated"):
-        table.add_column(name, justify="right")
+    table.add_column("label", max_width=16, no_wrap=True, overflow="ellipsis")
+    for name in ("objects", "threshold", "precision", "recall", "F1 in sample", "F1 gain, validated"):
+        table.add_column(name, justify="right", no_wrap=not name.startswith("F1"))
     for label in labels[:MOST_SHOWN]:
         before, after = label.before, label.after
         table.add_row(
@@ -184,21 +188,17 @@ def _label_table(calibration: Calibration) -> Table:
             _change(before.precision, after.precision),
             _change(before.recall, after.recall),
             _change(before.f1, after.f1),
-            "-" if label.validated is None else _validated(label.validated),
+            "-" if label.validated is None else _spread(label.validated),
         )
     return table
 
 
 def _thresholds(label: LabelCalibration) -> str:
-    return f"{label.old:g} =" if label.kept is not None else f"{label.old:g} -> {label.new:g}"
+    return f"{label.old:g} =" if label.kept is not None else f"{label.old:g} → {label.new:g}"
 
 
 def _change(before: float | None, after: float | None) -> str:
-    return f"{_share(before)} -> {_share(after)}"
-
-
-def _validated(gain: Gain) -> str:
-    return f"{gain.after:.3f} ({_spread(gain)})"
+    return f"{_share(before)} → {_share(after)}"
 
 
 def _spread(gain: Gain) -> str:
@@ -206,4 +206,4 @@ def _spread(gain: Gain) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.2f}"

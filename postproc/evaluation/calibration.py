@@ -36,7 +36,7 @@ class Settings:
     Raises
     ------
     SchemaError
-        If `min_examples` is less than 1.
+        If one of them is out of range.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -47,8 +47,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.min_examples < 1:
-            raise SchemaError(f"min_examples: expected 1 or more, got {self.min_examples}")
+        least = {"min_examples": 1, "folds": 2 if self.folds else 0, "repeats": 1, "draws": 10, "seed": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                more = ", or 0 for none" if name == "folds" else ""
+                raise SchemaError(f"{name}: expected {value} or more{more}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import SchemaError
 from postproc.evaluation.choosing import Objective, Variant, choose
 from postproc.evaluation.evidence import Evidence
 from postproc.kernels.resampling import resampled_counts
@@ -123,18 +122,8 @@ def cross_validate(
     folds, repeats, draws : int
         At least 2, 1 and 10; no more folds than images.
     seed : int
-
-    Raises
-    ------
-    SchemaError
-        If one of them is out of range.
     """
     own = variants[0].evidence
-    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("draws", draws, 10)):
-        if value < least:
-            raise SchemaError(f"{name}: expected {least} or more, got {value}")
-    if folds > own.images:
-        raise SchemaError(f"folds: expected no more than there are images, {own.images}, got {folds}")
     rng = np.random.default_rng(seed)
     weights = _draws(rng, own.images, draws)
     nobody = np.ones(len(own.written), np.bool_)
