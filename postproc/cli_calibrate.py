@@ -165,7 +165,10 @@ def show(calibration: Calibration, console: Console) -> None:
 def _label_table(calibration: Calibration) -> Table:
     labels = sorted(calibration.labels, key=lambda label: -label.before.objects)
     left_out = len(labels) - MOST_SHOWN
-    captions = ["in sample: on the images that the thresholds were chosen from, which flatters them"]
+    captions = [
+        "precision, recall and F1 in sample, on the images that thresholds were chosen from, which flatters "
+        "them; validated: gain of F1 on images that they were not chosen from, with its spread"
+    ]
     if any(label.kept is not None for label in labels):
         captions.append("= keeps its threshold")
     if left_out > 0:
@@ -177,8 +180,8 @@ def _label_table(calibration: Calibration) -> Table:
         pad_edge=False,
     )
     table.add_column("label", max_width=16, no_wrap=True, overflow="ellipsis")
-    for name in ("objects", "threshold", "precision", "recall", "F1 in sample", "F1 gain, validated"):
-        table.add_column(name, justify="right", no_wrap=not name.startswith("F1"))
+    for name in ("objects", "threshold", "precision", "recall", "F1", "validated"):
+        table.add_column(name, justify="right", no_wrap=True)
     for label in labels[:MOST_SHOWN]:
         before, after = label.before, label.after
         table.add_row(
@@ -188,17 +191,17 @@ def _label_table(calibration: Calibration) -> Table:
             _change(before.precision, after.precision),
             _change(before.recall, after.recall),
             _change(before.f1, after.f1),
-            "-" if label.validated is None else _spread(label.validated),
+            "-" if label.validated is None else _spread(label.validated).replace(" ", ""),
         )
     return table
 
 
 def _thresholds(label: LabelCalibration) -> str:
-    return f"{label.old:g} =" if label.kept is not None else f"{label.old:g} → {label.new:g}"
+    return f"{label.old:.3g} =" if label.kept is not None else f"{label.old:.3g}→{label.new:.3g}"
 
 
 def _change(before: float | None, after: float | None) -> str:
-    return f"{_share(before)} → {_share(after)}"
+    return f"{_share(before)}→{_share(after)}"
 
 
 def _spread(gain: Gain) -> str:
