@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from postproc.errors import SchemaError, SchemaProblem
 from postproc.evaluation.collecting import LOWEST_THRESHOLD
@@ -105,7 +106,9 @@ class OnePass:
         for name, values in (("nms_grid", nms_grid), ("lowest", [lowest])):
             if wrong := [value for value in values if not 0 <= value <= 1]:
                 raise SchemaError(f"{name}: expected numbers from 0 to 1, got {wrong[0]!r}")
-        outputs, labels, described = [], [], []
+        outputs: list[Passed] = []
+        labels: list[dict[str, Any]] = []
+        described: list[dict[str, Any]] = []
         post_processings = version.post_processings or ()
         for output, truth in sorted(truths.items()):
             if not 0 <= output < len(post_processings):

@@ -225,7 +225,9 @@ def _resampled(
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    shares = np.full(np.shape(part), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
 
 
 def _mean(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -241,7 +243,8 @@ def _gain(before: NDArray[np.float64], after: NDArray[np.float64]) -> Gain:
     if not gains.size:
         gains = np.zeros(1)
     low, high = np.percentile(gains, _INTERVAL).tolist()
-    return Gain(*np.nan_to_num([before[0], after[0], gains.std()]).tolist(), low, high)
+    first, last, spread = np.nan_to_num([before[0], after[0], gains.std()]).tolist()
+    return Gain(first, last, spread, low, high)
 
 
 def _numbers(values: NDArray[np.float64]) -> tuple[float | None, ...]:
