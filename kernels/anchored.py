@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ._jit import inner, kernel
 from .boxes import to_corners
 from .candidates import order_of
-from .collector import begin_image, new_collector
+from .collector import begin_image, new_collector, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
 from .scores import scan_scores
 
@@ -48,16 +48,18 @@ def detect_anchored(
     See `scan_scores` for the scores, `decode_anchored` for the boxes, and `select` for what follows.
     """
     boxes, labels = offsets.shape[1], thresholds.shape[0]
-    collector = new_collector(top, boxes * labels, labels)
+    most_keys = boxes * labels
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
-    corners = new_corners(collector)
+    narrow_corners = new_corners(narrow)
     for image in range(start, stop):
+        collector, corners, room = narrow, narrow_corners, top
         begin_image(collector)
         rows = anchors[image if anchors.shape[0] > 1 else 0]
         is_wanting = True
         while is_wanting:
             count = scan_scores(
-                scores[image], planar, first, thresholds, discard, activation, multi_label, top, collector
+                scores[image], planar, first, thresholds, discard, activation, multi_label, room, collector
             )
             decode_anchored(
                 collector[0],
@@ -75,6 +77,9 @@ def detect_anchored(
                 collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
+                corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, boxes, 1, placement)
 

@@ -5,6 +5,9 @@ the scan rise to it: from then on most of the tensor fails one vectorised compar
 scan stays near the speed of memory however low the thresholds are. What was lost that way can be had by a
 further scan, which takes only keys below all that it has already given.
 
+Each further scan of an image has room for more keys, up to a part of all candidates, so that there are never
+many scans, however many of the best suppress each other.
+
 A collector is four arrays: `buffer` of keys, `count` (1,) of those in it, `bounds` (2,), of which keys from
 the first to below the second are taken, and `limits` (L,) of the scan. In a hot loop they are separate
 arguments, because a tuple of arrays costs reference counts there (55 ns a candidate).
@@ -25,12 +28,29 @@ _LOWEST = 0
 _END = 1
 _HIGHEST_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
+# A further scan has so many times the room of the last. For 672,000 boxes at one place 2, 4 and 8 took 61, 64
+# and 72 ms, the same room each time 2,200; 2 wastes least where few more candidates would do. The room ends
+# at a part of all candidates, which bounds the scans and the memory: keys and corners, 3 bytes for each.
+_WIDENING = 2
+_PARTS = 16
+_ALWAYS_ROOM = 1 << 16
+
 
 @inner
 def new_collector(top: int, most: int, labels: int) -> Collector:
     """Room to collect at least the best `top` of at most `most` keys."""
     buffer = np.empty(min(2 * top, most + 1), np.uint64)
     return buffer, np.empty(1, np.int64), np.empty(2, np.uint64), np.empty(labels, np.float32)
+
+
+@inner
+def widened(collector: Collector, top: int, most: int) -> tuple[Collector, int]:
+    """Room for the next scan of an image that has `most` keys at most, after one with room for `top`."""
+    larger = max(top, min(_WIDENING * top, max(_ALWAYS_ROOM, most // _PARTS)))
+    buffer, count, bounds, limits = collector
+    if larger > top:
+        buffer = np.empty(min(2 * larger, most + 1), np.uint64)
+    return (buffer, count, bounds, limits), larger
 
 
 @inner

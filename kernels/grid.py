@@ -42,6 +42,15 @@ Grid = tuple[float, float, float, float, int, int]
 
 
 @inner
+def group_of(groups: NDArray[np.int64], row: int, lowest_group: int, group_count: int) -> int:
+    """Give the number of a box's group, from 0 on.
+
+    Limited to `group_count`, for it is an index: another thread may write to the caller's array meanwhile.
+    """
+    return int(min(max(groups[row] - lowest_group, 0), group_count - 1))
+
+
+@inner
 def lay_grid(ranked: NDArray[np.float32]) -> Grid:
     """Lay a grid over boxes (4, N): left, top, columns and lines per unit, columns, lines.
 
@@ -139,7 +148,7 @@ def nms_on_grid(
         for side in range(4):
             ranked[side, place] = boxes[row, side]
         if by_group:
-            ranked_groups[place] = groups[row] - lowest_group
+            ranked_groups[place] = group_of(groups, row, lowest_group, group_count)
     grid = lay_grid(ranked)
     # First column and line, last column and line of each core. At a point, a box's cells have the margin.
     trim = 0.999 * float(iou_threshold) if iou_threshold < 0.5 else 0.5

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import activation as act
 from ._jit import inner, kernel
 from .candidates import LOWEST_KEY, order_of
-from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector
+from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
 from .scan import STRIDE, repeat
 from .scores import push_row
@@ -61,10 +61,12 @@ def detect_grids(
     labels = thresholds.shape[0]
     last = shapes[shapes.shape[0] - 1]
     boxes = last[FIRST_BOX] + last[HEIGHT] * last[WIDTH] * last[ANCHORS]
-    collector = new_collector(top, boxes * labels, labels)
+    most_keys = boxes * labels
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
-    corners = new_corners(collector)
+    narrow_corners = new_corners(narrow)
     for image in range(start, stop):
+        collector, corners, room = narrow, narrow_corners, top
         begin_image(collector)
         is_wanting = True
         while is_wanting:
@@ -83,6 +85,9 @@ def detect_grids(
                 collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
+                corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, boxes, 1, placement)
 

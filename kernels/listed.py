@@ -9,7 +9,7 @@ from . import activation as act
 from ._jit import inner, kernel
 from .boxes import decode_boxes
 from .candidates import LOWEST_KEY, pack
-from .collector import Collector, begin_image, begin_scan, end_scan, make_room, new_collector, push
+from .collector import Collector, begin_image, begin_scan, end_scan, make_room, new_collector, push, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
 
 _INT64_END = 2.0**63
@@ -45,10 +45,12 @@ def detect_listed(
     """
     columns, labels = scores.shape[1], thresholds.shape[0]
     per_label = longest * columns
-    collector = new_collector(top, per_label, labels)
+    most_keys = per_label
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
-    corners = new_corners(collector)
+    narrow_corners = new_corners(narrow)
     for image in range(start, stop):
+        collector, corners, room = narrow, narrow_corners, top
         begin_image(collector)
         is_wanting = True
         while is_wanting:
@@ -65,6 +67,9 @@ def detect_listed(
                 collector, count, corners, per_label, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
+                corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, per_label, columns, placement)
 
@@ -97,7 +102,7 @@ def scan_listed(
         first, last = 0, columns
         if not multi_label:
             first = _best_column(values, owners)
-            last = first + 1
+            last = min(first + 1, columns)
         for column in range(first, last):
             label = owners[column]
             if label >= 0 and values[column] > limits[label]:
@@ -158,8 +163,9 @@ def rows_of_numbers(
     result = np.empty(classes.shape[0], np.int64)
     unknown = 0
     for index in range(classes.shape[0]):
-        whole = np.trunc(classes[index]) == classes[index] and abs(classes[index]) < _INT64_END
-        result[index] = _row_of(int(classes[index]), ids, rows) if whole else -1
+        number = classes[index]
+        whole = np.trunc(number) == number and abs(number) < _INT64_END
+        result[index] = _row_of(int(number), ids, rows) if whole else -1
         unknown += result[index] < 0
     return result, unknown
 

@@ -269,7 +269,10 @@ def _pixels(box: Floats, height: int, width: int) -> Region:
 @inner
 def _within(place: float, count: int) -> int:
     """Return the number of the first cell not below a place, from 0 to `count`."""
-    return int(min(max(math.ceil(place), 0.0), float(count)))
+    # No number that is not within is made an integer, NaN in particular: what that yields is undefined.
+    if not place > 0.0:
+        return 0
+    return math.ceil(place) if place < count else count
 
 
 @inner
@@ -278,7 +281,7 @@ def _axis(size: int, frame: NDArray[np.float64], cells: int) -> tuple[NDArray[np
     before, weights = np.empty(size, np.int64), np.empty(size, np.float32)
     for pixel in range(size):
         place = ((pixel + 0.5) / size * frame[0] + frame[1]) * cells - 0.5
-        place = min(max(place, 0.0), cells - 1.0)
+        place = min(place, cells - 1.0) if place > 0.0 else 0.0  # also where it is NaN
         before[pixel] = min(int(place), max(cells - 2, 0))
         weights[pixel] = place - before[pixel]
     return before, weights

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ._jit import inlined, inner, kernel
 from .candidates import sort_descending, sortable
 from .few import MOST_BOXES, nms_of_few
-from .grid import GRID_PAYS, GRID_PAYS_IN_GROUPS, nms_on_grid
+from .grid import GRID_PAYS, GRID_PAYS_IN_GROUPS, group_of, nms_on_grid
 from .iou import box_area, intersection
 
 LANES = 16
@@ -165,7 +165,7 @@ def greedy_nms(
         pool = np.empty((4, 5, LANES), np.float32)
         for index in range(order.shape[0]):
             row = order[index]
-            bucket = groups[row] - lowest_group if groups.shape[0] > 0 else 0
+            bucket = group_of(groups, row, lowest_group, group_count) if groups.shape[0] > 0 else 0
             x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
                 continue

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ._jit import inner, kernel
 from .candidates import order_of
-from .collector import begin_image, continue_below, new_collector
+from .collector import begin_image, continue_below, new_collector, widened
 from .detections import Found, add_placed, end_image, found, is_full, new_survivors
 from .placement import placed
 from .rectangles import enclosing_box, new_polygons, read_rectangle, shared_area
@@ -48,7 +48,8 @@ def detect_oriented(
     count_of_boxes = table.shape[2] if planar else table.shape[1]
     row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
     labels = thresholds.shape[0]
-    collector = new_collector(top, count_of_boxes * labels, labels)
+    most_keys = count_of_boxes * labels
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
     heads = survivors[0]
     # The rectangles that are kept: six numbers, area and enclosing box, in lists as `heads` begins them.
@@ -56,13 +57,14 @@ def detect_oriented(
     polygons = new_polygons()
     limit = np.float64(iou_threshold)
     for image in range(start, stop):
+        collector, room = narrow, top
         begin_image(collector)
         numbers = table[image].reshape(-1)
         used = 0
         is_wanting = True
         while is_wanting:
             count = scan_scores(
-                table[image], planar, first, thresholds, discard, activation, multi_label, top, collector
+                table[image], planar, first, thresholds, discard, activation, multi_label, room, collector
             )
             for index in range(count):
                 if is_full(survivors, most):
@@ -93,6 +95,8 @@ def detect_oriented(
                     survivors,
                 )
             is_wanting = not is_full(survivors, most) and continue_below(collector)
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
         end_image(survivors, image - start)
     return found(survivors, count_of_boxes, 1, placement)
 

@@ -15,7 +15,7 @@ from . import activation as act
 from ._jit import inner, kernel
 from .boxes import CXCYWH, decode_boxes
 from .candidates import LOWEST_KEY, order_of
-from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector
+from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
 from .scan import STRIDE, repeat
 from .scores import push_row
@@ -47,10 +47,12 @@ def detect_products(
     See `scan_products` for the scores, and `select` for what follows.
     """
     boxes, labels = table.shape[2 if planar else 1], thresholds.shape[0]
-    collector = new_collector(top, boxes * labels, labels)
+    most_keys = boxes * labels
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
-    corners = new_corners(collector)
+    narrow_corners = new_corners(narrow)
     for image in range(start, stop):
+        collector, corners, room = narrow, narrow_corners, top
         begin_image(collector)
         is_wanting = True
         while is_wanting:
@@ -66,6 +68,9 @@ def detect_products(
                 collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
                 most, survivors,
             )  # fmt: skip
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
+                corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, boxes, 1, placement)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ._jit import kernel
 from .boxes import decode_boxes
-from .collector import begin_image, new_collector
+from .collector import begin_image, new_collector, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
 from .scores import scan_scores
 
@@ -41,15 +41,17 @@ def detect_scored_boxes(
     """
     count_of_boxes = scores.shape[2] if planar else scores.shape[1]
     labels = thresholds.shape[0]
-    collector = new_collector(top, count_of_boxes * labels, labels)
+    most_keys = count_of_boxes * labels
+    narrow = new_collector(top, most_keys, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
-    corners = new_corners(collector)
+    narrow_corners = new_corners(narrow)
     for image in range(start, stop):
+        collector, corners, room = narrow, narrow_corners, top
         begin_image(collector)
         is_wanting = True
         while is_wanting:
             count = scan_scores(
-                scores[image], planar, first, thresholds, discard, activation, multi_label, top, collector
+                scores[image], planar, first, thresholds, discard, activation, multi_label, room, collector
             )
             decode_boxes(
                 collector[0], count, boxes[image], boxes_planar, box_format, count_of_boxes, 1,
@@ -59,5 +61,8 @@ def detect_scored_boxes(
                 collector, count, corners, count_of_boxes, bounds, placement, image, iou_threshold,
                 class_agnostic, most, survivors,
             )  # fmt: skip
+            if is_wanting:
+                collector, room = widened(collector, room, most_keys)
+                corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, count_of_boxes, 1, placement)

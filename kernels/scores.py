@@ -271,7 +271,8 @@ def best_label(values: NDArray[np.float32], activation: int) -> int:
     best = act.largest(values)
     label = 0
     if best < np.inf or (best == np.inf and activation == act.SIGMOID):
-        while values[label] != best:
+        # It is there, unless another thread writes to the tensor meanwhile: that must not lead out of it.
+        while label + 1 < values.shape[0] and values[label] != best:
             label += 1
     else:
         # A NaN or an infinite score: leave them out one by one.

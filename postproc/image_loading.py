@@ -39,7 +39,7 @@ def load_image(source: ImageSource) -> Image.Image:
     Raises
     ------
     ImageError
-        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, or has more
+        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, is EPS, or has more
         pixels than Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names the path.
     """
     name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
@@ -90,6 +90,8 @@ def _decoded(image: Image.Image) -> Image.Image:
     width, height = image.size
     if width == 0 or height == 0:
         raise ImageError(f"expected at least one pixel, got {width}x{height}")
+    if image.format == "EPS":
+        raise ImageError("EPS is a program that Ghostscript would run; convert it to PNG or JPEG first")
     _check_area(width, height)  # before decoding; Pillow itself only warns up to twice the limit
     image.load()
     return _to_rgb(_upright(image))

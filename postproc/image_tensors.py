@@ -138,6 +138,7 @@ class ImageTensor:
                 "mean_file", f"found {self._image.mean_file!r}, but no directory to look in; pass directory="
             )
         file = directory / self._image.mean_file
+        self._check_place(file, directory)
         try:
             # A memory map: a header that claims more than the file holds is an error, not an allocation.
             mean = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -150,6 +151,20 @@ class ImageTensor:
         if not np.isfinite(values).all():
             raise self._error("mean_file", f"expected finite numbers in {str(file)!r}, got NaN or infinity")
         return values
+
+    def _check_place(self, file: Path, directory: Path) -> None:
+        """Check that a file lies in the folder, links followed, and is no pipe that would be waited for."""
+        try:
+            is_inside = file.resolve().is_relative_to(directory.resolve())
+            is_special = file.exists() and not file.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle, before 3.13
+            raise self._error("mean_file", f"cannot read {str(file)!r} as an .npy array ({error})") from error
+        if not is_inside:
+            raise self._error("mean_file", f"expected a file in {str(directory)!r}, got a link out of it")
+        if is_special:
+            raise self._error(
+                "mean_file", f"expected {str(file)!r} to be a file, got a folder, pipe or device"
+            )
 
     def _by_pixel(self, mean: NDArray[Any]) -> NDArray[Any]:
         """Bring the mean's shape to (height, width, channels), or to (1, 1, channels)."""

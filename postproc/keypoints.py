@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.results import Detections, Size
+from postproc.results import Detections, Size, as_finite
 
 if TYPE_CHECKING:
     import supervision
@@ -55,7 +55,9 @@ class KeypointDetections(Detections):
             If there is not one size, or one per image.
         """
         pixels = self.keypoints.copy()
-        pixels[:, :, :2] = self.keypoints[:, :, :2] * self._widths_and_heights(sizes)[:, np.newaxis]
+        pixels[:, :, :2] = as_finite(
+            self.keypoints[:, :, :2] * self._widths_and_heights(sizes)[:, np.newaxis]
+        )
         return pixels
 
     def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:

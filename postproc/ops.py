@@ -7,7 +7,8 @@ Boxes are (N, 4) xyxy unless a format says otherwise, in any unit. Arrays, and a
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +22,11 @@ from postproc.tensors import as_array, as_float32, wrong_shape
 
 __all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms", "oriented_box_iou"]
 
+Matrix = TypeVar("Matrix")
+
 _ndarray = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
+_FURTHEST = float(np.finfo(np.float32).max)
 _NO_GROUPS = np.empty(0, np.int64)
 
 
@@ -121,9 +125,9 @@ def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:
     Raises
     ------
     TensorError
-        If an array has the wrong shape or dtype.
+        If an array has the wrong shape or dtype, or there is no memory for the result.
     """
-    return iou_kernels.iou_matrix(_boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
+    return _matrix(iou_kernels.iou_matrix, _boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
 
 
 def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64]:
@@ -156,7 +160,16 @@ def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64
     # Not at the top: every import of postproc would pay for kernels that few need.
     from postproc.kernels.rectangles import rectangle_iou_matrix
 
-    return rectangle_iou_matrix(_boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
+    return _matrix(rectangle_iou_matrix, _boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
+
+
+def _matrix(kernel: Callable[..., Matrix], a: NDArray[np.float32], b: NDArray[np.float32]) -> Matrix:
+    try:
+        return kernel(a, b)
+    except (MemoryError, ValueError) as error:  # NumPy's words for a shape beyond any memory
+        raise TensorError(
+            f"no memory for the Jaccard indices of {len(a)} x {len(b)} boxes: {error}"
+        ) from None
 
 
 def box_area(boxes: ArrayLike) -> NDArray[np.float32]:
@@ -191,7 +204,7 @@ def box_convert(boxes: ArrayLike, in_fmt: str, out_fmt: str) -> NDArray[np.float
         If the array has the wrong shape or dtype, or a format is unknown.
     """
     for name, box_format in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
-        if box_format not in BOX_FORMATS:
+        if not isinstance(box_format, str) or box_format not in BOX_FORMATS:
             raise TensorError(f"{name} must be one of {', '.join(BOX_FORMATS)}; got {box_format!r}")
     return box_kernels.convert(_boxes("boxes", boxes), BOX_FORMATS[in_fmt], BOX_FORMATS[out_fmt])
 
@@ -206,8 +219,12 @@ def clip_boxes(boxes: ArrayLike, size: ArrayLike) -> NDArray[np.float32]:
     """
     checked = _boxes("boxes", boxes)
     limits = as_array("size", size)
-    if limits.shape != (2,) or limits.dtype.kind not in "iuf":
-        raise TensorError(f"size must be [height, width]; got {size!r}")
+    if (
+        limits.shape != (2,)
+        or limits.dtype.kind not in "iuf"
+        or not ((limits >= 0) & (limits <= _FURTHEST)).all()
+    ):
+        raise TensorError(f"size must be [height, width], finite and not negative; got {size!r}")
     height, width = np.float32(limits[0]), np.float32(limits[1])
     return np.clip(checked, np.float32(0), np.array([width, height, width, height]))
 
@@ -246,7 +263,7 @@ def _scores(value: ArrayLike, boxes: NDArray[np.float32]) -> NDArray[np.float32]
 def _threshold(iou_threshold: float) -> float:
     try:
         threshold = float(iou_threshold)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         threshold = math.nan
     if not 0.0 <= threshold <= 1.0:
         raise TensorError(f"iou_threshold must be a number from 0 to 1; got {iou_threshold!r}")

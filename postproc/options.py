@@ -48,7 +48,7 @@ class CallOptions:
         if batch_size is not None:
             batch_size = _count("batch_size", batch_size)
         return cls(
-            bool(show_discarded),
+            _flag("show_discarded", show_discarded),
             min(max_predictions, _MOST_PREDICTIONS),
             None if input_size is None else _size(input_size),
             None if transforms is None else _transforms(transforms),
@@ -66,6 +66,13 @@ class CallOptions:
             raise TensorError(f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}")
 
 
+def _flag(name: str, value: Any) -> bool:
+    try:
+        return bool(value)
+    except (TypeError, ValueError) as error:
+        raise TensorError(f"{name} must be true or false; got {value!r}: {error}") from None
+
+
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise TensorError(f"{name} must be an integer of 0 or more; got {value!r}")
@@ -75,7 +82,7 @@ def _count(name: str, value: Any) -> int:
 def _size(size: Sequence[int]) -> Size:
     try:
         array = np.asarray(size, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     if array.shape != (2,):
         raise TensorError(f"input_size must be [height, width]; got {size!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.results import Detections, Size
+from postproc.results import Detections, Size, as_finite
 
 if TYPE_CHECKING:
     import supervision
@@ -57,7 +57,7 @@ class OrientedDetections(Detections):
         TensorError
             If there is not one size, or one per image.
         """
-        return np.asarray(self.polygons * self._widths_and_heights(sizes)[:, np.newaxis], np.float32)
+        return as_finite(self.polygons * self._widths_and_heights(sizes)[:, np.newaxis])
 
     def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes, as of `Detections`, with the corners as ``segmentation``.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -22,12 +23,17 @@ from postproc.schema import (
     RecognitionVersion,
     check_pair,
 )
+from postproc.schema.limits import MOST_LABELS
+from postproc.schema.problems import describe
 from postproc.stages import ClassificationStage, DetectionStage, Stage
 from postproc.threads import Workers
 from postproc.transforms import ImageTransform
 
 Document = Mapping[str, Any] | str | bytes | os.PathLike[str]
 Thresholds = float | Sequence[float] | Mapping[str, float] | None
+
+
+_MOST_SHOWN = 20  # labels in a message
 
 
 class PostProcessor:
@@ -161,10 +167,20 @@ class PostProcessor:
         exclusive: bool,
         num_threads: int,
     ) -> PostProcessor:
-        given = range(len(names)) if label_ids is None else label_ids
+        if isinstance(names, (str, bytes)) or not isinstance(names, Sized) or not isinstance(names, Iterable):
+            raise SchemaError(f"labels: expected a list of names, got {describe(names)}")
+        if len(names) > MOST_LABELS:
+            raise SchemaError(f"labels: expected at most {MOST_LABELS:,} labels, got {len(names):,}")
+        for row, name in enumerate(names):
+            if not isinstance(name, str):
+                raise SchemaError(f"labels[{row}]: expected text, got {describe(name)}")
+        if label_ids is not None and not isinstance(label_ids, Iterable):
+            raise SchemaError(f"label_ids: expected a list of integers, got {describe(label_ids)}")
+        given = range(len(names)) if label_ids is None else islice(label_ids, len(names) + 1)
         ids = [label_id.item() if isinstance(label_id, np.generic) else label_id for label_id in given]
         if len(ids) != len(names):
-            raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {len(ids)}")
+            found = len(label_ids) if isinstance(label_ids, Sized) else "others"
+            raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {found}")
         if thresholds is not None:
             task = {**task, "thresholds": _threshold_list(thresholds, names)}
         spec = {
@@ -258,17 +274,23 @@ def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
     return ClassificationStage(task, table)
 
 
+def _first(values: Iterable[Any]) -> str:
+    listed = list(islice(values, _MOST_SHOWN + 1))
+    text = repr(listed[:_MOST_SHOWN])
+    return text if len(listed) <= _MOST_SHOWN else f"{text[:-1]}, ...]"
+
+
 def _threshold_list(
     thresholds: float | Sequence[float] | Mapping[str, float], names: Sequence[str]
 ) -> list[float]:
     if isinstance(thresholds, (np.ndarray, np.generic)):
         thresholds = thresholds.tolist()
     if isinstance(thresholds, Mapping):
-        if set(thresholds) != set(names):
+        if thresholds.keys() != set(names):
             raise SchemaError(
-                f"thresholds: expected one for each of the labels {list(names)}, got {list(thresholds)}"
+                f"thresholds: expected one for each of the labels {_first(names)}, got {_first(thresholds)}"
             )
         return [thresholds[name] for name in names]
     if isinstance(thresholds, Iterable):
-        return list(thresholds)
+        return list(islice(thresholds, len(names) + 1))  # one too many tells that they are
     return [thresholds] * len(names)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import supervision
 
 Size = Sequence[int]  # height, width
+_LONGEST_SIDE = 2**31
+_FURTHEST = float(np.finfo(np.float32).max)
 Result = TypeVar("Result", bound="Classifications")
 
 
@@ -70,7 +72,7 @@ class Classifications:
             if step != 1:
                 raise IndexError(f"images are taken in order, with a step of 1; got a step of {step}")
             return self._images(start, max(start, stop))
-        mask = np.asarray(index)
+        mask = _index(index)
         if mask.dtype == np.bool_ and mask.ndim == 1:
             return self._rows(mask)
         if mask.ndim or mask.dtype.kind not in "iu":
@@ -210,13 +212,7 @@ class Detections(Classifications):
 
     def _widths_and_heights(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float64]:
         """Width and height (K, 2) of the image of each row."""
-        array = np.asarray(sizes, np.float64)
-        if array.shape not in ((2,), (len(self), 2)):
-            raise TensorError(
-                f"sizes must be [height, width] or one such pair per image, {(len(self), 2)}; "
-                f"found shape {array.shape}"
-            )
-        per_image = np.broadcast_to(array, (len(self), 2))[:, ::-1]
+        per_image = np.broadcast_to(image_sizes(sizes, len(self)), (len(self), 2))[:, ::-1]
         return np.repeat(per_image, np.diff(self.offsets), axis=0)
 
     def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
@@ -234,13 +230,11 @@ class Detections(Classifications):
         TensorError
             If the image ids or the sizes do not match the images.
         """
-        if len(image_ids) != len(self):
-            raise TensorError(f"expected one image id per image, {len(self)}; got {len(image_ids)}")
+        ids = _image_ids(image_ids, len(self))
         pixels = self.to_pixels(sizes).astype(np.float64)
         corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
         images = np.repeat(np.arange(len(self)), np.diff(self.offsets)).tolist()
         columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
-        ids = np.asarray(image_ids).tolist()  # plain numbers, which JSON takes
         return [
             {"image_id": ids[image], "category_id": label_id, "bbox": box, "score": score}
             for image, label_id, box, score, predicted in zip(*columns, self.predicted.tolist(), strict=True)
@@ -302,6 +296,55 @@ class Recognitions:
         _require_parts(parts)
         outputs = zip(*(part.outputs for part in parts), strict=True)
         return cls(tuple(type(output[0]).concatenate(output) for output in outputs))
+
+
+def image_sizes(sizes: Any, images: int) -> NDArray[np.float64]:
+    """Height and width of all images (2,), or of each (images, 2).
+
+    Raises
+    ------
+    TensorError
+        If they have another shape, or are not positive, or beyond every image.
+    """
+    expected = f"sizes must be [height, width] or one such pair per image, {(images, 2)}"
+    try:
+        array = np.asarray(sizes, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TensorError(f"{expected}; found {type(sizes).__name__}: {error}") from None
+    if array.shape not in ((2,), (images, 2)):
+        raise TensorError(f"{expected}; found shape {array.shape}")
+    if not ((array > 0) & (array < _LONGEST_SIDE)).all():
+        raise TensorError(f"sizes must be positive and below {_LONGEST_SIDE}; found {array.tolist()}")
+    return array
+
+
+def as_finite(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Give numbers as float32, those beyond its range as the furthest it has: JSON knows no infinity."""
+    return np.clip(numbers, -_FURTHEST, _FURTHEST).astype(np.float32)
+
+
+def _image_ids(image_ids: Any, images: int) -> list[Any]:
+    """Plain numbers, which JSON takes."""
+    try:
+        ids = np.asarray(image_ids)
+    except ValueError:
+        ids = np.empty(())
+    if ids.ndim != 1:
+        raise TensorError(f"image ids must be a sequence of integers; got {type(image_ids).__name__}")
+    if len(ids) != images:
+        raise TensorError(f"expected one image id per image, {images}; got {len(ids)}")
+    numbers: list[Any] = ids.tolist()
+    return numbers
+
+
+def _index(index: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(index)
+    except ValueError as error:
+        raise IndexError(f"an index must be an image number, a slice of images or a mask; {error}") from None
+    if isinstance(index, np.ma.MaskedArray) and np.ma.is_masked(index):
+        raise IndexError("masked elements of an index are neither true nor false; fill them in")
+    return array
 
 
 def _require_parts(parts: Sequence[object]) -> None:

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.masks import draw_masks, encode_masks, trace_masks
-from postproc.results import Detections, Size
+from postproc.results import Detections, Size, image_sizes
 
 if TYPE_CHECKING:
     import supervision
+
+_MOST_PIXELS = 1 << 33
+_MOST_COUNTED = (1 << 32) - 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,11 +85,17 @@ class SegmentedDetections(Detections):
         Raises
         ------
         TensorError
-            If these are the boxes of several images (index one first), or the size is none.
+            If these are the boxes of several images (index one first), the size is none, or the masks would
+            take more than 8 GiB.
         """
         if len(self) != 1:
             raise TensorError(f"masks takes one image, as of detections[i]; these are {len(self)}")
         height, width = _whole(size)
+        if len(self.labels) * height * width > _MOST_PIXELS:
+            raise TensorError(
+                f"{len(self.labels)} masks of {height} x {width} are more than {_MOST_PIXELS} pixels; ask "
+                "for a smaller size, for fewer rows at a time, or to_rle"
+            )
         return draw_masks(self.boxes, self.coefficients, self.prototypes[0], self.frames[0], height, width)
 
     def to_rle(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> list[dict[str, Any]]:
@@ -103,17 +112,18 @@ class SegmentedDetections(Detections):
         Raises
         ------
         TensorError
-            If there is not one size, or one per image.
+            If there is not one size, or one per image, or a size has more pixels than a run length of COCO's,
+            of 32 bits, counts.
         """
-        array = np.asarray(sizes)
-        if array.shape not in ((2,), (len(self), 2)):
-            raise TensorError(
-                f"sizes must be [height, width] or one such pair per image, {(len(self), 2)}; "
-                f"found shape {array.shape}"
-            )
+        array = image_sizes(sizes, len(self))
         encoded = []
         for image, (start, stop) in enumerate(self._ranges()):
             height, width = _whole(array if array.ndim == 1 else array[image])
+            if height * width > _MOST_COUNTED:
+                raise TensorError(
+                    f"a mask of {height} x {width} has more pixels than COCO's run lengths count, "
+                    f"{_MOST_COUNTED}"
+                )
             text, starts = encode_masks(
                 self.boxes[start:stop],
                 self.coefficients[start:stop],
@@ -199,7 +209,10 @@ class SegmentedDetections(Detections):
 
 def _whole(size: Size | NDArray[Any]) -> tuple[int, int]:
     """Height and width as whole numbers."""
-    numbers = np.asarray(size)
+    try:
+        numbers = np.asarray(size)
+    except ValueError:
+        numbers = np.empty(0)
     if (
         numbers.shape != (2,)
         or numbers.dtype.kind not in "iuf"

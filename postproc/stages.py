@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for
+from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for, for_examples
 from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
@@ -191,6 +192,7 @@ class DetectionStage:
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
             return self._input_size
+        options.check_batch(self._decoder.tensor_names, batch)
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2
         )
@@ -208,11 +210,13 @@ class DetectionStage:
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
+        stage = copy.copy(self)
+        stage._decoder = for_examples(self._decoder)
         size = self._decoder.example_size
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
         sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
         for tensors in self._decoder.examples():
-            found = self.bind({**tensors, **sizes}, options).run(0, 1)
+            found = stage.bind({**tensors, **sizes}, options).run(0, 1)
             # What is computed on request only.
             found.to_dicts()
             found.to_coco([0], (1, 1))

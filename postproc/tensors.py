@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.float16 import bfloat16_to_float32, float16_to_float32
 
 _FLOAT32 = np.dtype(np.float32)
+# A view can repeat a few bytes as an array of any size (np.broadcast_to), and kernels take no strides.
+_MOST_REPEATED = 1 << 30
+# And an array without elements can have axes of any length: a million images of no boxes, still.
+_MOST_OF_NOTHING = 1 << 20
 
 
 def find(tensors: Mapping[str, Any], name: str) -> Any:
@@ -25,15 +29,34 @@ def find(tensors: Mapping[str, Any], name: str) -> Any:
     try:
         return tensors[name]
     except KeyError:
-        names = ", ".join(map(repr, tensors)) or "none"
-        raise TensorError(f"tensor {name!r} is missing; the tensors given are {names}") from None
+        raise TensorError(f"tensor {name!r} is missing; the tensors given are {_names(tensors)}") from None
+    except Exception as error:
+        # A mapping may read a file, or ask a device.
+        raise TensorError(
+            f"tensor {name!r} cannot be had from the {type(tensors).__name__} given: {error!r}"
+        ) from error
+
+
+def _names(tensors: Mapping[str, Any]) -> str:
+    try:
+        return ", ".join(map(repr, tensors)) or "none"
+    except Exception as error:
+        return f"unknown ({error!r})"
 
 
 def as_array(name: str, value: Any) -> NDArray[Any]:
-    """NumPy array that shares the memory of an array or CPU tensor, where that is possible."""
+    """NumPy array that shares the memory of an array or CPU tensor, where that is possible.
+
+    Raises
+    ------
+    TensorError
+        If it cannot be read as an array, or some of it is masked.
+    """
     if type(value) is np.ndarray:
         return value
     try:
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise TensorError("masked elements have no value; fill them in, with .filled(...)")
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
         return np.asarray(value)
@@ -57,22 +80,47 @@ def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     # What is nearly always so comes first: NumPy's own object for the dtype, memory in order and writable.
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _converted(name, array)
+    return array if array.flags.carray and array.size else in_order(name, array)
+
+
+def in_order(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """C-contiguous, aligned array of the same numbers: itself where that is possible.
+
+    Raises
+    ------
+    TensorError
+        If it would be too large, though the tensor given is not.
+    """
+    if array.size == 0 and max(array.shape) > _MOST_OF_NOTHING:
+        raise TensorError(f"tensor {name!r} has shape {array.shape}, which is empty, but not small")
     flags = array.flags
-    if not (flags.carray or (flags.c_contiguous and flags.aligned)):
-        array = array.copy(order="C")
-    return array
+    return array if flags.c_contiguous and flags.aligned else _copied(name, array, array.dtype)
+
+
+def _copied(name: str, array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Copy an array, C-contiguous and in another dtype."""
+    spanned = array.itemsize + sum(
+        (length - 1) * abs(stride) for length, stride in zip(array.shape, array.strides, strict=True)
+    )
+    if spanned < array.nbytes > _MOST_REPEATED:
+        raise TensorError(
+            f"tensor {name!r} has shape {array.shape} and strides {array.strides}: it repeats {spanned} "
+            f"bytes, and a copy would take {array.nbytes}, of which {_MOST_REPEATED} are allowed"
+        )
+    try:
+        with np.errstate(all="ignore"):  # out of the dtype's range is infinity, and dropped
+            return array.astype(dtype, order="C")
+    except MemoryError as error:
+        raise TensorError(f"tensor {name!r} of shape {array.shape} cannot be copied: {error}") from error
 
 
 def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype == np.float16:
-        return _converted_bits(array, float16_to_float32)
+    if array.dtype.name == "float16":
+        return _converted_bits(name, array, float16_to_float32)
     if array.dtype.name == "bfloat16":
-        return _converted_bits(array, bfloat16_to_float32)
+        return _converted_bits(name, array, bfloat16_to_float32)
     if array.dtype.kind == "f":
-        with np.errstate(over="ignore", under="ignore"):  # out of float32's range is infinity, and dropped
-            return array.astype(np.float32)
+        return _copied(name, array, np.float32)
     raise TensorError(
         f"tensor {name!r} must be of float32, float16, bfloat16 or float64; found dtype {array.dtype}; "
         "convert it with .astype(np.float32)"
@@ -80,9 +128,11 @@ def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _converted_bits(
-    array: NDArray[Any], convert: Callable[[NDArray[np.uint16]], NDArray[np.float32]]
+    name: str, array: NDArray[Any], convert: Callable[[NDArray[np.uint16]], NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    bits = np.require(array, requirements=["C", "A"]).view(np.uint16)
+    if not array.dtype.isnative:
+        array = _copied(name, array, array.dtype.newbyteorder("="))
+    bits = in_order(name, array).view(np.uint16)
     return convert(bits.reshape(-1)).reshape(array.shape)
 
 
@@ -98,18 +148,22 @@ def as_ids(name: str, value: Any) -> NDArray[np.int64] | NDArray[np.uint64] | ND
     """
     array = as_array(name, value)
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
-        return np.ascontiguousarray(array, np.int64)
+        return _in_order_of(name, array, np.dtype(np.int64))
     if array.dtype.kind == "u":
-        if array.size > 0 and array.max() > np.iinfo(np.int64).max:
-            return np.ascontiguousarray(array, np.uint64)
-        return np.ascontiguousarray(array, np.int64)
+        array = _in_order_of(name, array, np.dtype(np.uint64))
+        is_beyond = array.size > 0 and array.max() > np.iinfo(np.int64).max
+        return array if is_beyond else array.view(np.int64)
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":
-        return np.ascontiguousarray(array, np.float64)
+        return _in_order_of(name, array, np.dtype(np.float64))
     raise TensorError(
         f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
     )
+
+
+def _in_order_of(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return in_order(name, array if array.dtype == dtype else _copied(name, array, dtype))
 
 
 def wrong_shape(name: str, shape: Sequence[int], expected: str) -> TensorError:
@@ -135,7 +189,8 @@ def sizes_of(name: str, value: Any, batch: int) -> NDArray[np.float64]:
             name, array.shape, f"({batch}, 2 or more) or (2 or more,), holding [height, width, ...]"
         )
     sizes = np.empty((batch, 2), np.float64)
-    sizes[:] = array[..., :2]
+    with np.errstate(all="ignore"):
+        sizes[:] = array[..., :2]
     return checked_sizes(f"tensor {name!r}", sizes)
 
 
@@ -148,5 +203,5 @@ def checked_sizes(what: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def warmup() -> None:
     """Compile or load the kernels that convert half precision."""
-    _converted_bits(np.zeros(1, np.uint16), float16_to_float32)
-    _converted_bits(np.zeros(1, np.uint16), bfloat16_to_float32)
+    _converted_bits("", np.zeros(1, np.uint16), float16_to_float32)
+    _converted_bits("", np.zeros(1, np.uint16), bfloat16_to_float32)

@@ -52,6 +52,10 @@ class ImageTransform:
             object.__setattr__(self, name, pair)
         for name in ("input_size", "image_size"):
             object.__setattr__(self, name, _size(name, getattr(self, name)))
+        if not all(
+            map(math.isfinite, (self.scale[0] * self.image_size[1], self.scale[1] * self.image_size[0]))
+        ):
+            raise TensorError(f"ImageTransform.scale must keep the image finite; got {self.scale!r}")
 
     @property
     def resized_size(self) -> Size:
@@ -196,5 +200,12 @@ def _pair(
         valid = False
     if not valid:
         sign = "positive " if positive else ""
-        raise TensorError(f"ImageTransform.{name} must be two {sign}{expected}; got {value!r}")
+        raise TensorError(f"ImageTransform.{name} must be two {sign}{expected}; got {_found(value)}")
     return first, second
+
+
+def _found(value: Any) -> str:
+    try:
+        return repr(value)[:200]
+    except ValueError:  # Python writes no integers of thousands of digits
+        return f"an unprintable {type(value).__name__}"

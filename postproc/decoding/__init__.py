@@ -55,6 +55,7 @@ __all__ = [
     "Extras",
     "Sizes",
     "decoder_for",
+    "for_examples",
 ]
 
 DECODERS: tuple[Any, ...] = (
@@ -79,3 +80,8 @@ def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
     """Make the decoder of an output."""
     decoder: Decoder = _BY_OUTPUT[type(output)](output, decision)
     return decoder
+
+
+def for_examples(decoder: Decoder) -> Decoder:
+    """Return a decoder that takes its `examples`: the same, or one that has as many priors as they have."""
+    return decoder.for_examples() if isinstance(decoder, SsdDecoder) else decoder

@@ -93,7 +93,7 @@ class AnchoredDecoder:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         anchors, offsets, scores = self.tensor_names
         classes = len(self._decision.ids) + (self._output.background != "none")
-        count = classes + 1  # another number than that of the columns: either layout is clear
+        count = 2 if classes == 1 else 1  # another number than the columns': either layout is clear
         shapes = {"channels_last": (1, count, classes), "channels_first": (1, classes, count)}
         boxes_only = {
             anchors: np.zeros((1, count, 4), np.float32),

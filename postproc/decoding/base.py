@@ -147,7 +147,7 @@ class SingleTable:
     def examples(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
         """Small tables of `count` boxes, for every layout that may come."""
         if count is None:
-            count = self._channels + 1  # another number than that of the channels: either layout is clear
+            count = 1  # another number than that of the channels: either layout is clear
         shapes = {"channels_first": (1, self._channels, count), "channels_last": (1, count, self._channels)}
         return [
             {self._name: np.zeros(shape, np.float32)}

@@ -15,7 +15,7 @@ from postproc.kernels import activation
 from postproc.kernels.listed import detect_listed
 from postproc.options import CallOptions
 from postproc.schema import EndToEndOutput
-from postproc.tensors import as_array, as_float32, as_ids, find, wrong_shape
+from postproc.tensors import as_array, as_float32, as_ids, find, in_order, wrong_shape
 
 # Rows may name any image. Where nothing says how many there are, one beyond this is a mistake.
 _MOST_IMAGES = 1 << 16
@@ -119,7 +119,7 @@ class EndToEndDecoder:
 
     def _packed(self, tensors: Mapping[str, Any], options: CallOptions) -> _Rows:
         name = self.tensor_names[0]
-        table = as_array(name, find(tensors, name))
+        table = in_order(name, as_array(name, find(tensors, name)))
         starts, width = {}, 0
         for column in self._output.columns:
             starts[column] = width
@@ -137,7 +137,8 @@ class EndToEndDecoder:
             )
         rows = table.reshape(-1, width)
         if names_images:
-            order, firsts, ends = self._by_image(as_ids(name, rows[:, starts["image"]]), options)
+            named = as_ids(name, rows[:, starts["image"]]).copy()  # as of `_counts`
+            order, firsts, ends = self._by_image(named, options)
             rows = rows[order]
         elif table.ndim == 3:
             firsts, ends = self._first_rows(tensors, *table.shape[:2])
@@ -197,7 +198,8 @@ class EndToEndDecoder:
     def _counts(self, tensors: Mapping[str, Any], most: int) -> Ints:
         name = self._output.count_tensor
         assert name is not None
-        counts = as_ids(name, find(tensors, name))
+        # A copy: another thread must not write to what has been checked.
+        counts = as_ids(name, find(tensors, name)).copy()
         if counts.ndim not in (1, 2) or (counts.ndim == 2 and counts.shape[1] != 1):
             raise wrong_shape(name, counts.shape, "(B,) or (B, 1): how many rows each image has")
         wrong = ~((counts >= 0) & (counts <= most) & (counts == np.trunc(counts)))

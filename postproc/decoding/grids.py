@@ -15,7 +15,7 @@ from postproc.kernels import activation
 from postproc.kernels.grids import FIRST_BOX, detect_grids
 from postproc.options import CallOptions
 from postproc.schema import YoloOutput, Yolov3Output
-from postproc.schema.yolo_outputs import MOST_GRIDS
+from postproc.schema.limits import MOST_GRIDS
 from postproc.tensors import as_float32, find, wrong_shape
 
 _UNIT = np.ones((1, 2), np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,9 +55,14 @@ class _Scores:
             return as_rows(scores), False
         return scores, planar
 
+    @property
+    def example_count(self) -> int:
+        """Number of boxes of an example: another than that of the columns, so that either layout is clear."""
+        return 2 if self.columns == 1 else 1
+
     def examples(self, boxes_name: str) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of scores, and of as many boxes, for every layout that may come."""
-        count = self.columns + 1  # another number than that of the columns: either layout is clear
+        count = self.example_count
         shapes = {"channels_last": (1, count, self.columns), "channels_first": (1, self.columns, count)}
         return [
             {boxes_name: np.zeros((1, count, 4), np.float32), self._name: np.zeros(shape, np.float32)}
@@ -151,6 +157,13 @@ class SsdDecoder:
             *self._decision.rule,
         )
         return Candidates(batch, detect_anchored, arguments, count)
+
+    def for_examples(self) -> SsdDecoder:
+        """Return a decoder whose priors, if the document has them, are as many as those of the examples."""
+        decoder = copy.copy(self)
+        if self._priors is not None:
+            decoder._priors = np.resize(self._priors, (1, self._scores.example_count, 4))
+        return decoder
 
     def _priors_of(self, tensors: Mapping[str, Any], batch: int, count: int) -> Floats:
         if self._priors is not None:

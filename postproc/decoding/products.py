@@ -16,6 +16,7 @@ from postproc.kernels.products import detect_products
 from postproc.options import CallOptions
 from postproc.schema import Yolov5Output, YoloxOutput
 
+_LARGEST_INT64 = 2**63 - 1
 _NO_LEVELS = np.empty((1, 0, 3), np.int64)
 
 
@@ -42,6 +43,10 @@ class Yolov5Decoder:
         return self._table.examples()
 
 
+# Cells are counted as int64, those of all strides together.
+_LONGEST_SIDE = 2.0**24
+
+
 class YoloxDecoder:
     """`yolox_output`: boxes in cells of a grid per stride, objectness and a probability per label."""
 
@@ -53,10 +58,10 @@ class YoloxDecoder:
         self._table = SingleTable(output.output_tensor, 5 + len(decision.ids), output.layout, "5 + labels")
         self._activation = ACTIVATIONS[output.score_activation]
         self._strides = output.strides
-        # Of so many strides that the cells are not as many as the channels, and the layout is clear.
+        # A side of few cells, which are not as many as the channels, so that the layout is clear.
         side = next(
             side
-            for side in (max(output.strides) * factor for factor in (1, 2))
+            for side in (min(output.strides) * factor for factor in (1, 2))
             if _levels(side, side, output.strides)[1] != 5 + len(decision.ids)
         )
         self.example_size = (side, side)
@@ -67,7 +72,12 @@ class YoloxDecoder:
         (name,) = self.tensor_names
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         levels = []
-        for width, height in pixel_sizes(name, sizes(tensors, len(table), options)).astype(np.int64).tolist():
+        inputs = pixel_sizes(name, sizes(tensors, len(table), options))
+        if inputs.max(initial=0.0) > _LONGEST_SIDE:
+            raise TensorError(
+                f"tensor {name!r} has {count} boxes an image; an input of {inputs.max():g} pixels has more"
+            )
+        for width, height in inputs.astype(np.int64).tolist():
             of_size, cells = _levels(height, width, self._strides)
             levels.append(of_size)
             if cells != count:
@@ -92,6 +102,7 @@ def _levels(height: int, width: int, strides: tuple[int, ...]) -> tuple[NDArray[
     levels = np.empty((len(strides), 3), np.int64)
     cells = 0
     for level, stride in enumerate(strides):
-        levels[level] = cells, max(1, width // stride), stride
+        # More cells than an integer of a kernel holds are more than any tensor has: an error, after this.
+        levels[level] = min(cells, _LARGEST_INT64), max(1, width // stride), stride
         cells += (height // stride) * (width // stride)
     return levels, cells

@@ -17,6 +17,7 @@ from postproc.schema import (
     RecognitionVersion,
     check_pair,
 )
+from postproc.schema.limits import LONGEST_NAME
 
 # Of COCO: 80 labels in a row, or ids from 1 to 90, of which ten are not used.
 ASSUMED_LABELS, ASSUMED_IDS = 80, 90
@@ -137,7 +138,7 @@ def _proposal(
 ) -> Proposal:
     spec = RecognitionSpec.load(
         {
-            "name": graph.name,
+            "name": graph.name[:LONGEST_NAME],
             "description": f"Proposed by postproc inspect: {network}.",
             "outputs": spec_outputs,
         }

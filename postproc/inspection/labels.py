@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from postproc.errors import InspectionError
+from postproc.errors import InspectionError, SchemaError
+from postproc.schema.parsing import read_file
 
 _KEYS = ("names", "class_names", "classes", "id2label", "labels", "label_names", "categories")
 _LONGEST = 2_000_000  # characters: a text beyond it names no labels
@@ -75,8 +75,10 @@ def labels_of_file(path: str | os.PathLike[str]) -> LabelNames:
     """
     source = os.fspath(path)
     try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_file(source).decode("utf-8-sig")
+    except SchemaError as error:
+        raise InspectionError(f"labels: {error}") from None
+    except (OSError, ValueError) as error:
         raise InspectionError(f"labels: cannot read {source}: {error}") from None
     if text.lstrip().startswith(("{", "[")):
         found = _from_value(_parsed(text))
@@ -122,7 +124,7 @@ def _from_value(value: Any) -> _Found | None:
 
 def _from_rows(value: dict[Any, Any]) -> _Found | None:
     """Read ``{row: name}``; a row that is left out gets a number for a name."""
-    if not value or not all(re.fullmatch(r"[0-9]+", str(key)) for key in value):
+    if not value or not all(re.fullmatch(r"[0-9]{1,9}", str(key)) for key in value):
         return None
     rows = {int(key): str(name) for key, name in value.items()}
     count = max(rows) + 1

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from postproc.errors import SchemaError
 from postproc.schema.fields import FreeJson
+from postproc.schema.limits import MOST_FIELDS
 from postproc.schema.parsing import parse_json, read_source
-from postproc.schema.problems import Location, explained, problem, schema_error
+from postproc.schema.problems import Location, explained, first_of, problem, schema_error
+from postproc.schema.sizes import TOO_DEEP, check_size, text_problem
 
 if TYPE_CHECKING:
     from pydantic.functional_validators import ModelWrapValidatorHandler
+    from pydantic_core import InitErrorDetails
     from typing_extensions import Self
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -44,18 +48,38 @@ class Document(BaseModel):
     def _validate_rules(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return handler(data)
-        messages = cls._group_problems(data) if isinstance(data, dict) else ()
-        problems = [problem(message, data) for message in messages]
+        problems: list[InitErrorDetails] = []
+        if isinstance(data, dict):
+            problems = [problem(message, data) for message in cls._group_problems(data)]
+            if unknown := data.keys() - cls.model_fields.keys():
+                refused, bad_names = cls._bad_names(data, unknown)
+                problems += bad_names
+                data = {name: value for name, value in data.items() if name not in refused}
         try:
             document = handler(data)
         except ValidationError as error:
             problems = [*explained(error, cls.model_fields), *problems]
         else:
             if not problems:
-                problems = [problem(message, data, location) for location, message in document.rules()]
+                found = (problem(message, data, location) for location, message in document.rules())
+                problems = first_of(found, partial(problem, found=data))
             if not problems:
                 return document
-        raise ValidationError.from_exception_data(cls.__name__, problems) from None
+        listed = first_of(problems, partial(problem, found=data))
+        raise ValidationError.from_exception_data(cls.__name__, listed) from None
+
+    @classmethod
+    def _bad_names(cls, data: dict[Any, Any], unknown: Set[Any]) -> tuple[Set[Any], list[InitErrorDetails]]:
+        """Return the unknown fields that must not be looked at, and why."""
+        if len(unknown) > MOST_FIELDS:
+            message = f"expected at most {MOST_FIELDS:,} fields that the schema does not know"
+            return unknown, [problem(f"{message}, got {len(unknown):,}", data)]
+        bad = {
+            name: message
+            for name in unknown
+            if isinstance(name, str) and (message := text_problem(name, is_name=True))
+        }
+        return bad.keys(), [problem(f"of a field's name: {bad[name]}", data) for name in sorted(bad)]
 
     @classmethod
     def load(cls, source: Self | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Self:
@@ -76,7 +100,8 @@ class Document(BaseModel):
         ------
         SchemaError
             If the file cannot be read, the text is not JSON or repeats a key, or the document
-            breaks a rule. Lists every problem with its JSON path.
+            breaks a rule or a limit of `postproc.schema.limits`. Lists the problems, 50 at most, with
+            their JSON paths.
 
         Examples
         --------
@@ -90,13 +115,15 @@ class Document(BaseModel):
         try:
             if isinstance(source, Document):
                 return cls.model_validate(source)
-            return cls.model_validate(
-                dict(source) if isinstance(source, Mapping) else parse_json(*read_source(source))
-            )
+            if isinstance(source, Mapping):
+                document = dict(source)
+                check_size(document)
+                return cls.model_validate(document)
+            return cls.model_validate(parse_json(*read_source(source)))
         except ValidationError as error:
             raise schema_error(error) from None
         except RecursionError:
-            raise SchemaError("the document is nested too deeply") from None
+            raise SchemaError(TOO_DEEP) from None
 
     def dump(self, *, defaults: bool = False) -> dict[str, Any]:
         """Return the document as a JSON-ready dict.

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from postproc.schema.base import one_of
-from postproc.schema.fields import Name, NonEmpty, Number, Quadruple
+from postproc.schema.fields import Float32, Name, NonEmpty, Quadruple
+from postproc.schema.limits import MOST_PRIORS
 from postproc.schema.outputs import (
     ACTIVATION_DESCRIPTION,
     BOX_FORMATS,
@@ -22,11 +23,13 @@ from postproc.schema.outputs import (
     ScoreActivation,
 )
 from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.sizes import AtMost
 
 Column = Literal["image", "box", "score", "class"]
-Prior = Annotated[Quadruple[Number], expecting("four finite numbers")]
+Prior = Annotated[Quadruple[Float32], expecting("four finite numbers that float32 holds")]
 
 _NEEDED_COLUMNS: tuple[Column, ...] = ("box", "score", "class")
+_MOST_COLUMNS = 4
 _FORMS = {
     "output_tensor": ("output_tensor",),
     "boxes_tensor, scores_tensor and classes_tensor": ("boxes_tensor", "scores_tensor", "classes_tensor"),
@@ -97,7 +100,7 @@ class EndToEndOutput(DetectionOutput):
         "each row names its image, and an image of -1 ends the list; the number of images comes from the "
         "call or its transforms, else it is the highest image + 1, and 1 at least.",
     )
-    columns: NonEmpty[Column] = Field(
+    columns: Annotated[NonEmpty[Column], AtMost(_MOST_COLUMNS, "columns")] = Field(
         default=_NEEDED_COLUMNS,
         description="What the columns of output_tensor are, in their order; box takes four of them.",
         json_schema_extra={
@@ -170,7 +173,7 @@ class SsdOutput(DetectionOutput):
         default=None,
         description="Priors, (N, 4) or (B, N, 4), or Caffe's (1, 2, N*4), whose variances are ignored.",
     )
-    priors: NonEmpty[Prior] | None = Field(
+    priors: Annotated[NonEmpty[Prior], AtMost(MOST_PRIORS, "priors")] | None = Field(
         default=None,
         description="The N priors, four numbers each, read as float32. Not together with priors_tensor.",
     )

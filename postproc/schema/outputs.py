@@ -13,13 +13,16 @@ from pydantic import Field
 
 from postproc.schema.base import Alternative
 from postproc.schema.fields import Name, NonEmpty, PositiveNumber, Quadruple
+from postproc.schema.limits import MOST_ANCHORS
 from postproc.schema.problems import Location, counted, expecting
+from postproc.schema.sizes import AtMost
 
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 ScoreActivation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 Layout: TypeAlias = Literal["auto", "channels_first", "channels_last"]
 Background: TypeAlias = Literal["first", "last", "none"]
 
+Anchors = Annotated[NonEmpty[PositiveNumber], AtMost(2 * MOST_ANCHORS, "numbers")]
 OffsetsScale = Annotated[Quadruple[PositiveNumber], expecting("four finite numbers above 0")]
 
 ACTIVATION_DESCRIPTION = "Function to apply to the scores before they are compared. An extension of v0.7."
@@ -102,7 +105,7 @@ class YoloOutput(DetectionOutput):
     output_tensor: Name = Field(
         description="The grid, (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or (B, A*(5+L), H, W)."
     )
-    anchors: NonEmpty[PositiveNumber] = Field(
+    anchors: Anchors = Field(
         description="Width and height of each anchor in grid cells: [w0, h0, w1, h1, ...]."
     )
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)

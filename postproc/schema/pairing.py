@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from postproc.errors import SchemaError, SchemaProblem
 from postproc.schema.post_processing import PostProcessing
-from postproc.schema.problems import counted, describe
+from postproc.schema.problems import counted, describe, first_of
 from postproc.schema.resources import Labels, RecognitionSpec, RecognitionVersion
 
 _KIND_OF_ROI = {"NONE": "classification", "BBOX": "detection"}
@@ -19,14 +20,20 @@ def check_pair(spec: RecognitionSpec, version: RecognitionVersion) -> None:
     ------
     SchemaError
         If the version belongs to another spec, or its post-processings do not fit the spec's outputs
-        in number, kind or count of thresholds. Lists every problem with its path in the version.
+        in number, kind or count of thresholds. Lists the problems, 50 at most, with their paths in the
+        version.
     """
-    problems = [*_id_problems(spec, version), *_count_problems(spec, version)]
-    pairs = zip(spec.outputs, version.post_processings or (), strict=False)  # the count is reported above
-    for row, (output, post_processing) in enumerate(pairs):
-        problems += _output_problems(row, output.labels, post_processing)
+    problems = first_of(_problems(spec, version), partial(SchemaProblem, ""))
     if problems:
         raise SchemaError(*problems)
+
+
+def _problems(spec: RecognitionSpec, version: RecognitionVersion) -> Iterator[SchemaProblem]:
+    yield from _id_problems(spec, version)
+    yield from _count_problems(spec, version)
+    pairs = zip(spec.outputs, version.post_processings or (), strict=False)  # the count is reported above
+    for row, (output, post_processing) in enumerate(pairs):
+        yield from _output_problems(row, output.labels, post_processing)
 
 
 def _id_problems(spec: RecognitionSpec, version: RecognitionVersion) -> Iterator[SchemaProblem]:

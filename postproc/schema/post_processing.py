@@ -15,10 +15,11 @@ from postproc.schema.fields import (
     Pair,
     PositiveInteger,
     PositiveNumber,
-    Text,
+    ShortText,
     UnitNumber,
 )
 from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
+from postproc.schema.limits import MOST_LABELS
 from postproc.schema.outputs import (
     AnchoredOutput,
     DetectionOutput,
@@ -27,6 +28,7 @@ from postproc.schema.outputs import (
     YoloOutput,
 )
 from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.sizes import AtMost
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
@@ -38,6 +40,7 @@ DEFAULT_TAGGING_THRESHOLD = 0.5
 DEFAULT_DETECTION_THRESHOLD = 0.8
 DEFAULT_SOFT_SIGMA = 0.5
 
+Thresholds = Annotated[Listed[UnitNumber], AtMost(MOST_LABELS, "thresholds")]
 InputSize = Annotated[Pair[PositiveInteger], expecting("[height, width] in pixels, two positive integers")]
 
 
@@ -45,7 +48,7 @@ class Classification(Alternative):
     """A score per label and image."""
 
     output_tensor: Name = Field(description="Scores, (B, L); further axes of size 1 are accepted.")
-    thresholds: Listed[UnitNumber] | None = Field(
+    thresholds: Thresholds | None = Field(
         default=None,
         description="One per label: the label is present if its score is greater. Left out: "
         f"{DEFAULT_EXCLUSIVE_THRESHOLD} for exclusive labels, {DEFAULT_TAGGING_THRESHOLD} otherwise.",
@@ -103,7 +106,7 @@ class Detection(Choice, Alternative):
     ssd_output: SsdOutput | None = Field(
         default=None, description="Offsets to priors, as of SSD and BlazeFace. An extension of v0.7."
     )
-    thresholds: Listed[UnitNumber] | None = Field(
+    thresholds: Thresholds | None = Field(
         default=None,
         description="One per label: the label is present if its score is greater. Left out: "
         f"{DEFAULT_DETECTION_THRESHOLD}.",
@@ -130,7 +133,7 @@ class Detection(Choice, Alternative):
         description="Boxes that score more than this, but not more than their threshold, are the discarded "
         "ones.",
     )
-    normalize_wrt_tensor: Text = Field(
+    normalize_wrt_tensor: ShortText = Field(
         default="",
         description="Tensor that holds [height, width, ...] of the network's input, by which boxes are "
         "divided. Empty: boxes are already normalized, or input_size says the size.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 
@@ -19,11 +19,15 @@ from postproc.schema.fields import (
     PixelValue,
     PositiveInteger,
     PositiveNumber,
-    Text,
+    ShortText,
 )
+from postproc.schema.limits import LONGEST_NAME, MOST_AXES, MOST_ELEMENTS, MOST_INPUTS, MOST_PIXELS
 from postproc.schema.problems import Location, closest, counted, describe, expecting, repeated, rule_error
+from postproc.schema.sizes import AtMost, Longest
 
+_MOST_CHANNELS = 3
 IMAGE_AXES = 3  # of an image tensor without its batch axis
+_AXIS_NAMES = tuple(map(str, range(IMAGE_AXES)))
 
 _CONVERT_BINARYPROTO = (
     "convert it once where Caffe is installed: "
@@ -48,15 +52,21 @@ def _check_mean_file(name: str) -> str:
 
 
 PixelValues = Annotated[
-    PixelValue | NonEmpty[PixelValue], expecting("a number from 0 to 255, or a list of one per channel")
+    PixelValue | Annotated[NonEmpty[PixelValue], AtMost(_MOST_CHANNELS)],
+    expecting("a number from 0 to 255, or a list of one per channel"),
 ]
 TargetSize = Annotated[
     str,
     Field(pattern=r"^[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?$"),
     expecting('"WIDTHxHEIGHT" or "SIDE" in pixels, such as "640x480" or "416"'),
 ]
-MeanFile = Annotated[Text, AfterValidator(_check_mean_file)]
-ConstantItem = Annotated[Number | Name, expecting('a finite number or a reference such as "data.1"')]
+MeanFile = Annotated[ShortText, AfterValidator(_check_mean_file)]
+PerChannel = Annotated[NonEmpty[Number], AtMost(_MOST_CHANNELS, "numbers")]
+ConstantItem = Annotated[
+    Number | Name,
+    expecting('a finite number or a reference such as "data.1"'),
+    Longest(LONGEST_NAME),
+]
 
 
 class ImageInput(Alternative):
@@ -84,7 +94,7 @@ class ImageInput(Alternative):
     pixel_scaling: PositiveNumber = Field(
         default=255.0, description="Value of a white pixel before the mean is subtracted; black is 0."
     )
-    mean: NonEmpty[Number] | None = Field(
+    mean: PerChannel | None = Field(
         default=None,
         description="Number to subtract from each channel, after scaling. Not together with mean_file.",
     )
@@ -93,7 +103,7 @@ class ImageInput(Alternative):
         description="An .npy array to subtract, after scaling: a path relative to the document's folder, "
         "without '..'. Empty: none.",
     )
-    std: NonEmpty[PositiveNumber] | None = Field(
+    std: Annotated[NonEmpty[PositiveNumber], AtMost(_MOST_CHANNELS, "numbers")] | None = Field(
         default=None, description="Number to divide each channel by, after the mean. An extension of v0.7."
     )
     pad_value: PixelValues = Field(
@@ -144,8 +154,10 @@ class ImageInput(Alternative):
 class ConstantInput(Alternative):
     """An input tensor of fixed numbers, or of sizes of the image that is fed."""
 
-    shape: Listed[PositiveInteger] = Field(description="Shape of the tensor, without a batch axis.")
-    data: Listed[ConstantItem] = Field(
+    shape: Annotated[Listed[PositiveInteger], AtMost(MOST_AXES, "axes")] = Field(
+        description="Shape of the tensor, without a batch axis."
+    )
+    data: Annotated[Listed[ConstantItem], AtMost(MOST_ELEMENTS, "elements")] = Field(
         description="The elements in C order: numbers, or texts TENSOR.AXIS that stand for the size of an "
         "axis (0, 1 or 2, without the batch axis) of an image input of this document."
     )
@@ -188,7 +200,7 @@ class PreprocessingInput(Choice):
 class Preprocessing(Configuration):
     """How images become the inputs of a network."""
 
-    inputs: NonEmpty[PreprocessingInput] = Field(
+    inputs: Annotated[NonEmpty[PreprocessingInput], AtMost(MOST_INPUTS, "inputs")] = Field(
         description="The input tensors, at least one of them an image."
     )
     batched_output: Flag = Field(
@@ -200,25 +212,33 @@ class Preprocessing(Configuration):
         """Yield what the inputs get wrong together."""
         names = [item.tensor_name for item in self.inputs]
         images = [item.tensor_name for item in self.inputs if item.image is not None]
+        known = set(images)
         for row, first in repeated(names):
             message = f"expected unique names, got {describe(names[row])}, the name of inputs[{first}]"
             yield ("inputs", row, "tensor_name"), message
         if not images:
             yield ("inputs",), "expected at least one input with an image, got constants only"
+        pixels = 0
+        for row, item in enumerate(self.inputs):
+            pixels += 0 if item.image is None else math.prod(item.image.target_shape)
+            if pixels > MOST_PIXELS:
+                message = f"expected at most {MOST_PIXELS:,} pixels in all images, got {pixels:,}"
+                yield ("inputs", row, "image", "target_size"), message
+                break
         for row, item in enumerate(self.inputs):
             references = item.constant.data if item.constant is not None else ()
             for position, reference in enumerate(references):
-                if isinstance(reference, str) and (message := _reference_problem(reference, images)):
+                if isinstance(reference, str) and (message := _reference_problem(reference, known)):
                     yield ("inputs", row, "constant", "data", position), message
 
 
-def _reference_problem(reference: str, images: Sequence[str]) -> str:
+def _reference_problem(reference: str, images: Set[str]) -> str:
     tensor_name, dot, axis = reference.rpartition(".")
-    if not dot or axis not in [str(number) for number in range(IMAGE_AXES)]:
+    if not dot or axis not in _AXIS_NAMES:
         return f"expected a number or TENSOR.AXIS with axis 0, 1 or 2, got {describe(reference)}"
     if tensor_name not in images:
         return (
             f"expected the name of an image input before the last dot, got {describe(tensor_name)}; "
-            f"{closest(tensor_name, images)}"
+            f"{closest(tensor_name, sorted(images))}"
         )
     return ""

@@ -5,26 +5,48 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from postproc.errors import SchemaError, SchemaProblem
+from postproc.schema.limits import LONGEST_NAME, MOST_PROBLEMS
 
 Location: TypeAlias = "tuple[int | str, ...]"
 
+T = TypeVar("T")
+
 _RULE = "schema_rule"
+_MOST_KNOWN = 32  # more than any object has fields
+_LONGEST_COMPARED = 64
 
 
 def describe(value: object, longest: int = 60) -> str:
-    """Write a value as JSON, or its type where it is not JSON, in at most ``longest`` characters."""
+    """Write a value as JSON, or its type where it is not JSON, in at most ``longest`` characters.
+
+    Takes as long as what is written, not as the value is large.
+    """
+    if isinstance(value, str):
+        value = value[: longest + 1]
+    text = ""
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+            text += part[: longest + 1]
+            if len(text) > longest:
+                break
     except (TypeError, ValueError, RecursionError):
-        text = f"a value of type {type(value).__name__}"
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+        is_long = isinstance(value, int)  # Python writes no integers of thousands of digits
+        text = "an integer of too many digits" if is_long else f"a value of type {type(value).__name__}"
+    return printable(text if len(text) <= longest else f"{text[: longest - 3]}...")
+
+
+def printable(text: str) -> str:
+    """Write halves of surrogate pairs, which cannot be printed, as JSON's escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def counted(count: int, noun: str) -> str:
@@ -33,23 +55,42 @@ def counted(count: int, noun: str) -> str:
 
 
 def path_of(location: Location) -> str:
-    """Write a location as a JSON path: ``post_processings[0].detection.nms_threshold``."""
-    path = ""
+    """Write a location as a JSON path: ``post_processings[0].detection.nms_threshold``.
+
+    It ends before the first name that is too long to be written.
+    """
+    steps: list[str] = []
     for step in location:
         if isinstance(step, int):
-            path += f"[{step}]"
+            steps.append(f"[{step}]")
+        elif len(step) > LONGEST_NAME:
+            break
         elif re.fullmatch(r"\w+", step):
-            path += f".{step}" if path else step
+            steps.append(f".{step}" if steps else step)
         else:
-            path += f"[{json.dumps(step, ensure_ascii=False)}]"
-    return path
+            steps.append(f"[{printable(json.dumps(step, ensure_ascii=False))}]")
+    return "".join(steps)
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, or list them all."""
-    known = list(known)
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
+    """Say which known name was probably meant, or list the first of them."""
+    names = list(islice(known, _MOST_KNOWN + 1))
+    listed = names[:_MOST_KNOWN]
+    # difflib takes the product of the lengths.
+    comparable = [name for name in listed if len(name) <= _LONGEST_COMPARED]
+    if len(name) <= _LONGEST_COMPARED:
+        for match in difflib.get_close_matches(name, comparable, n=1, cutoff=0.8):
+            return f"did you mean {match!r}?"
+    shown = [item if len(item) <= _LONGEST_COMPARED else f"{item[:_LONGEST_COMPARED]}..." for item in listed]
+    return f"known: {', '.join([*shown, '...'] if len(names) > len(listed) else shown)}"
+
+
+def first_of(problems: Iterable[T], make: Callable[[str], T]) -> list[T]:
+    """Return the first problems; where there are more, ``make`` makes the last entry, which says so."""
+    listed = list(islice(problems, MOST_PROBLEMS + 2))
+    if len(listed) > MOST_PROBLEMS + 1:  # the last may be such an entry already
+        listed[MOST_PROBLEMS:] = [make("further problems are not listed")]
+    return listed
 
 
 def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
@@ -123,7 +164,9 @@ def _reword(details: ErrorDetails) -> str:
 
 
 def schema_error(error: ValidationError) -> SchemaError:
-    """Turn pydantic's error into a `SchemaError` with all its problems."""
-    return SchemaError(
-        *(SchemaProblem(path_of(details["loc"]), details["msg"]) for details in error.errors())
+    """Turn pydantic's error into a `SchemaError` with its first problems."""
+    listed = (
+        SchemaProblem(path_of(details["loc"]), details["msg"])
+        for details in error.errors(include_url=False, include_context=False)
     )
+    return SchemaError(*first_of(listed, partial(SchemaProblem, "")))

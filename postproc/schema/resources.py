@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.config import JsonDict
 
 from postproc.schema.base import Configuration, Resource
-from postproc.schema.fields import Flag, FreeJson, Identifier, LabelId, NonEmpty, Text
+from postproc.schema.fields import Flag, FreeObject, Identifier, LabelId, NonEmpty, ShortText, Text
+from postproc.schema.limits import MOST_LABELS, MOST_OUTPUTS
 from postproc.schema.post_processing import PostProcessing
 from postproc.schema.problems import Location, repeated
+from postproc.schema.sizes import AtMost
 
 _READ_ONLY: JsonDict = {"readOnly": True}
 
@@ -20,13 +22,15 @@ class Label(Configuration):
     """One thing that can be recognised."""
 
     id: LabelId = Field(description="Id, unique among the labels of an output; not a row number.")
-    name: Text = Field(description="Name for people to read.")
+    name: ShortText = Field(description="Name for people to read.")
 
 
 class Labels(Configuration):
     """The labels of an output."""
 
-    labels: NonEmpty[Label] = Field(description="The labels, in the order of scores and thresholds.")
+    labels: Annotated[NonEmpty[Label], AtMost(MOST_LABELS, "labels")] = Field(
+        description="The labels, in the order of scores and thresholds."
+    )
     exclusive: Flag = Field(
         description="Whether an image or box has one label only. It chooses default thresholds."
     )
@@ -53,16 +57,18 @@ class RecognitionSpec(Resource):
     id: Identifier | None = Field(
         default=None, description="Integer, or a text for public specs.", json_schema_extra=_READ_ONLY
     )
-    name: Text = Field(default="", description="Name for people to read.")
+    name: ShortText = Field(default="", description="Name for people to read.")
     description: Text = Field(default="", description="Description for people to read.")
-    metadata: dict[str, FreeJson] = Field(default_factory=dict, description="Any JSON object of the owner's.")
-    update_date: Text | None = Field(
+    metadata: FreeObject = Field(default_factory=dict, description="Any JSON object of the owner's.")
+    update_date: ShortText | None = Field(
         default=None, description="When the spec last changed.", json_schema_extra=_READ_ONLY
     )
     current_version_id: Identifier | None = Field(
         default=None, description="The version that serves this spec."
     )
-    outputs: NonEmpty[SpecOutput] = Field(description="What is recognised, one item per output.")
+    outputs: Annotated[NonEmpty[SpecOutput], AtMost(MOST_OUTPUTS, "outputs")] = Field(
+        description="What is recognised, one item per output."
+    )
 
 
 class RecognitionVersion(Resource):
@@ -73,17 +79,19 @@ class RecognitionVersion(Resource):
     )
     spec_id: Identifier | None = Field(default=None, description="Id of the spec. Immutable.")
     network_id: Identifier | None = Field(default=None, description="Id of the network. Immutable.")
-    post_processings: NonEmpty[PostProcessing] | None = Field(
-        default=None,
-        description="The i-th belongs to the i-th output of the spec. Immutable; left out in lists of "
-        "versions.",
+    post_processings: Annotated[NonEmpty[PostProcessing], AtMost(MOST_OUTPUTS, "post-processings")] | None = (
+        Field(
+            default=None,
+            description="The i-th belongs to the i-th output of the spec. Immutable; left out in lists of "
+            "versions.",
+        )
     )
-    spec_name: Text | None = Field(
+    spec_name: ShortText | None = Field(
         default=None, description="Name of the spec.", json_schema_extra=_READ_ONLY
     )
-    network_name: Text | None = Field(
+    network_name: ShortText | None = Field(
         default=None, description="Name of the network.", json_schema_extra=_READ_ONLY
     )
-    update_date: Text | None = Field(
+    update_date: ShortText | None = Field(
         default=None, description="When the version last changed.", json_schema_extra=_READ_ONLY
     )

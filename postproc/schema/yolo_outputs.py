@@ -8,13 +8,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, PositiveNumber
-from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout, odd_anchors
+from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_STRIDES
+from postproc.schema.outputs import LAYOUT_DESCRIPTION, Anchors, DetectionOutput, Layout, odd_anchors
 from postproc.schema.problems import Location, counted, describe, expecting, repeated
+from postproc.schema.sizes import AtMost
 
-MOST_GRIDS = 5  # as many as YOLOv4's largest variant has, and as a kernel takes
-
+AnchorMask = Annotated[NonEmpty[Index], AtMost(MOST_ANCHORS, "anchors")]
 ScaleXY = Annotated[
-    PositiveNumber | NonEmpty[PositiveNumber],
+    PositiveNumber | Annotated[NonEmpty[PositiveNumber], AtMost(MOST_GRIDS, "numbers")],
     expecting("a finite number above 0, or a list of one per tensor"),
 ]
 
@@ -31,14 +32,14 @@ class Yolov3Output(DetectionOutput):
     boxes_are_in_pixels: ClassVar[bool] = True
     needs_input_size: ClassVar[bool] = True
 
-    output_tensors: NonEmpty[Name] = Field(
+    output_tensors: Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "grids")] = Field(
         description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or "
         "(B, A*(5+L), H, W): tx, ty, tw, th, to, then a logit per label."
     )
-    anchors: NonEmpty[PositiveNumber] = Field(
+    anchors: Anchors = Field(
         description="Width and height of each anchor in pixels of the input: [w0, h0, w1, h1, ...]."
     )
-    anchor_masks: NonEmpty[NonEmpty[Index]] | None = Field(
+    anchor_masks: Annotated[NonEmpty[AnchorMask], AtMost(MOST_GRIDS, "lists")] | None = Field(
         default=None,
         description="One list per tensor, in their order: which anchors it has, as numbers from 0. Left out: "
         "the anchors are divided evenly, the first of them for the grid with the most cells, and so on; "
@@ -65,8 +66,6 @@ class Yolov3Output(DetectionOutput):
                 f"expected unique names, got {name}, the name of output_tensors[{first}]",
             )
         grids, count = len(self.output_tensors), len(self.anchors) // 2
-        if grids > MOST_GRIDS:
-            yield ("output_tensors",), f"expected at most {MOST_GRIDS} grids, got {grids}"
         if isinstance(self.scale_x_y, tuple) and len(self.scale_x_y) != grids:
             yield (
                 ("scale_x_y",),
@@ -144,7 +143,7 @@ class YoloxOutput(DetectionOutput):
         description="(B, N, 5+L) or (B, 5+L, N), N the cells of all strides: x, y, tw, th, objectness, then "
         "one probability per label."
     )
-    strides: NonEmpty[PositiveInteger] = Field(
+    strides: Annotated[NonEmpty[PositiveInteger], AtMost(MOST_STRIDES, "strides")] = Field(
         default=(8, 16, 32), description="Pixels per cell of each grid, in the order of the grids."
     )
     score_activation: Literal["none", "sigmoid"] = Field(

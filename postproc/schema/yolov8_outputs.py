@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from postproc.schema.fields import Name, PositiveInteger
+from postproc.schema.fields import Name
+from postproc.schema.limits import MOST_KEYPOINTS
 from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout
-from postproc.schema.problems import Location, describe
+from postproc.schema.problems import Location, describe, expecting
+
+KeypointCount = Annotated[
+    int, Field(gt=0, le=MOST_KEYPOINTS), expecting(f"an integer from 1 to {MOST_KEYPOINTS}")
+]
 
 
 class Yolov8PoseOutput(DetectionOutput):
@@ -25,7 +30,7 @@ class Yolov8PoseOutput(DetectionOutput):
         description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): cx, cy, w, h in pixels of the input, one "
         "probability per label, then the D numbers of each of P keypoints."
     )
-    keypoints: PositiveInteger = Field(description="How many keypoints a box has: P.")
+    keypoints: KeypointCount = Field(description="How many keypoints a box has: P.")
     dimensions: Literal[2, 3] = Field(
         default=3,
         description="D, the numbers of a keypoint. 3: x, y in pixels of the input, and a probability that it "

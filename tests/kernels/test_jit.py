@@ -118,7 +118,12 @@ def files_of(directory: str | Path) -> dict[str, bytes]:
 
 
 def start(package: Path, *arguments: str, home: Path | str = "/dev/null") -> subprocess.Popen[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        # Checks of bounds have a cache of their own: who shares it, shares them.
+        if not name.startswith(("NUMBA_", "XDG_")) or name == "NUMBA_BOUNDSCHECK"
+    }
     paths = {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(home)}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments],
@@ -236,6 +241,7 @@ def test_cache_directory_numba_cache_dir_takes_its_place(
 def test_cache_directory_bounds_checks_have_one_of_their_own(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(config, "BOUNDSCHECK", None)
     plain = import_anew().element
     plain(np.zeros(1), 0)
     monkeypatch.setattr(config, "BOUNDSCHECK", 1)

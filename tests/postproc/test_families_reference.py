@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.postproc.test_pipeline_reference import EXAMPLES, assert_equals_reference
+from tests.comparison import assert_equals_reference
+from tests.postproc.test_pipeline_reference import EXAMPLES
 from tests.strategies import FAMILIES, KINDS, Case, cases, near_tie, random_case
 
 METHODS = ("soft", "weighted")

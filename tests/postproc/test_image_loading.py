@@ -270,6 +270,18 @@ def test_load_image_null_character_in_a_path_is_an_error() -> None:
         load_image("a\0b")
 
 
+def test_load_image_of_eps_is_an_error_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import EpsImagePlugin
+
+    def ghostscript(*args: object, **options: object) -> None:
+        raise AssertionError("was run")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", ghostscript)
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(ImageError, match="EPS is a program"):
+        load_image(content)
+
+
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "ICO", "PPM"])
 def test_load_image_of_broken_bytes_gives_an_image_or_an_image_error(file_format: str) -> None:
     exif = Image.Exif()

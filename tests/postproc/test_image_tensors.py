@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -296,6 +297,26 @@ class TestMeanFile:
         preprocessor = Preprocessor(document(mean_file="sub/mean.npy"), str(tmp_path))
         (tmp_path / "sub" / "mean.npy").unlink()
         np.testing.assert_array_equal(preprocessor([COLOR]).tensors["data"][0, :, 0, 0], [46, 97, 199])
+
+    def test_mean_file_that_a_link_leads_out_of_the_folder_is_an_error(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "secret.npy", np.full(3, 5.0))
+        folder = tmp_path / "documents"
+        (folder / "data").mkdir(parents=True)
+        (folder / "mean.npy").symlink_to(tmp_path / "secret.npy")
+        (folder / "up").symlink_to(tmp_path)
+        for name in ("mean.npy", "up/secret.npy"):
+            with pytest.raises(SchemaError, match=r"mean_file: expected a file in .*, got a link out of it"):
+                Preprocessor(document(mean_file=name), folder)
+        # As Kubernetes mounts the files of a folder.
+        np.save(folder / "data" / "mean.npy", np.full(3, 5.0))
+        (folder / "inside.npy").symlink_to(Path("data") / "mean.npy")
+        Preprocessor(document(mean_file="inside.npy"), folder)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+    def test_mean_file_that_is_a_pipe_is_an_error_at_once(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "mean.npy")
+        with pytest.raises(SchemaError, match=r"mean_file: expected .* a file, got a folder, pipe or device"):
+            Preprocessor(document(mean_file="mean.npy"), tmp_path)
 
     @pytest.mark.parametrize(
         ("content", "extra", "message"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,29 @@ def test_for_detection_label_ids_in_every_form(label_ids: Any, ids: list[int]) -
 def test_for_detection_bad_options_are_a_schema_error(options: dict[str, Any], text: str) -> None:
     with pytest.raises(SchemaError, match=text):
         PostProcessor.for_detection(LABELS, DIRECT, **options)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "text"),
+    [
+        ("cat", {}, r'labels: expected a list of names, got "cat"'),
+        (3, {}, "labels: expected a list of names, got 3"),
+        (["cat", ["dog"]], {"thresholds": {"cat": 1}}, r'labels\[1\]: expected text, got \["dog"\]'),
+        (range(10**12), {}, "labels: expected at most 100,000 labels, got 1,000,000,000,000"),
+        (["cat"], {"label_ids": 5}, "label_ids: expected a list of integers, got 5"),
+        (["cat"], {"label_ids": range(10**12)}, "label_ids: expected one per label, 1, got 1000000000000"),
+        (["cat"], {"label_ids": itertools.count()}, "label_ids: expected one per label, 1, got others"),
+        (["cat"], {"thresholds": itertools.repeat(0.5)}, "thresholds: expected 1 threshold, .* got 2"),
+        ([f"label {row}" for row in range(1000)], {"thresholds": {}}, r"'label 19', \.\.\.\], got \[\]"),
+    ],
+    ids=["text", "number", "list", "many", "ids", "ids_many", "ids_endless", "thresholds_endless", "names"],
+)
+def test_for_detection_of_endless_or_other_arguments_is_a_schema_error(
+    labels: Any, options: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(SchemaError, match=text) as caught:
+        PostProcessor.for_detection(labels, DIRECT, **options)
+    assert len(str(caught.value)) < 1000
 
 
 def test_for_detection_of_another_object_is_a_schema_error() -> None:

@@ -11,6 +11,7 @@ import pytest
 from postproc import (
     AnchoredOutput,
     Classification,
+    EndToEndOutput,
     ImageTransform,
     PostprocError,
     PostProcessor,
@@ -317,3 +318,31 @@ def test_call_more_boxes_than_can_be_numbered_is_a_tensor_error() -> None:
         "classes": np.broadcast_to(np.int64(0), many.shape),
     }
     fails(PostProcessor.for_detection(labels, output), tensors, "1500000 boxes of 3000 labels are more than")
+
+
+@pytest.mark.parametrize("images", [0, 1, 4])
+@pytest.mark.parametrize("kind", ["yolov3", "yolox", "yolov8"])
+def test_call_transforms_of_another_count_for_boxes_in_pixels_are_a_tensor_error(
+    kind: str, images: int
+) -> None:
+    """Their input sizes are needed to decode, before anything else asks how many there are."""
+    transforms = [ImageTransform.squash((20, 32), (8, 8))] * images
+    text = f"hold 3 images; expected one transform for each, got {images}"
+    fails(post_processor(kind, input_size=(20, 32)), tensors_of(kind), text, transforms=transforms)
+
+
+def test_call_input_size_beyond_every_float_is_a_tensor_error() -> None:
+    fails(
+        post_processor("direct"),
+        tensors_of("direct"),
+        "input_size must be [height, width]",
+        input_size=[10**400, 5],
+    )
+
+
+@pytest.mark.parametrize("count", [(), (1, 1, 1), (2, 2)], ids=str)
+def test_call_count_of_another_shape_is_a_tensor_error(count: tuple[int, ...]) -> None:
+    """A single number is no count of each image: it must not be taken for a list of one image."""
+    post = PostProcessor.for_detection(["a"], EndToEndOutput(output_tensor="rows", count_tensor="count"))
+    tensors = {"rows": zeros(4, 6), "count": zeros(*count, dtype=np.int64)}
+    fails(post, tensors, f"tensor 'count' has shape {count}; expected (B,) or (B, 1)")

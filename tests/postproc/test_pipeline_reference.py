@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal, assert_array_max_ulp
 from numpy.typing import NDArray
 
-from postproc import Detections, PostProcessor
-from tests import reference
-from tests.reference import Row
-from tests.strategies import KINDS, Case, cases, near_tie, random_case, uses_softmax
+from tests.comparison import assert_equals_reference
+from tests.strategies import KINDS, Case, cases, near_tie, random_case
 
 EXAMPLES = settings(max_examples=200, deadline=None)  # the first example of a kind compiles
-
-
-def assert_equals_reference(case: Case, num_threads: int = 1) -> None:
-    post = PostProcessor(case.spec, case.version, num_threads=num_threads)
-    actual = post(case.tensors, **case.options).outputs
-    expected = reference.run(case.spec, case.version, case.tensors, **case.options)
-    assert len(actual) == len(expected)
-    for declared, output, images in zip(case.version["post_processings"], actual, expected, strict=True):
-        assert_array_equal(output.offsets, np.cumsum([0, *map(len, images)]), strict=True)
-        rows = list(chain.from_iterable(images))
-        assert_array_equal(output.labels, np.array([row.label for row in rows], np.int64), strict=True)
-        assert_array_equal(output.predicted, np.array([row.predicted for row in rows], bool), strict=True)
-        assert_scores_equal(output.scores, rows, uses_softmax(declared))
-        assert isinstance(output, Detections) == ("detection" in declared)
-        if isinstance(output, Detections):
-            assert_array_equal(output.regions, np.array([row.region for row in rows], np.int64), strict=True)
-            exact = "direct_output" in declared["detection"] and case.options["transforms"] is None
-            assert_boxes_equal(output.boxes, rows, exact)
-
-
-def assert_scores_equal(scores: Any, rows: list[Row], softmax: bool) -> None:
-    expected = np.array([row.score for row in rows], np.float32)
-    if softmax and len(rows):
-        assert_array_max_ulp(scores, expected, maxulp=4)
-    else:
-        assert_array_equal(scores, expected, strict=True)
-
-
-def assert_boxes_equal(boxes: Any, rows: list[Row], exact: bool) -> None:
-    expected = np.array([row.box for row in rows], np.float32).reshape(-1, 4)
-    if exact:
-        assert_array_equal(boxes, expected, strict=True)
-    else:  # an exponential, or the order of the steps of a transform, may differ in its last bit
-        assert boxes.dtype == np.float32
-        assert_allclose(boxes, expected, rtol=2e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "several"])

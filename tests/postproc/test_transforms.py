@@ -136,6 +136,18 @@ def test_transform_bad_value_is_an_error_that_names_the_field(field: str, value:
         ImageTransform(**{**values, field: value})
 
 
+@pytest.mark.parametrize("value", [(10**5000, 1), [1] * 10_000, "1" * 10_000], ids=["digits", "list", "text"])
+def test_transform_of_huge_values_is_an_error_of_some_characters(value: Any) -> None:
+    with pytest.raises(TensorError, match=r"ImageTransform\.\w+ must be two") as caught:
+        ImageTransform(value, (0, 0), (1, 1), (1, 1))
+    assert len(str(caught.value)) < 300
+
+
+def test_transform_that_scales_the_image_beyond_numbers_is_an_error() -> None:
+    with pytest.raises(TensorError, match="scale must keep the image finite"):
+        ImageTransform((1e308, 1), (0, 0), (1, 1), (1, 10))
+
+
 @pytest.mark.parametrize("make", ["squash", "crop", "fill", "letterbox", "network"])
 @pytest.mark.parametrize("sizes", [((0, 1), (1, 1)), ((1, 1), (1, 0)), ((1, 1), (1, 1.5))], ids=str)
 def test_transform_constructors_bad_size_is_an_error(make: str, sizes: Any) -> None:

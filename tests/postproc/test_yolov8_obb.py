@@ -24,8 +24,9 @@ from postproc import (
     ops,
 )
 from tests import reference
+from tests.comparison import assert_equals_reference
 from tests.pipelines import assert_same, post_processor, tensors_of
-from tests.postproc.test_pipeline_reference import EXAMPLES, assert_equals_reference
+from tests.postproc.test_pipeline_reference import EXAMPLES
 from tests.reference.pipeline import pixel_size
 from tests.reference.points import place_point
 from tests.reference.rectangles import corners, rectangle_iou

@@ -23,8 +23,9 @@ from postproc import (
     Yolov8Output,
     Yolov8PoseOutput,
 )
+from tests.comparison import assert_equals_reference
 from tests.pipelines import assert_same, post_processor, tensors_of
-from tests.postproc.test_pipeline_reference import EXAMPLES, assert_equals_reference
+from tests.postproc.test_pipeline_reference import EXAMPLES
 from tests.reference.pipeline import pixel_size
 from tests.reference.points import keypoints
 from tests.strategies import Case, cases, random_case

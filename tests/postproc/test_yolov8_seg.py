@@ -22,8 +22,9 @@ from postproc import (
     TensorError,
     Yolov8SegOutput,
 )
+from tests.comparison import assert_equals_reference
 from tests.pipelines import assert_same, post_processor, tensors_of
-from tests.postproc.test_pipeline_reference import EXAMPLES, assert_equals_reference
+from tests.postproc.test_pipeline_reference import EXAMPLES
 from tests.reference.masks import (
     cells_in_box,
     decoded_rle,

@@ -39,6 +39,8 @@ def grid(tensor: NDArray[Any], anchors: int, labels: int, layout: str) -> Floats
     """Return a ``(B, H, W, A, 5 + L)`` grid from any of the three layouts."""
     channels = anchors * (5 + labels)
     values = as_float32(tensor)
+    if values.shape[2:] == (anchors, 5 + labels) and channels not in (values.shape[1], values.shape[3]):
+        values = values[np.newaxis]  # (H, W, A, 5 + L)
     if values.ndim < 5:
         values = batched(values, 4)
         if layout == "channels_first" or (layout == "auto" and values.shape[3] != channels):

@@ -176,6 +176,8 @@ def test_labels_of_file_reads_lines_and_json(
     [
         pytest.param("", "names no labels", id="empty"),
         pytest.param("{", "names no labels", id="broken"),
+        pytest.param('{"%s": "a"}' % ("9" * 5000), "names no labels", id="digits"),
+        pytest.param("a" * (2**24 + 1), "expected at most 16,777,216 bytes, got 16,777,217", id="long"),
         pytest.param('[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]', "gives an id twice", id="ids"),
     ],
 )
@@ -183,6 +185,12 @@ def test_labels_of_file_that_names_none_is_an_error(content: str, message: str, 
     (tmp_path / "names").write_text(content)
     with pytest.raises(InspectionError, match=message):
         labels_of_file(tmp_path / "names")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="devices as files")
+def test_labels_of_file_without_an_end_is_an_error() -> None:
+    with pytest.raises(InspectionError, match="expected a regular file, got a pipe or a device"):
+        labels_of_file("/dev/zero")
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
         b'{"\xff"}',
         "the text is not JSON: 'utf-8' codec can't decode byte 0xff in position 2: invalid start byte",
     ),
-    "too_deep": ('{"a":' * 200_000, "the document is nested too deeply"),
+    "too_deep": ('{"a":' * 200_000, "the document is nested too deeply: expected at most 64 levels"),
 }
 
 
@@ -193,7 +193,7 @@ def test_load_cyclic_dict_is_a_schema_error(problems_of: Any) -> None:
     metadata: dict[str, Any] = {}
     metadata["again"] = metadata
     assert problems_of(RecognitionSpec, {**SPEC, "metadata": metadata}) == [
-        "the document is nested too deeply"
+        "the document is nested too deeply: expected at most 64 levels"
     ]
 
 

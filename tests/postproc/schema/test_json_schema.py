@@ -74,6 +74,10 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "nms_method": (Detection, {**DETECTION, "nms_method": "greedy"}),
     "soft_sigma_zero": (Detection, {**DETECTION, "nms_method": "soft", "soft_sigma": 0}),
     "tensor_missing": (PostProcessing, {"classification": {}}),
+    "tensor_name_long": (Detection, {"yolov8_output": {"output_tensor": "t" * 1001}}),
+    "anchors_many": (Detection, {"yolo_output": {**YOLO, "anchors": [1] * 2002}}),
+    "keypoints_many": (Detection, {"yolov8_pose_output": {**YOLOX, "keypoints": 1001}}),
+    "spec_outputs_many": (RecognitionSpec, {"outputs": SPEC["outputs"] * 1001}),
     "version_post_processing": (RecognitionVersion, {"post_processings": [{}]}),
     "version_id": (RecognitionVersion, {"spec_id": 1.5}),
     "spec_outputs": (RecognitionSpec, {"name": "a"}),
@@ -155,3 +159,22 @@ def test_json_schema_group_requires_exactly_one_member(kind: type[Document], mem
 )
 def test_json_schema_forbids_unknown_fields_but_in_resources(kind: type[Document], forbidden: bool) -> None:
     assert (kind.json_schema().get("additionalProperties") is False) == forbidden
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS, ids=lambda kind: kind.__name__)
+def test_json_schema_limits_every_list_and_text(kind: type[Document]) -> None:
+    def check(part: Any, path: str) -> None:
+        if not isinstance(part, dict):
+            return
+        if part.get("type") == "array":
+            assert "maxItems" in part, path
+        if part.get("type") == "string" and not {"enum", "const", "pattern"} & part.keys():
+            assert "maxLength" in part, path
+        for name, inner in part.items():
+            for row, item in enumerate(inner if isinstance(inner, list) else [inner]):
+                check(item, f"{path}.{name}.{row}" if isinstance(inner, list) else f"{path}.{name}")
+
+    schema = kind.json_schema()
+    for name, definition in (("", schema), *schema.get("$defs", {}).items()):
+        for field, part in definition["properties"].items():
+            check(part, f"{name}.{field}")

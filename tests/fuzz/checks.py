@@ -1,0 +1,185 @@
+"""The two checks: a whole case against the reference, a broken one against the error that it must raise."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from postproc import PostprocError, PostProcessor, Recognitions, SchemaError
+from tests import reference
+from tests.array_forms import WithArray, WithDlpack
+from tests.comparison import assert_rows_equal
+from tests.fuzz.drawing import Drawn
+from tests.fuzz.mutations import Broken, Mutation
+from tests.pipelines import assert_same
+from tests.postproc.test_yolov8_obb import check_corners
+from tests.postproc.test_yolov8_pose import check_keypoints
+from tests.postproc.test_yolov8_seg import check_masks
+from tests.reference import Row
+from tests.strategies import near_tie
+
+MORE_THAN_BOXES = {"yolov8_pose": check_keypoints, "yolov8_obb": check_corners, "yolov8_seg": check_masks}
+MASKS_EVERY = 20  # pixel by pixel, in Python
+NEAR_TIE, EQUAL = "near tie", "equal"  # what becomes of a whole case
+REFUSED, VALID, NOT_APPLICABLE = "refused", "valid", "not applicable"  # what becomes of a broken one
+
+
+class FindingError(AssertionError):
+    """The library did something else than it should."""
+
+
+class _Formatting(logging.Handler):
+    """Formats what is logged, so that a wrong message is an error, and shows none of it."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        record.getMessage()
+        return True
+
+
+@contextmanager
+def strictly() -> Iterator[None]:
+    """Let warnings be errors, and nothing be shown that is logged."""
+    logger, handler = logging.getLogger("postproc"), _Formatting()
+    logger.addHandler(handler)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def check_whole(drawn: Drawn) -> str:
+    """Compare a case with the reference, as drawn, without the discarded, and in two threads."""
+    case = drawn.case
+    if near_tie(case):
+        return NEAR_TIE
+    options = {**case.options, "show_discarded": True}
+    expected = reference.run(case.spec, case.version, case.tensors, **options)
+    with strictly():
+        post = PostProcessor(*drawn.documents())
+        everything = called(post, drawn.tensors(), options)
+        assert_rows_equal(everything, expected, case.version, options)
+        json.dumps(everything.to_dicts(), allow_nan=False)
+
+        predicted = called(post, drawn.tensors(), {**options, "show_discarded": False})
+        assert_rows_equal(predicted, only_predicted(expected), case.version, options)
+        assert_predictions_same(predicted, everything)
+
+        if drawn.batch > 1:
+            threaded = PostProcessor(*drawn.documents(), num_threads=2)
+            assert_same(called(threaded, drawn.tensors(), options), everything)
+        if drawn.kind in MORE_THAN_BOXES and (
+            drawn.kind != "yolov8_seg" or (drawn.seed % MASKS_EVERY == 0 and not drawn.large)
+        ):
+            MORE_THAN_BOXES[drawn.kind](case)
+    return EQUAL
+
+
+def called(post: PostProcessor, tensors: dict[str, Any], options: dict[str, Any]) -> Recognitions:
+    """Call, and check that the tensors are what they were, byte for byte."""
+    before = {name: memory(tensor) for name, tensor in tensors.items()}
+    try:
+        return post(tensors, **options)
+    finally:
+        for name, tensor in tensors.items():
+            if memory(tensor) != before[name]:
+                raise FindingError(f"tensor {name!r} was written to")
+
+
+def memory(value: Any) -> bytes:
+    """Return all of the memory that a tensor is of."""
+    if isinstance(value, (WithArray, WithDlpack)):
+        value = value._array
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
+        return repr(value).encode()
+    root = value
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    return root.tobytes() + repr((root.shape, root.strides, root.dtype)).encode()
+
+
+def only_predicted(expected: list[list[list[Row]]]) -> list[list[list[Row]]]:
+    """Return the rows that are left when the discarded are not asked for."""
+    return [[[row for row in image if row.predicted] for image in images] for images in expected]
+
+
+def assert_predictions_same(predicted: Recognitions, everything: Recognitions) -> None:
+    """Check that the discarded change no prediction, bit for bit."""
+    for one, other in zip(predicted.outputs, everything.outputs, strict=True):
+        assert one.predicted.all()
+        for name in one._columns():
+            column = getattr(other, name)
+            if isinstance(column, np.ndarray):
+                assert_array_equal(getattr(one, name), column[other.predicted], strict=True)
+
+
+def check_broken(drawn: Drawn, mutation: Mutation) -> str:
+    """Break a case, and check that it is refused with the right error, or read as the reference reads it."""
+    rng = np.random.default_rng([drawn.seed, 1])
+    broken = mutation.applied(drawn, rng)
+    if broken is None:
+        return NOT_APPLICABLE
+    with strictly():
+        try:
+            post = PostProcessor(broken.spec, broken.version)
+            tensors = broken.tensors
+            result = (
+                called(post, tensors, broken.options)
+                if isinstance(tensors, dict)
+                else post(tensors, **broken.options)
+            )
+        except PostprocError as error:
+            _check_error(error, broken, mutation)
+            return REFUSED
+        if mutation.must_fail:
+            raise FindingError(f"accepted; expected {mutation.error.__name__}")
+        if broken.compare:
+            _compare(broken, result)
+    return VALID
+
+
+def _check_error(error: PostprocError, broken: Broken, mutation: Mutation) -> None:
+    if type(error) is not mutation.error and type(error) not in mutation.or_else:
+        raise FindingError(
+            f"expected {mutation.error.__name__}, got {type(error).__name__}: {error}"
+        ) from error
+    if type(error) is not mutation.error or not broken.named:
+        return
+    if isinstance(error, SchemaError) and broken.by_path:
+        paths = [problem.path for problem in error.errors]
+        if not any(_is_at(path, wanted) for path in paths for wanted in broken.named):
+            raise FindingError(f"names {paths}, not {' or '.join(broken.named)}: {error}") from error
+    elif not any(text in str(error) for text in broken.named):
+        raise FindingError(f"does not name {' or '.join(broken.named)}: {error}") from error
+
+
+def _is_at(path: str, wanted: str) -> bool:
+    """Say whether a path is the wanted one, below it, or the list of numbers that it is in."""
+    if path == wanted or path.startswith((f"{wanted}.", f"{wanted}[")):
+        return True
+    while wanted.endswith("]"):
+        wanted = wanted[: wanted.rindex("[")]
+        if path == wanted:
+            return True
+    return False
+
+
+def _compare(broken: Broken, result: Recognitions) -> None:
+    case = broken.as_case()
+    try:
+        if near_tie(case):
+            return
+        expected = reference.run(case.spec, case.version, case.tensors, **case.options)
+    except Exception as error:
+        raise FindingError(f"accepted, but the reference cannot read it: {error!r}") from error
+    assert_rows_equal(result, expected, case.version, case.options)

@@ -1,0 +1,284 @@
+"""Documents that break a rule which spans several fields, or both documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from postproc import SchemaError
+from tests.fuzz.mutations.documents import one_of
+from tests.fuzz.mutations.registry import Broken, Registry, Rng
+
+REGISTRY = Registry(SchemaError)
+
+OTHER_OUTPUTS: dict[str, Any] = {
+    "yolov8_output": {"output_tensor": "other"},
+    "yolo_output": {"output_tensor": "other", "anchors": [1, 2]},
+    "direct_output": {"boxes_tensor": "a", "scores_tensor": "b", "classes_tensor": "c"},
+    "standard_output": {},
+}
+
+
+def tasks(broken: Broken) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the object of each classification and detection."""
+    for row, post in enumerate(broken.version["post_processings"]):
+        for kind, task in post.items():
+            yield f"post_processings[{row}].{kind}", task
+
+
+def detections(broken: Broken) -> Iterator[tuple[str, Any]]:
+    return ((path, task) for path, task in tasks(broken) if path.endswith("detection"))
+
+
+def outputs(broken: Broken, *kinds: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the object of each output of some kinds."""
+    for path, task in detections(broken):
+        for field, output in task.items():
+            if field.removesuffix("_output") in kinds:
+                yield f"{path}.{field}", output
+
+
+@REGISTRY.add
+def count_of_thresholds(broken: Broken, rng: Rng) -> Broken | None:
+    path, task = one_of(rng, tasks(broken))
+    labels = len(broken.spec["outputs"][int(path[17 : path.index("]")])]["labels"]["labels"])
+    count = int(one_of(rng, [0, labels - 1, labels + 1, labels + 100]))
+    task["thresholds"] = [0.5] * count
+    return broken.names(f"{path}.thresholds")
+
+
+@REGISTRY.add
+def two_kinds_of_output(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, detections(broken))
+    if found is None:
+        return None
+    path, task = found
+    kind = one_of(rng, [kind for kind in OTHER_OUTPUTS if kind not in task])
+    task[kind] = OTHER_OUTPUTS[kind]
+    return broken.names(path)
+
+
+@REGISTRY.add
+def no_kind_of_output(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, detections(broken))
+    if found is None:
+        return None
+    path, task = found
+    (kind,) = [field for field in task if field.endswith("_output")]
+    if rng.random() < 0.5:
+        del task[kind]
+    else:
+        task[kind] = None
+    return broken.names(path)
+
+
+@REGISTRY.add
+def classification_and_detection(broken: Broken, rng: Rng) -> Broken | None:
+    row = int(rng.integers(len(broken.version["post_processings"])))
+    broken.version["post_processings"][row] |= {
+        "classification": {"output_tensor": "other"},
+        "detection": {"yolov8_output": {"output_tensor": "other"}},
+    }
+    return broken.names(f"post_processings[{row}]")
+
+
+@REGISTRY.add
+def neither_classification_nor_detection(broken: Broken, rng: Rng) -> Broken | None:
+    row = int(rng.integers(len(broken.version["post_processings"])))
+    broken.version["post_processings"][row] = one_of(rng, [{}, {"detection": None}])
+    return broken.names(f"post_processings[{row}]")
+
+
+@REGISTRY.add
+def repeated_label_id(broken: Broken, rng: Rng) -> Broken | None:
+    row = int(rng.integers(len(broken.spec["outputs"])))
+    labels = broken.spec["outputs"][row]["labels"]["labels"]
+    if len(labels) < 2:
+        return None
+    first, second = sorted(rng.choice(len(labels), 2, replace=False).tolist())
+    labels[second]["id"] = labels[first]["id"]
+    return broken.names(f"outputs[{row}].labels.labels[{second}].id")
+
+
+@REGISTRY.add
+def count_of_post_processings(broken: Broken, rng: Rng) -> Broken | None:
+    posts = broken.version["post_processings"]
+    if rng.random() < 0.5:
+        posts.append(posts[-1])
+    else:
+        posts.pop()
+    return broken.names("post_processings")
+
+
+@REGISTRY.add
+def no_post_processings(broken: Broken, rng: Rng) -> Broken | None:
+    if rng.random() < 0.5:
+        broken.version["post_processings"] = None
+    else:
+        del broken.version["post_processings"]
+    return broken.names("post_processings")
+
+
+@REGISTRY.add
+def other_roi(broken: Broken, rng: Rng) -> Broken | None:
+    row = int(rng.integers(len(broken.spec["outputs"])))
+    labels = broken.spec["outputs"][row]["labels"]
+    labels["roi"] = "BBOX" if labels["roi"] == "NONE" else "NONE"
+    return broken.names(f"post_processings[{row}]")
+
+
+@REGISTRY.add
+def other_spec(broken: Broken, rng: Rng) -> Broken | None:
+    broken.spec["id"], broken.version["spec_id"] = one_of(rng, [(1, 2), ("a", "b"), (1, "1")])
+    return broken.names("spec_id")
+
+
+@REGISTRY.add
+def two_sizes(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, detections(broken))
+    if found is None:
+        return None
+    path, task = found
+    task |= {"input_size": [5, 5], "normalize_wrt_tensor": "im_info"}
+    return broken.names(f"{path}.input_size")
+
+
+@REGISTRY.add
+def sigma_without_soft(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, detections(broken))
+    if found is None:
+        return None
+    path, task = found
+    task |= {"soft_sigma": 0.25, "nms_method": "hard"}
+    return broken.names(f"{path}.soft_sigma")
+
+
+@REGISTRY.add
+def weighted_without_nms(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, detections(broken))
+    if found is None or "yolov8_obb_output" in found[1]:
+        return None
+    path, task = found
+    task.pop("soft_sigma", None)
+    task |= {"nms_threshold": one_of(rng, [1, 1.0]), "nms_method": "weighted"}
+    return broken.names(f"{path}.nms_threshold")
+
+
+@REGISTRY.add
+def method_that_does_not_suit(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, [found for found in detections(broken) if "yolov8_obb_output" in found[1]])
+    if found is None:
+        return None
+    path, task = found
+    task["nms_method"] = one_of(rng, ["soft", "weighted"])
+    return broken.names(f"{path}.nms_method")
+
+
+@REGISTRY.add
+def odd_count_of_anchors(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, outputs(broken, "yolo", "yolov3"))
+    if found is None:
+        return None
+    path, output = found
+    if rng.random() < 0.5:
+        output["anchors"].append(1)
+    else:
+        output["anchors"].pop()
+    return broken.names(f"{path}.anchors")
+
+
+@REGISTRY.add
+def masks_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, outputs(broken, "yolov3"))
+    if found is None:
+        return None
+    path, output = found
+    grids, anchors = len(output["output_tensors"]), len(output["anchors"]) // 2
+    masks = [[0]] * grids
+    output["anchor_masks"], place = one_of(
+        rng,
+        [
+            ([*masks, [0]], ""),
+            ([[anchors], *masks[1:]], "[0][0]"),
+            ([[0, 0], *masks[1:]], "[0][1]"),
+            ([[], *masks[1:]], "[0]"),
+        ],
+    )
+    return broken.names(f"{path}.anchor_masks{place}")
+
+
+@REGISTRY.add
+def grids_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, outputs(broken, "yolov3"))
+    if found is None:
+        return None
+    path, output = found
+    names = output["output_tensors"]
+    field, value = one_of(
+        rng,
+        [
+            ("output_tensors", [*names, names[0]]),
+            ("output_tensors", [f"grid {row}" for row in range(6)]),
+            ("scale_x_y", [1.0] * (len(names) + 1)),
+        ],
+    )
+    output[field] = value
+    return broken.names(f"{path}.{field}")
+
+
+@REGISTRY.add
+def columns_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, outputs(broken, "end_to_end"))
+    if found is None:
+        return None
+    path, output = found
+    field = "columns"
+    if "output_tensor" not in output:
+        output[field] = ["score", "box", "class"]
+    elif rng.random() < 0.3:
+        output |= {"columns": ["image", "box", "score", "class"], "count_tensor": "count"}
+        field = "count_tensor"
+    else:
+        output[field] = one_of(
+            rng,
+            [["box", "score"], ["box", "score", "class", "class"], ["image"] * 2 + ["box", "score", "class"]],
+        )
+    return broken.names(f"{path}.{field}")
+
+
+@REGISTRY.add
+def forms_together(broken: Broken, rng: Rng) -> Broken | None:
+    """Give both or none of what only one may be given of."""
+    found = one_of(rng, outputs(broken, "end_to_end", "ssd"))
+    if found is None:
+        return None
+    path, output = found
+    if path.endswith("ssd_output"):
+        for name in ("priors", "priors_tensor"):
+            output.pop(name, None)
+        if rng.random() < 0.5:
+            output |= {"priors": [[0, 0, 1, 1]], "priors_tensor": "priors"}
+    else:
+        output |= {"output_tensor": "rows", "boxes_tensor": "boxes"}
+    return broken.names(path)
+
+
+@REGISTRY.add
+def one_tensor_for_two(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, outputs(broken, "yolov8_seg"))
+    if found is None:
+        return None
+    path, output = found
+    output["prototypes_tensor"] = output["output_tensor"]
+    return broken.names(f"{path}.prototypes_tensor")
+
+
+@REGISTRY.add
+def size_of_normalized_boxes(broken: Broken, rng: Rng) -> Broken | None:
+    found = one_of(rng, [found for found in detections(broken) if "yolo_output" in found[1]])
+    if found is None:
+        return None
+    path, task = found
+    field, value = one_of(rng, [("input_size", [5, 5]), ("normalize_wrt_tensor", "im_info")])
+    task[field] = value
+    return broken.names(f"{path}.{field}")
