@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from postproc import Detections
 from postproc.segmented import SegmentedDetections
-from tests.pipelines import IDS, KINDS, OUTPUTS, Tensors, post_processor, tensors_of
 from tests.comparison import assert_equals_reference
+from tests.pipelines import IDS, KINDS, OUTPUTS, Tensors, post_processor, tensors_of
 from tests.strategies import Case, near_tie
 
 Array = NDArray[Any]
