@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 
 from postproc.cli_categories import Categories
 from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo, write_demo_dataset
-from postproc.cli_run import DrawnImages, load_tensors, open_network, recognise_images
+from postproc.cli_run import DrawnImages, open_network, recognise_images, recognise_tensors
 from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
 from postproc.kernels._jit import cache_directory
@@ -116,7 +117,13 @@ def run(
     ] = None,
     tensors: Annotated[
         Path | None,
-        _file("FILE.npz", "Post-process these saved tensors: no network is run.", "--tensors"),
+        typer.Option(
+            "--tensors",
+            metavar="PATH",
+            exists=True,
+            help="Post-process saved tensors, and run no network: an .npz file, or a Parquet file or a "
+            "folder of them, as dump writes them.",
+        ),
     ] = None,
     draw: Annotated[
         Path | None,
@@ -142,9 +149,8 @@ def run(
             if value is not None:
                 raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
         post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
-        found = post(load_tensors(tensors), show_discarded=show_discarded, max_predictions=max_predictions)
-        for row, document in enumerate(found.to_dicts()):
-            _write_line(f"{tensors}#{row}", document)
+        for location, document in recognise_tensors(tensors, post, show_discarded, max_predictions):
+            _write_line(location, document)
         return
 
     if model is None:
@@ -343,6 +349,65 @@ def warmup(
     )
 
 
+class _SavedType(str, Enum):
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
+@app.command(
+    epilog="For example: postproc dump --spec spec.json --version version.json model.onnx images/ "
+    "--output tensors, then postproc run --tensors tensors"
+)
+def dump(
+    spec: SpecFile,
+    version: VersionFile,
+    model: Annotated[Path, _file("MODEL.onnx", "The network.")],
+    images: Annotated[list[Path], typer.Argument(metavar="DIR|IMAGE", help="Images, or folders of them.")],
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Folder that the tensors go to.")
+    ],
+    preprocessing: Annotated[
+        Path | None,
+        _file("FILE.json", "How images become the network's inputs; as for run.", "--preprocessing"),
+    ] = None,
+    dtype: Annotated[
+        _SavedType,
+        typer.Option(help="float16 takes half the space and rounds; ids and sizes of images stay exact."),
+    ] = _SavedType.FLOAT32,
+    all_tensors: Annotated[
+        bool,
+        typer.Option("--all-tensors", help="Save all outputs, and not only those that the version needs."),
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")] = 8,
+) -> None:
+    """Save a network's tensors for images, so that it runs once and versions are tried on what it said.
+
+    Ended in whatever way, the same command goes on where it was. An image that cannot be read is reported on
+    stderr and listed in the folder, the others go on, and the exit code is 1.
+    """
+    from postproc.cli_dump import dump_tensors, summary
+    from postproc.evaluation.image_batches import image_files
+
+    post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
+    files = image_files(images)
+    with _Progress(len(files)) as progress:
+        dumped = dump_tensors(
+            model,
+            post,
+            preprocessing,
+            files,
+            output,
+            all_tensors=all_tensors,
+            dtype=dtype.value,
+            batch_size=batch_size,
+            on_done=progress.advance,
+            on_unreadable=progress.fail,
+        )
+    typer.echo(summary(dumped, output), err=True)
+    if progress.failures:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="For example, on a machine with an NVIDIA GPU: postproc doctor --gpu")
 def doctor(
     providers: Annotated[
@@ -461,9 +526,9 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def advance(self) -> None:
-        """Count an image as done."""
-        self._bar.advance(self._task)
+    def advance(self, images: int = 1) -> None:
+        """Count images as done."""
+        self._bar.advance(self._task, images)
 
     def fail(self, error: ImageError) -> None:
         """Count an image as done, and say why it is not."""

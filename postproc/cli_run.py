@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from postproc.images import Preprocessor
+    from postproc.onnx_network import OnnxNetwork
     from postproc.onnx_runner import OnnxRunner
     from postproc.pipeline import PostProcessor
     from postproc.results import Classifications, Detections
@@ -85,18 +86,20 @@ def recognise_images(
                 yield image
 
     for batch in preprocessor.batches(readable(), batch_size):
-        tensors = _as_integers(batch.tensors, runner)
+        tensors = as_integers(batch.tensors, runner)
         recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
         for row, document in enumerate(recognitions.to_dicts()):
             path, image = waiting.popleft()
             yield Recognised(path, image, [output[row] for output in recognitions.outputs], document)
 
 
-def _as_integers(tensors: dict[str, NDArray[Any]], runner: OnnxRunner) -> dict[str, NDArray[Any]]:
+def as_integers(
+    tensors: dict[str, NDArray[Any]], network: OnnxRunner | OnnxNetwork
+) -> dict[str, NDArray[Any]]:
     """Give constants, which a preprocessing holds as float32, as integers to inputs of integers."""
     from postproc.onnx_session import NUMPY_TYPES
 
-    types = {info.name: NUMPY_TYPES.get(info.type) for info in runner.session.get_inputs()}
+    types = {info.name: NUMPY_TYPES.get(info.type) for info in network.session.get_inputs()}
     return {
         name: array.astype(dtype)
         if array.dtype.kind == "f"
@@ -127,6 +130,22 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
     raise TensorError(
         f"{path}: expected an .npz file of arrays, as numpy.savez(path, **tensors) writes it; found: {found}"
     )
+
+
+def recognise_tensors(
+    path: Path, post: PostProcessor, show_discarded: bool, max_predictions: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Post-process saved tensors: of each image its name and the document of what was recognised."""
+    if path.suffix.lower() == ".npz":  # which needs no extra
+        found = post(load_tensors(path), show_discarded=show_discarded, max_predictions=max_predictions)
+        for row, document in enumerate(found.to_dicts()):
+            yield f"{path}#{row}", document
+        return
+    from postproc.evaluation.predicting import predict_saved
+
+    options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
+    for predicted in predict_saved([path], post, **options):
+        yield from zip(predicted.names, predicted.recognitions.to_dicts(), strict=True)
 
 
 class DrawnImages:
