@@ -43,12 +43,13 @@ def _best(
 ) -> int:
     """Row of the object, or of the crowd, that overlaps a detection most; -1 for none.
 
-    The later of two that overlap it alike, as in pycocotools. A crowd takes any number of detections.
+    The later of two that overlap it alike, as in pycocotools. Crowds, which have room for any number, are
+    never taken.
     """
     best = -1
     highest = min(threshold, _HIGHEST)
     for row in range(start, stop):
-        if truth_labels[row] != label or crowd[row] != in_crowds or (taken[row] and not in_crowds):
+        if truth_labels[row] != label or crowd[row] != in_crowds or taken[row]:
             continue
         overlap = _overlap(box, truths[row], in_crowds)
         if overlap >= highest:

@@ -142,8 +142,8 @@ def notes(evaluation: Evaluation) -> Iterator[str]:
     if truth.categories.unknown:
         unknown = truth.categories.unknown
         yield (
-            f"left out: objects of {len(unknown)} categories that are no labels, such as "
-            f"{', '.join(unknown[:_NAMED])}"
+            f"left out: objects of categories that are no labels of the spec, {', '.join(unknown[:_NAMED])}"
+            f"{'' if len(unknown) <= _NAMED else f' and {len(unknown) - _NAMED} more'}"
         )
     for text, images in (
         ("without a prediction, so that all on them counts as missed", collected.missing),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_WIDTH, _HEIGHT = 220, 150  # of the whole chart
-_LEFT, _TOP, _RIGHT, _BOTTOM = 30, 6, 212, 128  # of what lies between its axes
+_WIDTH, _HEIGHT = 220, 160  # of the whole chart
+_LEFT, _TOP, _RIGHT, _BOTTOM = 30, 18, 212, 138  # of what lies between its axes
 _BINS = 25
 _MOST_POINTS = 200
 
@@ -61,7 +61,7 @@ def _axes(across: str, up: str, heights: list[tuple[str, float]]) -> str:
         parts.append(f'<text x="{_LEFT - 4}" y="{y + 3:.1f}" text-anchor="end">{text}</text>')
     for text, place in (("0", 0.0), (across, 0.5), ("1", 1.0)):
         parts.append(f'<text x="{_x(place):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{text}</text>')
-    parts.append(f"<title>{up} by {across}</title>")
+    parts.append(f'<text x="2" y="8">{up}</text>')
     parts.append(f'<path class="axes" d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}"/>')
     return "".join(parts)
 

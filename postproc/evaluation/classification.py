@@ -170,7 +170,7 @@ def _shares(written: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tu
     shares = metrics.precision_recall_fscore_support(
         np.pad(written, padding), np.pad(predicted, padding), average=None, zero_division=np.nan
     )[:3]
-    examples = written.any(axis=0)
+    examples = written.sum(axis=0) > 0
     return [
         tuple(
             float(value) if not np.isnan(value) and (name == "precision" or examples[label]) else None

@@ -100,7 +100,10 @@ def coco_metrics(truth: GroundTruth, batch: TruthBatch, detections: Detections) 
     precision = np.concatenate(found["precision"], axis=2)
     recall = np.concatenate(found["recall"], axis=1)
     values = {"precision": precision, "recall": recall}
-    numbers = {name: _mean(_selected(values[kind], *where)) for name, (kind, *where) in COCO_NUMBERS.items()}
+    numbers = {
+        name: _mean(_selected(values[kind], iou, area, most))
+        for name, (kind, iou, area, most) in COCO_NUMBERS.items()
+    }
     by_label = precision[:, :, :, 0, -1]
     return CocoMetrics(
         numbers,

@@ -139,4 +139,4 @@ def _without_rows(image: Recognitions) -> Recognitions:
 def _differs(written: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
     if (written < 1).any() or (found < 1).any():
         return False
-    return abs(written[0] * found[1] / (written[1] * found[0]) - 1) > _DIFFERENCE
+    return bool(abs(written[0] * found[1] / (written[1] * found[0]) - 1) > _DIFFERENCE)

@@ -124,7 +124,7 @@ class DetectionEvaluation:
         rows = np.flatnonzero((matches.label == label) & (matches.truth != IGNORED))
         rows = rows[np.argsort(-matches.score[rows], kind="stable")]
         right = np.cumsum(matches.truth[rows] >= 0)
-        objects = np.count_nonzero(matches.written[:, 1] == label)
+        objects = int((matches.written[:, 1] == label).sum())
         return right / np.arange(1, len(rows) + 1), right / max(objects, 1)
 
     def to_dict(self) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def object_corners(evaluation: DetectionEvaluation, image: int) -> NDArray[np.fl
     boxes = batch.boxes[batch.offsets[image] : batch.offsets[image + 1]]
     height, width = batch.sizes[image]
     corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]) / [width, height, width, height]
-    return corners.astype(np.float32)
+    return np.asarray(corners, np.float32)
 
 
 def _really(evaluation: ClassificationEvaluation, image: int) -> str:

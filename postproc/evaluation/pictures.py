@@ -81,8 +81,8 @@ def _placed(box: Box, size: tuple[int, int], region: Box) -> Box:
 def _outline(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, int, int]) -> None:
     left, top = box[0], box[1]
     right, bottom = max(box[2], left), max(box[3], top)
-    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_EDGE, width=4)
-    draw.rectangle((left, top, right, bottom), outline=color, width=2)
+    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_EDGE, width=5)
+    draw.rectangle((left, top, right, bottom), outline=color, width=3)
 
 
 def _data_uri(picture: Image.Image) -> str:

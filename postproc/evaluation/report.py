@@ -80,7 +80,6 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage =
     document = evaluation.to_dict()
     labels = [{**label, "row": row} for row, label in enumerate(document["labels"])]
     labels.sort(key=lambda label: (-label["objects"], -label["right"] - label["wrong"], label["row"]))
-    is_detection = isinstance(evaluation, DetectionEvaluation)
     charted = [label for label in labels if label["objects"] or label["wrong"]][:MOST_CHARTED]
     charts = [
         # The charts hold numbers only; all else in the page is escaped.
@@ -88,7 +87,7 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage =
         for label in charted
     ]
     wrong: list[Mistake]
-    if is_detection:
+    if isinstance(evaluation, DetectionEvaluation):
         wrong = wrong_detections(evaluation, MOST_MISTAKES)
         missed = missed_objects(evaluation, MOST_MISTAKES)
     else:
@@ -101,7 +100,7 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage =
     )
     environment.filters["number"] = _number
     template = (files("postproc.evaluation.templates") / "report.html.jinja").read_text(encoding="utf-8")
-    values = document["coco"] if is_detection else document
+    values = document.get("coco", document)
     return environment.from_string(template).render(
         title=title,
         document=document,
