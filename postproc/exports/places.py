@@ -90,7 +90,8 @@ class FileNames:
             If it is that of another image, also where letter case does not tell files apart, or if the image
             has no name that a file can have.
         """
-        stem = PurePosixPath(image.replace("\\", "/")).stem
+        file, mark, row = image.rpartition(".npz#")  # an image of saved tensors, by its number
+        stem = PurePosixPath((f"{file}-{row}" if mark else image).replace("\\", "/")).stem
         if not stem or stem in (".", "..") or any(ord(letter) < 32 or letter in '<>:"|?*' for letter in stem):
             raise ExportError(f"image {image!r}: its file name is none that a file can have everywhere")
         owner = self._owners.setdefault(stem.casefold(), image)
