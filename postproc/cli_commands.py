@@ -7,7 +7,7 @@ import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -17,12 +17,16 @@ from typer.core import TyperGroup
 
 from postproc.cli_categories import Categories
 from postproc.cli_demo import PICTURE_SIDE, DemoModel, run_demo, write_demo_dataset
+from postproc.cli_export import Format, export_options, open_sink
 from postproc.cli_run import DrawnImages, open_network, recognise_images, recognise_tensors
 from postproc.cli_warmup import warm_up_everything
 from postproc.errors import ImageError, PostprocError, SchemaError
 from postproc.kernels._jit import cache_directory
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+
+if TYPE_CHECKING:
+    from postproc.evaluation.collecting import Predictions
 
 DocumentT = TypeVar("DocumentT", RecognitionSpec, RecognitionVersion, Preprocessing)
 
@@ -139,18 +143,50 @@ def run(
     ] = False,
     max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")] = 8,
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="jsonl: v0.7's JSON, a line an image. coco: COCO results. parquet: a row a detection. voc "
+            "and yolo: a folder of a file an image."
+        ),
+    ] = Format.JSONL,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="File to write, or for voc and yolo a new folder, instead of stdout. It appears when all is "
+            "written.",
+        ),
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="yolo: end each line with the score.")] = False,
+    image_ids: Annotated[
+        Path | None,
+        _file(
+            "COCO.json",
+            "coco: whose image ids to use, by file name; else the names of images are numbers.",
+            "--image-ids",
+        ),
+    ] = None,
+    output_index: Annotated[
+        int | None,
+        typer.Option(min=0, help="coco, voc, yolo: the output of the spec, where several have boxes."),
+    ] = None,
 ) -> None:
-    """Recognise things in images: one line of JSON an image, on stdout.
+    """Recognise things in images: one line of JSON an image on stdout, or a file of another format.
 
     An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
     """
+    options = export_options(format, show_discarded, scores, image_ids, output_index)
     if tensors is not None:
         for name, value in (("MODEL.onnx", model), ("--preprocessing", preprocessing), ("--draw", draw)):
             if value is not None:
                 raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
         post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
-        for location, document in recognise_tensors(tensors, post, show_discarded, max_predictions):
-            _write_line(location, document)
+        with open_sink(format, output, post.spec, [], options) as sink:
+            for names, sizes, recognitions in recognise_tensors(
+                tensors, post, show_discarded, max_predictions
+            ):
+                sink.write(names, sizes, recognitions)
         return
 
     if model is None:
@@ -158,9 +194,9 @@ def run(
     if not images:
         raise typer.BadParameter("give at least one image after the network", param_hint="IMAGE")
     post = PostProcessor(_load(RecognitionSpec, spec), _load(RecognitionVersion, version))
-    runner, preprocessor = open_network(model, post, preprocessing)
-    drawn = None if draw is None else DrawnImages(draw, images)
-    with _Progress(len(images)) as progress:
+    with open_sink(format, output, post.spec, images, options) as sink, _Progress(len(images)) as progress:
+        runner, preprocessor = open_network(model, post, preprocessing)
+        drawn = None if draw is None else DrawnImages(draw, images)
         for recognised in recognise_images(
             runner,
             preprocessor,
@@ -170,7 +206,8 @@ def run(
             max_predictions=max_predictions,
             on_unreadable=progress.fail,
         ):
-            _write_line(str(recognised.path), recognised.document)
+            size = [recognised.image.height, recognised.image.width]
+            sink.write([str(recognised.path)], size, recognised.recognitions)
             if drawn is not None:
                 drawn.save(recognised)
             progress.advance()
@@ -196,15 +233,32 @@ def evaluate(
             "--truth",
         ),
     ],
-    model: Annotated[Path, _file("MODEL.onnx", "The network.")],
+    model: Annotated[Path | None, _file("MODEL.onnx", "The network; left out with --tensors.")] = None,
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="DIR|IMAGE",
             exists=True,
             help="Folder of the images: all that the ground truth names count. Or files: only they do.",
         ),
-    ],
+    ] = None,
+    tensors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tensors",
+            metavar="PATH",
+            help="Measure on saved tensors, and run no network: files or folders as dump writes them, or "
+            ".npz files; may be given several times. All images of the ground truth count.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Post-process the tensors on a Ray cluster: local starts one here, auto is the one this "
+            "machine is part of, else ray://HOST:10001. The numbers are the same.",
+        ),
+    ] = None,
     preprocessing: Annotated[
         Path | None,
         _file("FILE.json", "How images become the network's inputs; as for run.", "--preprocessing"),
@@ -242,22 +296,46 @@ def evaluate(
     COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
     version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
     """
-    from postproc.cli_evaluate import Run, find_images, image_opener, measure, notes, predict_images, show
+    from postproc.cli_evaluate import (
+        ImageFiles,
+        Run,
+        find_images,
+        image_opener,
+        measure,
+        notes,
+        predict_images,
+        predict_tensors,
+        show,
+    )  # fmt: skip
     from postproc.evaluation.ground_truth import GroundTruth
+
+    if tensors and (model is not None or images or preprocessing is not None):
+        raise typer.BadParameter("runs no network: leave it and its images out", param_hint="--tensors")
+    if ray is not None and not tensors:
+        raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
+    if not tensors and (model is None or not images):
+        raise typer.BadParameter("give a network and images, or --tensors", param_hint="MODEL.onnx")
 
     loaded = _load(RecognitionSpec, spec), _load(RecognitionVersion, version)
     check_pair(*loaded)
     known = GroundTruth.load(
         truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
     )
-    files = find_images(images, known)
-    most = max(max_predictions, len(known.table.labels))
-    run = Run(model, preprocessing, batch_size, max_predictions if known.table.roi == "BBOX" else most)
-    with _Progress(len(files.paths), shares_terminal=False) as progress:
+    files = find_images(images, known) if images else ImageFiles([], True)
+    if known.table.roi != "BBOX":
+        max_predictions = max(max_predictions, len(known.table.labels))
+    with _Progress(len(files.paths) if images else len(known), shares_terminal=False) as progress:
+
+        def predict(post: PostProcessor) -> Predictions:
+            if model is None:
+                return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
+            run = Run(model, preprocessing, batch_size, max_predictions)
+            return predict_images(run, post, files.paths, progress.fail, progress.advance)
+
         evaluation = measure(
             *loaded,
             known,
-            lambda post: predict_images(run, post, files.paths, progress.fail, progress.advance),
+            predict,
             output=output,
             iou=iou,
             only_predicted=not files.is_folder,
@@ -272,7 +350,7 @@ def evaluate(
         from postproc.evaluation.report import write_report
 
         report.parent.mkdir(parents=True, exist_ok=True)
-        title = f"{loaded[0].name or spec.stem}: {model.name} on {truth.name}"
+        title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
         write_report(report, evaluation, title=title, open_image=image_opener(evaluation, files.paths))
         typer.echo(f"report: {report.resolve()}", err=True)
     if progress.failures:
@@ -707,10 +785,6 @@ def _load(kind: type[DocumentT], path: Path) -> DocumentT:
         return kind.load(path)
     except SchemaError as error:
         raise SchemaError(*(f"{path}: {problem}" for problem in error.errors)) from None
-
-
-def _write_line(location: str, document: dict[str, Any]) -> None:
-    typer.echo(json.dumps({"location": location, **document}))
 
 
 def _complain(message: str, console: Console | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,34 @@ def predict_images(
         size = np.array([[recognised.image.height, recognised.image.width]], np.int64)
         yield [recognised.path], size, Recognitions(tuple(recognised.outputs))
         on_image()
+
+
+def predict_tensors(
+    paths: Sequence[str],
+    post: PostProcessor,
+    max_predictions: int,
+    ray_address: str | None,
+    on_images: Callable[[int], None],
+) -> Predictions:
+    """Post-process saved tensors here, or on a Ray cluster: names, sizes and Recognitions, batch by batch."""
+    from postproc.evaluation.predicting import predict_saved
+
+    options: dict[str, Any] = {
+        "show_discarded": any(
+            item.classification is not None for item in post.version.post_processings or ()
+        ),
+        "max_predictions": max_predictions,
+    }
+    with ExitStack() as stack:
+        predict: Callable[..., Iterator[Any]] = predict_saved
+        if ray_address is not None:
+            from postproc.evaluation.ray_job import connected, predict_with_ray
+
+            stack.enter_context(connected(ray_address))
+            predict = predict_with_ray
+        for predicted in predict(paths, post, **options):
+            yield predicted
+            on_images(len(predicted.names))
 
 
 def measure(

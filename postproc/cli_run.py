@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from postproc.onnx_network import OnnxNetwork
     from postproc.onnx_runner import OnnxRunner
     from postproc.pipeline import PostProcessor
-    from postproc.results import Classifications, Detections
+    from postproc.results import Classifications, Detections, Recognitions
 
 _DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -31,8 +31,12 @@ class Recognised:
 
     path: Path
     image: Image.Image
-    outputs: list[Detections | Classifications]
-    document: dict[str, Any]
+    recognitions: Recognitions
+
+    @property
+    def outputs(self) -> tuple[Detections | Classifications, ...]:
+        """Results of each output of the spec."""
+        return self.recognitions.outputs
 
 
 def open_network(
@@ -88,9 +92,8 @@ def recognise_images(
     for batch in preprocessor.batches(readable(), batch_size):
         tensors = as_integers(batch.tensors, runner)
         recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
-        for row, document in enumerate(recognitions.to_dicts()):
-            path, image = waiting.popleft()
-            yield Recognised(path, image, [output[row] for output in recognitions.outputs], document)
+        for row in range(len(recognitions)):
+            yield Recognised(*waiting.popleft(), recognitions[row])
 
 
 def as_integers(
@@ -134,18 +137,17 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def recognise_tensors(
     path: Path, post: PostProcessor, show_discarded: bool, max_predictions: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Post-process saved tensors: of each image its name and the document of what was recognised."""
+) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
+    """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
     if path.suffix.lower() == ".npz":  # which needs no extra
         found = post(load_tensors(path), show_discarded=show_discarded, max_predictions=max_predictions)
-        for row, document in enumerate(found.to_dicts()):
-            yield f"{path}#{row}", document
+        yield [f"{path}#{row}" for row in range(len(found))], None, found
         return
     from postproc.evaluation.predicting import predict_saved
 
     options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
-    for predicted in predict_saved([path], post, **options):
-        yield from zip(predicted.names, predicted.recognitions.to_dicts(), strict=True)
+    for names, sizes, recognitions in predict_saved([path], post, **options):
+        yield names, sizes if (sizes > 0).all() else None, recognitions
 
 
 class DrawnImages:

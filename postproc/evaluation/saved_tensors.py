@@ -50,12 +50,17 @@ class TensorFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._describe(str(path))
+
+    def _describe(self, name: str) -> None:
+        """Read what the file holds; `name` is what errors call it."""
+        self._name = name
         with self._opened() as file:
             metadata, schema = file.metadata, file.schema_arrow
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         self.group_rows = tuple(group.num_rows for group in groups)
         self._row_bytes = tuple(group.total_byte_size // max(1, group.num_rows) for group in groups)
-        self.tensor_names = tensor_names(schema, str(self.path))
+        self.tensor_names = tensor_names(schema, name)
 
     def __len__(self) -> int:
         return sum(self.group_rows)
@@ -76,7 +81,7 @@ class TensorFile:
             If there is no such tensor, or the file is damaged; names the row and the column.
         """
         wanted = self._wanted(names)
-        what = str(self.path)
+        what = self._name
         rows = min(max(1, _READ_BYTES // max(1, self._row_bytes[group])), _READ_ROWS)
         with self._opened() as file:
             images = self._pieces(file, group, _READ_ROWS, IMAGE_COLUMNS)
@@ -89,7 +94,7 @@ class TensorFile:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         with (
-            reading_parquet(str(self.path)),
+            reading_parquet(self._name),
             pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file,
         ):
             yield file
@@ -106,7 +111,7 @@ class TensorFile:
         with self._opened() as file:
             names: list[Any] = file.read(["image"]).column("image").to_pylist()
         if None in names:
-            raise TensorError(f"{self.path}: row {names.index(None)} has no image name")
+            raise TensorError(f"{self._name}: row {names.index(None)} has no image name")
         return names
 
     def _wanted(self, names: Iterable[str] | None) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ class TensorFile:
         for name in wanted:
             if name not in self.tensor_names:
                 known = ", ".join(map(repr, self.tensor_names)) or "none"
-                raise TensorError(f"{self.path}: tensor {name!r} is missing; the file holds {known}")
+                raise TensorError(f"{self._name}: tensor {name!r} is missing; the file holds {known}")
         return wanted
 
 

@@ -221,3 +221,35 @@ def test_evaluate_without_the_extra_names_it(folder: Path, monkeypatch: pytest.M
     result = evaluate(folder, folder / "images")
     assert result.exit_code == 2
     assert 'pip install "postproc[eval]"' in result.stderr
+
+
+def test_evaluate_of_saved_tensors_gives_the_numbers_of_the_network(digits: Path, tmp_path: Path) -> None:
+    preprocessing = ("--preprocessing", digits / "preprocessing.json")
+    documents = [f"--{name}={digits / name}.json" for name in ("spec", "version")]
+    arguments = (digits / "model.onnx", digits / "pages", *preprocessing)
+    assert invoke("dump", *documents, *arguments, "--output", tmp_path / "tensors").exit_code == 0
+    assert evaluate(digits, digits / "pages", *preprocessing, "--json", tmp_path / "a.json").exit_code == 0
+    documents.append(f"--truth={digits / 'truth.json'}")
+    result = invoke("evaluate", *documents, "--tensors", tmp_path / "tensors", "--json", tmp_path / "b.json")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("model.onnx", "--tensors", "t"), "runs no network"),
+        (("--ray", "local"), "works on saved tensors"),
+        ((), "give a network and images, or --tensors"),
+        (("model.onnx",), "give a network and images, or --tensors"),
+    ],
+    ids=["both", "ray-alone", "nothing", "no-images"],
+)
+def test_evaluate_asks_for_a_network_or_tensors(
+    digits: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    documents = [f"--{name}={digits / name}.json" for name in ("spec", "version", "truth")]
+    given = [digits / item if item == "model.onnx" else item for item in arguments]
+    result = invoke("evaluate", *documents, *given, columns=200)
+    assert result.exit_code == 2
+    assert message in result.stderr
