@@ -9,8 +9,10 @@ cluster is told in docs/ray.md.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -125,15 +127,19 @@ def predict_with_ray(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     try:
-        found = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), _MOST_TASKS)).map_batches(
-            _Worker,
-            fn_constructor_args=(post, show_discarded, max_predictions),
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=_pool(workers),
-            ray_remote_args_fn=_remote_options,
-        )
+        shared_out = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), _MOST_TASKS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = shared_out.map_batches(
+                _Worker,
+                fn_constructor_args=(post, show_discarded, max_predictions),
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=_pool(workers),
+                **_retries(shared_out),
+            )
         seen = 0
+        part: Any
         for part in found.iter_batches(batch_format="pyarrow", batch_size=None):
             failed = [text for text in part.column("error").to_pylist() if text is not None]
             if failed:
@@ -213,13 +219,17 @@ def _values(column: Any) -> NDArray[Any]:
     return values
 
 
-def _remote_options() -> dict[str, Any]:
-    return {"max_restarts": -1, "max_task_retries": _RETRIES}
+def _retries(dataset: Any) -> dict[str, Any]:
+    """Bound how often images are tried again, where Ray can; 2.64 will not, and tries them for ever."""
+    if "ray_remote_args_fn" not in inspect.signature(dataset.map_batches).parameters:
+        return {}
+    return {"ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": _RETRIES}}
 
 
 def _pool(workers: int | None) -> Any:
+    resources: Any = ray.cluster_resources
     if workers is not None:
         if workers < 1:
             raise RunnerError(f"workers: expected a positive number, got {workers}")
         return ray.data.ActorPoolStrategy(size=workers)
-    return ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, int(ray.cluster_resources().get("CPU", 1))))
+    return ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, int(resources().get("CPU", 1))))

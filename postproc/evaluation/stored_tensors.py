@@ -57,7 +57,7 @@ def stored_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
         If a folder holds none, cannot be listed, or a file is no Parquet file.
     """
     places: list[str] = []
-    for path in map(os.fspath, paths):
+    for path in [os.fspath(item) for item in paths]:
         places += _listed(path) if "://" in path else [str(file.resolve()) for file in saved_files([path])]
     for place in places:
         if place.lower().endswith(".npz"):
