@@ -283,7 +283,9 @@ def evaluate(
         typer.Option(min=1, help="Most boxes an image; COCO's numbers take 100 of an image and label."),
     ] = 300,
     batch_size: Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")] = 8,
-    output: Annotated[int, typer.Option(min=0, help="Which output of the spec to measure.")] = 0,
+    output: Annotated[
+        int, typer.Option("--output-index", min=0, help="Which output of the spec to measure.")
+    ] = 0,
     categories: Annotated[
         Categories, typer.Option(help="What categories of the ground truth are told by.")
     ] = Categories.AUTO,
