@@ -72,10 +72,13 @@ print(json.dumps({
     "writable": [p for p in ("/tmp", "/var/tmp", os.path.dirname(postproc.__file__)) if writable(p)],
 }))
 """
-# Python may lie below a directory that only root may enter, which a container has not.
+# Python and its packages may lie below a directory that only root may enter, which a container has not.
 NAMESPACE = """
 set -e
 mount --make-rprivate /
+for pair in $PACKAGES; do
+    mount --bind "${pair%%=*}" "${pair##*=}"
+done
 if [ -n "$CLOSED" ]; then
     mount --bind "$BASE" "$SPARE"
     mount -t tmpfs -o mode=755 tmpfs "$CLOSED"
@@ -134,14 +137,18 @@ def build(stage: list[tuple[str, str]], image: Path) -> None:
                 command += f" --spec {spec} --version {version}"
             run(image, environment, command)
             (folder,) = (image / "app").glob("lib/python*/site-packages")
-            (folder / "dependencies.pth").write_text("\n".join(dependencies()))
+            places = [*dependencies(image), *dependencies(image).values()]
+            (folder / "dependencies.pth").write_text("\n".join(map(str, places)))
         else:
             assert instruction == "ENV"
 
 
-def dependencies() -> set[str]:
-    """Return the directories that hold the packages of this environment."""
-    return {str(Path(str(module.__file__)).parents[1]) for module in (numba, numpy, pydantic, typer)}
+def dependencies(image: Path) -> dict[Path, Path]:
+    """Return the directories that hold the packages of this environment, and where the container has them."""
+    folders = dict.fromkeys(
+        Path(str(module.__file__)).parents[1] for module in (numba, numpy, pydantic, typer)
+    )
+    return {folder: image / f"packages-{row}" for row, folder in enumerate(folders)}
 
 
 def documents(image: Path) -> tuple[Path, Path]:
@@ -175,6 +182,9 @@ def test_container_of_the_document_loads_everything_and_compiles_nothing(image: 
     build(first, image)
     spare = image / "spare"
     spare.mkdir()
+    packages = dependencies(image)
+    for place in packages.values():
+        place.mkdir()
     ((user, group),) = [rest.split(":") for instruction, rest in last if instruction == "USER"]
     assert ("COPY", "--from=build /opt/app /opt/app") in last
     base = Path(sys.base_prefix).resolve()
@@ -187,6 +197,7 @@ def test_container_of_the_document_loads_everything_and_compiles_nothing(image: 
             "BASE": str(base),
             "CLOSED": closed_ancestor(base),
             "SPARE": str(spare),
+            "PACKAGES": " ".join(f"{folder}={place}" for folder, place in packages.items()),
             "SETTINGS": settings,
         },
         cwd=image,
