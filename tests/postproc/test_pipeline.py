@@ -246,7 +246,7 @@ def test_for_detection_label_ids_in_every_form(label_ids: Any, ids: list[int]) -
         ({"thresholds": [0.5, 0.5]}, "thresholds: expected 3 thresholds"),
         ({"thresholds": 1.5}, "expected a number from 0 to 1, got 1.5"),
         ({"thresholds": True}, "expected a number from 0 to 1, got true"),
-        ({"thresholds": object()}, "expected a number from 0 to 1"),
+        ({"thresholds": ...}, "expected a number from 0 to 1"),
         ({"thresholds": {"cat": 0.5, "dog": 0.5}}, r"labels \['cat', 'dog', 'owl'\], got \['cat', 'dog'\]"),
         ({"thresholds": {"cat": 0.5, "dog": 0.5, 3: 0.5}}, r"got \['cat', 'dog', 3\]"),
         ({"nms_treshold": 0.5}, "unknown field; did you mean 'nms_threshold'"),
