@@ -234,6 +234,15 @@ listenForImages({
 });
 new ResizeObserver(() => picture.size && fit()).observe(byId("picture"));
 addEventListener("resize", () => picture.size && fit());
+watchPixelRatio();
+
+/** A window that moves to a screen with other pixels need not change its size. */
+function watchPixelRatio() {
+  matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", () => {
+    if (picture.size) fit();
+    watchPixelRatio();
+  }, { once: true });
+}
 
 function start() {
   const brought = keyFromAddress();
