@@ -270,11 +270,10 @@ def test_dump_that_is_killed_goes_on_where_it_was(images: list[Path], tmp_path: 
     for parts in (1, 3):  # killed twice, each time while a part is written
         child = subprocess.Popen(command, cwd=root)
         try:
-            _wait_for_parts(folder, parts)
+            _stop_in_a_part(child, folder, parts)
         finally:
-            os.kill(child.pid, signal.SIGKILL)
+            child.kill()
             child.wait()
-        assert _is_writing(folder)
         counts.append(len(rows_of(folder)))
     assert counts[0] < counts[1] < len(images)
     assert all(count % 4 == 0 for count in counts)
@@ -287,11 +286,18 @@ def _is_writing(folder: Path) -> bool:
     return any(folder.glob("part-*.unfinished"))
 
 
-def _wait_for_parts(folder: Path, parts: int) -> None:
+def _stop_in_a_part(child: subprocess.Popen[bytes], folder: Path, parts: int) -> None:
+    """Stop a dump while it writes a part after so many whole ones."""
     deadline = time.monotonic() + 60
-    while len(list(folder.glob("part-*.parquet"))) < parts or not _is_writing(folder):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    while True:
+        while len(list(folder.glob("part-*.parquet"))) < parts or not _is_writing(folder):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        child.send_signal(signal.SIGSTOP)
+        os.waitpid(child.pid, os.WUNTRACED)
+        if _is_writing(folder):
+            return
+        child.send_signal(signal.SIGCONT)
 
 
 def test_file_digest_is_that_of_sha256sum(tmp_path: Path) -> None:
