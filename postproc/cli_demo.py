@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -58,6 +59,22 @@ class DemoResult:
         ):
             table.add_row(name, f"{score:.3f}", f"{threshold:.2f}", *(f"{side:.0f}" for side in box))
         return table
+
+
+def write_demo_dataset(folder: Path, pages: int, model: DemoModel, first_page: int) -> None:
+    """Write pages and their ground truth: see `postproc.demo.dataset.write_dataset`.
+
+    Raises
+    ------
+    ImportError
+        If a package of the extra ``demo`` is missing.
+    """
+    try:
+        from postproc.demo.dataset import write_dataset
+
+        write_dataset(folder, pages, model=model.value, first_page=first_page)
+    except ImportError as error:
+        raise ImportError(f'the demo needs an extra: pip install "postproc[demo]" ({error})') from error
 
 
 def run_demo(model: DemoModel, seed: int) -> DemoResult:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from postproc.images import Preprocessor
+    from postproc.onnx_network import OnnxNetwork
     from postproc.onnx_runner import OnnxRunner
     from postproc.pipeline import PostProcessor
-    from postproc.results import Classifications, Detections
+    from postproc.results import Classifications, Detections, Recognitions
 
 _DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -30,8 +31,12 @@ class Recognised:
 
     path: Path
     image: Image.Image
-    outputs: list[Detections | Classifications]
-    document: dict[str, Any]
+    recognitions: Recognitions
+
+    @property
+    def outputs(self) -> tuple[Detections | Classifications, ...]:
+        """Results of each output of the spec."""
+        return self.recognitions.outputs
 
 
 def open_network(
@@ -85,18 +90,19 @@ def recognise_images(
                 yield image
 
     for batch in preprocessor.batches(readable(), batch_size):
-        tensors = _as_integers(batch.tensors, runner)
+        tensors = as_integers(batch.tensors, runner)
         recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
-        for row, document in enumerate(recognitions.to_dicts()):
-            path, image = waiting.popleft()
-            yield Recognised(path, image, [output[row] for output in recognitions.outputs], document)
+        for row in range(len(recognitions)):
+            yield Recognised(*waiting.popleft(), recognitions[row])
 
 
-def _as_integers(tensors: dict[str, NDArray[Any]], runner: OnnxRunner) -> dict[str, NDArray[Any]]:
+def as_integers(
+    tensors: dict[str, NDArray[Any]], network: OnnxRunner | OnnxNetwork
+) -> dict[str, NDArray[Any]]:
     """Give constants, which a preprocessing holds as float32, as integers to inputs of integers."""
     from postproc.onnx_session import NUMPY_TYPES
 
-    types = {info.name: NUMPY_TYPES.get(info.type) for info in runner.session.get_inputs()}
+    types = {info.name: NUMPY_TYPES.get(info.type) for info in network.session.get_inputs()}
     return {
         name: array.astype(dtype)
         if array.dtype.kind == "f"
@@ -127,6 +133,21 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
     raise TensorError(
         f"{path}: expected an .npz file of arrays, as numpy.savez(path, **tensors) writes it; found: {found}"
     )
+
+
+def recognise_tensors(
+    path: Path, post: PostProcessor, show_discarded: bool, max_predictions: int
+) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
+    """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
+    if path.suffix.lower() == ".npz":  # which needs no extra
+        found = post(load_tensors(path), show_discarded=show_discarded, max_predictions=max_predictions)
+        yield [f"{path}#{row}" for row in range(len(found))], None, found
+        return
+    from postproc.evaluation.predicting import predict_saved
+
+    options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
+    for names, sizes, recognitions in predict_saved([path], post, **options):
+        yield names, sizes if (sizes > 0).all() else None, recognitions
 
 
 class DrawnImages:

@@ -6,6 +6,9 @@ import numpy as np
 
 from postproc import ops
 from postproc.decoding import DECODERS
+from postproc.kernels.cuts import best_cuts
+from postproc.kernels.matching import match_greedily
+from postproc.kernels.resampling import resampled_counts
 from postproc.pipeline import PostProcessor
 from postproc.schema import Classification, DetectionOutput
 
@@ -30,3 +33,8 @@ def warm_up_everything() -> None:
     ops.box_area(boxes)
     ops.box_convert(boxes, "xyxy", "xywh")
     ops.clip_boxes(boxes, (1, 1))
+    corners, rows, offsets = boxes.astype(np.float64), np.zeros(1, np.int64), np.array([0, 1])
+    match_greedily(corners, rows, offsets, corners, rows, np.zeros(1, np.bool_), offsets, np.array([0.5]))
+    flags, folds = np.ones(1, np.bool_), np.zeros(1, np.int16)
+    best_cuts(scores, flags, folds, offsets, np.ones(1, np.int64), 1, -1, 0, 0.0)
+    resampled_counts(rows, rows, flags, np.ones((1, 1), np.uint8), 1)

@@ -63,3 +63,7 @@ class RunnerError(PostprocError, RuntimeError):
 
 class InspectionError(PostprocError, ValueError):
     """A file cannot be inspected, or what was found cannot be saved; names the file and what to do."""
+
+
+class ExportError(PostprocError, ValueError):
+    """Results cannot be written in a format; names the image, label or path, and what to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +20,9 @@ from postproc.errors import ImageError
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 
 
-def load_image(source: ImageSource) -> Image.Image:
+def load_image(
+    source: ImageSource, *, formats: Sequence[str] | None = None, max_pixels: int | None = None
+) -> Image.Image:
     """Read an image as it is meant to be seen: upright, RGB, 8 bits a channel.
 
     EXIF orientation is applied, transparency laid on white, 16-bit grey scaled to 8 bits, and of an
@@ -30,6 +33,10 @@ def load_image(source: ImageSource) -> Image.Image:
     source : path, bytes, PIL.Image.Image or ndarray
         A file, the content of one, or an image. An array is uint8, (height, width), grey, or
         (height, width, channels) with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+    formats : sequence of str, optional
+        Pillow's names of the formats that a file may have; by default all that it reads but EPS.
+    max_pixels : int, optional
+        Most pixels of an image, judged before it is decoded; Pillow's own limit holds beside it.
 
     Returns
     -------
@@ -40,35 +47,38 @@ def load_image(source: ImageSource) -> Image.Image:
     ------
     ImageError
         If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, is EPS, or has more
-        pixels than Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names the path.
+        pixels than `max_pixels` or Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names
+        the path.
     """
+    allowed = None if formats is None else tuple(formats)
     name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
     try:
         if isinstance(source, np.ndarray):
             return _to_rgb(_from_array(source))
         if isinstance(source, Image.Image):
-            return _decoded(source)
+            return _decoded(source, max_pixels)
         if isinstance(source, (bytes, bytearray, memoryview)):
-            with Image.open(BytesIO(source)) as image:
-                return _decoded(image)
+            with Image.open(BytesIO(source), formats=allowed) as image:
+                return _decoded(image, max_pixels)
         if not isinstance(source, (str, os.PathLike)):  # open() would take a number for a file descriptor
             raise ImageError(
                 f"expected a path, bytes, a PIL image or an array of uint8, got {type(source).__name__}"
             )
-        with Image.open(source) as image:
-            return _decoded(image)
+        with Image.open(source, formats=allowed) as image:
+            return _decoded(image, max_pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     # Decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise ImageError(f"{name}: {_explained(error)}") from error
+        raise ImageError(f"{name}: {_explained(error, formats)}") from error
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: Exception, formats: Sequence[str] | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
-        return "not an image, or not of a format that Pillow reads"
+        read = "a format that Pillow reads" if formats is None else f"the formats {', '.join(formats)}"
+        return f"not an image, or not of {read}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too large ({error}); raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     return f"cannot be decoded ({type(error).__name__}: {error})"
@@ -86,18 +96,20 @@ def _from_array(pixels: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if shape[2:] == (1,) else pixels))
 
 
-def _decoded(image: Image.Image) -> Image.Image:
+def _decoded(image: Image.Image, max_pixels: int | None) -> Image.Image:
     width, height = image.size
     if width == 0 or height == 0:
         raise ImageError(f"expected at least one pixel, got {width}x{height}")
     if image.format == "EPS":
         raise ImageError("EPS is a program that Ghostscript would run; convert it to PNG or JPEG first")
-    _check_area(width, height)  # before decoding; Pillow itself only warns up to twice the limit
+    _check_area(width, height, max_pixels)  # before decoding; Pillow itself only warns up to twice the limit
     image.load()
     return _to_rgb(_upright(image))
 
 
-def _check_area(width: int, height: int) -> None:
+def _check_area(width: int, height: int, max_pixels: int | None) -> None:
+    if max_pixels is not None and width * height > max_pixels:
+        raise ImageError(f"too large ({width}x{height}, more than {max_pixels:,} pixels)")
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
         raise ImageError(

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from postproc.errors import RunnerError
-from postproc.onnx_faults import advice_for, refuse_graph_capture
-from postproc.onnx_inputs import (
-    Feed,
-    NetworkInputs,
-    closest_name,
-    describe,
-    describe_all,
-    match_name,
-)
-from postproc.onnx_runs import bound_runs, plain_runs
-from postproc.onnx_session import CPU, NUMPY_TYPES, Provider, TensorInfo, open_session
+from postproc.onnx_network import OnnxNetwork
+from postproc.onnx_session import Provider, Session, TensorInfo
 from postproc.results import Recognitions
 from postproc.transforms import ImageTransform
 
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
-
-# Providers whose sessions may not be run from several threads at once.
-_SEQUENTIAL = frozenset({"DmlExecutionProvider"})
 
 
 class OnnxRunner:
@@ -52,8 +37,9 @@ class OnnxRunner:
 
     Parameters
     ----------
-    model : path, bytes, onnx.ModelProto or onnxruntime.InferenceSession
-        The network, whose inputs have their batch axis first. A session is used as it is.
+    model : path, bytes, onnx.ModelProto, onnxruntime.InferenceSession or OnnxNetwork
+        The network, whose inputs have their batch axis first. A session or an open network, which several
+        runners may share, is used as it is.
     post : PostProcessor
         What turns the network's tensors into recognitions.
     providers : sequence of str or (str, options), optional
@@ -67,12 +53,12 @@ class OnnxRunner:
 
     Attributes
     ----------
+    network : OnnxNetwork
+        The network alone.
     session : onnxruntime.InferenceSession
         The session in use.
     post : PostProcessor
         As given.
-    uses_io_binding : bool
-        Whether runs go through IO binding: by default on an accelerator.
 
     Raises
     ------
@@ -97,28 +83,40 @@ class OnnxRunner:
         *,
         batched: bool = True,
     ) -> None:
-        self.session = open_session(model, providers, session_options)
-        refuse_graph_capture(getattr(self.session, "get_provider_options", dict)())
+        if isinstance(model, OnnxNetwork):
+            if providers is not None or session_options is not None or not batched:
+                raise RunnerError("providers, session_options and batched belong to a model to be opened")
+            self.network = model
+        else:
+            self.network = OnnxNetwork(model, providers, session_options, batched=batched)
         self.post = post
-        self._inputs = NetworkInputs(self.session.get_inputs(), batched)
-        outputs = {info.name: info for info in self.session.get_outputs()}
-        self._sources = {needed: self._find(needed, outputs) for needed in post.tensor_names}
-        self._output_names = [
-            name for name in dict.fromkeys(self._sources.values()) if name not in self._inputs.infos
-        ]
-        self.uses_io_binding = next(iter(self.providers), CPU) != CPU
-        is_concurrent = _SEQUENTIAL.isdisjoint(self.providers)
-        self._one_run_at_a_time: AbstractContextManager[Any] = nullcontext() if is_concurrent else Lock()
+        self._sources = {
+            needed: self.network.find(needed, "the post-processing") for needed in post.tensor_names
+        }
+
+    @property
+    def session(self) -> Session:
+        """The session in use."""
+        return self.network.session
+
+    @property
+    def uses_io_binding(self) -> bool:
+        """Whether runs go through IO binding: by default on an accelerator."""
+        return self.network.uses_io_binding
+
+    @uses_io_binding.setter
+    def uses_io_binding(self, value: bool) -> None:
+        self.network.uses_io_binding = value
 
     @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers that loaded, by precedence."""
-        return tuple(self.session.get_providers())
+        return self.network.providers
 
     @property
     def image_input(self) -> TensorInfo:
         """The input that holds the images: its ``name``, ``type`` and ``shape``."""
-        return self._inputs.images
+        return self.network.image_input
 
     def __call__(
         self,
@@ -154,40 +152,33 @@ class OnnxRunner:
         TensorError
             If the network's tensors do not fit the post-processing.
         """
-        feed = self._inputs.check(inputs)
-        image_tensor = feed[self._inputs.images.name]
+        feed = self.network.inputs.check(inputs)
+        image_tensor = feed[self.image_input.name]
         images = len(image_tensor)
         if transforms is not None and not (isinstance(transforms, Sequence) and len(transforms) == images):
             given = len(transforms) if isinstance(transforms, Sequence) else type(transforms).__name__
             raise RunnerError(f"transforms: expected a list of {images}, one for each image; got {given}")
-        along = self._inputs.along_images(feed)
-        if images == 0:
-            # Not every network bears an empty batch, and only its tensors tell what results there are
-            # none of: one blank image stands in, and its results are dropped.
-            blank = {name: np.zeros((1, *feed[name].shape[1:]), feed[name].dtype) for name in along}
-            return self({**feed, **blank}, show_discarded, max_predictions)[:0]
+        if images == 0:  # one blank image stands in, and its results are dropped
+            return self(self.network.with_blank(feed), show_discarded, max_predictions)[:0]
 
         input_size = None
         if self.post.uses_input_size and transforms is None:
             input_size = _image_size(image_tensor.shape)
-        run = self._prepare_runs({name: array for name, array in feed.items() if name not in along})
-        length = self._inputs.run_length or images
         parts = []
-        for start in range(0, images, length):
-            rows = [min(row, images - 1) for row in range(start, start + length)]
+        for rows, tensors in self.network.runs(feed, self._sources):
             part = self.post(
-                run({name: _take_rows(feed[name], rows) for name in along}),
+                tensors,
                 show_discarded=show_discarded,
                 max_predictions=max_predictions,
                 input_size=input_size,
                 transforms=None if transforms is None else [transforms[row] for row in rows],
             )
-            if len(part) != length:
+            if len(part) != len(rows):
                 raise RunnerError(
-                    f"the network ran on {length} images, and its tensors hold {len(part)}; one whose "
+                    f"the network ran on {len(rows)} images, and its tensors hold {len(part)}; one whose "
                     "outputs have no batch axis needs OnnxRunner(..., batched=False)"
                 )
-            parts.append(part[: images - start])
+            parts.append(part[: images - rows[0]])
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
 
     def warmup(self, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
@@ -207,61 +198,8 @@ class OnnxRunner:
             If an axis is open and `shapes` does not give it, or the run fails.
         """
         self.post.warmup()
-        feed = self._inputs.check(self._inputs.blank(shapes or {}))
-        along = self._inputs.along_images(feed)
-        length = self._inputs.run_length or len(feed[self._inputs.images.name])
-        run = self._prepare_runs({name: array for name, array in feed.items() if name not in along})
-        run({name: feed[name][:length] for name in along})
-
-    def _find(self, needed: str, outputs: Mapping[str, TensorInfo]) -> str:
-        """Find a tensor that the pipeline needs among the graph's outputs and inputs."""
-        known = {**outputs, **self._inputs.infos}
-        name = match_name(needed, known)
-        if name is None:
-            raise RunnerError(
-                f"the post-processing needs the tensor {needed!r}, which the model does not have (closest "
-                f"match: {closest_name(needed, known)!r}); its outputs are {describe_all(outputs.values())}, "
-                f"its inputs {describe_all(self._inputs.infos.values())}"
-            )
-        if known[name].type not in NUMPY_TYPES:
-            raise RunnerError(
-                f"the post-processing needs {describe(known[name])}, of a type that ONNX Runtime cannot hand "
-                "over as a NumPy array; end the network with a Cast to float"
-            )
-        return name
-
-    def _prepare_runs(self, shared: Feed) -> Callable[[Feed], Feed]:
-        """Give the function from a run's own inputs to the tensors that the pipeline needs."""
-        prepare = bound_runs if self.uses_io_binding else plain_runs
-        with _explained(shared):
-            run_graph = prepare(self.session, self._output_names, shared)
-
-        def run(inputs: Feed) -> Feed:
-            known = {**shared, **inputs}
-            if self._output_names:  # else all that is needed are inputs
-                with _explained(known), self._one_run_at_a_time:
-                    known.update(zip(self._output_names, run_graph(inputs), strict=True))
-            return {needed: known[name] for needed, name in self._sources.items()}
-
-        return run
-
-
-@contextmanager
-def _explained(feed: Feed) -> Iterator[None]:
-    """Turn what ONNX Runtime raises into a RunnerError that tells what it was given."""
-    try:
-        yield
-    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
-        fed = ", ".join(f"{name!r} {array.dtype} {array.shape}" for name, array in feed.items())
-        raise RunnerError(
-            f"ONNX Runtime failed on the inputs {fed}: {str(error) or type(error).__name__}"
-            f"{advice_for(error)}"
-        ) from error
-
-
-def _take_rows(array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
-    """Take rows of an array, without a copy where they are all its rows."""
-    return array if len(rows) == len(array) else array[rows]
+        inputs = self.network.inputs
+        next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -271,13 +271,18 @@ class PostProcessor:
 interrupts.guard(PostProcessor.__call__.__code__)
 
 
-def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
-    task = post_processing.task
-    table = LabelTable(
+def label_table(labels: Labels, post_processing: PostProcessing) -> LabelTable:
+    """Give what rows of results refer to: the labels of an output, and the thresholds of its version."""
+    return LabelTable(
         ids=np.array([label.id for label in labels.labels], np.int64),
         names=tuple(label.name for label in labels.labels),
-        thresholds=tuple(map(float, task.thresholds_for(labels))),
+        thresholds=tuple(map(float, post_processing.task.thresholds_for(labels))),
     )
+
+
+def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
+    task = post_processing.task
+    table = label_table(labels, post_processing)
     if isinstance(task, Detection):
         return DetectionStage(task, table)
     return ClassificationStage(task, table)

@@ -13,6 +13,9 @@ from postproc.errors import TensorError
 from postproc.tensors import as_numbers
 
 if TYPE_CHECKING:
+    import os
+
+    import pyarrow
     import supervision
 
 Size = Sequence[int]  # height, width
@@ -147,6 +150,18 @@ class Classifications:
             images.append({"predicted": rows[start:first_discarded], "discarded": rows[first_discarded:end]})
             start = end
         return images
+
+    def to_arrow(
+        self,
+        images: Sequence[str | os.PathLike[str]] | Sequence[int] | None = None,
+        sizes: Size | Sequence[Size] | NDArray[Any] | None = None,
+        *,
+        discarded: bool = False,
+    ) -> pyarrow.Table:
+        """Give an Arrow table, a row a detection; see `postproc.exports.arrow.to_arrow`."""
+        from postproc.exports.arrow import to_arrow
+
+        return to_arrow(self, images, sizes, discarded=discarded)
 
     def _row_dicts(self) -> list[dict[str, Any]]:
         ids, names, thresholds = self.table.ids.tolist(), self.table.names, self.table.thresholds
@@ -284,6 +299,21 @@ class Recognitions:
         """v0.7's result of each image, ready for JSON."""
         images = zip(*(output.to_dicts() for output in self.outputs), strict=True)
         return [{"outputs": [{"labels": labels} for labels in image]} for image in images]
+
+    def to_arrow(
+        self,
+        images: Sequence[str | os.PathLike[str]] | Sequence[int] | None = None,
+        sizes: Size | Sequence[Size] | NDArray[Any] | None = None,
+        *,
+        discarded: bool = False,
+    ) -> pyarrow.Table:
+        """Give an Arrow table, a row a detection; see `postproc.exports.arrow.to_arrow`.
+
+        ``.to_pandas()`` and ``polars.from_arrow`` make data frames of it.
+        """
+        from postproc.exports.arrow import to_arrow
+
+        return to_arrow(self, images, sizes, discarded=discarded)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Recognitions]) -> Recognitions:

@@ -154,6 +154,35 @@ def call_every_operation() -> None:
     ops.batched_nms(many, rng.random(5000), rng.integers(0, 3, 5000), 0.5)
 
 
+def call_calibration() -> None:
+    """Choose thresholds, also of no detections, and validate them."""
+    from postproc.evaluation.choosing import Objective, Variant
+    from postproc.evaluation.evidence import Evidence
+    from postproc.evaluation.matches import Matches
+    from postproc.evaluation.validation import cross_validate
+
+    for rows in (0, 3):
+        image, score = np.arange(rows), np.ones(rows, np.float32)
+        written = np.zeros((rows, 2), np.int64)
+        matches = Matches(image, 0 * image, score, 0 * image, written, 4)
+        old = np.full(1, 0.5)
+        for objective in (Objective(), Objective("precision", 1), Objective("false_positives", 0)):
+            variants = [Variant(0.3, Evidence.of(matches, 1))]
+            cross_validate(variants, old, 0 * old, np.ones(1, np.bool_), objective, folds=2, draws=10)
+
+
+def call_matching() -> None:
+    from postproc.evaluation.ground_truth import GroundTruth
+    from postproc.evaluation.matches import match
+    from tests.evaluation.scenes import random_scene, spec_of
+    from tests.pipelines import post_processor, tensors_of
+
+    document = random_scene(0, images=3).truth_document()
+    truth = GroundTruth.load(document, spec_of()).everything()
+    for kind in ("direct", "yolov8_seg"):
+        match(post_processor(kind)(tensors_of(kind)).outputs[0], truth, 1)
+
+
 def compiled_late(kind: str) -> list[str]:
     """Name the kernels that a post-processor compiles or loads in its first calls after its warm-up."""
     for name in [name for name in sys.modules if name.startswith(("postproc", "tests.pipelines"))]:
@@ -185,4 +214,6 @@ if __name__ == "__main__":
         for activation in ("none", "sigmoid", "softmax"):
             call_every_option(activation)
         call_every_operation()
+        call_matching()
+        call_calibration()
         print(json.dumps(signatures()))  # noqa: T201

@@ -20,8 +20,10 @@ LABELS = 80
 _OBJECTS = 14
 
 
-def yolov8_tensor(batch: int) -> Floats:
+def yolov8_tensor(batch: int, first: int = 0, tail: float = -11.0) -> Floats:
     """Output (batch, 84, 8400) of a YOLOv8 for 640 x 640 images: cx, cy, w, h, and 80 probabilities.
+
+    Images are numbered from `first` on; `tail` is the mean of the logits of what is not there.
 
     About ten candidates an object are sure (above 0.25, for one label each). Of the 672,000 scores of an
     image 1,500 are above 0.01, 7,000 above 0.001, 100,000 above 0.0001, and the rest is a tail down to 1e-9.
@@ -30,14 +32,16 @@ def yolov8_tensor(batch: int) -> Floats:
     centres, strides = grid_centres((8, 16, 32), PAGE)
     result = np.empty((batch, 4 + LABELS, len(centres)), np.float32)
     for image in range(batch):
-        rng = np.random.default_rng([8400, image])
-        boxes, scores = _yolov8_image(rng, centres, strides)
+        rng = np.random.default_rng([8400, first + image])
+        boxes, scores = _yolov8_image(rng, centres, strides, tail)
         result[image, :4] = boxes.T
         result[image, 4:] = distinct(scores)
     return result
 
 
-def _yolov8_image(rng: np.random.Generator, centres: Doubles, strides: Doubles) -> tuple[Floats, Floats]:
+def _yolov8_image(
+    rng: np.random.Generator, centres: Doubles, strides: Doubles, tail: float
+) -> tuple[Floats, Floats]:
     cells = len(centres)
     corners = random_objects(rng, _OBJECTS, PAGE, 16, 400)
     middles, sizes = middles_of(corners), sizes_of(corners)
@@ -70,7 +74,7 @@ def _yolov8_image(rng: np.random.Generator, centres: Doubles, strides: Doubles) 
     boxes[:, :2] = np.clip(boxes[:, :2], 2, PAGE - 2)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
 
-    scores = 1 / (1 + np.exp(-rng.normal(-11, 1.6, (LABELS, cells)) - rng.normal(0, 0.5, cells)))
+    scores = 1 / (1 + np.exp(-rng.normal(tail, 1.6, (LABELS, cells)) - rng.normal(0, 0.5, cells)))
     labels = frequent_labels(rng, _OBJECTS, LABELS)
     cells_seen = np.flatnonzero(seen)
     owner = owner[cells_seen]

@@ -118,7 +118,7 @@ def run_network(provider: str) -> NetworkRun:
         return cast("Detections", runner({"image": images}).outputs[0])
 
     problems = []
-    runner.uses_io_binding = True
+    runner.network.uses_io_binding = True
     alone = [detect(one) for one in pages]
     for found, shift in zip(alone, shifts, strict=True):
         problem = _misread(found, written_boxes(shift))
@@ -136,7 +136,7 @@ def run_network(provider: str) -> NetworkRun:
     with ThreadPoolExecutor(_THREADS) as pool:
         if any(difference(*pair) for pair in zip(pool.map(detect, pages), alone, strict=True)):
             problems.append(f"{_THREADS} threads that share a session get other results than one")
-    runner.uses_io_binding = False
+    runner.network.uses_io_binding = False
     if difference(detect(pages[0]), alone[0]):
         problems.append("IO binding gives other results than a plain run")
     return NetworkRun(alone, 1000 * float(np.median(seconds)), tuple(problems))

@@ -20,7 +20,7 @@ import pytest
 from numba.core import config
 from typer.testing import CliRunner, Result
 
-from postproc import PostProcessor, Recognitions, onnx_runner, onnx_session
+from postproc import PostProcessor, Recognitions, onnx_network, onnx_session
 from postproc.cli_commands import app
 from postproc.decoding import DECODERS
 from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
@@ -475,8 +475,8 @@ def test_doctor_with_a_gpu_that_works_runs_the_network_on_it(
 ) -> None:
     Driver(monkeypatch)
     bound: list[Any] = []
-    runs = onnx_runner.bound_runs
-    monkeypatch.setattr(onnx_runner, "bound_runs", lambda *given: bound.append(given[0]) or runs(*given))
+    runs = onnx_network.bound_runs
+    monkeypatch.setattr(onnx_network, "bound_runs", lambda *given: bound.append(given[0]) or runs(*given))
     result = doctor(*asked)
     assert result.exit_code == 0, result.output
     assert "ok    CUDA " in result.stdout
@@ -533,13 +533,13 @@ def test_doctor_asked_for_a_provider_of_an_unknown_name_fails() -> None:
 
 def on_cuda(change: Callable[[list[Any]], list[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Change the tensors of runs through IO binding on sessions that say they are on a GPU."""
-    runs = onnx_runner.bound_runs
+    runs = onnx_network.bound_runs
 
     def wrong(session: Any, names: Any, shared: Any) -> Any:
         run = runs(session, names, shared)
         return (lambda inputs: change(list(run(inputs)))) if CUDA in session.get_providers() else run
 
-    monkeypatch.setattr(onnx_runner, "bound_runs", wrong)
+    monkeypatch.setattr(onnx_network, "bound_runs", wrong)
 
 
 @pytest.mark.usefixtures("healthy")

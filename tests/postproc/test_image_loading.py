@@ -195,6 +195,22 @@ def test_load_image_decompression_bomb_is_an_error(side: int, warned: Any) -> No
             load_image(png_claiming(side, side))
 
 
+def test_load_image_pixel_limit_of_a_call_is_judged_before_decoding() -> None:
+    content = encoded(photo(4, 5))
+    assert load_image(content, max_pixels=20).size == (5, 4)
+    with pytest.raises(ImageError, match=r"too large \(5x4, more than 19 pixels\)$"):
+        load_image(content, max_pixels=19)
+    with pytest.raises(ImageError, match=r"too large \(9000x9000, more than 50,000,000 pixels\)$"):
+        load_image(png_claiming(9000, 9000), max_pixels=50_000_000)
+
+
+def test_load_image_of_a_format_that_is_left_out_is_an_error() -> None:
+    gif = encoded(photo(2, 2), "GIF")
+    assert load_image(gif, formats=["PNG", "GIF"]).size == (2, 2)
+    with pytest.raises(ImageError, match=r"not an image, or not of the formats PNG, JPEG$"):
+        load_image(gif, formats=["PNG", "JPEG"])
+
+
 def test_load_image_pixel_limit_is_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.new("RGB", (10, 10))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)

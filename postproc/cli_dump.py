@@ -1,0 +1,54 @@
+"""What ``postproc dump`` does: run a network on images and save its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from postproc.cli_run import open_network
+from postproc.errors import ImageError
+from postproc.evaluation.dumping import Dumped, dump, file_digest
+from postproc.pipeline import PostProcessor
+
+
+def dump_tensors(
+    model: Path,
+    post: PostProcessor,
+    preprocessing: Path | None,
+    images: Sequence[Path],
+    folder: Path,
+    *,
+    all_tensors: bool,
+    dtype: str,
+    batch_size: int,
+    on_done: Callable[[int], None],
+    on_unreadable: Callable[[ImageError], None],
+) -> Dumped:
+    """Run a network on images and save what `post` needs of its tensors, or all of its outputs."""
+    runner, preprocessor = open_network(model, post, preprocessing)
+    needed = list(post.tensor_names)
+    return dump(
+        runner.network,
+        preprocessor,
+        images,
+        folder,
+        digest=file_digest(model),
+        tensors=list(dict.fromkeys([*runner.network.outputs, *needed])) if all_tensors else needed,
+        dtype=dtype,
+        batch_size=batch_size,
+        on_done=on_done,
+        on_unreadable=lambda path, error: on_unreadable(error),
+    )
+
+
+def summary(dumped: Dumped, folder: Path) -> str:
+    """Say what a dump did."""
+    parts = [f"the tensors of {dumped.written} images written to {folder}"]
+    if dumped.already:
+        parts.append(f"{dumped.already} were there before")
+    if dumped.unreadable:
+        parts.append(
+            f"{len(dumped.unreadable)} could not be read, see {folder / 'unreadable.json'}: "
+            "the same command tries them again"
+        )
+    return "; ".join(parts)

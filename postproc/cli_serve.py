@@ -1,0 +1,178 @@
+"""``postproc serve`` and ``postproc keys``: the HTTP service, and who may use it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from postproc.errors import PostprocError
+from postproc.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from postproc.service.keys import Keys
+
+KEY_VARIABLE = "POSTPROC_API_KEY"
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _size(text: str | int) -> int:
+    """Read a number of bytes: ``1000``, ``64M``, ``2GiB``."""
+    match = re.fullmatch(r"([0-9]+) ?([kmg]?)(i?b)?", str(text).lower())
+    if match is None:
+        raise typer.BadParameter(f"expected bytes such as 64M or 2GiB, got {text!r}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _setting(name: str, *, is_size: bool = False, option: str | None = None) -> Any:
+    """Declare the option of a setting: its help, and with it what it means, are the setting's own."""
+    field = ServiceSettings.model_fields[name]
+    return typer.Option(
+        option or f"--{name.replace('_', '-')}",
+        help=field.description,
+        metavar="BYTES" if is_size else None,
+        parser=_size if is_size else None,
+    )
+
+
+def _default(name: str) -> Any:
+    return ServiceSettings.model_fields[name].default
+
+
+def _default_size(name: str) -> Any:
+    """Return a default as a person writes it; `_size` reads it back."""
+    size = _default(name)
+    return f"{size >> 30}GiB" if size % (1 << 30) == 0 else f"{size >> 20}MiB"
+
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", metavar="DIR", file_okay=False, help=ServiceSettings.model_fields["data"].description
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help=ServiceSettings.model_fields["database"].description),
+]
+
+keys_app = typer.Typer(no_args_is_help=True, help="Add, list and remove the API keys of the HTTP service.")
+
+
+def serve(
+    data: Data,
+    database: DatabaseUrl = None,
+    host: Annotated[str, _setting("host")] = _default("host"),
+    port: Annotated[int, _setting("port")] = _default("port"),
+    provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
+    allow_urls: Annotated[bool, _setting("allow_urls", option="--allow-urls")] = False,
+    url_timeout: Annotated[float, _setting("url_timeout")] = _default("url_timeout"),
+    url_max_bytes: Annotated[int, _setting("url_max_bytes", is_size=True)] = _default_size("url_max_bytes"),
+    max_body: Annotated[int, _setting("max_body", is_size=True)] = _default_size("max_body"),
+    max_model: Annotated[int, _setting("max_model", is_size=True)] = _default_size("max_model"),
+    max_image_pixels: Annotated[int, _setting("max_image_pixels")] = _default("max_image_pixels"),
+    max_inputs_bytes: Annotated[int, _setting("max_inputs_bytes", is_size=True)] = _default_size(
+        "max_inputs_bytes"
+    ),
+    queue_length: Annotated[int, _setting("queue_length")] = _default("queue_length"),
+    batch_wait: Annotated[float, _setting("batch_wait")] = _default("batch_wait"),
+    max_batch: Annotated[int, _setting("max_batch")] = _default("max_batch"),
+    workers: Annotated[int, _setting("workers")] = _default("workers"),
+    session_memory: Annotated[int, _setting("session_memory", is_size=True)] = _default_size(
+        "session_memory"
+    ),
+    task_seconds: Annotated[float, _setting("task_seconds")] = _default("task_seconds"),
+    task_timeout: Annotated[float, _setting("task_timeout")] = _default("task_timeout"),
+) -> None:
+    """Serve recognition versions over HTTP: the v0.7 API at /v0.7, its documentation at /docs, a page at /.
+
+    Without any API key, one is made for the tenant "default" and printed once; the environment variable
+    POSTPROC_API_KEY gives another one. SIGTERM ends the service after the requests that are under way.
+    """
+    given = dict(locals())
+    provider_names = given.pop("provider")
+    settings = _settings(**given, providers=tuple(provider_names) if provider_names else None)
+    from_environment = os.environ.get(KEY_VARIABLE)
+    with _explained_import():
+        from postproc.service.serving import run
+    run(settings, {from_environment: "default"} if from_environment else {})
+
+
+@keys_app.command("add")
+def add_key(
+    name: Annotated[
+        str, typer.Argument(help="Whose key it is; keys of the same name open the same objects.")
+    ],
+    data: Data,
+    database: DatabaseUrl = None,
+) -> None:
+    """Make an API key and print it: it is seen this once only. A running service knows it at once."""
+    with _opened_keys(data, database) as keys:
+        typer.echo(keys.add(name))
+
+
+@keys_app.command("list")
+def list_keys(data: Data, database: DatabaseUrl = None) -> None:
+    """List the API keys by their ids; the keys themselves are not kept."""
+    table = Table("id", "name", "made")
+    with _opened_keys(data, database) as keys:
+        for key in keys.all():
+            table.add_row(key.prefix, key.tenant, key.create_date)
+    Console().print(table)
+
+
+@keys_app.command("remove")
+def remove_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `postproc keys list` shows it.")],
+    data: Data,
+    database: DatabaseUrl = None,
+) -> None:
+    """Make an API key invalid, at once; what it made stays."""
+    with _opened_keys(data, database) as keys:
+        keys.remove(key_id)
+    typer.echo(f"key {key_id} removed")
+
+
+def _settings(**values: Any) -> ServiceSettings:
+    try:
+        return ServiceSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"{first['msg']}, got {first['input']!r}", param_hint=f"--{name}") from None
+
+
+@contextmanager
+def _opened_keys(data: Path, database: str | None) -> Iterator[Keys]:
+    settings = _settings(data=data, database=database)
+    with _explained_import():
+        from postproc.service.database import Database
+        from postproc.service.keys import Keys
+    if database is None and not data.is_dir():
+        raise PostprocError(f"{data} does not exist; `postproc serve --data {data}` makes it")
+    opened = Database(settings)
+    try:
+        yield Keys(opened)
+    finally:
+        opened.close()
+
+
+@contextmanager
+def _explained_import() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in ("", "postproc"):
+            raise
+        raise ImportError(f'the service needs an extra: pip install "postproc[serve]" ({error})') from error
+
+
+__all__ = ["add_key", "keys_app", "list_keys", "remove_key", "serve"]

@@ -1,0 +1,142 @@
+"""Predictions of a data set put beside its ground truth, image by image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import SchemaError
+from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
+from postproc.results import Recognitions
+from postproc.schema import Detection, RecognitionSpec, RecognitionVersion
+
+LOWEST_THRESHOLD = 0.001
+_DIFFERENCE = 0.02  # of the proportions of an image and of its ground truth: rounding when it was resized
+
+Predictions = Iterable[tuple[Sequence[str | os.PathLike[str]], Any, Recognitions]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Collected:
+    """What was recognised in the images that count, in the order of the ground truth.
+
+    Parameters
+    ----------
+    recognitions : Recognitions
+        Of these images; those without a prediction have no rows.
+    truth : TruthBatch
+        Ground truth of the same images.
+    missing : tuple of str
+        Images of the ground truth that count, but have no prediction.
+    unknown : tuple of str
+        Predicted images that are left out, since the ground truth does not know them.
+    misshapen : tuple of str
+        Images whose proportions are not those that the ground truth gives.
+    """
+
+    recognitions: Recognitions
+    truth: TruthBatch
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+
+def measuring_documents(
+    spec: RecognitionSpec, version: RecognitionVersion, output: int = 0
+) -> tuple[RecognitionSpec, RecognitionVersion]:
+    """Documents by which one output of a version is measured, from one look at each tensor.
+
+    For an output of boxes they have two outputs: the version's own, and one with every threshold lowered to
+    `LOWEST_THRESHOLD`, as average precision asks for. For labels of whole images they have the version's own:
+    ask for its discarded scores as well.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such output.
+    """
+    post_processings = version.post_processings or ()
+    if not 0 <= output < len(post_processings):
+        raise SchemaError(f"output: the version has outputs 0 to {len(post_processings) - 1}, got {output}")
+    labels, own = spec.outputs[output], post_processings[output]
+    described = [own.dump()]
+    if isinstance(own.task, Detection):
+        low = own.dump()
+        lowered = [min(LOWEST_THRESHOLD, value) for value in own.task.thresholds_for(labels.labels)]
+        low["detection"]["thresholds"] = lowered
+        described.append(low)
+    return (
+        RecognitionSpec.load({**spec.dump(), "outputs": [labels.dump()] * len(described)}),
+        RecognitionVersion.load({**version.dump(), "post_processings": described}),
+    )
+
+
+def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: bool = False) -> Collected:
+    """Put predictions, which may come in any order, beside the ground truth of their images.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+    predictions : iterable of (names, sizes, Recognitions)
+        Batches of images: their names, the height and width of each, and what was recognised.
+    only_predicted : bool
+        Leave images of the ground truth out that were not predicted. Otherwise all that is on them is missed.
+
+    Raises
+    ------
+    SchemaError
+        If no image is known to the ground truth, or one is predicted twice.
+    """
+    parts: dict[int, Recognitions] = {}
+    sizes: dict[int, NDArray[np.int64]] = {}
+    unknown: list[str] = []
+    for names, batch_sizes, recognitions in predictions:
+        for index, (name, size) in enumerate(zip(names, np.asarray(batch_sizes, np.int64), strict=True)):
+            row = truth.find(name)
+            if row is None:
+                unknown.append(os.fspath(name))
+            elif row in parts:
+                raise SchemaError(
+                    f"{truth.source}: two predictions are of the image {truth.names[row]!r}, the second that "
+                    f"of {os.fspath(name)!r}"
+                )
+            else:
+                parts[row], sizes[row] = recognitions[index], size
+    if not parts:
+        found = f"such as {unknown[0]!r}" if unknown else "of which there are none"
+        raise SchemaError(
+            f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted ones, "
+            f"{found}; images are matched by their file names"
+        )
+    rows = sorted(parts) if only_predicted else list(range(len(truth)))
+    empty = _without_rows(next(iter(parts.values())))
+    unsized = np.ones(2, np.int64)  # of an image that was not predicted, so that its size does not matter
+    batch = truth.batch(rows, [sizes.get(row, unsized) for row in rows])
+    return Collected(
+        Recognitions.concatenate([parts.get(row, empty) for row in rows]),
+        batch,
+        tuple(truth.names[row] for row in rows if row not in parts),
+        tuple(unknown),
+        tuple(
+            f"{truth.names[row]} ({truth.sizes[row][1]} x {truth.sizes[row][0]}, predicted as "
+            f"{sizes[row][1]} x {sizes[row][0]})"
+            for row in rows
+            if row in sizes and _differs(truth.sizes[row], sizes[row])
+        ),
+    )
+
+
+def _without_rows(image: Recognitions) -> Recognitions:
+    nothing = [output[np.zeros(len(output.labels), np.bool_)] for output in image.outputs]
+    return replace(image, outputs=tuple(nothing))
+
+
+def _differs(written: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
+    if (written < 1).any() or (found < 1).any():
+        return False
+    return bool(abs(written[0] * found[1] / (written[1] * found[0]) - 1) > _DIFFERENCE)

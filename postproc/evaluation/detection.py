@@ -1,0 +1,188 @@
+"""How well boxes are found: COCO's numbers, and precision, recall and F1 at a version's own thresholds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.evaluation.coco_metrics import CocoMetrics, coco_metrics
+from postproc.evaluation.collecting import Collected
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.matches import IGNORED, NOTHING, Matches, match
+from postproc.results import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of one label, or of all: counts, and the shares that follow from them.
+
+    Parameters
+    ----------
+    objects : int
+        Objects of the ground truth that count.
+    right : int
+        Detections that take an object.
+    wrong : int
+        Detections that take none.
+    ignored : int
+        Detections in a crowd, which count as neither.
+    """
+
+    objects: int
+    right: int
+    wrong: int
+    ignored: int = 0
+
+    @property
+    def missed(self) -> int:
+        """Objects that no detection takes."""
+        return self.objects - self.right
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the detections that are right; None without any."""
+        return self.right / (self.right + self.wrong) if self.right + self.wrong else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the objects that are found; None without any."""
+        return self.right / self.objects if self.objects else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall; None without any object, 0 if nothing right is found."""
+        return 2 * self.right / (self.objects + self.right + self.wrong) if self.objects else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give counts and shares, ready for JSON."""
+        return {
+            "objects": self.objects,
+            "right": self.right,
+            "wrong": self.wrong,
+            "missed": self.missed,
+            "ignored": self.ignored,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DetectionEvaluation:
+    """How well the boxes of a data set are found.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+    collected : Collected
+        Its first output is the version's own, its second the one at lowered thresholds.
+    iou : float
+        Jaccard index from which on a detection takes an object, for all but COCO's numbers.
+    matches, low_matches : Matches
+        Of the version's own detections, and of those at lowered thresholds.
+    coco : CocoMetrics
+        Of the detections at lowered thresholds.
+    """
+
+    truth: GroundTruth
+    collected: Collected
+    iou: float
+    matches: Matches
+    low_matches: Matches
+    coco: CocoMetrics
+
+    @property
+    def detections(self) -> Detections:
+        """The version's own detections."""
+        return cast("Detections", self.collected.recognitions.outputs[0])
+
+    def by_label(self) -> list[Found]:
+        """Count what was found of each label at the version's thresholds, in the order of the spec."""
+        labels = len(self.truth.table.labels)
+        objects = self.matches.written_by_label(labels)
+        kinds = [self.matches.truth >= 0, self.matches.truth == NOTHING, self.matches.truth == IGNORED]
+        counts = [np.bincount(self.matches.label[kind], minlength=labels) for kind in kinds]
+        return [Found(*map(int, row)) for row in zip(objects, *counts, strict=True)]
+
+    def total(self) -> Found:
+        """Count what was found of all labels together."""
+        found = self.by_label()
+        return Found(
+            sum(label.objects for label in found),
+            sum(label.right for label in found),
+            sum(label.wrong for label in found),
+            sum(label.ignored for label in found),
+        )
+
+    def curve(self, label: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Precision and recall of a label as its threshold falls, one point a detection that counts."""
+        matches = self.low_matches
+        rows = np.flatnonzero((matches.label == label) & (matches.truth != IGNORED))
+        rows = rows[np.argsort(-matches.score[rows], kind="stable")]
+        right = np.cumsum(matches.truth[rows] >= 0)
+        objects = int((matches.written[:, 1] == label).sum())
+        return right / np.arange(1, len(rows) + 1), right / max(objects, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, ready for JSON; None (null) where there is nothing to measure a number on."""
+        table = self.detections.table
+        labels = [
+            {
+                "id": table.ids[row].item(),
+                "name": table.names[row],
+                "threshold": table.thresholds[row],
+                **found.to_dict(),
+                "AP": _number(self.coco.average_precision[row]),
+                "AP50": _number(self.coco.average_precision_50[row]),
+            }
+            for row, found in enumerate(self.by_label())
+        ]
+        return {
+            "task": "detection",
+            "images": len(self.collected.truth),
+            "images_without_prediction": len(self.collected.missing),
+            "iou": self.iou,
+            "coco": self.coco.numbers,
+            "total": self.total().to_dict(),
+            "labels": labels,
+        }
+
+
+def evaluate_detections(truth: GroundTruth, collected: Collected, *, iou: float = 0.5) -> DetectionEvaluation:
+    """Measure detections by their ground truth.
+
+    COCO's numbers come from the detections at lowered thresholds, of which COCO takes the best 100 of each
+    image and label; precision, recall and F1 from the version's own.
+
+    Parameters
+    ----------
+    truth : GroundTruth
+    collected : Collected
+        Of a `PostProcessor` with the documents of `measuring_documents`.
+    iou : float
+        Jaccard index from which on a detection takes an object, above 0 and at most 1.
+
+    Raises
+    ------
+    TensorError
+        If `iou` is out of range.
+    ImportError
+        If the extra ``eval`` is missing.
+    """
+    own, low = cast("tuple[Detections, Detections]", collected.recognitions.outputs)
+    return DetectionEvaluation(
+        truth,
+        collected,
+        iou,
+        match(own, collected.truth, iou),
+        match(low, collected.truth, iou),
+        coco_metrics(truth, collected.truth, low),
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,156 @@
+"""What one pass over the images yields: its matches, batch after batch, as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import SchemaError, TensorError
+from postproc.evaluation.choosing import Variant
+from postproc.evaluation.collecting import Predictions
+from postproc.evaluation.evidence import Evidence
+from postproc.evaluation.ground_truth import TruthBatch
+from postproc.evaluation.matches import NOTHING, Matches, match
+from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass, Passed
+from postproc.results import Classifications, Detections
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Gathered:
+    """What one pass yields.
+
+    Parameters
+    ----------
+    variants : tuple of tuple of Variant
+        Of each output of the pass, that of the version's own NMS threshold first.
+    missing, unknown : tuple of tuple of str
+        Of each output, images of the ground truth that were not predicted, all of whose objects count as
+        missed, and predicted ones that the ground truth does not know, which are left out.
+    """
+
+    variants: tuple[tuple[Variant, ...], ...]
+    missing: tuple[tuple[str, ...], ...]
+    unknown: tuple[tuple[str, ...], ...]
+
+
+def gather(
+    plan: OnePass, predictions: Predictions, *, iou: float = 0.5, only_predicted: bool = False
+) -> Gathered:
+    """Match the predictions of a pass to the ground truth, batch after batch; only matches are kept.
+
+    Parameters
+    ----------
+    plan : OnePass
+    predictions : iterable of (names, sizes, Recognitions)
+        By a `PostProcessor` of the plan's documents with `max_predictions` of `MOST_PREDICTIONS`.
+    iou : float
+        Jaccard index from which on a detection takes an object, above 0 and at most 1.
+    only_predicted : bool
+        Leave out images of the ground truth that were not predicted.
+
+    Raises
+    ------
+    TensorError
+        If an image has as many detections as `MOST_PREDICTIONS`: some may have been cut off.
+    SchemaError
+        If no image is known to the ground truth, or one is predicted twice.
+    """
+    gatherers = [_Gatherer(passed, iou) for passed in plan.outputs]
+    for names, sizes, recognitions in predictions:
+        for gatherer in gatherers:
+            passed = gatherer.passed
+            results = recognitions.outputs[passed.first : passed.first + len(passed.nms_thresholds)]
+            gatherer.add([str(name) for name in names], np.asarray(sizes, np.int64), results)
+    return Gathered(
+        tuple(gatherer.variants(only_predicted) for gatherer in gatherers),
+        tuple(() if only_predicted else gatherer.missing() for gatherer in gatherers),
+        tuple(tuple(gatherer.unknown) for gatherer in gatherers),
+    )
+
+
+class _Gatherer:
+    """Matches of one output, a list for each variant."""
+
+    def __init__(self, passed: Passed, iou: float) -> None:
+        self.passed = passed
+        self.unknown: list[str] = []
+        self._iou = iou
+        self._seen = np.zeros(len(passed.truth), np.bool_)
+        self._parts: list[list[Matches]] = [[] for _ in passed.nms_thresholds]
+
+    def add(
+        self, names: list[str], sizes: NDArray[np.int64], results: Sequence[Classifications | Detections]
+    ) -> None:
+        truth = self.passed.truth
+        rows = [truth.find(name) for name in names]
+        known = [index for index, row in enumerate(rows) if row is not None]
+        self.unknown += [names[index] for index, row in enumerate(rows) if row is None]
+        if not known:
+            return
+        images = np.array([rows[index] for index in known], np.int64)
+        for index, image in zip(known, images.tolist(), strict=True):
+            if self._seen[image]:
+                raise SchemaError(
+                    f"{truth.source}: two predictions are of the image {truth.names[image]!r}, the second of "
+                    f"them that of {names[index]!r}"
+                )
+            self._seen[image] = True
+        batch = truth.batch(images, sizes[known])
+        for parts, result in zip(self._parts, results, strict=True):
+            counts = np.diff(result.offsets)
+            if (full := np.flatnonzero(counts >= MOST_PREDICTIONS)).size:
+                raise TensorError(
+                    f"{names[full[0]]}: {counts[full[0]]} predictions, of which some may have been cut off; "
+                    "calibrate with higher lowest thresholds (--lowest)"
+                )
+            found = result[result.predicted]
+            if len(known) < len(names):
+                found = type(found).concatenate([found[index] for index in known])
+            parts.append(
+                match(found, batch, self._iou) if isinstance(found, Detections) else _by_image(found, batch)
+            )
+
+    def missing(self) -> tuple[str, ...]:
+        return tuple(self.passed.truth.names[row] for row in np.flatnonzero(~self._seen))
+
+    def variants(self, only_predicted: bool) -> tuple[Variant, ...]:
+        truth, labels = self.passed.truth, len(self.passed.truth.table.labels)
+        if not self._seen.any():
+            found = f"such as {self.unknown[0]!r}" if self.unknown else "of which there are none"
+            raise SchemaError(
+                f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted "
+                f"ones, {found}; images are matched by their file names"
+            )
+        unseen = np.flatnonzero(~self._seen)
+        if only_predicted or not unseen.size:
+            unseen = unseen[:0]
+        batch = truth.batch(unseen, np.ones((len(unseen), 2), np.int64))
+        counted = ~batch.crowd
+        missed = Matches(
+            *(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64)),
+            written=np.stack([batch.image_of_each()[counted], batch.labels[counted]], axis=1),
+            images=len(unseen),
+        )
+        images = np.flatnonzero(self._seen) if only_predicted else np.arange(len(truth))
+        return tuple(
+            Variant(value, Evidence.of(Matches.concatenate([*parts, missed]), labels, images))
+            for value, parts in zip(self.passed.nms_thresholds, self._parts, strict=True)
+        )
+
+
+def _by_image(found: Classifications, truth: TruthBatch) -> Matches:
+    """Match labels of whole images: a label is right if the image has it."""
+    written = np.full((len(truth), len(found.table.ids)), NOTHING, np.int64)
+    written[np.repeat(np.arange(len(truth)), np.diff(truth.offsets)), truth.labels] = truth.rows
+    images = np.repeat(np.arange(len(truth)), np.diff(found.offsets))
+    return Matches(
+        image=truth.images[images],
+        label=found.labels,
+        score=found.scores,
+        truth=written[images, found.labels],
+        written=np.stack([truth.image_of_each(), truth.labels], axis=1),
+        images=len(truth),
+    )

@@ -1,0 +1,268 @@
+"""What is really on the images: objects with boxes, or labels of whole images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import SchemaError
+from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
+from postproc.evaluation.truth_files import TruthFile, read_coco, read_csv
+from postproc.schema import Labels, RecognitionSpec
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TruthBatch:
+    """Ground truth of some images, image after image.
+
+    Parameters
+    ----------
+    images : (B,) int64
+        Rows of the images in the whole ground truth.
+    sizes : (B, 2) int64
+        Height and width of each, in whose pixels boxes are.
+    offsets : (B + 1,) int64
+        The objects of image i are rows ``offsets[i]`` to ``offsets[i + 1]``.
+    rows : (G,) int64
+        Rows of the objects in the whole ground truth.
+    labels : (G,) int64
+        Rows of the spec's labels.
+    boxes : (G, 4) float64
+        x, y, width, height in pixels; zeros for labels of whole images.
+    crowd : (G,) bool
+        Whether it stands for many objects: what is found there is neither right nor wrong.
+    """
+
+    images: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image_of_each(self) -> NDArray[np.int64]:
+        """Row in the whole ground truth of the image of each object, (G,)."""
+        return np.repeat(self.images, np.diff(self.offsets))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GroundTruth:
+    """Ground truth of a data set: what is on each image, for one output of a spec.
+
+    Objects stand in the order of their images, and those of an image in the order of the file.
+
+    Parameters
+    ----------
+    names : tuple of str
+        File name of each image, as the file writes it.
+    image_ids : (I,) int64
+        COCO's id of each image; numbers from 1 for a CSV file.
+    sizes : (I, 2) int64
+        Height and width of each image; 0 where the file does not say.
+    offsets, labels, boxes, crowd
+        As in `TruthBatch`.
+    areas : (G,) float64
+        COCO's area of each object, by which it counts as small, medium or large.
+    table : Labels
+        The labels of the spec's output.
+    categories : CategoryMap
+        Whether categories were told by id or by name, and which were left out.
+    source : str
+        Name of the file.
+
+    Examples
+    --------
+    >>> from postproc.demo import spec_path
+    >>> document = {
+    ...     "images": [{"id": 1, "file_name": "page.png", "width": 640, "height": 480}],
+    ...     "categories": [{"id": 7, "name": "7"}],
+    ...     "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40]}],
+    ... }
+    >>> truth = GroundTruth.load(document, spec_path("yolo"))
+    >>> len(truth), truth.boxes.tolist(), truth.find("pages/page.png")
+    (1, [[10.0, 20.0, 30.0, 40.0]], 0)
+    """
+
+    names: tuple[str, ...]
+    image_ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    table: Labels
+    categories: CategoryMap
+    source: str
+    _rows: dict[str, list[int]]
+
+    @classmethod
+    def load(
+        cls,
+        source: str | os.PathLike[str] | dict[str, Any],
+        spec: RecognitionSpec | dict[str, Any] | str | os.PathLike[str],
+        *,
+        output: int = 0,
+        categories: By = "auto",
+        skip_unknown: bool = False,
+    ) -> GroundTruth:
+        """Read a COCO JSON file, or for labels of whole images a CSV file.
+
+        A JSON file has COCO's ``images``, ``annotations`` and ``categories``. For an output of boxes every
+        annotation needs a ``bbox``; for one of whole images an annotation says that its category is on its
+        image, and an image may have several. A CSV file (its name ends in ``.csv``) has two columns, the file
+        name of an image and a label, one row a pair; a first row ``file,label`` is a heading, and a row with
+        an empty label names an image without any.
+
+        Categories are told by id where all ids are label ids of the spec, else by name; labels of a CSV file
+        by name where all are names, else by id. Where a JSON file's ids and names both fit, but not to the
+        same labels, say which counts. Categories that no annotation uses do not matter.
+
+        Parameters
+        ----------
+        source : path or dict
+        spec : RecognitionSpec, dict, JSON text or path
+        output : int
+            Which output of the spec the ground truth is for.
+        categories : {"auto", "ids", "names"}
+        skip_unknown : bool
+            Leave out objects of categories that are no labels of the spec.
+
+        Raises
+        ------
+        SchemaError
+            If the file cannot be read or breaks a rule: lists the JSON paths, or the lines of a CSV file.
+        """
+        spec = RecognitionSpec.load(spec)
+        if not 0 <= output < len(spec.outputs):
+            raise SchemaError(f"output: the spec has outputs 0 to {len(spec.outputs) - 1}, got {output}")
+        labels = spec.outputs[output].labels
+        needs_boxes = labels.roi == "BBOX"
+        prefer: Key = "ids"
+        if isinstance(source, dict):
+            read = read_coco(source, "the ground truth", needs_boxes)
+        elif Path(source).suffix.lower() == ".csv":
+            if needs_boxes:
+                raise SchemaError(f"{source}: output {output} finds boxes, which need a COCO JSON file")
+            read, prefer = read_csv(Path(source)), "names"
+        else:
+            read = read_coco(Path(source), str(source), needs_boxes)
+        mapped = map_categories(
+            read.categories, labels, read.source, categories, prefer=prefer, skip_unknown=skip_unknown
+        )
+        return cls._assembled(read, labels, mapped, needs_boxes)
+
+    @classmethod
+    def _assembled(
+        cls, read: TruthFile, labels: Labels, mapped: CategoryMap, needs_boxes: bool
+    ) -> GroundTruth:
+        rows = np.array([mapped.rows.get(key, -1) for key in read.category_of_each], np.int64)
+        order = np.argsort(read.image_of_each, kind="stable")
+        order = order[rows[order] >= 0]
+        if not needs_boxes:  # the same label twice on an image is one
+            pairs = np.stack([read.image_of_each[order], rows[order]], axis=1)
+            order = order[np.sort(np.unique(pairs, axis=0, return_index=True)[1])]
+        counts = np.bincount(read.image_of_each[order], minlength=len(read.names))
+        by_name: dict[str, list[int]] = {}
+        for row, name in enumerate(read.names):
+            for key in dict.fromkeys(_keys(name)):
+                by_name.setdefault(key, []).append(row)
+        return cls(
+            names=read.names,
+            image_ids=read.image_ids,
+            sizes=read.sizes,
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            labels=rows[order],
+            boxes=read.boxes[order],
+            areas=read.areas[order],
+            crowd=read.crowd[order],
+            table=labels,
+            categories=mapped,
+            source=read.source,
+            _rows=by_name,
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def find(self, name: str | os.PathLike[str]) -> int | None:
+        """Row of the image in a file; None if it has no ground truth.
+
+        An image is found by its whole path, else by its file name, else by that without its ending.
+
+        Raises
+        ------
+        SchemaError
+            If several images fit.
+        """
+        for key in _keys(os.fspath(name)):
+            rows = self._rows.get(key, ())
+            if len(rows) == 1:
+                return rows[0]
+            if rows:
+                ending = [row for row in rows if _ends_alike(os.fspath(name), self.names[row])]
+                if len(ending) == 1:
+                    return ending[0]
+                raise SchemaError(
+                    f"{self.source}: the image {os.fspath(name)!r} may be any of "
+                    f"{', '.join(repr(self.names[row]) for row in rows[:4])}; give it a name of its own"
+                )
+        return None
+
+    def batch(self, images: Sequence[int] | NDArray[np.int64], sizes: Any = None) -> TruthBatch:
+        """Ground truth of some images, in the order given.
+
+        Parameters
+        ----------
+        images : sequence of int
+            Rows of images.
+        sizes : (B, 2), optional
+            Height and width of each, for images whose size the file does not say.
+
+        Raises
+        ------
+        SchemaError
+            If the size of an image is said nowhere, and it is needed since the image has boxes.
+        """
+        rows = np.asarray(images, np.int64).reshape(-1)
+        known = self.sizes[rows]
+        if sizes is not None:
+            known = np.where(known > 0, known, np.asarray(sizes, np.int64).reshape(-1, 2))
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        of_each = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[rows], counts)
+        if self.table.roi == "BBOX" and (missing := np.flatnonzero((known < 1).any(axis=1))).size:
+            row = int(rows[missing[0]])
+            raise SchemaError(
+                f"{self.source}: images[{row}]: width and height of {self.names[row]!r} are needed"
+            )
+        return TruthBatch(
+            rows, known, offsets, of_each, self.labels[of_each], self.boxes[of_each], self.crowd[of_each]
+        )
+
+    def everything(self, sizes: Any = None) -> TruthBatch:
+        """Ground truth of all images, in their order; `sizes` as in `batch`."""
+        return self.batch(np.arange(len(self)), sizes)
+
+
+def _keys(name: str) -> list[str]:
+    """Give what an image is looked up by, the most telling first."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return [f"path {path}", f"name {path.name}", f"stem {path.stem}"]
+
+
+def _ends_alike(path: str, name: str) -> bool:
+    """Whether the whole of the shorter path is the end of the longer one."""
+    a, b = (PurePosixPath(text.replace("\\", "/")).parts for text in (path, name))
+    length = min(len(a), len(b))
+    return a[-length:] == b[-length:]

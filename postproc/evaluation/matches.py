@@ -1,0 +1,136 @@
+"""What metrics and calibration share: which detections take which object of the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import TensorError
+from postproc.kernels.matching import match_greedily
+
+if TYPE_CHECKING:
+    from postproc.evaluation.ground_truth import TruthBatch
+    from postproc.results import Detections
+
+NOTHING = -1  # a detection that takes no object: a false positive
+IGNORED = -2  # a detection in a crowd: neither right nor wrong
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Matches:
+    """Detections of some images of a ground truth, and the objects that they take.
+
+    Rows stand image by image, and within one by descending score.
+
+    Parameters
+    ----------
+    image : (K,) int64
+        Row of the image in the ground truth.
+    label : (K,) int64
+        Row of the label in the spec.
+    score : (K,) float32
+    truth : (K,) int64
+        Row of the object in the ground truth that the detection takes; -1 for none, which is a false
+        positive, and -2 for a detection in a crowd, which is not counted.
+    written : (G, 2) int64
+        Image and label of each object that counts; crowds do not.
+    images : int
+        How many images were looked at, with or without detections or objects.
+    """
+
+    image: NDArray[np.int64]
+    label: NDArray[np.int64]
+    score: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    written: NDArray[np.int64]
+    images: int
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Matches]) -> Matches:
+        """Join the matches of different images, and put them in the order of the images.
+
+        However the images were shared out and in whatever order the parts come, the result is the same.
+
+        Raises
+        ------
+        TensorError
+            If there are no parts.
+        """
+        if not parts:
+            raise TensorError("concatenate needs one part at least")
+        image = np.concatenate([part.image for part in parts])
+        order = np.argsort(image, kind="stable")
+        written = np.concatenate([part.written for part in parts])
+        return cls(
+            image=image[order],
+            label=np.concatenate([part.label for part in parts])[order],
+            score=np.concatenate([part.score for part in parts])[order],
+            truth=np.concatenate([part.truth for part in parts])[order],
+            written=written[np.argsort(written[:, 0], kind="stable")],
+            images=sum(part.images for part in parts),
+        )
+
+    def written_by_label(self, labels: int) -> NDArray[np.int64]:
+        """Count the objects of each label, (labels,)."""
+        return np.bincount(self.written[:, 1], minlength=labels).astype(np.int64)
+
+
+def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matches:
+    """Match detections to the ground truth of their images, as pycocotools does for all areas.
+
+    Detections are met by descending score; each takes the object of its label and image, not taken yet, whose
+    Jaccard index with it is highest and at least `iou`. One that takes none, but of which at least that share
+    lies in a crowd of its label, is ignored.
+
+    Parameters
+    ----------
+    detections : Detections
+        Of the images of `truth`, in their order, without discarded ones.
+    truth : TruthBatch
+    iou : float
+        Above 0 and at most 1.
+
+    Raises
+    ------
+    TensorError
+        If the two differ in their number of images, `iou` is out of range, or there are discarded detections.
+    """
+    if len(detections) != len(truth):
+        raise TensorError(f"detections of {len(detections)} images, but the ground truth of {len(truth)}")
+    if not 0 < iou <= 1:
+        raise TensorError(f"iou: expected a number above 0 and at most 1, got {iou!r}")
+    if not detections.predicted.all():
+        raise TensorError(
+            "detections: expected predicted ones only; match detections[detections.predicted], or lower the "
+            "thresholds instead of asking for show_discarded"
+        )
+    boxes = in_coco_pixels(detections, truth.sizes)
+    rows = match_greedily(
+        boxes, detections.labels, detections.offsets, truth.boxes, truth.labels, truth.crowd, truth.offsets,
+        np.array([iou], np.float64),
+    )[0]  # fmt: skip
+    found = rows >= 0
+    taken = np.full(len(rows), NOTHING, np.int64)
+    taken[found] = np.where(truth.crowd[rows[found]], IGNORED, truth.rows[rows[found]])
+    counted = ~truth.crowd
+    return Matches(
+        image=np.repeat(truth.images, np.diff(detections.offsets)),
+        label=detections.labels,
+        score=detections.scores,
+        truth=taken,
+        written=np.stack([truth.image_of_each()[counted], truth.labels[counted]], axis=1),
+        images=len(truth),
+    )
+
+
+def in_coco_pixels(detections: Detections, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Boxes as `Detections.to_coco` writes them: x, y, width, height in pixels, (K, 4)."""
+    pixels = detections.to_pixels(sizes).astype(np.float64)
+    return np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]])

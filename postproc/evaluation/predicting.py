@@ -1,0 +1,196 @@
+"""What a version recognises in many images, or in saved tensors, batch by batch in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.cli_run import as_integers, load_tensors
+from postproc.errors import ImageError, TensorError
+from postproc.evaluation.in_order import map_in_order
+from postproc.evaluation.saved_tensors import TensorFile, saved_files
+from postproc.evaluation.tensor_format import SavedImage
+from postproc.pipeline import PostProcessor
+from postproc.results import Recognitions
+
+if TYPE_CHECKING:
+    from postproc.images import Preprocessor
+    from postproc.onnx_runner import OnnxRunner
+
+UNKNOWN_SIZE = (0, 0)
+
+
+class Predicted(NamedTuple):
+    """What was recognised in a few images.
+
+    Parameters
+    ----------
+    names : list of str
+        File names of the images.
+    sizes : (B, 2) int64
+        Heights and widths of the original images in pixels; zeros where they are not known.
+    recognitions : Recognitions
+        Of these images. Boxes are relative to the original images, or to the network's input where tensors
+        were saved without a transform.
+    """
+
+    names: list[str]
+    sizes: NDArray[np.int64]
+    recognitions: Recognitions
+
+
+def predict_saved(
+    files: Iterable[str | os.PathLike[str]],
+    post: PostProcessor,
+    *,
+    num_threads: int = 1,
+    show_discarded: bool = False,
+    max_predictions: int = 100,
+) -> Iterator[Predicted]:
+    """Post-process saved tensors, in the order of the files and of the images in them.
+
+    Parameters
+    ----------
+    files : iterable of path
+        Parquet files of tensors, folders of them, or ``.npz`` files as `numpy.savez` writes them, with the
+        batch axis first. An ``.npz`` file, which is read as a whole, may name its images in an array of texts
+        ``images`` and give their heights and widths in one of integers ``sizes`` (B, 2).
+    post : PostProcessor
+        What turns tensors into recognitions.
+    num_threads : int
+        Threads that read and post-process row groups. The results do not depend on it.
+    show_discarded, max_predictions
+        As for a call of `post`.
+
+    Yields
+    ------
+    Predicted
+        The images of a row group, or of an ``.npz`` file. Memory is bounded by what two row groups a thread
+        yield, and what decoding one takes.
+
+    Raises
+    ------
+    TensorError
+        If a file cannot be read, or its tensors do not fit `post`; names the file and the row.
+    """
+
+    def tasks() -> Iterator[tuple[TensorFile | Path, int]]:
+        for path in saved_files(files):
+            if path.suffix.lower() == ".npz":
+                yield path, 0
+                continue
+            file = TensorFile(path)
+            for group, rows in enumerate(file.group_rows):
+                if rows:
+                    yield file, group
+
+    def predict(task: tuple[TensorFile | Path, int]) -> Predicted:
+        file, group = task
+        if isinstance(file, Path):
+            return _predict_archive(file, post, show_discarded, max_predictions)
+        images = file.read(group, post.tensor_names)
+        return predict_images_saved(images, post, str(file.path), show_discarded, max_predictions)
+
+    return map_in_order(predict, tasks(), num_threads)
+
+
+def predict_images_saved(
+    images: Iterable[SavedImage],
+    post: PostProcessor,
+    what: str,
+    show_discarded: bool = False,
+    max_predictions: int = 100,
+) -> Predicted:
+    """Post-process the tensors of at least one image; `what` names their file in errors."""
+    names, sizes, parts = [], [], []
+    for image in images:
+        transforms = None if image.transform is None else [image.transform]
+        try:
+            part = post(
+                image.tensors,
+                show_discarded=show_discarded,
+                max_predictions=max_predictions,
+                transforms=transforms,
+            )
+        except TensorError as error:
+            raise TensorError(f"{what}: image {image.name!r}: {error}") from None
+        if len(part) != 1:
+            raise TensorError(f"{what}: image {image.name!r}: its tensors are of {len(part)} images")
+        names.append(image.name)
+        sizes.append(image.size or UNKNOWN_SIZE)
+        parts.append(part)
+    return Predicted(names, np.array(sizes, np.int64), Recognitions.concatenate(parts))
+
+
+def _predict_archive(path: Path, post: PostProcessor, show_discarded: bool, most: int) -> Predicted:
+    """Post-process an ``.npz`` file."""
+    tensors: dict[str, NDArray[Any]] = load_tensors(path)
+    named, sized = (None if name in post.tensor_names else tensors.get(name) for name in ("images", "sizes"))
+    try:
+        found = post(tensors, show_discarded=show_discarded, max_predictions=most)
+    except TensorError as error:
+        raise TensorError(f"{path}: {error}") from None
+    names = [f"{path}#{row}" for row in range(len(found))]
+    if named is not None and named.dtype.kind == "U":
+        if named.shape != (len(found),):
+            raise TensorError(f"{path}: expected {len(found)} names in 'images'; found shape {named.shape}")
+        names = named.tolist()
+    sizes = np.tile(np.array(UNKNOWN_SIZE, np.int64), (len(found), 1))
+    if sized is not None and sized.dtype.kind in "iu":
+        if sized.shape != (len(found), 2):
+            raise TensorError(f"{path}: expected 'sizes' of shape ({len(found)}, 2); found {sized.shape}")
+        sizes = sized.astype(np.int64)
+    return Predicted(names, sizes, found)
+
+
+def predict_images(
+    runner: OnnxRunner,
+    preprocessor: Preprocessor,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    batch_size: int = 8,
+    num_threads: int = 2,
+    show_discarded: bool = False,
+    max_predictions: int = 100,
+    on_unreadable: Callable[[Path, ImageError], None],
+) -> Iterator[Predicted]:
+    """Run a network on image files, in their order.
+
+    Parameters
+    ----------
+    runner : OnnxRunner
+        The network and its post-processing.
+    preprocessor : Preprocessor
+        How images become the network's inputs.
+    paths : iterable of path
+        The images.
+    batch_size : int
+        Images that the network runs on at once.
+    num_threads : int
+        Threads that read images while the network runs on those before.
+    show_discarded, max_predictions
+        As for a call of the runner.
+    on_unreadable : function
+        Takes the path of an image that cannot be read, and the error; the image is left out.
+
+    Yields
+    ------
+    Predicted
+        A batch of images. Memory is bounded by two batches and two images a thread.
+
+    Raises
+    ------
+    RunnerError, TensorError
+        As a call of the runner.
+    """
+    from postproc.evaluation.image_batches import image_batches
+
+    for batch in image_batches(preprocessor, map(Path, paths), batch_size, on_unreadable, num_threads):
+        tensors = as_integers(batch.prepared.tensors, runner)
+        found = runner(tensors, show_discarded, max_predictions, batch.prepared.transforms)
+        yield Predicted(batch.names, batch.sizes, found)

@@ -1,0 +1,235 @@
+"""Post-process saved tensors on a Ray cluster (extra ``ray``), for the same numbers as on one machine.
+
+Ray Data hands row groups of the Parquet files to a pool of workers, each with a `PostProcessor` of its own,
+which read them where they lie: tensors do not travel through Ray's object store. What comes back are the
+detections of each image. Metrics are computed once, by the caller, from all of them in the order of the
+ground truth, so that it does not matter which worker had which image, nor when. How to use it on a real
+cluster is told in docs/ray.md.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    import pyarrow as pa
+    import ray
+    import ray.data
+except ImportError as error:
+    raise ImportError(f'Ray jobs need an extra: pip install "postproc[ray]" ({error})') from error
+
+from postproc.errors import PostprocError, RunnerError, TensorError
+from postproc.evaluation.predicting import Predicted, predict_images_saved
+from postproc.evaluation.stored_tensors import open_stored, stored_files
+from postproc.pipeline import PostProcessor, label_table
+from postproc.results import Classifications, Detections, Recognitions
+
+# How often images whose worker dies are tried again; they may be what kills it.
+_RETRIES = 5
+_MOST_TASKS = 2000  # of a job: Ray keeps track of each
+
+
+@contextmanager
+def connected(address: str | None = None, **options: Any) -> Iterator[None]:
+    """Connect to a Ray cluster, and leave it again, unless the process is connected already.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``ray://host:10001``, ``auto`` for the cluster that this machine is part of, ``local`` to start one on
+        this machine that ends with the block. By default the environment's ``RAY_ADDRESS``, else ``local``.
+    **options
+        Of `ray.init`, such as ``runtime_env={"pip": ["postproc[ray]"]}``.
+
+    Raises
+    ------
+    RunnerError
+        If there is no cluster at the address.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+    if wanted == "local":
+        quiet["include_dashboard"] = False
+    try:
+        ray.init(wanted, **{**quiet, **options})
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise RunnerError(
+            f"no Ray cluster at {wanted!r}: {error}; give ray://HOST:10001 of its head, 'auto' on one of its "
+            "machines, or 'local' to start one here"
+        ) from error
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it tells of every step
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        ray.shutdown()
+
+
+def predict_with_ray(
+    paths: Iterable[str | os.PathLike[str]],
+    post: PostProcessor,
+    *,
+    workers: int | None = None,
+    show_discarded: bool = False,
+    max_predictions: int = 100,
+) -> Iterator[Predicted]:
+    """Post-process saved tensors on the Ray cluster that the process is connected to.
+
+    Parameters
+    ----------
+    paths : iterable of path or URL
+        Parquet files of tensors, or folders of them, that every machine of the cluster can read: on a shared
+        disk, or such as ``s3://bucket/tensors/``.
+    post : PostProcessor
+        What turns tensors into recognitions. Each worker gets a copy.
+    workers : int, optional
+        Processes that post-process. By default one a processor of the cluster, as many as there is work for.
+    show_discarded, max_predictions
+        As for a call of `post`.
+
+    Yields
+    ------
+    Predicted
+        Batches of images, in no particular order; boxes, labels and scores, without keypoints, corners and
+        masks. `collect` puts them beside their ground truth.
+
+    Raises
+    ------
+    TensorError
+        If a file cannot be read, or its tensors do not fit `post`; names the file and the row or image.
+    RunnerError
+        If the cluster fails, or does not give every image once.
+    """
+    tasks = [
+        {"place": place, "group": group, "images": images}
+        for place in stored_files(paths)
+        for group, images in enumerate(open_stored(place).group_rows)
+        if images
+    ]
+    if not tasks:
+        return
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    try:
+        shared_out = ray.data.from_items(tasks, override_num_blocks=min(len(tasks), _MOST_TASKS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = shared_out.map_batches(
+                _Worker,
+                fn_constructor_args=(post, show_discarded, max_predictions),
+                batch_size=1,
+                batch_format="pyarrow",
+                compute=_pool(workers),
+                **_retries(shared_out),
+            )
+        seen = 0
+        part: Any
+        for part in found.iter_batches(batch_format="pyarrow", batch_size=None):
+            failed = [text for text in part.column("error").to_pylist() if text is not None]
+            if failed:
+                raise TensorError(failed[0])
+            if len(part):
+                seen += len(part)
+                yield unpacked(part, post)
+    except PostprocError:
+        raise
+    except (ray.exceptions.RayError, OSError, pa.ArrowException) as error:
+        raise RunnerError(f"the Ray job failed: {error}") from error
+    images = sum(int(task["images"]) for task in tasks)
+    if seen != images:
+        raise RunnerError(
+            f"the Ray job gave {seen} images of {images}; do other processes write to the files?"
+        )
+
+
+class _Worker:
+    """Post-processes row groups of saved tensors; lives in a process of the pool."""
+
+    def __init__(self, post: PostProcessor, show_discarded: bool, max_predictions: int) -> None:
+        post.warmup()
+        self._post = post
+        self._options = (show_discarded, max_predictions)
+
+    def __call__(self, task: Any) -> Any:
+        ((place, group),) = zip(*(task.column(name).to_pylist() for name in ("place", "group")), strict=True)
+        try:
+            images = open_stored(place).read(group, self._post.tensor_names)
+            return packed(predict_images_saved(images, self._post, place, *self._options))
+        except PostprocError as error:
+            return pa.table({"error": [str(error)]})  # told in plain words, without Ray's traces
+
+
+def packed(predicted: Predicted) -> Any:
+    """Give a `pyarrow.Table` of a row an image, whose detections are lists."""
+    columns = {
+        "error": pa.nulls(len(predicted.names), pa.string()),
+        "image": pa.array(predicted.names, pa.string()),
+        "height": pa.array(predicted.sizes[:, 0]),
+        "width": pa.array(predicted.sizes[:, 1]),
+    }
+    for row, output in enumerate(predicted.recognitions.outputs):
+        for name in _kinds(isinstance(output, Detections)):
+            values = getattr(output, name)
+            ends = pa.array(output.offsets * (values.size // max(1, len(values))), pa.int64())
+            columns[f"{row}.{name}"] = pa.LargeListArray.from_arrays(ends, pa.array(values.reshape(-1)))
+    return pa.table(columns)
+
+
+def unpacked(table: Any, post: PostProcessor) -> Predicted:
+    """Give what `packed` was given, as far as it goes into metrics."""
+    outputs: list[Detections | Classifications] = []
+    pairs = zip(post.spec.outputs, post.version.post_processings or (), strict=True)
+    for row, (described, post_processing) in enumerate(pairs):
+        is_detection = post_processing.detection is not None
+        lists = {name: table.column(f"{row}.{name}").combine_chunks() for name in _kinds(is_detection)}
+        counts = lists["scores"].value_lengths().to_numpy()
+        columns: dict[str, Any] = {name: _values(column) for name, column in lists.items()}
+        columns["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        columns["table"] = label_table(described.labels, post_processing)
+        if is_detection:
+            columns["boxes"] = columns["boxes"].reshape(-1, 4)
+        outputs.append(Detections(**columns) if is_detection else Classifications(**columns))
+    sizes = np.stack([table.column(name).to_numpy() for name in ("height", "width")], axis=1)
+    return Predicted(table.column("image").to_pylist(), sizes, Recognitions(tuple(outputs)))
+
+
+def _kinds(is_detection: bool) -> tuple[str, ...]:
+    """Columns of results that metrics are made of."""
+    return ("scores", "labels", "predicted", *(("boxes", "regions") if is_detection else ()))
+
+
+def _values(column: Any) -> NDArray[Any]:
+    values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def _retries(dataset: Any) -> dict[str, Any]:
+    """Bound how often images are tried again, where Ray can; 2.64 will not, and tries them for ever."""
+    if "ray_remote_args_fn" not in inspect.signature(dataset.map_batches).parameters:
+        return {}
+    return {"ray_remote_args_fn": lambda: {"max_restarts": -1, "max_task_retries": _RETRIES}}
+
+
+def _pool(workers: int | None) -> Any:
+    resources: Any = ray.cluster_resources
+    if workers is not None:
+        if workers < 1:
+            raise RunnerError(f"workers: expected a positive number, got {workers}")
+        return ray.data.ActorPoolStrategy(size=workers)
+    return ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, int(resources().get("CPU", 1))))

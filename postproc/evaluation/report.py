@@ -1,0 +1,134 @@
+"""An HTML report of an evaluation, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from postproc.evaluation.charts import precision_recall_chart, score_chart
+from postproc.evaluation.classification import ClassificationEvaluation
+from postproc.evaluation.detection import DetectionEvaluation
+from postproc.evaluation.matches import NOTHING
+from postproc.evaluation.mistakes import (
+    Mistake,
+    missed_labels,
+    missed_objects,
+    wrong_detections,
+    wrong_labels,
+)
+from postproc.evaluation.pictures import OpenImage, picture_mistakes
+
+Evaluation = DetectionEvaluation | ClassificationEvaluation
+
+MOST_CHARTED = 30  # labels
+MOST_MISTAKES = 24  # of each kind
+_HEADLINES = {"detection": ("AP", "AP50", "AR100"), "classification": ("top1", "top5", "mAP")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Charts:
+    """A label and its charts, as SVG."""
+
+    label: dict[str, Any]
+    curve: Any
+    scores: Any
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    evaluation: Evaluation,
+    *,
+    title: str,
+    open_image: OpenImage = lambda row: None,
+) -> None:
+    """Write numbers, charts and the worst mistakes of an evaluation as one HTML file.
+
+    Charts are drawn for the `MOST_CHARTED` labels with the most objects; all stand in the table.
+
+    Parameters
+    ----------
+    path : path
+    evaluation : DetectionEvaluation or ClassificationEvaluation
+    title : str
+    open_image : callable, optional
+        Gives the picture of an image, by its row among those that count, or None. Mistakes of images without
+        one are told in words.
+
+    Raises
+    ------
+    ImportError
+        If the extra ``eval`` is missing.
+    OSError
+        If the file cannot be written.
+    """
+    Path(path).write_text(render_report(evaluation, title=title, open_image=open_image), encoding="utf-8")
+
+
+def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage = lambda row: None) -> str:
+    """Render what `write_report` writes."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise ImportError(f'a report needs an extra: pip install "postproc[eval]" ({error})') from error
+
+    document = evaluation.to_dict()
+    labels = [{**label, "row": row} for row, label in enumerate(document["labels"])]
+    labels.sort(key=lambda label: (-label["objects"], -label["right"] - label["wrong"], label["row"]))
+    charted = [label for label in labels if label["objects"] or label["wrong"]][:MOST_CHARTED]
+    charts = [
+        # The charts hold numbers only; all else in the page is escaped.
+        _Charts(label, *(Markup(chart) for chart in _charts(evaluation, label)))
+        for label in charted
+    ]
+    wrong: list[Mistake]
+    if isinstance(evaluation, DetectionEvaluation):
+        wrong = wrong_detections(evaluation, MOST_MISTAKES)
+        missed = missed_objects(evaluation, MOST_MISTAKES)
+    else:
+        wrong = wrong_labels(evaluation, MOST_MISTAKES)
+        missed = missed_labels(evaluation, MOST_MISTAKES)
+    pictures = picture_mistakes([*wrong, *missed], open_image)
+    names = [evaluation.truth.names[row] for row in evaluation.collected.truth.images.tolist()]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    template = (files("postproc.evaluation.templates") / "report.html.jinja").read_text(encoding="utf-8")
+    values = document.get("coco", document)
+    return environment.from_string(template).render(
+        title=title,
+        document=document,
+        headlines=[(name, values[name]) for name in _HEADLINES[document["task"]]],
+        labels=labels,
+        charts=charts,
+        left_out=sum(1 for label in labels if label["objects"] or label["wrong"]) - len(charts),
+        wrong=list(zip(wrong, pictures, strict=False)),
+        missed=list(zip(missed, pictures[len(wrong) :], strict=True)),
+        names=names,
+        collected=evaluation.collected,
+    )
+
+
+def _charts(evaluation: Evaluation, label: dict[str, Any]) -> tuple[str, str]:
+    row = label["row"]
+    point = (label["precision"], label["recall"])
+    curve = precision_recall_chart(*evaluation.curve(row), point) if label["objects"] else ""
+    if isinstance(evaluation, DetectionEvaluation):
+        low = evaluation.low_matches
+        scores, is_right = low.score[low.label == row], low.truth[low.label == row]
+        right, wrong = scores[is_right >= 0], scores[is_right == NOTHING]
+    else:
+        known = ~np.isnan(evaluation.scores[:, row])
+        written = evaluation.written[:, row]
+        right, wrong = (evaluation.scores[known & kind, row] for kind in (written, ~written))
+    return curve, score_chart(right, wrong, label["threshold"])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

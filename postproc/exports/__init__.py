@@ -1,0 +1,69 @@
+"""Results in the forms of other tools: COCO, Arrow, Pascal VOC, YOLO.
+
+`open_writer` writes a stream of results to a file or folder. In memory: `Recognitions.to_arrow`,
+`Detections.to_coco`, `Detections.to_supervision`, `voc.to_voc` and `yolo.to_yolo`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from postproc.errors import ExportError
+
+if TYPE_CHECKING:
+    from postproc.exports.writer import ResultWriter
+    from postproc.schema import RecognitionSpec
+
+FORMATS = ("jsonl", "coco", "parquet", "voc", "yolo")
+
+
+def open_writer(
+    format: str, path: str | os.PathLike[str], spec: RecognitionSpec, **options: Any
+) -> ResultWriter:
+    """Make the writer of a format: a context manager, whose `write` takes batch after batch.
+
+    Parameters
+    ----------
+    format : str
+        One of `FORMATS`.
+    path : path
+        The file that is written, or for ``voc`` and ``yolo`` a new folder. It appears when all is written.
+    spec : RecognitionSpec
+        What the results are of.
+    **options
+        Of the writer: ``image_ids`` (coco), ``discarded`` (parquet, voc), ``scores`` (yolo), ``output``
+        (coco, voc, yolo; needed where several outputs have boxes).
+
+    Raises
+    ------
+    ExportError
+        If the format is unknown, or the spec has no output that fits it.
+
+    Examples
+    --------
+    >>> with open_writer("yolo", "found", post.spec) as writer:  # doctest: +SKIP
+    ...     for names, tensors in batches:
+    ...         writer.write(names, None, post(tensors))
+    """
+    if format == "jsonl":
+        from postproc.exports.json_lines import JsonLinesWriter
+
+        return JsonLinesWriter(path, spec, **options)
+    if format == "coco":
+        from postproc.exports.coco import CocoWriter
+
+        return CocoWriter(path, spec, **options)
+    if format == "parquet":
+        from postproc.exports.parquet import ParquetWriter
+
+        return ParquetWriter(path, spec, **options)
+    if format == "voc":
+        from postproc.exports.voc import VocWriter
+
+        return VocWriter(path, spec, **options)
+    if format == "yolo":
+        from postproc.exports.yolo import YoloWriter
+
+        return YoloWriter(path, spec, **options)
+    raise ExportError(f"format: expected one of {', '.join(FORMATS)}; got {format!r}")

@@ -1,0 +1,133 @@
+"""The objects that the service answers with, as the OpenAPI document shows them."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from postproc.schema import PostProcessing, Preprocessing, SpecOutput
+
+Item = TypeVar("Item")
+Identifier = int | str
+
+
+class FieldProblem(BaseModel):
+    """One of several things that are wrong with a body."""
+
+    field: str = Field(description="Its path in the body; empty for the whole.")
+    message: str
+
+
+class ErrorDetails(BaseModel):
+    """What is wrong."""
+
+    message: str = Field(description="What was found, what was expected, what to do.")
+    field: str | None = Field(default=None, description="Path of what is wrong in the body.")
+    fields: list[FieldProblem] | None = Field(default=None, description="All that is wrong in the body.")
+
+
+class Error(BaseModel):
+    """The body of every answer of 4xx and 5xx."""
+
+    error: ErrorDetails
+    detail: str = Field(description="The same message, where the vendor's documentation has it.")
+
+
+class Listing(BaseModel, Generic[Item]):
+    """A page of a list."""
+
+    count: int = Field(description="Length of the whole list.")
+    next: str | None = Field(description="URL of the next page.")
+    previous: str | None = Field(description="URL of the previous page.")
+    prev: str | None = Field(description="The same, by the name that the vendor's client reads.")
+    results: list[Item]
+
+
+class NetworkAnswer(BaseModel):
+    """A network."""
+
+    id: Identifier = Field(description="Integer; a text for a public one.")
+    name: str
+    description: str
+    metadata: dict[str, Any]
+    framework: str
+    preprocessing: Preprocessing
+    postprocessings: list[Any]
+    task_id: int | None = Field(description="Task of its upload, which is done.")
+    create_date: str | None
+    update_date: str | None
+
+
+class SpecRow(BaseModel):
+    """A recognition spec, as lists have it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Identifier = Field(description="Integer; a text for a public one.")
+    name: str
+    description: str
+    metadata: dict[str, Any]
+    task_id: int | None
+    create_date: str | None
+    update_date: str | None
+    current_version_id: Identifier | None = Field(description="The version that serves this spec.")
+
+
+class SpecAnswer(SpecRow):
+    """A recognition spec."""
+
+    outputs: list[SpecOutput]
+
+
+class VersionRow(BaseModel):
+    """A recognition version, as lists have it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Identifier = Field(description="Integer; a text for a public one.")
+    spec_id: Identifier
+    spec_name: str
+    network_id: Identifier
+    network_name: str
+    update_date: str | None
+
+
+class VersionAnswer(VersionRow):
+    """A recognition version."""
+
+    post_processings: list[PostProcessing]
+
+
+class TaskAnswer(BaseModel):
+    """What became of a request."""
+
+    id: int
+    status: Literal["pending", "success", "error"]
+    error: str | None = Field(description="Why it failed.")
+    date_created: str
+    date_updated: str | None
+    data: dict[str, Any] | None = Field(description="Its result.")
+    subtasks: None
+
+
+class Started(BaseModel):
+    """The task of an inference."""
+
+    task_id: int = Field(description="Ask for it with GET /v0.7/tasks/{task_id}/.")
+
+
+class Account(BaseModel):
+    """Whose key it is."""
+
+    name: str
+
+
+class Health(BaseModel):
+    """That the service works."""
+
+    status: Literal["ok"]
+    version: str = Field(description="Release of postproc.")
+    kernels: Literal["compiling", "ready"] = Field(
+        description="Whether all are compiled; until then, a first image may wait for its own."
+    )

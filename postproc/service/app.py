@@ -1,0 +1,175 @@
+"""The service as an ASGI application."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from postproc import __version__
+from postproc.errors import SchemaProblem
+from postproc.schema.problems import path_of
+from postproc.service.errors import ApiError
+from postproc.service.middleware import RequestGate, logger
+from postproc.service.openapi import install_openapi
+from postproc.service.responses import Json
+from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
+from postproc.service.services import CheckModel, MakeEngine, Services
+from postproc.service.settings import ServiceSettings
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_TAGS = ("networks", "recognition specs", "recognition versions", "tasks", "public", "account", "operations")
+_DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
+
+Upload a network, say what it recognises in a recognition spec, and how in a recognition version; then send
+images to the version and ask for the task's result. Every object belongs to the owner of the key in
+`X-API-KEY`. Every path may end in a slash."""
+
+
+def create_app(
+    settings: ServiceSettings,
+    *,
+    keys: Mapping[str, str] | None = None,
+    make_engine: MakeEngine | None = None,
+    check_model: CheckModel | None = None,
+    metrics: Any = None,
+) -> FastAPI:
+    """Make the application of a service; it starts and stops with the server's lifespan.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Where things lie, and the limits.
+    keys : mapping of str to str, optional
+        API keys, and the tenants whose objects they open, beside the keys of the database.
+    make_engine, check_model, metrics : optional
+        Take the place of the parts that run networks.
+
+    Raises
+    ------
+    PostprocError
+        If the data folder or the database cannot be used.
+    """
+    metrics = metrics if metrics is not None else _part("metrics", "Metrics")()
+    services = Services(
+        settings,
+        keys or {},
+        make_engine or _part("engine", "Engine"),
+        check_model or _part("models_check", "check_model"),
+        metrics,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(services.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(services.stop)
+
+    app = FastAPI(
+        title="postproc",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        openapi_tags=[{"name": name} for name in _TAGS],
+    )
+    app.state.services = services
+    app.add_middleware(RequestGate, metrics=metrics)
+    for part in (public, networks, specs, versions, tasks, account, operations):
+        app.include_router(part.router)
+    pages.add_pages(app)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(RequestValidationError, _wrong_parameters)
+    app.add_exception_handler(HTTPException, _http_error)
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, _database_error)
+    app.add_exception_handler(OSError, _disk_error)
+    install_openapi(app)
+    return app
+
+
+def _part(module: str, name: str) -> Any:
+    """Load a part that others may take the place of."""
+    return getattr(import_module(f"postproc.service.{module}"), name)
+
+
+def _answer(error: ApiError) -> Json:
+    return Json(error.body(), error.status, error.headers)
+
+
+async def _api_error(_: Request, error: Exception) -> Json:
+    assert isinstance(error, ApiError)
+    return _answer(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Json:
+    assert isinstance(error, HTTPException)
+    message = str(error.detail)
+    if error.status_code == 404:
+        message = f"there is nothing at {request.url.path}; see /docs"
+    elif error.status_code == 405:
+        allowed = _methods_of(request)
+        message = f"{request.method} is not for {request.url.path}, which takes {allowed}; see /docs"
+        return _answer(ApiError(405, message, headers={"Allow": allowed}))
+    return _answer(ApiError(error.status_code, message, headers=error.headers))
+
+
+def _methods_of(request: Request) -> str:
+    """Name all methods of a path: each of its routes knows its own only."""
+    routes = request.app.router.routes
+    found = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(found)
+
+
+async def _wrong_parameters(_: Request, error: Exception) -> Json:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        SchemaProblem(
+            path_of(tuple(details["loc"][1:])), f"{details['msg']}, got {details.get('input')!r}"[:300]
+        )
+        for details in error.errors()
+    ]
+    in_path = any(details["loc"][0] == "path" for details in error.errors())
+    message = "\n".join(map(str, problems))
+    return _answer(ApiError(404 if in_path else 400, message, problems[0].path or None, problems=problems))
+
+
+async def _database_error(_: Request, error: Exception) -> Json:
+    reason = str(getattr(error, "orig", None) or error)
+    if "disk is full" in reason:  # SQLite's SQLITE_FULL
+        return _full(reason)
+    logger.error("the database does not answer", error=reason)
+    return _answer(
+        ApiError(503, "the database does not answer; send this again later", headers={"Retry-After": "1"})
+    )
+
+
+async def _disk_error(_: Request, error: Exception) -> Json:
+    if not isinstance(error, OSError) or error.errno not in _NO_SPACE:
+        raise error
+    return _full(str(error))
+
+
+def _full(reason: str) -> Json:
+    logger.error("the disk is full", error=reason)
+    return _answer(ApiError(507, "the disk of the service is full; make room, then send this again"))

@@ -1,0 +1,87 @@
+"""What routes ask for in their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import APIKeyHeader
+from starlette.concurrency import run_in_threadpool
+
+from postproc.service.bodies import Body, json_object
+from postproc.service.errors import ApiError
+from postproc.service.forms import FormReader
+from postproc.service.services import Services
+from postproc.service.tables import LARGEST_ID
+
+_header = APIKeyHeader(
+    name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
+)
+
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+async def _services(request: Request) -> Services:  # async: FastAPI runs the others in threads
+    return cast(Services, request.app.state.services)
+
+
+AllServices = Annotated[Services, Depends(_services)]
+
+
+def _tenant(request: Request, services: AllServices, key: Annotated[str | None, Security(_header)]) -> str:
+    tenant = None if key is None else services.keys.tenant_of(key)
+    if tenant is None:
+        found = "there is none" if key is None else "the one that came is not known"
+        raise ApiError(
+            401,
+            f"expected a valid key in the header X-API-KEY; {found}",
+            headers={"WWW-Authenticate": 'APIKey realm="postproc"'},
+        )
+    request.state.tenant = tenant
+    return tenant
+
+
+Tenant = Annotated[str, Depends(_tenant)]
+
+
+async def _document(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
+    async with services.bodies.in_memory(request, services.settings.max_document, allow_form=False) as body:
+        yield body
+
+
+def _json(body: Annotated[Body, Depends(_document)]) -> dict[str, Any]:
+    return json_object(body.content or b"")
+
+
+Document = Annotated[dict[str, Any], Depends(_json)]
+
+
+async def _images(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
+    async with services.bodies.in_memory(request, services.settings.max_body, allow_form=True) as body:
+        yield body
+
+
+Images = Annotated[Body, Depends(_images)]
+
+
+@dataclass(frozen=True)
+class StagedForm:
+    """A form whose files are on the disk, in a folder that is removed unless it is published."""
+
+    form: FormReader
+    folder: FilePath
+
+
+async def _upload(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[StagedForm]:
+    folder = await run_in_threadpool(services.folders.stage)
+    try:
+        async with services.bodies.on_disk(request, folder) as form:
+            yield StagedForm(form, folder)
+    finally:
+        await run_in_threadpool(services.folders.discard, folder)
+
+
+Uploaded = Annotated[StagedForm, Depends(_upload)]

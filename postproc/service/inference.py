@@ -1,0 +1,107 @@
+"""From the body of an inference request to a queued task."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from postproc.errors import SchemaError
+from postproc.pipeline import PostProcessor
+from postproc.schema import Preprocessing
+from postproc.schema.problems import path_of
+from postproc.service.bodies import Body, check_values, json_object
+from postproc.service.errors import InputError, wrong_document
+from postproc.service.forms import nested, split_name
+from postproc.service.restoring import restore
+from postproc.service.schemas import InferenceOptions, InferenceRequest
+from postproc.service.services import Services
+from postproc.service.store.versions import WholeVersion
+from postproc.service.tables import Network
+from postproc.service.work import NetworkFiles, Work
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs on the inputs of a request."""
+
+    network: NetworkFiles
+    post: PostProcessor | None
+    key: Hashable
+
+
+def start_inference(services: Services, tenant: str, target: Target, body: Body) -> dict[str, Any]:
+    """Queue a task and return what the client is told of it.
+
+    The inputs are decoded here, so that a broken image is told at once; the row is written before the
+    task can run, and the task runs after the row is safe.
+
+    Raises
+    ------
+    ApiError
+        A 400 that names the input that is wrong, or a 503 if too many tasks wait.
+    """
+    document, files = _read(body)
+    try:
+        options = InferenceOptions.load(document)
+    except SchemaError as error:
+        raise wrong_document(error) from None
+    for row, item in enumerate(options.inputs):
+        if not isinstance(item, dict):
+            raise InputError(f"inputs[{row}]", "expected an object with an image")
+    inputs = services.engine.prepare(target.network, list(options.inputs), files)
+    work = Work(
+        target.network, target.post, target.key, inputs, options.show_discarded, options.max_predictions
+    )
+    ticket = services.engine.reserve(inputs)
+    try:
+        task_id = services.tasks.add(tenant)
+    except BaseException:
+        ticket.release()
+        raise
+    services.engine.submit(task_id, work, ticket)
+    return {"task_id": task_id}
+
+
+def version_target(services: Services, whole: WholeVersion) -> Target:
+    """Return what runs for a version."""
+    post = services.post_processors.of(whole)
+    return Target(network_files(services, whole.network), post, whole.version.id)
+
+
+def network_target(services: Services, network: Network) -> Target:
+    """Return what runs for a network alone."""
+    return Target(network_files(services, network), None, "tensors")
+
+
+def network_files(services: Services, network: Network) -> NetworkFiles:
+    """Return where a network lies."""
+    return NetworkFiles(
+        network.id,
+        services.folders.folder(network.folder),
+        services.folders.model(network.folder),
+        Preprocessing.load(network.preprocessing),
+    )
+
+
+def _read(body: Body) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the document of a body, and its files by their paths in it, ``inputs[0].image.source``.
+
+    The content of a file also stands in the document, where base64 would.
+    """
+    if body.form is None:
+        return json_object(body.content or b""), {}
+    texts = nested(body.form.fields)  # checked before the files come in, which are no JSON
+    check_values(texts, "the body")
+    files = {}
+    for part in body.form.files:
+        path = split_name(part.name)
+        if len(path) != 4 or path[0] != "inputs" or path[-1] != "source":
+            raise InputError(
+                path_of(path), "expected text, got a file; images are inputs[0].image.source, ..."
+            )
+        part.file.seek(0)
+        files[path_of(path)] = part.file.read()
+    contents = [(part.name, files[path_of(split_name(part.name))]) for part in body.form.files]
+    document: dict[str, Any] = restore(nested([*body.form.fields, *contents]), InferenceRequest)
+    return document, files

@@ -1,0 +1,85 @@
+"""API keys: each opens the objects of one tenant."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import CursorResult, delete, select
+
+from postproc.errors import PostprocError
+from postproc.service.database import Database
+from postproc.service.tables import Key, now
+
+DEFAULT_TENANT = "default"
+_PREFIX = 8  # hex digits of the digest: to find a key by, and to call it by
+
+
+class Keys:
+    """The keys of a service.
+
+    A key is 256 random bits, so its SHA-256 digest, which is all that is kept, cannot be guessed back.
+
+    Parameters
+    ----------
+    database : Database
+        Where the digests are.
+    given : mapping of str to str
+        Further keys and their tenants, which are not written down: those of the environment.
+    """
+
+    def __init__(self, database: Database, given: Mapping[str, str] | None = None) -> None:
+        self._database = database
+        self._given = [(_digest(key), tenant) for key, tenant in (given or {}).items()]
+
+    def tenant_of(self, key: str) -> str | None:
+        """Return whose key this is, or None."""
+        digest = _digest(key)
+        with self._database.reading() as session:
+            rows = session.execute(select(Key.digest, Key.tenant).where(Key.prefix == digest[:_PREFIX]))
+            known = [(row.digest, row.tenant) for row in rows]
+        found = None
+        for other, tenant in (*known, *self._given):
+            if hmac.compare_digest(digest, other):
+                found = tenant
+        return found
+
+    def add(self, tenant: str) -> str:
+        """Make a key of a tenant and return it: the only time that it is seen."""
+        if not tenant.strip() or not tenant.isprintable():
+            raise PostprocError(f"keys: expected a name of printable characters, got {tenant!r}")
+        key = secrets.token_urlsafe(32)
+        digest = _digest(key)
+        with self._database.writing() as session:
+            session.add(Key(tenant=tenant, prefix=digest[:_PREFIX], digest=digest, create_date=now()))
+        return key
+
+    def all(self) -> Sequence[Key]:
+        """Return the rows of all keys, the oldest first."""
+        with self._database.reading() as session:
+            return session.scalars(select(Key).order_by(Key.id)).all()
+
+    def remove(self, prefix: str) -> None:
+        """Make a key invalid at once; `prefix` is the first eight hex digits of its digest.
+
+        Raises
+        ------
+        PostprocError
+            If there is no such key.
+        """
+        with self._database.writing() as session:
+            result = session.execute(delete(Key).where(Key.prefix == prefix))
+        if isinstance(result, CursorResult) and result.rowcount == 0:
+            raise PostprocError(f"keys: there is no key {prefix!r}; `postproc keys list` shows them")
+
+    def ensure(self) -> str | None:
+        """Make a key of the default tenant where there is none at all, and return it."""
+        if self._given or self.all():
+            return None
+        return self.add(DEFAULT_TENANT)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,141 @@
+"""What is measured, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+STAGES = ("fetch", "decode", "prepare", "wait", "network", "post", "store")
+
+_SECONDS = (
+    *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The metrics of one service, in a registry of their own; from many threads at once.
+
+    Attributes
+    ----------
+    registry : CollectorRegistry
+        For `prometheus_client.generate_latest`.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        stages = Histogram(
+            "postproc_stage_seconds",
+            "Time of a stage: fetch, decode, prepare, wait of a request; network, post, store of a batch.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._batch = Histogram(
+            "postproc_batch_size", "Requests of a network call.", buckets=_SIZES, registry=self.registry
+        )
+        self._tasks = Counter(
+            "postproc_tasks", "Tasks that ended, by outcome.", ["outcome"], registry=self.registry
+        )
+        self._refused = Counter(
+            "postproc_refused", "Requests refused since the queue was full.", registry=self.registry
+        )
+        self._queue = Gauge("postproc_queue_length", "Requests that wait.", registry=self.registry)
+        self._queue_bytes = Gauge(
+            "postproc_queue_bytes",
+            "Memory of the inputs that wait or run.",
+            registry=self.registry,
+        )
+        self._sessions = Gauge("postproc_sessions", "Networks that are loaded.", registry=self.registry)
+        self._session_bytes = Gauge(
+            "postproc_session_bytes", "Memory of the loaded networks, estimated.", registry=self.registry
+        )
+        self._loads = Counter(
+            "postproc_session_loads", "Networks loaded, by outcome.", ["outcome"], registry=self.registry
+        )
+        self._evictions = Counter(
+            "postproc_session_evictions", "Networks unloaded for lack of memory.", registry=self.registry
+        )
+        self._requests = Histogram(
+            "postproc_http_request_seconds",
+            "HTTP requests, by route, method and status.",
+            ["route", "method", "status"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        for outcome in ("success", "error"):  # so that rates exist before the first of them
+            self._tasks.labels(outcome)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage, one of `STAGES`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.took(name, time.perf_counter() - started)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Count the time of a stage that was measured elsewhere."""
+        self._stages[stage].observe(seconds)
+
+    def batch(self, size: int) -> None:
+        """Count a network call of some requests."""
+        self._batch.observe(size)
+
+    def ended(self, succeeded: int, failed: int) -> None:
+        """Count tasks that ended."""
+        self._tasks.labels("success").inc(succeeded)
+        self._tasks.labels("error").inc(failed)
+
+    def refused(self) -> None:
+        """Count a request that found the queue full."""
+        self._refused.inc()
+
+    def watch_queue(self, length: Callable[[], float], size: Callable[[], float]) -> None:
+        """Read the queue's length and bytes when metrics are asked for."""
+        self._queue.set_function(length)
+        self._queue_bytes.set_function(size)
+
+    def watch_sessions(self, count: Callable[[], float], size: Callable[[], float]) -> None:
+        """Read the number and bytes of loaded networks when metrics are asked for."""
+        self._sessions.set_function(count)
+        self._session_bytes.set_function(size)
+
+    def loaded(self, succeeded: bool) -> None:
+        """Count a network that was loaded, or could not be."""
+        self._loads.labels("success" if succeeded else "error").inc()
+
+    def evicted(self) -> None:
+        """Count a network that was unloaded for lack of memory."""
+        self._evictions.inc()
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an HTTP request.
+
+        Parameters
+        ----------
+        route : str
+            The pattern, ``/v0.7/networks/{id}``, and never the path, whose numbers have no end.
+        method : str
+            ``GET``, ...
+        status : int
+            Of the answer.
+        seconds : float
+            From the first byte to the last.
+        """
+        self._requests.labels(route, method, str(status)).observe(seconds)

@@ -1,0 +1,103 @@
+"""What surrounds every request: its id, one line of the log, and an answer whatever happens."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from postproc.service.errors import ApiError
+from postproc.service.responses import Json
+
+logger = structlog.stdlib.get_logger("postproc.service")
+
+_WRONG_METHOD = 405
+_CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
+
+
+class RequestGate:
+    """Takes requests as clients spell them, and logs what became of each.
+
+    A path with a slash at its end is the path without it, HEAD is a GET whose body is dropped, and an error
+    that nothing else handles is a 500 that names the request.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Any) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Request(scope, send)
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request.id):
+            try:
+                await self._app(request.scope, receive, request.send)
+            except ClientDisconnect:
+                request.status = _CLIENT_LEFT
+            except Exception as error:
+                logger.exception("request failed")
+                if request.status is None:
+                    await _fail(error, request, receive)
+            except BaseException:
+                request.status = request.status or _CLIENT_LEFT
+                raise
+            finally:
+                self._record(request, scope["method"], time.perf_counter() - started)
+
+    def _record(self, request: _Request, method: str, seconds: float) -> None:
+        route = getattr(request.scope.get("route"), "path", None)
+        status = request.status or 0
+        if route is not None and status != _WRONG_METHOD:  # else paths and methods without end
+            self._metrics.request(route, method, status, seconds)
+        logger.info(
+            "request",
+            tenant=request.scope["state"].get("tenant"),
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            bytes=request.sent,
+        )
+
+
+class _Request:
+    """A request on its way, and what was answered so far."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.id = uuid.uuid4().hex
+        self.status: int | None = None
+        self.sent = 0
+        self._send = send
+        self._is_head = scope["method"] == "HEAD"
+        path = scope["path"]
+        self.scope: dict[str, Any] = {
+            **scope,
+            "asked_path": path,
+            "path": path[:-1] if len(path) > 1 and path.endswith("/") else path,
+            "method": "GET" if self._is_head else scope["method"],
+            "state": dict(scope.get("state") or {}),
+        }
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, its id in the head."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.id.encode())]}
+        elif message["type"] == "http.response.body":
+            if self._is_head:
+                message = {**message, "body": b""}
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+async def _fail(error: Exception, request: _Request, receive: Receive) -> None:
+    problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
+    await Json(problem.body(), problem.status)(request.scope, receive, request.send)

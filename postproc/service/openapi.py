@@ -1,0 +1,108 @@
+"""The OpenAPI document: FastAPI's, with the bodies that routes read by themselves."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
+from postproc.service.schemas import InferenceRequest, NetworkFields
+from postproc.service.tables import LARGEST_ID
+
+_BODIES: tuple[type[BaseModel], ...] = (
+    RecognitionSpec,
+    RecognitionVersion,
+    Preprocessing,
+    NetworkFields,
+    InferenceRequest,
+)
+_ID = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+_FILE = {"type": "string", "format": "binary"}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Let an app's document have the schemas of the bodies."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            _, definitions = models_json_schema(
+                [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+            )
+            known = document["components"]["schemas"]
+            known.update({**definitions["$defs"], **known})
+            known.update(_written_bodies(known))
+            for operation in (found for item in document["paths"].values() for found in item.values()):
+                operation["responses"].pop("422", None)  # FastAPI's own; it is a 400 here
+            for name in ("HTTPValidationError", "ValidationError"):
+                known.pop(name, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
+    """Return the bodies that are no model of their own."""
+    spec, version, network = (
+        known[name] for name in ("RecognitionSpec", "RecognitionVersion", "NetworkFields")
+    )
+    changes = ("name", "description", "metadata")
+    new_version = copy.deepcopy(version)
+    new_version["required"] = ["spec_id", "network_id", "post_processings"]
+    new_version["description"] = "A version to make."
+    choices = new_version["properties"]["post_processings"].pop("anyOf")
+    new_version["properties"]["post_processings"].update(choices[0])  # the other one is null
+    for name in ("spec_id", "network_id"):
+        new_version["properties"][name] = {**_ID, "description": f"Id of a {name[:-3]} of yours."}
+    return {
+        "NewVersion": new_version,
+        "SpecChanges": {
+            "type": "object",
+            "description": "Fields of a spec to change.",
+            "properties": {
+                **{name: spec["properties"][name] for name in changes},
+                "current_version_id": {
+                    "anyOf": [_ID, {"type": "null"}],
+                    "description": "A version of this spec, or null for none.",
+                },
+            },
+        },
+        "NetworkChanges": {
+            "type": "object",
+            "description": "Fields of a network to change.",
+            "properties": {name: network["properties"][name] for name in changes},
+        },
+        "NetworkUpload": {
+            "type": "object",
+            "description": "The fields, the ONNX file, and the files that the preprocessing names.",
+            "required": ["name", "framework", "preprocessing", "model.onnx"],
+            "properties": {
+                **network["properties"],
+                "model.onnx": {**_FILE, "description": "The network; the part may have another name."},
+            },
+            "additionalProperties": _FILE,
+        },
+        "InferenceForm": {
+            "type": "object",
+            "description": "An InferenceRequest, flattened; images are files.",
+            "required": ["inputs[0]image.source"],
+            "properties": {
+                "inputs[0]image.source": {
+                    **_FILE,
+                    "description": "The image; inputs[1]... where there are more.",
+                },
+                **{
+                    f"inputs[0]image.bbox.{side}": {"type": "number", "minimum": 0, "maximum": 1}
+                    for side in ("xmin", "ymin", "xmax", "ymax")
+                },
+                "show_discarded": {"type": "boolean"},
+                "max_predictions": {"type": "integer", "minimum": 1},
+            },
+        },
+    }

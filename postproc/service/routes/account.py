@@ -1,0 +1,17 @@
+"""Whose key it is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from postproc.service.answers import Account
+from postproc.service.dependencies import Tenant
+from postproc.service.responses import Json, errors
+
+router = APIRouter(prefix="/v0.7/accounts", tags=["account"])
+
+
+@router.get("/me", response_model=Account, responses=errors())
+def read_account(tenant: Tenant) -> Json:
+    """Read whose key this is."""
+    return Json({"name": tenant})

@@ -1,0 +1,134 @@
+"""Networks: their upload, and what lies on the disk of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fastapi import APIRouter
+
+from postproc.errors import SchemaError
+from postproc.schema.problems import closest, path_of
+from postproc.service.answers import Listing, NetworkAnswer, Started
+from postproc.service.changes import changes_of
+from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
+from postproc.service.documents import network_document
+from postproc.service.errors import InputError, wrong_document
+from postproc.service.inference import network_target, start_inference
+from postproc.service.pagination import Paged
+from postproc.service.responses import Json, errors, takes
+from postproc.service.schemas import NetworkFields
+from postproc.service.uploads import read_upload
+
+router = APIRouter(prefix="/v0.7/networks", tags=["networks"])
+
+_IMMUTABLE = ("framework", "preprocessing", "postprocessings")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=NetworkAnswer,
+    responses=errors(409, body=True),
+    openapi_extra=takes(form="NetworkUpload"),
+)
+def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) -> Json:
+    """Upload a network.
+
+    Exactly one part is the ONNX file, under any name; a file that the preprocessing names is a part of that
+    name. The preprocessing is one part of JSON, or flattened, `preprocessing.inputs[0]image.target_size`.
+    The network is checked before it is kept.
+    """
+    folders, settings = services.folders, services.settings
+    upload = read_upload(uploaded.form, uploaded.folder, folders, settings.max_document)
+    report = services.check_model(
+        upload.model, upload.fields.preprocessing, settings.model_check_timeout, upload.folder
+    )
+    folder = folders.publish(upload.staged)
+    fields = upload.fields.dump(defaults=True)
+    kept = {"meta" if name == "metadata" else name: fields[name] for name in NetworkFields.model_fields}
+    kept["preprocessing"] = upload.fields.preprocessing.dump()
+    try:
+        network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
+    except BaseException:
+        # Where the database does not tell, the row may be there: the files stay, at most to the next start.
+        if folder not in services.networks.folders():
+            folders.remove(folder)
+        raise
+    return Json(network_document(network), 201)
+
+
+@router.get("", response_model=Listing[NetworkAnswer], responses=errors())
+def list_networks(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+    """List the networks, the oldest first."""
+    count, networks = services.networks.list(tenant, page.offset, page.limit)
+    return Json(page.answer(count, list(map(network_document, networks))))
+
+
+@router.get("/{network_id}", response_model=NetworkAnswer, responses=errors(404))
+def read_network(services: AllServices, tenant: Tenant, network_id: Id) -> Json:
+    """Read a network."""
+    return Json(network_document(services.networks.get(tenant, network_id)))
+
+
+@router.patch(
+    "/{network_id}",
+    response_model=NetworkAnswer,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="NetworkChanges"),
+)
+def update_network(services: AllServices, tenant: Tenant, network_id: Id, document: Document) -> Json:
+    """Change the name, the description or the metadata of a network."""
+    return _update(services, tenant, network_id, document, {})
+
+
+@router.put(
+    "/{network_id}",
+    response_model=NetworkAnswer,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="NetworkChanges"),
+)
+def replace_network(services: AllServices, tenant: Tenant, network_id: Id, document: Document) -> Json:
+    """Change a network: a description or metadata that is left out becomes empty."""
+    return _update(services, tenant, network_id, document, {"description": "", "metadata": {}})
+
+
+@router.delete("/{network_id}", status_code=204, response_model=None, responses=errors(404))
+def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> None:
+    """Delete a network and its versions; tasks that wait for it end in error."""
+    folder = services.networks.remove(tenant, network_id)
+    services.engine.forget_network(network_id)
+    services.folders.remove(folder)
+
+
+@router.post(
+    "/{network_id}/inference",
+    status_code=201,
+    response_model=Started,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+)
+def run_network(services: AllServices, tenant: Tenant, network_id: Id, body: Images) -> Json:
+    """Run a network alone: the result is its tensors."""
+    network = services.networks.get(tenant, network_id)
+    return Json(start_inference(services, tenant, network_target(services, network), body), 201)
+
+
+def _update(
+    services: AllServices, tenant: str, network_id: int, document: dict[str, Any], defaults: dict[str, Any]
+) -> Json:
+    stored = network_document(services.networks.get(tenant, network_id))
+    for name in document:
+        if name not in stored:
+            raise InputError(path_of((name,)), f"unknown field; {closest(name, stored)}")
+    changes = changes_of(document, stored, _IMMUTABLE, defaults)
+    try:
+        NetworkFields.load({**stored, **changes})
+    except SchemaError as error:
+        raise wrong_document(error) from None
+    kept = {
+        "meta" if name == "metadata" else name: value
+        for name, value in changes.items()
+        if name in NetworkFields.model_fields
+    }
+    return Json(network_document(services.networks.update(tenant, network_id, kept)))

@@ -1,0 +1,87 @@
+"""The public specs, which every tenant may read and run: the networks of `postproc demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from postproc.service.answers import Listing, NetworkAnswer, SpecAnswer, SpecRow, Started, VersionRow
+from postproc.service.catalogue import PublicModel
+from postproc.service.dependencies import AllServices, Images, Tenant
+from postproc.service.errors import not_found
+from postproc.service.inference import Target, start_inference
+from postproc.service.pagination import Paged
+from postproc.service.responses import Json, errors, takes
+from postproc.service.services import Services
+
+router = APIRouter(prefix="/v0.7", tags=["public"])
+
+Name = Annotated[str, Path(description="Such as `digits-yolo`.")]
+
+
+@router.get("/recognition/public", response_model=Listing[SpecRow], responses=errors())
+def list_public_specs(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+    """List the public specs without their outputs."""
+    rows = [
+        {name: value for name, value in model.spec.items() if name != "outputs"}
+        for model in services.public.values()
+    ]
+    return Json(page.answer(len(rows), rows[page.offset : page.offset + page.limit]))
+
+
+@router.get("/recognition/public/{name}", response_model=SpecAnswer, responses=errors(404))
+def read_public_spec(services: AllServices, tenant: Tenant, name: Name) -> Json:
+    """Read a public spec."""
+    return Json(_model(services, name).spec)
+
+
+@router.get("/recognition/public/{name}/versions", response_model=Listing[VersionRow], responses=errors(404))
+def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Name, page: Paged) -> Json:
+    """List the one version of a public spec."""
+    version = _model(services, name).version
+    rows = [{key: value for key, value in version.items() if key != "post_processings"}]
+    return Json(page.answer(1, rows[page.offset : page.offset + page.limit]))
+
+
+@router.post(
+    "/recognition/public/{name}/inference",
+    status_code=201,
+    response_model=Started,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+)
+def run_public_spec(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+    """Recognise things in images with a public spec."""
+    target = public_target(_model(services, name))
+    return Json(start_inference(services, tenant, target, body), 201)
+
+
+@router.get("/networks/public/{name}", response_model=NetworkAnswer, responses=errors(404))
+def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Json:
+    """Read a public network."""
+    return Json(_model(services, name).network)
+
+
+@router.post(
+    "/networks/public/{name}/inference",
+    status_code=201,
+    response_model=Started,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+)
+def run_public_network(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+    """Run a public network alone: the result is its tensors."""
+    target = Target(_model(services, name).files, None, "tensors")
+    return Json(start_inference(services, tenant, target, body), 201)
+
+
+def public_target(model: PublicModel) -> Target:
+    """Return what runs for a public version."""
+    return Target(model.files, model.post, model.name)
+
+
+def _model(services: Services, name: str) -> PublicModel:
+    if name not in services.public:
+        raise not_found("public spec", f"{name!r}; there are {', '.join(services.public)}")
+    return services.public[name]

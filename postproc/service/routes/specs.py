@@ -1,0 +1,136 @@
+"""Recognition specs: what is recognised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from postproc.errors import SchemaError
+from postproc.schema import RecognitionSpec
+from postproc.service.answers import Listing, SpecAnswer, SpecRow, Started, VersionRow
+from postproc.service.changes import READ_ONLY, changes_of
+from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant
+from postproc.service.documents import spec_document, version_document
+from postproc.service.errors import ApiError, InputError, wrong_document
+from postproc.service.inference import start_inference, version_target
+from postproc.service.pagination import Paged
+from postproc.service.responses import Json, errors, takes
+from postproc.service.tables import LARGEST_ID
+
+router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"])
+
+_KNOWN = ("name", "description", "metadata", "outputs", "current_version_id")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=SpecAnswer,
+    responses=errors(body=True),
+    openapi_extra=takes(json="RecognitionSpec"),
+)
+def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Json:
+    """Make a recognition spec. Its first version becomes its current one."""
+    spec = _checked({**document, "id": None})
+    fields = {
+        "name": spec["name"],
+        "description": spec["description"],
+        "meta": spec["metadata"],
+        "outputs": spec["outputs"],
+        "extra": _extra(document),
+    }
+    return Json(spec_document(services.specs.add(tenant, fields)), 201)
+
+
+@router.get("", response_model=Listing[SpecRow], responses=errors())
+def list_specs(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+    """List the specs without their outputs, the oldest first."""
+    count, specs = services.specs.list(tenant, page.offset, page.limit)
+    return Json(page.answer(count, [spec_document(spec, with_outputs=False) for spec in specs]))
+
+
+@router.get("/{spec_id}", response_model=SpecAnswer, responses=errors(404))
+def read_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> Json:
+    """Read a spec."""
+    return Json(spec_document(services.specs.get(tenant, spec_id)))
+
+
+@router.patch(
+    "/{spec_id}",
+    response_model=SpecAnswer,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="SpecChanges"),
+)
+def update_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: Document) -> Json:
+    """Change the name, the description, the metadata or the current version of a spec."""
+    return _update(services, tenant, spec_id, document, {})
+
+
+@router.put(
+    "/{spec_id}",
+    response_model=SpecAnswer,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="SpecChanges"),
+)
+def replace_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: Document) -> Json:
+    """Change a spec: a description or metadata that is left out becomes empty."""
+    return _update(services, tenant, spec_id, document, {"description": "", "metadata": {}})
+
+
+@router.delete("/{spec_id}", status_code=204, response_model=None, responses=errors(404))
+def delete_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> None:
+    """Delete a spec and its versions; tasks that are under way finish."""
+    services.specs.remove(tenant, spec_id)
+
+
+@router.get("/{spec_id}/versions", response_model=Listing[VersionRow], responses=errors(404))
+def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, page: Paged) -> Json:
+    """List the versions of a spec without their post-processings, the oldest first."""
+    count, versions = services.versions.list(tenant, page.offset, page.limit, spec_id)
+    return Json(page.answer(count, [version_document(version, False) for version in versions]))
+
+
+@router.post(
+    "/{spec_id}/inference",
+    status_code=201,
+    response_model=Started,
+    responses=errors(404, 409, body=True),
+    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+)
+def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, body: Images) -> Json:
+    """Recognise things in images with the current version of a spec."""
+    current = services.specs.get(tenant, spec_id).current_version_id
+    if current is None:
+        raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
+    target = version_target(services, services.versions.whole(tenant, current))
+    return Json(start_inference(services, tenant, target, body), 201)
+
+
+def _update(
+    services: AllServices, tenant: str, spec_id: int, document: dict[str, Any], defaults: dict[str, Any]
+) -> Json:
+    spec = services.specs.get(tenant, spec_id)
+    stored = spec_document(spec)
+    changes = changes_of(document, stored, ("outputs",), defaults)
+    _checked({**stored, **changes})
+    current = changes.get("current_version_id")
+    if current is not None and not (isinstance(current, int) and 1 <= current <= LARGEST_ID):
+        raise InputError("current_version_id", "expected the id of a version of this spec, an integer")
+    kept = {
+        "meta" if name == "metadata" else name: value for name, value in changes.items() if name in _KNOWN
+    }
+    extra = _extra(changes)
+    kept["extra"] = extra if defaults else {**spec.extra, **extra}
+    return Json(spec_document(services.specs.update(tenant, spec_id, kept)))
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return RecognitionSpec.load(document).dump(defaults=True)
+    except SchemaError as error:
+        raise wrong_document(error) from None
+
+
+def _extra(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in (*_KNOWN, *READ_ONLY)}

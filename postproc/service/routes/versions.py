@@ -1,0 +1,161 @@
+"""Recognition versions: how one network recognises what a spec describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from postproc.errors import SchemaError, SchemaProblem
+from postproc.onnx_inputs import closest_name, match_name
+from postproc.pipeline import PostProcessor
+from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
+from postproc.schema.problems import path_of
+from postproc.service.answers import Listing, Started, VersionAnswer, VersionRow
+from postproc.service.changes import READ_ONLY
+from postproc.service.dependencies import AllServices, Document, Images, Tenant
+from postproc.service.documents import version_document
+from postproc.service.errors import ApiError, InputError, not_found, wrong_document
+from postproc.service.inference import start_inference, version_target
+from postproc.service.pagination import Paged
+from postproc.service.responses import Json, errors, takes
+from postproc.service.routes.public import public_target
+from postproc.service.store.versions import NamedVersion
+from postproc.service.tables import LARGEST_ID, Network, Spec
+
+router = APIRouter(prefix="/v0.7/recognition/versions", tags=["recognition versions"])
+
+_NEEDED = ("spec_id", "network_id", "post_processings")
+
+VersionId = Annotated[str, Path(description="An integer, or the text of a public version.")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=VersionAnswer,
+    responses=errors(409, body=True),
+    openapi_extra=takes(json="NewVersion"),
+)
+def create_version(services: AllServices, tenant: Tenant, document: Document) -> Json:
+    """Make a version: checked against its spec, and for the tensors that its network has."""
+    version = _checked(document)
+    spec, network = (
+        _parent(services.specs, tenant, document, "spec"),
+        _parent(services.networks, tenant, document, "network"),
+    )
+    post = _check_parents(spec, network, version)
+    extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
+    row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
+    services.engine.warm(post)
+    return Json(version_document(NamedVersion(row, spec.name, network.name)), 201)
+
+
+@router.get("", response_model=Listing[VersionRow], responses=errors())
+def list_versions(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+    """List the versions without their post-processings, the oldest first."""
+    count, versions = services.versions.list(tenant, page.offset, page.limit)
+    return Json(page.answer(count, [version_document(version, False) for version in versions]))
+
+
+@router.get("/{version_id}", response_model=VersionAnswer, responses=errors(404))
+def read_version(services: AllServices, tenant: Tenant, version_id: VersionId) -> Json:
+    """Read a version."""
+    if version_id in services.public:
+        return Json(services.public[version_id].version)
+    return Json(version_document(services.versions.get(tenant, _number(version_id))))
+
+
+@router.delete("/{version_id}", status_code=204, response_model=None, responses=errors(403, 404))
+def delete_version(services: AllServices, tenant: Tenant, version_id: VersionId) -> None:
+    """Delete a version for good; tasks that are under way finish."""
+    if version_id in services.public:
+        raise ApiError(403, f"version {version_id} is public, and cannot be deleted")
+    services.versions.remove(tenant, _number(version_id))
+
+
+@router.post(
+    "/{version_id}/inference",
+    status_code=201,
+    response_model=Started,
+    responses=errors(404, body=True),
+    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+)
+def run_version(services: AllServices, tenant: Tenant, version_id: VersionId, body: Images) -> Json:
+    """Recognise things in images: the result is that of the task."""
+    if version_id in services.public:
+        target = public_target(services.public[version_id])
+    else:
+        target = version_target(services, services.versions.whole(tenant, _number(version_id)))
+    return Json(start_inference(services, tenant, target, body), 201)
+
+
+def _number(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
+    if not 1 <= number <= LARGEST_ID:
+        raise not_found("version", repr(text))
+    return number
+
+
+def _checked(document: Mapping[str, Any]) -> RecognitionVersion:
+    missing = [
+        SchemaProblem(name, "required field is missing; add it")
+        for name in _NEEDED
+        if document.get(name) is None
+    ]
+    try:
+        version = RecognitionVersion.load({**document, "id": None})
+    except SchemaError as error:
+        raise wrong_document(SchemaError(*missing, *error.errors)) from None
+    if missing:
+        raise wrong_document(SchemaError(*missing))
+    return version
+
+
+def _parent(store: Any, tenant: str, document: Mapping[str, Any], kind: str) -> Any:
+    """Return the spec or the network of a new version; a 400, since the path of the request is right."""
+    identifier = document[f"{kind}_id"]
+    if not isinstance(identifier, int) or not 1 <= identifier <= LARGEST_ID:
+        raise InputError(
+            f"{kind}_id", f"expected the id of a {kind} of yours, an integer, got {identifier!r}"
+        )
+    try:
+        return store.get(tenant, identifier)
+    except ApiError as error:
+        raise InputError(f"{kind}_id", error.message) from None
+
+
+def _check_parents(spec: Spec, network: Network, version: RecognitionVersion) -> PostProcessor:
+    """Check that a version fits its spec, and that its network has the tensors that it names."""
+    described = RecognitionSpec.load({"outputs": spec.outputs})
+    try:
+        check_pair(described, version)
+        post = PostProcessor(described, version.dump())
+    except SchemaError as error:
+        raise wrong_document(error) from None
+    outputs = [tensor["name"] for tensor in network.report["outputs"]]
+    inputs = [tensor["name"] for tensor in network.report["inputs"]]
+    known = (*outputs, *inputs)
+    problems = [
+        SchemaProblem(
+            path,
+            f"the network has no tensor {name!r} (closest match: {closest_name(name, known)!r}); its outputs "
+            f"are {', '.join(outputs)}, its inputs {', '.join(inputs)}",
+        )
+        for name in post.tensor_names
+        if match_name(name, known) is None
+        for path in _paths_of(name, version.dump()["post_processings"], ("post_processings",))
+    ]
+    if problems:
+        raise wrong_document(SchemaError(*problems))
+    return post
+
+
+def _paths_of(text: str, value: Any, path: tuple[int | str, ...]) -> Iterator[str]:
+    """Yield the paths at which a text stands in a document."""
+    if value == text:
+        yield path_of(path)
+    elif isinstance(value, (dict, list)):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths_of(text, item, (*path, step))

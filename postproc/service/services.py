@@ -1,0 +1,159 @@
+"""All that the routes use, made at the start of a service and closed at its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from postproc.pipeline import PostProcessor
+from postproc.schema import Preprocessing
+from postproc.service.bodies import BodyReader
+from postproc.service.catalogue import public_models
+from postproc.service.database import Database
+from postproc.service.files import NetworkFolders
+from postproc.service.keys import Keys
+from postproc.service.postprocessors import PostProcessors
+from postproc.service.settings import ServiceSettings
+from postproc.service.store.networks import NetworkStore
+from postproc.service.store.specs import SpecStore
+from postproc.service.store.tasks import TaskStore
+from postproc.service.store.versions import VersionStore
+from postproc.service.work import NetworkFiles, Outcome, Work
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "the service was stopped before this task ran; send it again"
+_LONGEST_PAUSE = 60.0  # seconds between two sweeps of old tasks
+
+
+class Engine(Protocol):
+    """What runs networks: `postproc.service.engine.Engine`."""
+
+    def start(self) -> None:
+        """Start its threads."""
+
+    def stop(self) -> None:
+        """End them within a bounded time; tasks that did not run end in error."""
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the kernels of all that `warm` was told of are compiled."""
+
+    def warm(self, post: PostProcessor) -> None:
+        """Compile the kernels of a post-processor in the background."""
+
+    def prepare(
+        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
+    ) -> Any:
+        """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
+
+    def reserve(self, inputs: Any) -> Any:
+        """Take a place in the queue, for `submit` or to be released; `QueueFullError` if too many wait."""
+
+    def submit(self, task_id: int, work: Work, ticket: Any) -> None:
+        """Queue a task on a place that was reserved."""
+
+    def forget_network(self, network_id: int | str) -> None:
+        """Drop what is loaded of a network; its waiting tasks end in error."""
+
+
+OnDone = Callable[[Sequence[Outcome]], None]
+MakeEngine = Callable[[ServiceSettings, Any, OnDone], Engine]
+CheckModel = Callable[[Path, Preprocessing, float, Path], Any]
+
+
+class Services:
+    """The parts of a service.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Where things lie, and the limits.
+    keys : mapping of str to str
+        Keys, and their tenants, beside those of the database.
+    make_engine : callable
+        Makes the engine, given the settings, the metrics and what to call with outcomes.
+    check_model : callable
+        Checks a model: its path, its preprocessing, the longest time, and the folder of its other files.
+    metrics : Metrics
+        What the engine counts in.
+
+    Raises
+    ------
+    PostprocError
+        If the data folder or the database cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        keys: Mapping[str, str],
+        make_engine: MakeEngine,
+        check_model: CheckModel,
+        metrics: Any,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.check_model = check_model
+        self.folders = NetworkFolders(settings.data)
+        try:
+            self.database = Database(settings)
+        except BaseException:
+            self.folders.close()
+            raise
+        self.keys = Keys(self.database, keys)
+        self.networks = NetworkStore(self.database)
+        self.specs = SpecStore(self.database)
+        self.versions = VersionStore(self.database)
+        self.tasks = TaskStore(self.database)
+        self.public = public_models()
+        self.post_processors = PostProcessors()
+        self.bodies = BodyReader(settings)
+        self.engine = make_engine(settings, metrics, self._finish)
+        self._stopping = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="postproc-sweep", daemon=True)
+
+    def start(self) -> None:
+        """Tidy up what the last run left, then start the threads."""
+        self.folders.sweep(self.networks.folders())
+        stopped = self.tasks.fail_pending(STOPPED)
+        if stopped:
+            logger.warning("%d tasks of the last run end in error: it was stopped before they ran", stopped)
+        self.engine.start()
+        for model in self.public.values():
+            self.engine.warm(model.post)
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """Stop the threads, and close the database."""
+        self._stopping.set()
+        self.engine.stop()
+        self._sweeper.join()
+        self.tasks.fail_pending(STOPPED)
+        self.database.close()
+        self.folders.close()
+
+    def _finish(self, outcomes: Sequence[Outcome]) -> None:
+        """Write down what came of tasks; called by the engine's threads."""
+        self.tasks.finish([(outcome.task_id, *_written(outcome)) for outcome in outcomes])
+
+    def _sweep(self) -> None:
+        seconds = self.settings.task_seconds
+        while not self._stopping.wait(min(_LONGEST_PAUSE, max(0.05, seconds / 4))):
+            try:
+                self.tasks.expire(seconds)
+            except Exception:  # the database may be back at the next turn
+                logger.exception("old tasks could not be removed")
+
+
+def _written(outcome: Outcome) -> tuple[str | None, str | None]:
+    if outcome.error is not None:
+        return None, outcome.error
+    try:
+        return json.dumps(outcome.data, allow_nan=False, separators=(",", ":")), None
+    except ValueError:
+        return None, "the network's result holds numbers that are not finite, which JSON cannot hold"

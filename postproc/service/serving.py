@@ -1,0 +1,99 @@
+"""The service on uvicorn: one process, which says where it listens and ends when it is told to."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import uvicorn
+
+from postproc.errors import PostprocError
+from postproc.service.app import create_app
+from postproc.service.keys import Keys
+from postproc.service.logs import configure_logging
+from postproc.service.settings import ServiceSettings
+
+_STOP_SECONDS = 15  # for the requests that are under way
+_KEEP_ALIVE_SECONDS = (
+    75  # longer than the pauses of a client, so that it does not write to a closing connection
+)
+_BACKLOG = 2048
+
+
+def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> None:
+    """Serve until a signal ends it.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Where to listen, where things lie, and the limits.
+    keys : mapping of str to str
+        Keys and their tenants, beside those of the database.
+    **parts
+        Handed to `create_app`.
+
+    Raises
+    ------
+    PostprocError
+        If it cannot listen there, or cannot use the data folder or the database.
+    """
+    configure_logging()
+    listening = _listen(settings.host, settings.port)
+    with listening:
+        app = create_app(settings, keys=keys, **parts)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        _Server(config, app.state.services.keys, _address(listening)).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens as soon as it does."""
+
+    def __init__(self, config: uvicorn.Config, keys: Keys, address: str) -> None:
+        super().__init__(config)
+        self._keys, self._address = keys, address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        print(f"postproc serves {self._address}", flush=True)  # noqa: T201 - what a person waits for
+        made = self._keys.ensure()
+        if made is not None:
+            print(  # noqa: T201 - not into the log, which is kept
+                f'API key of the tenant "default", shown this once: {made}\n'
+                f"the page: {self._address}/#key={made}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Named TCP, or asyncio does not turn Nagle's algorithm off: 40 ms an answer.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(where)
+        except BaseException:
+            listening.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise PostprocError(f"cannot listen on {host}, port {port}: {error}") from None
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,63 @@
+"""What an operator may choose: where things lie, and every limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole process
+
+
+class ServiceSettings(BaseModel):
+    """Settings of one service; sizes in bytes, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path = Field(description="Folder of the networks' files, and of the database unless one is named.")
+    database: str | None = Field(
+        default=None, description="SQLAlchemy URL; a file of SQLite in the data folder if left out."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    providers: tuple[str, ...] | None = Field(
+        default=None, description="ONNX Runtime's execution providers; CUDA where it works if left out."
+    )
+
+    allow_urls: bool = Field(default=False, description="Fetch images from URLs of public addresses.")
+    url_timeout: PositiveFloat = Field(default=5.0, description="Longest time to fetch an image, in seconds.")
+    url_max_bytes: PositiveInt = Field(default=32 * _MIB, description="Largest image to fetch.")
+
+    max_body: PositiveInt = Field(default=64 * _MIB, description="Largest body of a request with images.")
+    max_document: PositiveInt = Field(default=4 * _MIB, description="Largest body of any other request.")
+    max_model: PositiveInt = Field(default=2 * _GIB, description="All files of a network together.")
+    max_image_pixels: int = Field(
+        default=50_000_000,
+        gt=0,
+        le=_PILLOW_PIXELS,
+        description="Most pixels of an image, judged before it is decoded.",
+    )
+    body_timeout: PositiveFloat = Field(
+        default=30.0, description="Longest pause of a client that sends a body, in seconds."
+    )
+    model_check_timeout: PositiveFloat = Field(
+        default=120.0, description="Longest check of a new model, in seconds."
+    )
+
+    queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
+    max_inputs_bytes: PositiveInt = Field(default=_GIB, description="Most memory of the requests that wait.")
+    max_batch: PositiveInt = Field(default=16, description="Most requests that share a network call.")
+    batch_wait: float = Field(
+        default=0.005, ge=0, description="How long a call waits for others to join, in seconds."
+    )
+    workers: PositiveInt = Field(default=1, description="Threads that run networks.")
+    session_memory: PositiveInt = Field(
+        default=4 * _GIB, description="Memory of the loaded networks, estimated from the size of their files."
+    )
+
+    task_seconds: PositiveFloat = Field(default=3600.0, description="How long results are kept, in seconds.")
+    task_timeout: PositiveFloat = Field(
+        default=60.0, description="Longest wait of a task for its turn, in seconds."
+    )

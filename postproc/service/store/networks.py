@@ -1,0 +1,80 @@
+"""The networks of a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from postproc.service.database import Database
+from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
+from postproc.service.tables import SUCCESS, Network, Task, now
+
+
+class NetworkStore:
+    """Rows of networks; their files are those of `postproc.service.files`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, tenant: str, fields: Mapping[str, Any], folder: str, report: Mapping[str, Any]) -> Network:
+        """Keep a network whose files are in place, with the task of its upload, which is done."""
+        moment = now()
+        with self._database.writing() as session:
+            network = Network(
+                tenant=tenant,
+                folder=folder,
+                report=dict(report),
+                create_date=moment,
+                update_date=moment,
+                **fields,
+            )
+            session.add(network)
+            session.flush()
+            task = Task(
+                tenant=tenant,
+                status=SUCCESS,
+                data="{}",
+                network_id=network.id,
+                date_created=moment,
+                date_updated=moment,
+            )
+            session.add(task)
+            session.flush()
+            network.task_id = task.id
+        return network
+
+    def get(self, tenant: str, identifier: int) -> Network:
+        """Return a network, or raise a 404."""
+        with self._database.reading() as session:
+            return owned(session, Network, tenant, identifier)
+
+    def list(self, tenant: str, offset: int, limit: int) -> tuple[int, list[Network]]:
+        """Return how many networks there are, and a page of them."""
+        with self._database.reading() as session:
+            statement = select(Network).where(Network.tenant == tenant)
+            count, rows = counted_rows(session, statement, Network.id, offset, limit)
+        return count, [network for (network,) in rows]
+
+    def update(self, tenant: str, identifier: int, changes: Mapping[str, Any]) -> Network:
+        """Change fields of a network and return it, or raise a 404."""
+        with self._database.writing() as session:
+            network = owned(session, Network, tenant, identifier)
+            for name, value in changes.items():
+                setattr(network, name, value)
+            network.update_date = now()
+        return network
+
+    def remove(self, tenant: str, identifier: int) -> str:
+        """Delete a network with its versions, or raise a 404; return the folder of its files."""
+        with self._database.writing() as session:
+            folder = owned(session, Network, tenant, identifier).folder
+            remove(session, Network, tenant, identifier)
+            forget_current_versions(session, tenant)
+        return folder
+
+    def folders(self) -> set[str]:
+        """Return the folders of all tenants' networks."""
+        with self._database.reading() as session:
+            return set(session.scalars(select(Network.folder)))

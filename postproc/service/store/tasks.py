@@ -1,0 +1,79 @@
+"""The tasks of a tenant: requests that run, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+from sqlalchemy import CursorResult, delete, select, update
+
+from postproc.service.database import Database
+from postproc.service.store.common import counted_rows, owned
+from postproc.service.store.together import TaskWriter
+from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
+
+
+class TaskStore:
+    """Rows of tasks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = TaskWriter(database)
+
+    def add(self, tenant: str) -> int:
+        """Keep a pending task and return its id."""
+        return self._writer.add(Task(tenant=tenant, status=PENDING, date_created=now()))
+
+    def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> None:
+        """Write what came of tasks, all in one transaction: the id, the data as JSON text, the error."""
+        moment = now()
+        with self._database.writing() as session:
+            for identifier, data, error in outcomes:
+                session.execute(
+                    update(Task)
+                    .where(Task.id == identifier, Task.status == PENDING)
+                    .values(
+                        status=ERROR if error is not None else SUCCESS,
+                        data=data,
+                        error=error,
+                        date_updated=moment,
+                    )
+                )
+
+    def get(self, tenant: str, identifier: int) -> Task:
+        """Return a task, or raise a 404."""
+        with self._database.reading() as session:
+            return owned(session, Task, tenant, identifier)
+
+    def list(
+        self, tenant: str, identifiers: Sequence[int], offset: int, limit: int
+    ) -> tuple[int, list[Task]]:
+        """Return how many of these tasks there are, and a page of them; unknown ids are left out."""
+        known = {identifier for identifier in identifiers if 0 < identifier <= LARGEST_ID}
+        if not known:
+            return 0, []
+        with self._database.reading() as session:
+            statement = select(Task).where(Task.tenant == tenant, Task.id.in_(known))
+            count, rows = counted_rows(session, statement, Task.id, offset, limit)
+        return count, [task for (task,) in rows]
+
+    def fail_pending(self, error: str) -> int:
+        """End all pending tasks in error, and return how many there were."""
+        with self._database.writing() as session:
+            result = session.execute(
+                update(Task)
+                .where(Task.status == PENDING)
+                .values(status=ERROR, error=error, date_updated=now())
+            )
+        return result.rowcount if isinstance(result, CursorResult) else 0
+
+    def expire(self, seconds: float) -> int:
+        """Delete the tasks that ended this long ago, and return how many there were."""
+        limit = as_time(datetime.now(timezone.utc) - timedelta(seconds=seconds))
+        with self._database.writing() as session:
+            result = session.execute(
+                delete(Task).where(
+                    Task.date_updated < limit, Task.status != PENDING, Task.network_id.is_(None)
+                )
+            )
+        return result.rowcount if isinstance(result, CursorResult) else 0

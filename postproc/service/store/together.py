@@ -1,0 +1,63 @@
+"""Rows of requests that come at the same time, written in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+
+from sqlalchemy.orm import Session
+
+from postproc.service.database import Database
+from postproc.service.tables import Task
+
+
+class TaskWriter:
+    """Adds tasks; those that come while another transaction writes share the next one.
+
+    A commit waits for the disk, and SQLite has one writer at a time: where each request commits for itself
+    they queue behind each other. The first that comes writes for all that have come when its turn is there.
+
+    Parameters
+    ----------
+    database : Database
+        Where the tasks go.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Task, Future[int]]] = []
+
+    def add(self, task: Task) -> int:
+        """Write a task and return its id, after the commit; raises what the transaction raised."""
+        future: Future[int] = Future()
+        with self._lock:
+            self._waiting.append((task, future))
+            is_first = len(self._waiting) == 1
+        if is_first:
+            self._write()
+        return future.result()
+
+    def _write(self) -> None:
+        rows: list[tuple[Task, Future[int]]] = []
+        try:
+            with self._database.writing() as session:
+                rows = self._take()
+                identifiers = _added(session, [task for task, _ in rows])
+        except BaseException as error:
+            for _, future in rows or self._take():
+                future.set_exception(error)
+        else:
+            for (_, future), identifier in zip(rows, identifiers, strict=True):
+                future.set_result(identifier)
+
+    def _take(self) -> list[tuple[Task, Future[int]]]:
+        with self._lock:
+            rows, self._waiting = self._waiting, []
+        return rows
+
+
+def _added(session: Session, tasks: list[Task]) -> list[int]:
+    session.add_all(tasks)
+    session.flush()
+    return [task.id for task in tasks]

@@ -1,0 +1,118 @@
+"""The recognition versions of a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import defer
+
+from postproc.service.database import Database
+from postproc.service.errors import ApiError, not_found
+from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
+from postproc.service.tables import Network, Spec, Version, now
+
+
+@dataclass(frozen=True)
+class NamedVersion:
+    """A version, and the names of what it belongs to."""
+
+    version: Version
+    spec_name: str
+    network_name: str
+
+
+@dataclass(frozen=True)
+class WholeVersion:
+    """All that an inference needs."""
+
+    version: Version
+    spec: Spec
+    network: Network
+
+
+class VersionStore:
+    """Rows of recognition versions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self, spec: Spec, network: Network, post_processings: list[Any], extra: Mapping[str, Any]
+    ) -> Version:
+        """Keep a version; the first of a spec becomes its current one."""
+        moment = now()
+        try:
+            with self._database.writing() as session:
+                version = Version(
+                    tenant=spec.tenant,
+                    spec_id=spec.id,
+                    network_id=network.id,
+                    post_processings=post_processings,
+                    extra=dict(extra),
+                    update_date=moment,
+                )
+                session.add(version)
+                session.flush()
+                session.execute(
+                    update(Spec)
+                    .where(Spec.id == spec.id, Spec.current_version_id.is_(None))
+                    .values(current_version_id=version.id)
+                )
+        except IntegrityError:
+            raise ApiError(
+                409, f"spec {spec.id} or network {network.id} was deleted while the version was checked"
+            ) from None
+        return version
+
+    def get(self, tenant: str, identifier: int) -> NamedVersion:
+        """Return a version, or raise a 404."""
+        with self._database.reading() as session:
+            row = session.execute(_named(tenant).where(Version.id == identifier)).first()
+        if row is None:
+            raise not_found("version", identifier)
+        return NamedVersion(row[0], row[1], row[2])
+
+    def whole(self, tenant: str, identifier: int) -> WholeVersion:
+        """Return a version with its spec and its network, or raise a 404."""
+        statement = (
+            select(Version, Spec, Network)
+            .join(Spec, Version.spec_id == Spec.id)
+            .join(Network, Version.network_id == Network.id)
+            .where(Version.id == identifier, Version.tenant == tenant)
+        )
+        with self._database.reading() as session:
+            row = session.execute(statement).first()
+        if row is None:
+            raise not_found("version", identifier)
+        return WholeVersion(row[0], row[1], row[2])
+
+    def list(
+        self, tenant: str, offset: int, limit: int, spec_id: int | None = None
+    ) -> tuple[int, list[NamedVersion]]:
+        """Return how many versions there are, and a page of them; of one spec, or a 404, if it is named."""
+        statement = _named(tenant).options(defer(Version.post_processings, raiseload=True))
+        with self._database.reading() as session:
+            if spec_id is not None:
+                owned(session, Spec, tenant, spec_id)
+                statement = statement.where(Version.spec_id == spec_id)
+            count, rows = counted_rows(session, statement, Version.id, offset, limit)
+        return count, [NamedVersion(version, spec, network) for version, spec, network in rows]
+
+    def remove(self, tenant: str, identifier: int) -> None:
+        """Delete a version, or raise a 404."""
+        with self._database.writing() as session:
+            remove(session, Version, tenant, identifier)
+            forget_current_versions(session, tenant)
+
+
+def _named(tenant: str) -> Any:
+    return (
+        select(Version, Spec.name, Network.name)
+        .join(Spec, Version.spec_id == Spec.id)
+        .join(Network, Version.network_id == Network.id)
+        .where(Version.tenant == tenant)
+    )

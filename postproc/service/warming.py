@@ -1,0 +1,58 @@
+"""Kernels compiled before the first image asks for them, which would wait for up to a minute."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from contextlib import suppress
+
+from postproc.pipeline import PostProcessor
+
+logger = logging.getLogger(__name__)
+
+_MOST = 256  # post-processors that wait; more are left to their first image
+
+
+class Warmer:
+    """Warms post-processors up, one after the other, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[PostProcessor | None] = queue.Queue(_MOST)
+        self._left = 0
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._thread = threading.Thread(target=self._work, name="postproc-warm", daemon=True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all kernels that were asked for are there."""
+        return self._left == 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def add(self, post: PostProcessor) -> None:
+        """Warm a post-processor up, later; never waits."""
+        with self._lock:
+            try:
+                self._waiting.put_nowait(post)
+            except queue.Full:
+                return
+            self._left += 1
+
+    def stop(self) -> None:
+        """End; a kernel that is being compiled is left behind."""
+        self._is_open = False
+        with suppress(queue.Full):  # where it is full, the thread sees at its next turn that it is closed
+            self._waiting.put_nowait(None)
+
+    def _work(self) -> None:
+        while (post := self._waiting.get()) is not None and self._is_open:
+            try:
+                post.warmup()
+            except Exception:  # an image that needs the kernel will tell
+                logger.exception("a post-processor could not be warmed up")
+            with self._lock:
+                self._left -= 1

@@ -1,0 +1,72 @@
+"""What the routes and the engine hand each other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from postproc.schema import Preprocessing
+
+if TYPE_CHECKING:
+    from postproc.pipeline import PostProcessor
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """A network as it lies on the disk.
+
+    Parameters
+    ----------
+    id : int or str
+        Of the network; a text for a public one.
+    folder : Path
+        Where the files lie that the preprocessing names.
+    model : Path
+        The ONNX file.
+    preprocessing : Preprocessing
+        How images become its inputs.
+    """
+
+    id: int | str
+    folder: Path
+    model: Path
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task computes.
+
+    Parameters
+    ----------
+    network : NetworkFiles
+        What runs.
+    post : PostProcessor or None
+        What its tensors go through; None: the tensors themselves are the result.
+    key : hashable
+        Works with equal keys may share a network call: the version's id.
+    inputs : object
+        What `Engine.prepare` returned.
+    show_discarded : bool
+        As of `PostProcessor`.
+    max_predictions : int
+        As of `PostProcessor`.
+    """
+
+    network: NetworkFiles
+    post: PostProcessor | None
+    key: Hashable
+    inputs: Any
+    show_discarded: bool = False
+    max_predictions: int = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task: data or an error."""
+
+    task_id: int
+    data: dict[str, Any] | None
+    error: str | None

@@ -1,0 +1,81 @@
+"""COCO's numbers against pycocotools on the same detections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from postproc.evaluation import coco_metrics as module
+from postproc.evaluation.coco_metrics import COCO_NUMBERS, CocoMetrics, coco_metrics
+from tests.evaluation.scenes import (
+    Scene,
+    coco_evaluation,
+    detections_of,
+    random_scene,
+    truth_of,
+    with_boxes_of,
+)
+
+
+def measured(scene: Scene) -> CocoMetrics:
+    truth = truth_of(scene)
+    return coco_metrics(truth, truth.everything(), detections_of(scene))
+
+
+def by_pycocotools(scene: Scene) -> Any:
+    evaluation = coco_evaluation(with_boxes_of(scene, detections_of(scene)))
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
+
+
+def without_none(values: Any) -> list[float]:
+    return [-1.0 if value is None or np.isnan(value) else value for value in values]
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        *(pytest.param(random_scene(seed), id=f"random {seed}") for seed in range(6)),
+        pytest.param(random_scene(6, labels=1), id="one label"),
+        pytest.param(random_scene(7, images=3, detections=300, labels=1), id="more than 100 an image"),
+        pytest.param(random_scene(8, images=40, detections=12, labels=5), id="many images"),
+    ],
+)  # fmt: skip
+def test_coco_metrics_equal_those_of_pycocotools(scene: Scene) -> None:
+    found, expected = measured(scene), by_pycocotools(scene)
+    assert len(COCO_NUMBERS) == len(expected.stats) == 12
+    assert 0.05 < expected.stats[0] < 0.95
+    np.testing.assert_allclose(without_none(found.numbers.values()), expected.stats, rtol=0, atol=1e-9)
+    for label in range(5):
+        precision = expected.eval["precision"][:, :, label, 0, 2]
+        values = [precision[precision > -1].mean() if (precision > -1).any() else -1]
+        values += [precision[0].mean()]
+        ours = (found.average_precision[label], found.average_precision_50[label])
+        np.testing.assert_allclose(without_none(ours), values, rtol=0, atol=1e-9)
+
+
+def test_coco_metrics_of_labels_in_groups_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = random_scene(1, labels=5)
+    whole = measured(scene)
+    for name, value in (("_DETECTIONS_AT_ONCE", 60), ("_PAIRS_AT_ONCE", 20)):
+        monkeypatch.setattr(module, name, value)
+        assert len(list(module._groups(np.full(5, 50), scene.count))) > 2
+        parts = measured(scene)
+        assert parts.numbers == whole.numbers
+        np.testing.assert_array_equal(parts.average_precision, whole.average_precision)
+        monkeypatch.undo()
+
+
+def test_coco_metrics_without_detections_are_zero_and_without_objects_none() -> None:
+    nothing, square = np.empty((0, 4)), np.array([[0.0, 0.0, 50.0, 50.0]])
+    missed = measured(Scene.of_one_image(nothing, square)).numbers
+    assert (missed["AP"], missed["AR100"], missed["AP_medium"], missed["AP_small"]) == (0, 0, 0, None)
+    unwanted = measured(Scene.of_one_image(square, nothing))
+    assert set(unwanted.numbers.values()) == {None}
+    assert np.isnan(unwanted.average_precision).all()
+    perfect = measured(Scene.of_one_image(square, square)).numbers
+    assert (perfect["AP"], perfect["AR1"], perfect["AP_large"]) == (1, 1, None)

@@ -1,0 +1,95 @@
+"""Predictions put beside the ground truth: order, images without one or the other, and the documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from postproc import PostProcessor, RecognitionSpec, RecognitionVersion
+from postproc.errors import SchemaError
+from postproc.evaluation.collecting import collect, measuring_documents
+from postproc.results import Recognitions
+from tests.evaluation.scenes import IMAGE_SIDE, detections_of, random_scene, spec_of, truth_of
+
+SIZE = (IMAGE_SIDE, IMAGE_SIDE)
+
+
+def predictions(rows: list[int], batch: int = 2, size: Any = SIZE) -> Any:
+    """Give what is predicted of images of a scene, in batches."""
+    found = Recognitions((detections_of(random_scene(0)),))
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        recognitions = Recognitions.concatenate([found[row] for row in part])
+        yield [f"pages/{row}.png" for row in part], [size] * len(part), recognitions
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5, 6, 7], [7, 2, 0, 1, 3, 6, 5, 4]])
+def test_collect_puts_images_in_the_order_of_the_ground_truth(rows: list[int]) -> None:
+    scene = random_scene(0)
+    collected = collect(truth_of(scene), predictions(rows))
+    (found,) = collected.recognitions.outputs
+    expected = detections_of(scene)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.offsets, expected.offsets)
+    assert (collected.missing, collected.unknown, collected.misshapen) == ((), (), ())
+
+
+def test_collect_counts_images_without_prediction_and_leaves_out_unknown_ones() -> None:
+    truth = truth_of(random_scene(0))
+    found = Recognitions((detections_of(random_scene(0)),))
+    more = [(["x.png"], [SIZE], found[0])]
+    collected = collect(truth, [*predictions([4, 2]), *more])
+    assert len(collected.truth) == len(collected.recognitions) == 8
+    assert collected.missing == ("0.png", "1.png", "3.png", "5.png", "6.png", "7.png")
+    assert collected.unknown == ("x.png",)
+    assert np.flatnonzero(np.diff(collected.recognitions.outputs[0].offsets)).tolist() == [2, 4]
+
+
+def test_collect_of_predicted_images_only_leaves_the_others_out() -> None:
+    collected = collect(truth_of(random_scene(0)), predictions([4, 2]), only_predicted=True)
+    assert collected.truth.images.tolist() == [2, 4]
+    assert len(collected.recognitions) == 2
+    assert collected.missing == ()
+
+
+def test_collect_names_images_of_other_proportions() -> None:
+    truth = truth_of(random_scene(0))
+    assert collect(truth, predictions([1, 2], size=(801, 799))).misshapen == ()
+    collected = collect(truth, [*predictions([1]), *predictions([2], size=(300, 400))])
+    assert collected.misshapen == ("2.png (400 x 400, predicted as 400 x 300)",)
+
+
+def test_collect_of_no_known_image_or_one_twice_is_an_error() -> None:
+    truth = truth_of(random_scene(0))
+    with pytest.raises(
+        SchemaError, match=r"none of its images, such as '0\.png', .* of which there are none"
+    ):
+        collect(truth, [])
+    found = Recognitions((detections_of(random_scene(0)),))
+    with pytest.raises(SchemaError, match=r"such as 'x\.png'; images are matched by their file names"):
+        collect(truth, [(["x.png"], [SIZE], found[0])])
+    with pytest.raises(SchemaError, match=r"two predictions are of the image '3\.png'"):
+        collect(truth, predictions([3, 2, 3]))
+
+
+def test_measuring_documents_give_the_version_and_all_that_scores_anything() -> None:
+    spec = RecognitionSpec.load(spec_of(2))
+    direct = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
+    detection = {"direct_output": direct, "thresholds": [0.5, 0.0005], "nms_threshold": 0.4}
+    version = RecognitionVersion.load({"spec_id": 3, "post_processings": [{"detection": detection}]})
+    documents = measuring_documents(spec, version)
+    own, low = (item.detection for item in documents[1].post_processings or ())
+    assert own == version.post_processings[0].detection  # type: ignore[index]
+    assert low is not None
+    assert low.thresholds == (0.001, 0.0005)
+    assert low.nms_threshold == 0.4
+    tensors = {
+        "boxes": np.array([[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.7, 0.7]]], np.float32),
+        "scores": np.array([[0.7, 0.02]], np.float32),
+        "classes": np.array([[1, 1]]),
+    }
+    assert [len(found.labels) for found in PostProcessor(*documents)(tensors).outputs] == [1, 2]
+    with pytest.raises(SchemaError, match="the version has outputs 0 to 0, got 1"):
+        measuring_documents(spec, version, 1)

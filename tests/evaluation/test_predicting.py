@@ -1,0 +1,222 @@
+"""Predictions from saved tensors and from images, in order and in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from postproc import ImageError, PostProcessor, TensorError, Yolov8Output
+from postproc.evaluation import tensor_writing
+from postproc.evaluation.in_order import map_in_order, one_ahead
+from postproc.evaluation.predicting import Predicted, predict_images, predict_saved
+from postproc.evaluation.saved_tensors import TensorFile
+from postproc.images import Preprocessor
+from postproc.onnx_runner import OnnxRunner
+from tests.evaluation.tensor_files import image_of, write
+from tests.models import passthrough
+
+POST = PostProcessor.for_detection(
+    ["cat", "dog"], Yolov8Output(output_tensor="out"), thresholds=0.5, input_size=[64, 64]
+)
+
+
+def tensors_of(images: int, boxes: int = 40) -> list[np.ndarray]:
+    rng = np.random.default_rng(5)
+    made = []
+    for _ in range(images):
+        table = rng.uniform(0, 64, (1, 6, boxes)).astype(np.float32)
+        table[:, 4:] = rng.uniform(0, 1, (1, 2, boxes))
+        made.append(table)
+    return made
+
+
+def documents(predicted: Iterator[Predicted] | list[Predicted]) -> list[tuple[str, list[int], Any]]:
+    rows = []
+    for names, sizes, found in predicted:
+        assert sizes.dtype == np.int64
+        rows += list(zip(names, sizes.tolist(), found.to_dicts(), strict=True))
+    return rows
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_saved_tensors_give_what_the_tensors_gave(
+    num_threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = tensors_of(8)
+    monkeypatch.setattr(tensor_writing, "GROUP_BYTES", 3 * tensors[0].nbytes)
+    images = [image_of(f"{row}.png", {"out": tensor}) for row, tensor in enumerate(tensors)]
+    files = [write(tmp_path / "b.parquet", images[:5]), write(tmp_path / "a.parquet", images[5:])]
+    assert [TensorFile(path).group_rows for path in files] == [(3, 2), (3,)]
+    expected = [
+        (image.name, [30, 40], POST(image.tensors, transforms=[image.transform]).to_dicts()[0])
+        for image in images
+    ]
+    assert documents(predict_saved(files, POST, num_threads=num_threads)) == expected
+    batches = [len(predicted.names) for predicted in predict_saved([tmp_path], POST)]
+    assert batches == [3, 3, 2]
+
+
+def test_saved_half_precision_gives_what_the_same_array_gives(tmp_path: Path) -> None:
+    (tensor,) = tensors_of(1)
+    half = tensor.astype(np.float16)
+    path = write(tmp_path / "t.parquet", [image_of("a", {"out": half}, transformed=False)])
+    options = {"show_discarded": True, "max_predictions": 7}
+    expected = [("a", [30, 40], POST({"out": half}, **options).to_dicts()[0])]
+    assert documents(predict_saved([path], POST, **options)) == expected
+
+
+def test_saved_archive_gives_what_its_batch_gives(tmp_path: Path) -> None:
+    batch = np.concatenate(tensors_of(3))
+    expected = POST({"out": batch}).to_dicts()
+    path = tmp_path / "t.npz"
+    np.savez(path, out=batch)
+    named = [(f"{path}#{row}", [0, 0], document) for row, document in enumerate(expected)]
+    assert documents(predict_saved([path], POST)) == named
+    np.savez(path, out=batch, images=["a", "b", "c"], sizes=[[1, 2], [3, 4], [5, 6]])
+    assert documents(predict_saved([path], POST)) == list(
+        zip("abc", [[1, 2], [3, 4], [5, 6]], expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        pytest.param({"images": ["a"]}, r"expected 3 names in 'images'; found shape \(1,\)", id="names"),
+        pytest.param({"sizes": [1, 2]}, r"expected 'sizes' of shape \(3, 2\); found \(2,\)", id="sizes"),
+        pytest.param({"out": np.zeros((3, 5, 8), np.float32)}, "tensor 'out' has shape", id="shape"),
+    ],
+)
+def test_saved_archive_that_does_not_fit_names_the_file(
+    extra: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.npz"
+    np.savez(path, **{"out": np.concatenate(tensors_of(3)), **extra})
+    with pytest.raises(TensorError, match=message) as caught:
+        list(predict_saved([path], POST))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_saved_tensor_that_does_not_fit_names_file_and_image(num_threads: int, tmp_path: Path) -> None:
+    good, bad = tensors_of(1)[0], np.zeros((1, 7, 3), np.float32)
+    path = write(tmp_path / "t.parquet", [image_of("a", {"out": good}), image_of("b", {"out": bad})])
+    with pytest.raises(TensorError, match=rf"^{path}: image 'b': tensor 'out' has shape \(1, 7, 3\)"):
+        list(predict_saved([path], POST, num_threads=num_threads))
+    two = np.concatenate([good, good])
+    write(path, [image_of("a", {"out": two}, transformed=False)])
+    with pytest.raises(TensorError, match="image 'a': its tensors are of 2 images"):
+        list(predict_saved([path], POST, num_threads=num_threads))
+    write(path, [image_of("a", {"other": good})])
+    with pytest.raises(TensorError, match=rf"^{path}: tensor 'out' is missing; the file holds 'other'"):
+        list(predict_saved([path], POST, num_threads=num_threads))
+
+
+def test_images_give_what_the_runner_gives_in_batches(tmp_path: Path) -> None:
+    model = passthrough({"data": ("N", 3, 64, 64), "raw": ("N", 6, 40)}, {"out": "raw"})
+    raw = tensors_of(1)[0]
+    preprocessor = Preprocessor(
+        {
+            "inputs": [
+                {"tensor_name": "data", "image": {"resize_type": "FILL", "target_size": "64x64"}},
+                {
+                    "tensor_name": "raw",
+                    "constant": {"shape": list(raw.shape[1:]), "data": raw.ravel().tolist()},
+                },
+            ],
+            "batched_output": True,
+        }
+    )
+    runner = OnnxRunner(model, POST)
+    paths = [tmp_path / f"{row}.png" for row in range(5)]
+    for row, path in enumerate(paths):
+        Image.new("RGB", (40 + row, 30)).save(path)
+    broken = tmp_path / "broken.png"
+    broken.write_text("")
+    failures: list[tuple[Path, ImageError]] = []
+    threads = set()
+
+    def on_unreadable(path: Path, error: ImageError) -> None:
+        failures.append((path, error))
+        threads.add(threading.current_thread())
+
+    given = [*paths[:3], broken, *paths[3:]]
+    predicted = list(predict_images(runner, preprocessor, given, batch_size=2, on_unreadable=on_unreadable))
+    assert [len(one.names) for one in predicted] == [2, 2, 1]
+    assert [path for path, _ in failures] == [broken]
+    assert threads == {threading.current_thread()}
+    prepared = preprocessor([Image.open(path) for path in paths])
+    expected = runner(prepared.tensors, transforms=prepared.transforms).to_dicts()
+    assert any(document["outputs"][0]["labels"]["predicted"] for document in expected)
+    rows = zip(
+        [path.as_posix() for path in paths], [[30, 40 + row] for row in range(5)], expected, strict=True
+    )
+    assert documents(predicted) == list(rows)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 4])
+def test_map_in_order_keeps_the_order_and_works_little_ahead(num_threads: int) -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        time.sleep(0.002 * (item % 3))
+        return item * item
+
+    for taken, result in enumerate(map_in_order(work, range(30), num_threads)):
+        assert result == taken * taken
+        assert len(started) <= taken + 2 * num_threads
+    assert sorted(started) == list(range(30))
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_map_in_order_raises_where_the_result_would_come_and_starts_no_more(num_threads: int) -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return 12 // (3 - item)
+
+    results = map_in_order(work, range(100), num_threads)
+    assert [next(results) for _ in range(3)] == [4, 6, 12]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert len(started) <= 4 + 2 * num_threads
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_map_in_order_that_is_left_early_ends_its_threads(num_threads: int) -> None:
+    before = threading.active_count()
+    results = map_in_order(lambda item: item, range(100), num_threads)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_one_ahead_makes_the_next_item_while_one_is_in_use() -> None:
+    made = [threading.Event() for _ in range(4)]
+
+    def items() -> Iterator[int]:
+        for row, event in enumerate(made):
+            event.set()
+            yield row
+
+    ahead = one_ahead(items())
+    for row in range(3):
+        assert next(ahead) == row
+        assert made[row + 1].wait(10)
+        assert not any(event.is_set() for event in made[row + 2 :])
+    assert list(ahead) == [3]
+
+
+def test_one_ahead_raises_what_its_items_raise() -> None:
+    ahead = one_ahead(12 // (1 - row) for row in range(3))
+    assert next(ahead) == 12
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)

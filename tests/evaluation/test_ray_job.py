@@ -1,0 +1,167 @@
+"""The same numbers from a Ray cluster as from one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from postproc import PostProcessor, TensorError
+from postproc.evaluation.collecting import collect, measuring_documents
+from postproc.evaluation.detection import evaluate_detections
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.predicting import Predicted, predict_saved
+from postproc.evaluation.saved_tensors import TensorFile
+from tests.evaluation.tensor_files import image_of, write
+from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
+
+pytest.importorskip("ray", reason="ray is not installed: the extra ray brings it")
+
+from postproc.evaluation.ray_job import connected, packed, predict_with_ray, unpacked
+
+# Ray warns of what it deprecates in itself.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.cluster]
+
+FILES, GROUPS, ROWS = 2, 4, 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write tensors of 24 images, in eight row groups of two files."""
+    folder = tmp_path_factory.mktemp("tensors")
+    with pytest.MonkeyPatch.context() as patch:
+        bytes_of_image = sum(tensor.nbytes for tensor in tensors(0).values())
+        patch.setattr("postproc.evaluation.tensor_writing.GROUP_BYTES", ROWS * bytes_of_image)
+        for file in range(FILES):
+            numbers = [number for number in range(FILES * GROUPS * ROWS) if number % FILES == file]
+            images = [image_of(f"{number}.png", tensors(number), transformed=False) for number in numbers]
+            path = write(folder / f"part-{file}.parquet", images)
+            assert TensorFile(path).group_rows == (ROWS,) * GROUPS
+    return folder
+
+
+def tensors(number: int) -> dict[str, Any]:
+    return tensors_of("standard", images=1, seed=number)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start three workers on this machine; gives a folder that they know from their environment."""
+    told = tmp_path_factory.mktemp("told")
+    environment = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "POSTPROC_TEST_FOLDER": str(told)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with connected("local", num_cpus=3, object_store_memory=80_000_000):
+            yield told
+
+
+@pytest.fixture(scope="module")
+def post() -> PostProcessor:
+    return post_processor("standard")
+
+
+@pytest.fixture(scope="module")
+def truth(post: PostProcessor) -> GroundTruth:
+    """Make a ground truth that many detections hit, some nearly, and some not."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(FILES * GROUPS * ROWS):
+        images.append({"id": number, "file_name": f"{number}.png", "height": 30, "width": 40})
+        found = post(tensors(number)).outputs[0]
+        for row in rng.permutation(len(found.labels))[:8]:
+            corners = found.to_pixels((30, 40))[row].astype(float) + rng.normal(0, 0.6, 4)  # type: ignore[union-attr]
+            sides = np.maximum(corners[2:] - corners[:2], 1)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": int(found.label_ids[row]),
+                    "bbox": [*corners[:2].tolist(), *sides.tolist()],
+                    "area": float(sides.prod()),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": number, "name": name} for number, name in zip(IDS, LABELS, strict=True)]
+    document = {"images": images, "categories": categories, "annotations": annotations}
+    return GroundTruth.load(document, post.spec)
+
+
+def by_name(parts: Iterator[Predicted]) -> dict[str, tuple[list[int], Any]]:
+    return {
+        name: (part.sizes[row].tolist(), part.recognitions[row])
+        for part in parts
+        for row, name in enumerate(part.names)
+    }
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert sorted(found) == sorted(expected)
+    for name, (size, recognitions) in expected.items():
+        assert found[name][0] == size
+        assert_same(found[name][1], recognitions)
+
+
+@pytest.mark.parametrize("kind", ["standard", "classification"])
+def test_packed_results_are_unpacked_as_they_were(kind: str) -> None:
+    post = post_processor(kind)
+    found = post(tensors_of(kind), show_discarded=True)
+    predicted = Predicted(["a", "b", "c"], np.array([[1, 2], [0, 0], [5, 6]]), found)
+    read = unpacked(packed(predicted), post)
+    assert read.names == predicted.names
+    assert_array_equal(read.sizes, predicted.sizes)
+    assert_same(read.recognitions, found)
+    assert read.recognitions.outputs[0].table.thresholds == found.outputs[0].table.thresholds
+
+
+def test_evaluation_with_ray_is_that_of_one_process_to_the_last_digit(
+    folder: Path, post: PostProcessor, truth: GroundTruth, cluster: Path
+) -> None:
+    measuring = PostProcessor(*measuring_documents(post.spec, post.version))
+    one = evaluate_detections(truth, collect(truth, predict_saved([folder], measuring)))
+    found = list(predict_with_ray([folder], measuring, workers=3))
+    assert len(found) > 1
+    assert len({name for part in found for name in part.names}) == FILES * GROUPS * ROWS
+    several = evaluate_detections(truth, collect(truth, found[::-1]))
+    assert several.to_dict() == one.to_dict()
+    assert 0.02 < one.to_dict()["coco"]["AP"] < 0.9
+    for name in ("image", "label", "score", "truth", "written"):
+        assert_array_equal(getattr(several.low_matches, name), getattr(one.low_matches, name), strict=True)
+    assert_array_equal(several.coco.average_precision, one.coco.average_precision, strict=True)
+
+
+def test_ray_job_whose_worker_is_killed_gives_the_same(
+    folder: Path, post: PostProcessor, cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.evaluation.ray_workers import DyingOnce
+
+    monkeypatch.setattr("postproc.evaluation.ray_job._Worker", DyingOnce)
+    found = by_name(predict_with_ray([folder], post, workers=3))
+    assert (cluster / "killed").exists()
+    assert_equal(found, by_name(predict_saved([folder], post)))
+
+
+def test_ray_job_reads_urls_and_takes_what_options_say(
+    folder: Path, post: PostProcessor, cluster: Path
+) -> None:
+    options = {"show_discarded": True, "max_predictions": 7}
+    found = by_name(predict_with_ray([folder.as_uri()], post, **options))  # type: ignore[arg-type]
+    assert_equal(found, by_name(predict_saved([folder], post, **options)))  # type: ignore[arg-type]
+
+
+def test_ray_job_of_tensors_that_do_not_fit_is_an_error_that_names_the_file(
+    folder: Path, post: PostProcessor, cluster: Path, tmp_path: Path
+) -> None:
+    broken = {**tensors(1), "scores": np.zeros((1, 40, 5), np.float32)}
+    path = write(tmp_path / "part.parquet", [image_of("a.png", tensors(0)), image_of("b.png", broken)])
+    with pytest.raises(TensorError, match=r"part\.parquet: image 'b\.png': .*'scores'"):
+        list(predict_with_ray([path], post))
+    with pytest.raises(TensorError, match=r"table.*is missing"):
+        list(predict_with_ray([folder], post_processor("yolov8")))
+    for missing in (tmp_path / "none.parquet", "nosuch://bucket/a.parquet", tmp_path.as_uri() + "/none"):
+        with pytest.raises(TensorError, match=r"none|nosuch"):
+            list(predict_with_ray([missing], post))

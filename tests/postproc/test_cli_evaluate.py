@@ -1,0 +1,255 @@
+"""``postproc evaluate`` on pages of digits, and on images whose content a test makes up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from postproc.cli_commands import app
+from tests.models import answering
+
+PAGES = 20
+
+
+def invoke(*arguments: str | Path, columns: int = 80) -> Result:
+    return CliRunner().invoke(app, [str(item) for item in arguments], env={"COLUMNS": str(columns)})
+
+
+def evaluate(folder: Path, *arguments: str | Path) -> Result:
+    documents = [f"--{name}={folder / name}.json" for name in ("spec", "version", "truth")]
+    return invoke("evaluate", *documents, folder / "model.onnx", *arguments)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    result = invoke("demo", "--dataset", folder, "--pages", PAGES)  # type: ignore[arg-type]
+    assert result.exit_code == 0, result.output
+    assert f"postproc evaluate --spec {folder}/spec.json" in result.stdout
+    return folder
+
+
+def test_evaluate_of_the_demo_finds_most_digits(digits: Path, tmp_path: Path) -> None:
+    out, report = tmp_path / "new" / "eval.json", tmp_path / "new" / "report.html"
+    preprocessing = digits / "preprocessing.json"
+    result = evaluate(
+        digits, digits / "pages", "--preprocessing", preprocessing, "--json", out, "--report", report
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(out.read_text())
+    assert document["images"] == PAGES
+    assert document["total"]["objects"] > 200
+    assert document["total"]["recall"] > 0.9
+    assert document["total"]["precision"] > 0.9
+    assert document["coco"]["AP50"] > 0.95
+    assert 0.7 < document["coco"]["AP"] < document["coco"]["AP50"]
+    assert f"{document['coco']['AP']:.3f}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "matched to labels by their ids" in result.stderr
+    text = report.read_text(encoding="utf-8")
+    assert text.count("<svg") == 20
+    assert "data:image/jpeg;base64" in text
+    assert "handwritten digits, detection: model.onnx on truth.json" in text
+
+
+# --- a network that always answers the same
+
+BOXES = np.array([[0.1, 0.2, 0.5, 0.6], [0.4, 0.4, 0.9, 0.9], [0.0, 0.0, 0.2, 0.2]], np.float32)
+ANSWER = {
+    "boxes": BOXES,
+    "scores": np.array([0.9, 0.6, 0.01], np.float32),
+    "classes": np.array([11, 12, 11], np.float32),
+}
+LABELS = [{"id": 11, "name": "cat"}, {"id": 12, "name": "dog"}]
+DIRECT = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
+SIDE = 40
+
+
+def write(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document))
+
+
+def spec(roi: str, is_exclusive: bool = False) -> dict[str, Any]:
+    return {"outputs": [{"labels": {"labels": LABELS, "exclusive": is_exclusive, "roi": roi}}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make three images with a cat each; the dog that the network finds is never there."""
+    write(tmp_path / "spec.json", spec("BBOX"))
+    detection = {"detection": {"direct_output": DIRECT, "thresholds": [0.5, 0.7]}}
+    write(tmp_path / "version.json", {"post_processings": [detection]})
+    (tmp_path / "model.onnx").write_bytes(answering(ANSWER, ("N", 3, 8, 8)))
+    (tmp_path / "images" / "deep").mkdir(parents=True)
+    names = ["a.png", "b.png", "deep/c.png"]
+    for name in names:
+        Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "images" / name)
+    box = [4, 8, 16, 16]
+    truth = {
+        "images": [
+            {"id": row, "file_name": name, "width": SIDE, "height": SIDE} for row, name in enumerate(names)
+        ],
+        "categories": LABELS,
+        "annotations": [{"image_id": row, "category_id": 11, "bbox": box} for row in range(3)],
+    }
+    write(tmp_path / "truth.json", truth)
+    return tmp_path
+
+
+def numbers(result: Result, folder: Path) -> dict[str, Any]:
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    document: dict[str, Any] = json.loads((folder / "out.json").read_text())
+    return document
+
+
+def test_evaluate_of_a_folder_counts_all_images_of_the_ground_truth(folder: Path) -> None:
+    result = evaluate(folder, folder / "images", "--json", folder / "out.json")
+    assert result.exit_code == 0, result.output
+    total = numbers(result, folder)["total"]
+    assert (total["objects"], total["right"], total["wrong"]) == (3, 3, 0)
+    (folder / "images" / "b.png").unlink()
+    result = evaluate(folder, folder / "images", "--json", folder / "out.json")
+    found = numbers(result, folder)
+    assert (result.exit_code, found["images"], found["images_without_prediction"]) == (0, 3, 1)
+    assert found["total"]["missed"] == 1
+    assert "1 image without a prediction, so that all on them counts as missed: b.png" in result.stderr
+
+
+def test_evaluate_of_files_counts_only_these(folder: Path) -> None:
+    Image.new("RGB", (SIDE, SIDE)).save(folder / "other.png")
+    images = folder / "images"
+    result = evaluate(
+        folder,
+        images / "b.png",
+        images / "deep" / "c.png",
+        folder / "other.png",
+        "--json",
+        folder / "out.json",
+    )
+    assert result.exit_code == 0, result.output
+    found = numbers(result, folder)
+    assert (found["images"], found["total"]["objects"], found["total"]["right"]) == (2, 2, 2)
+    assert "left out, since the ground truth does not know them" in result.stderr
+    assert "other.png" in result.stderr
+
+
+def test_evaluate_of_an_unreadable_image_counts_it_as_missed_and_fails(folder: Path) -> None:
+    (folder / "images" / "a.png").write_bytes(b"no image")
+    result = evaluate(folder, folder / "images", "--json", folder / "out.json")
+    assert result.exit_code == 1
+    assert "a.png" in result.stderr
+    assert numbers(result, folder)["total"]["missed"] == 1
+
+
+def test_evaluate_measures_average_precision_below_the_thresholds(folder: Path) -> None:
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["annotations"] = [{"image_id": 0, "category_id": 12, "bbox": [16, 16, 20, 20]}]
+    write(folder / "truth.json", truth)
+    found = numbers(evaluate(folder, folder / "images" / "a.png", "--json", folder / "out.json"), folder)
+    dog = found["labels"][1]
+    assert (dog["recall"], dog["AP"]) == (0, 1)  # it scores 0.6, below its threshold of 0.7
+
+
+def test_evaluate_at_another_jaccard_index(folder: Path) -> None:
+    truth = json.loads((folder / "truth.json").read_text())
+    for annotation in truth["annotations"]:
+        annotation["bbox"][3] = 10
+    write(folder / "truth.json", truth)
+    for iou, right in (("0.6", 3), ("0.7", 0)):
+        result = evaluate(folder, folder / "images", "--iou", iou, "--json", folder / "out.json")
+        assert numbers(result, folder)["total"]["right"] == right
+
+
+def test_evaluate_of_a_folder_without_any_image_is_an_error(folder: Path) -> None:
+    result = evaluate(folder, folder / "images" / "deep" / "..", folder / "images")
+    assert result.exit_code == 1
+    assert "give one folder of images, or files" in result.stderr
+    (folder / "empty").mkdir()
+    result = evaluate(folder, folder / "empty")
+    assert result.exit_code == 1
+    assert "holds none of the 3 images" in " ".join(result.stderr.split())
+
+
+def test_evaluate_of_unknown_categories_says_what_to_do(folder: Path) -> None:
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["categories"].append({"id": 5, "name": "bird"})
+    truth["annotations"].append({"image_id": 0, "category_id": 5, "bbox": [0, 0, 1, 1]})
+    write(folder / "truth.json", truth)
+    result = evaluate(folder, folder / "images")
+    assert result.exit_code == 1
+    assert "5 'bird'" in result.stderr
+    assert "--skip-unknown" in result.stderr
+    result = evaluate(folder, folder / "images", "--skip-unknown", "--json", folder / "out.json")
+    assert numbers(result, folder)["total"]["objects"] == 3
+    assert "objects of categories that are no labels of the spec, 5 'bird'\n" in result.stderr
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+def test_evaluate_of_a_classifier_takes_csv(folder: Path, is_exclusive: bool) -> None:
+    write(folder / "spec.json", spec("NONE", is_exclusive))
+    task = {"classification": {"output_tensor": "scores", "thresholds": [0.5, 0.3]}}
+    write(folder / "version.json", {"post_processings": [task]})
+    scores = {"scores": np.array([0.2, 0.8], np.float32)}
+    (folder / "model.onnx").write_bytes(answering(scores, ("N", 3, 8, 8)))
+    truth = folder / "truth.csv"
+    truth.write_text("file,label\na.png,dog\nb.png,cat\ndeep/c.png,dog\n")
+    documents = (f"--spec={folder}/spec.json", f"--version={folder}/version.json", f"--truth={truth}")
+    report = folder / "report.html"
+    result = invoke(
+        "evaluate", *documents, folder / "model.onnx", folder / "images", "--json", folder / "out.json",
+        "--report", report,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = numbers(result, folder)
+    assert found["top1"] == (pytest.approx(2 / 3) if is_exclusive else None)
+    assert found["labels"][1]["precision"] == pytest.approx(2 / 3)
+    assert found["labels"][0]["recall"] == 0
+    assert ("top1" in result.stdout) == is_exclusive
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "its score is 0.200, the threshold 0.5" in report.read_text()
+
+
+def test_evaluate_without_the_extra_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    result = evaluate(folder, folder / "images")
+    assert result.exit_code == 2
+    assert 'pip install "postproc[eval]"' in result.stderr
+
+
+def test_evaluate_of_saved_tensors_gives_the_numbers_of_the_network(digits: Path, tmp_path: Path) -> None:
+    preprocessing = ("--preprocessing", digits / "preprocessing.json")
+    documents = [f"--{name}={digits / name}.json" for name in ("spec", "version")]
+    arguments = (digits / "model.onnx", digits / "pages", *preprocessing)
+    assert invoke("dump", *documents, *arguments, "--output", tmp_path / "tensors").exit_code == 0
+    assert evaluate(digits, digits / "pages", *preprocessing, "--json", tmp_path / "a.json").exit_code == 0
+    documents.append(f"--truth={digits / 'truth.json'}")
+    result = invoke("evaluate", *documents, "--tensors", tmp_path / "tensors", "--json", tmp_path / "b.json")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("model.onnx", "--tensors", "t"), "runs no network"),
+        (("--ray", "local"), "works on saved tensors"),
+        ((), "give a network and images, or --tensors"),
+        (("model.onnx",), "give a network and images, or --tensors"),
+    ],
+    ids=["both", "ray-alone", "nothing", "no-images"],
+)
+def test_evaluate_asks_for_a_network_or_tensors(
+    digits: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    documents = [f"--{name}={digits / name}.json" for name in ("spec", "version", "truth")]
+    given = [digits / item if item == "model.onnx" else item for item in arguments]
+    result = invoke("evaluate", *documents, *given, columns=200)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -1,0 +1,86 @@
+"""The demo's networks on a service that runs: uploaded, with a spec and a version, and an image for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from postproc import demo
+from postproc.schema import RecognitionSpec, RecognitionVersion
+from tests.service.objects import made
+from tests.service.running import ROOT, Running
+
+IMAGE = (ROOT / "docs" / "digits.jpg").read_bytes()
+SOURCE = "inputs[0]image.source"
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Published:
+    """Ids of what a service keeps of a network."""
+
+    network: int
+    spec: int
+    version: int
+
+
+def client_of(service: Running) -> httpx.Client:
+    """Return a client of a service that runs."""
+    return httpx.Client(
+        base_url=f"{service.host}/v0.7",
+        headers={"X-API-KEY": service.key},
+        timeout=SECONDS,
+        trust_env=False,
+    )
+
+
+def post_network(client: httpx.Client, kind: str = "yolo", name: str = "digits") -> httpx.Response:
+    """Upload a network of the demo."""
+    fields = {"name": name, "framework": "onnx", "preprocessing": demo.preprocessing_path(kind).read_text()}
+    files = {"model.onnx": ("model.onnx", demo.model_path(kind).read_bytes())}
+    return client.post("/networks", data=fields, files=files)
+
+
+def spec_document(kind: str = "yolo") -> dict[str, Any]:
+    """Return a spec of the demo."""
+    spec = RecognitionSpec.load(demo.spec_path(kind)).dump()
+    return {"name": spec["name"], "outputs": spec["outputs"]}
+
+
+def version_document(spec: int, network: int, kind: str = "yolo") -> dict[str, Any]:
+    """Return a version of the demo."""
+    version = RecognitionVersion.load(demo.version_path(kind)).dump()
+    return {
+        "spec_id": spec,
+        "network_id": network,
+        "post_processings": version["post_processings"],
+    }
+
+
+def publish(client: httpx.Client, kind: str = "yolo") -> Published:
+    """Upload a network of the demo, and make a spec and a version for it."""
+    network = made(post_network(client, kind))["id"]
+    spec = made(client.post("/recognition/specs", json=spec_document(kind)))["id"]
+    version = made(client.post("/recognition/versions", json=version_document(spec, network, kind)))["id"]
+    return Published(network, spec, version)
+
+
+def post_image(client: httpx.Client, version: int) -> httpx.Response:
+    """Send an image to a version."""
+    return client.post(
+        f"/recognition/versions/{version}/inference", files={SOURCE: ("digits.jpg", IMAGE, "image/jpeg")}
+    )
+
+
+def digits_in(data: dict[str, Any]) -> int:
+    """Return how many digits the result of a task has."""
+    (output,) = data["outputs"]
+    return len(output["labels"]["predicted"])
+
+
+def log_of(service: Running) -> list[dict[str, Any]]:
+    """Return the log of a service so far."""
+    return [json.loads(line) for line in list(service.lines) if line.startswith("{")]

@@ -1,0 +1,125 @@
+"""An engine that runs no network: what the routes hand over is seen, and outcomes are as told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from postproc.pipeline import PostProcessor
+from postproc.schema import Preprocessing
+from postproc.service.errors import InputError, QueueFullError
+from postproc.service.services import OnDone
+from postproc.service.settings import ServiceSettings
+from postproc.service.work import NetworkFiles, Outcome, Work
+
+DONE = {"outputs": [{"labels": {"predicted": [], "discarded": []}}]}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    opset: int
+    bytes: int
+
+
+def fake_metrics() -> Any:
+    requests: list[tuple[str, str, int]] = []
+    return SimpleNamespace(
+        registry=CollectorRegistry(),
+        requests=requests,
+        request=lambda route, method, status, seconds: requests.append((route, method, status)),
+    )
+
+
+def fake_check(model: Path, preprocessing: Preprocessing, timeout: float, folder: Path) -> Report:
+    """Take every file that starts with ``onnx``, whose lines name its outputs, for a network."""
+    content = model.read_bytes()
+    if not content.startswith(b"onnx"):
+        raise InputError("model", "is no ONNX file")
+    outputs = content.decode().split()[1:]
+    inputs = tuple(Tensor(item.tensor_name, "tensor(float)", (1, 3, 8, 8)) for item in preprocessing.inputs)
+    return Report(inputs, tuple(Tensor(name, "tensor(float)", (1,)) for name in outputs), 17, len(content))
+
+
+class FakeEngine:
+    """Ends each task at once, or holds it until `release`."""
+
+    def __init__(self, settings: ServiceSettings, metrics: Any, on_done: OnDone) -> None:
+        self.settings = settings
+        self.on_done = on_done
+        self.works: list[tuple[int, Work]] = []
+        self.held: list[int] = []
+        self.holds = False
+        self.is_full = False
+        self.data: dict[str, Any] | None = DONE
+        self.error: str | None = None
+        self.forgotten: list[int | str] = []
+        self.warmed: list[PostProcessor] = []
+        self.running = False
+        self.places = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    @property
+    def is_warm(self) -> bool:
+        return bool(self.warmed)
+
+    def warm(self, post: PostProcessor) -> None:
+        self.warmed.append(post)
+
+    def prepare(
+        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
+    ) -> Any:
+        images = [item for item in network.preprocessing.inputs if item.image is not None]
+        if len(inputs) != len(images):
+            raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
+        return {"inputs": list(inputs), "files": dict(files)}
+
+    def reserve(self, inputs: Any) -> Any:
+        if self.is_full:
+            raise QueueFullError(2.0)
+        self.places += 1
+        return SimpleNamespace(release=self._release)
+
+    def submit(self, task_id: int, work: Work, ticket: Any) -> None:
+        ticket.release()
+        with self._lock:
+            self.works.append((task_id, work))
+            if self.holds:
+                self.held.append(task_id)
+                return
+        self._finish([task_id])
+
+    def _release(self) -> None:
+        self.places -= 1
+
+    def release(self) -> None:
+        with self._lock:
+            held, self.held = self.held, []
+        self._finish(held)
+
+    def forget_network(self, network_id: int | str) -> None:
+        self.forgotten.append(network_id)
+
+    def _finish(self, task_ids: Sequence[int]) -> None:
+        data = None if self.error else self.data
+        self.on_done([Outcome(task_id, data, self.error) for task_id in task_ids])

@@ -1,0 +1,78 @@
+"""Tasks over HTTP: pending, then done, then gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from postproc.service.services import STOPPED
+from tests.service.objects import IMAGE, complaint, made
+from tests.service.serving import Serving, serving
+
+INFERENCE = "/recognition/public/digits-yolo/inference"
+
+
+def test_task_is_pending_until_the_engine_is_done(service: Serving) -> None:
+    service.engine.holds = True
+    try:
+        task_id = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
+    finally:
+        service.engine.holds = False
+    task = service.client.get(f"/tasks/{task_id}/").json()
+    assert (task["status"], task["data"], task["error"], task["date_updated"]) == (
+        "pending",
+        None,
+        None,
+        None,
+    )
+    service.engine.release()
+    assert service.client.get(f"/tasks/{task_id}/").json()["status"] == "success"
+
+
+def test_task_that_failed_says_why(service: Serving) -> None:
+    service.engine.error = "the network broke"
+    try:
+        task_id = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
+    finally:
+        service.engine.error = None
+    task = service.client.get(f"/tasks/{task_id}/").json()
+    assert (task["status"], task["error"], task["data"]) == ("error", "the network broke", None)
+
+
+def test_task_whose_result_is_not_finite_ends_in_error(service: Serving) -> None:
+    service.engine.data, data = {"tensors": [float("nan")]}, service.engine.data
+    try:
+        task_id = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
+    finally:
+        service.engine.data = data
+    assert "not finite" in service.client.get(f"/tasks/{task_id}/").json()["error"]
+
+
+def test_tasks_are_listed_by_their_ids_only(service: Serving) -> None:
+    ids = [made(service.client.post(INFERENCE, files=IMAGE))["task_id"] for _ in range(3)]
+    url = f"/tasks/?task_ids={ids[2]}&task_ids={ids[0]}&task_ids=999999&offset=0&limit=100"
+    page = service.client.get(url).json()
+    assert [row["id"] for row in page["results"]] == [ids[0], ids[2]]
+    assert page["count"] == 2
+    for none in ("/tasks/?offset=0&limit=100", "/tasks/?task_ids=999999"):
+        assert service.client.get(none).json()["results"] == []
+    assert service.other.get(url).json()["count"] == 0
+    complaint(service.client.get("/tasks/?task_ids=x"))
+
+
+def test_tasks_pending_at_a_stop_end_in_error(tmp_path: Path) -> None:
+    with serving(tmp_path) as first:
+        first.engine.holds = True
+        task_id = made(first.client.post(INFERENCE, files=IMAGE))["task_id"]
+    with serving(tmp_path) as second:
+        task = second.client.get(f"/tasks/{task_id}/").json()
+        assert (task["status"], task["error"]) == ("error", STOPPED)
+
+
+def test_results_are_kept_for_a_time(tmp_path: Path) -> None:
+    with serving(tmp_path, task_seconds=0.2) as service:
+        task_id = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
+        deadline = time.monotonic() + 10
+        while service.client.get(f"/tasks/{task_id}/").status_code != 404:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -1,0 +1,77 @@
+"""The application on a real server in a thread of the tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from postproc.service import ServiceSettings, create_app
+from postproc.service.services import Services
+from tests.service.fake_engine import FakeEngine, fake_check, fake_metrics
+
+KEY, OTHER_KEY = "key-of-one", "key-of-other"
+_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running service, and clients of two tenants."""
+
+    app: FastAPI
+    host: str
+    client: httpx.Client
+    other: httpx.Client
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    @property
+    def engine(self) -> FakeEngine:
+        engine: Any = self.services.engine
+        assert isinstance(engine, FakeEngine)
+        return engine
+
+
+@contextmanager
+def serving(data: Path, **settings: Any) -> Iterator[Serving]:
+    """Serve an app with a fake engine on a free port, as long as the block lasts."""
+    app = create_app(
+        ServiceSettings(data=data, **settings),
+        keys={KEY: "one", OTHER_KEY: "other"},
+        make_engine=FakeEngine,
+        check_model=fake_check,
+        metrics=fake_metrics(),
+    )
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run, name="test-server")
+    thread.start()
+    try:
+        deadline = time.monotonic() + _SECONDS
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            assert time.monotonic() < deadline, "the service takes too long to start"
+            time.sleep(0.01)
+        host = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with _client(host, KEY) as client, _client(host, OTHER_KEY) as other:
+            yield Serving(app, host, client, other)
+    finally:
+        server.should_exit = True
+        thread.join(_SECONDS)
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def _client(host: str, key: str) -> httpx.Client:
+    return httpx.Client(
+        base_url=f"{host}/v0.7", headers={"X-API-KEY": key}, timeout=_SECONDS, trust_env=False
+    )

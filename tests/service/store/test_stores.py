@@ -1,0 +1,198 @@
+"""Rows of one tenant: kept, listed, changed and removed, on every kind of database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from postproc.service.database import Database
+from postproc.service.errors import ApiError
+from postproc.service.store.networks import NetworkStore
+from postproc.service.store.specs import SpecStore
+from postproc.service.store.tasks import TaskStore
+from postproc.service.store.versions import VersionStore
+from postproc.service.tables import ERROR, PENDING, SUCCESS
+from tests.service.rows import OTHER, TENANT, add_network, add_spec, add_version
+
+
+def test_network_is_kept_as_given(database: Database) -> None:
+    metadata = {"b": [1, 2.5, None, "é☃\u2028"], "a": {"x": True}}
+    added = add_network(database, name="123", meta=metadata)
+    read = NetworkStore(database).get(TENANT, added.id)
+    assert (read.name, read.meta, list(read.meta)) == ("123", metadata, ["b", "a"])
+    task = TaskStore(database).get(TENANT, read.task_id or 0)
+    assert task.status == SUCCESS
+
+
+@pytest.mark.parametrize("kind", ["network", "spec", "version", "task"])
+def test_get_of_another_tenant_is_a_404(database: Database, kind: str) -> None:
+    network, spec = add_network(database), add_spec(database)
+    version = add_version(database, spec, network)
+    task = TaskStore(database).add(TENANT)
+    stores: dict[str, tuple[Any, int]] = {
+        "network": (NetworkStore(database), network.id),
+        "spec": (SpecStore(database), spec.id),
+        "version": (VersionStore(database), version.id),
+        "task": (TaskStore(database), task),
+    }
+    store, identifier = stores[kind]
+    store.get(TENANT, identifier)
+    for tenant, number in ((OTHER, identifier), (TENANT, identifier + 100)):
+        with pytest.raises(ApiError, match=f"there is no {kind} {number}") as raised:
+            store.get(tenant, number)
+        assert raised.value.status == 404
+
+
+@pytest.mark.parametrize("kind", ["network", "spec", "version"])
+def test_remove_of_another_tenant_removes_nothing(database: Database, kind: str) -> None:
+    network, spec = add_network(database), add_spec(database)
+    version = add_version(database, spec, network)
+    stores: dict[str, tuple[Any, int]] = {
+        "network": (NetworkStore(database), network.id),
+        "spec": (SpecStore(database), spec.id),
+        "version": (VersionStore(database), version.id),
+    }
+    store, identifier = stores[kind]
+    with pytest.raises(ApiError):
+        store.remove(OTHER, identifier)
+    store.get(TENANT, identifier)
+
+
+def test_update_of_another_tenant_changes_nothing(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    with pytest.raises(ApiError):
+        NetworkStore(database).update(OTHER, network.id, {"name": "x"})
+    with pytest.raises(ApiError):
+        SpecStore(database).update(OTHER, spec.id, {"name": "x"})
+    assert NetworkStore(database).get(TENANT, network.id).name == "network"
+    assert SpecStore(database).get(TENANT, spec.id).name == "spec"
+
+
+def test_list_pages_are_complete_and_of_one_tenant(database: Database) -> None:
+    own = [add_network(database, name=f"n{row}").id for row in range(7)]
+    add_network(database, OTHER)
+    store = NetworkStore(database)
+    pages = [store.list(TENANT, offset, 3) for offset in (0, 3, 6, 9)]
+    assert [count for count, _ in pages] == [7, 7, 7, 7]
+    assert [network.id for _, rows in pages for network in rows] == own
+    assert store.list("nobody", 0, 10) == (0, [])
+
+
+def test_first_version_becomes_current_and_later_ones_do_not(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    first, _ = add_version(database, spec, network), add_version(database, spec, network)
+    assert SpecStore(database).get(TENANT, spec.id).current_version_id == first.id
+
+
+def test_first_version_of_many_at_once_becomes_current(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(lambda _: add_version(database, spec, network), range(16)))
+    current = SpecStore(database).get(TENANT, spec.id).current_version_id
+    assert current in {version.id for version in versions}
+    assert VersionStore(database).list(TENANT, 0, 100, spec.id)[0] == 16
+
+
+def test_network_remove_takes_versions_along(database: Database) -> None:
+    network, other, spec = add_network(database), add_network(database), add_spec(database)
+    gone, kept = add_version(database, spec, network), add_version(database, spec, other)
+    assert NetworkStore(database).remove(TENANT, network.id) == network.folder
+    store = VersionStore(database)
+    with pytest.raises(ApiError):
+        store.get(TENANT, gone.id)
+    assert store.get(TENANT, kept.id).network_name == "network"
+    assert SpecStore(database).get(TENANT, spec.id).current_version_id is None
+    assert NetworkStore(database).folders() == {other.folder}
+    with pytest.raises(ApiError):
+        TaskStore(database).get(TENANT, network.task_id or 0)
+
+
+def test_spec_remove_takes_versions_along(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    version = add_version(database, spec, network)
+    SpecStore(database).remove(TENANT, spec.id)
+    with pytest.raises(ApiError):
+        VersionStore(database).get(TENANT, version.id)
+
+
+def test_current_version_removed_leaves_none(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    version = add_version(database, spec, network)
+    VersionStore(database).remove(TENANT, version.id)
+    assert SpecStore(database).get(TENANT, spec.id).current_version_id is None
+
+
+def test_current_version_of_another_spec_is_refused(database: Database) -> None:
+    network, spec, other = add_network(database), add_spec(database), add_spec(database)
+    foreign = add_version(database, other, network)
+    with pytest.raises(ApiError, match="current_version_id: expected a version of spec"):
+        SpecStore(database).update(TENANT, spec.id, {"current_version_id": foreign.id})
+    own = add_version(database, spec, network)
+    SpecStore(database).update(TENANT, spec.id, {"current_version_id": None})
+    assert (
+        SpecStore(database).update(TENANT, spec.id, {"current_version_id": own.id}).current_version_id
+        == own.id
+    )
+
+
+def test_version_of_a_network_deleted_meanwhile_is_a_409(database: Database) -> None:
+    network, spec = add_network(database), add_spec(database)
+    NetworkStore(database).remove(TENANT, network.id)
+    with pytest.raises(ApiError, match="was deleted") as raised:
+        add_version(database, spec, network)
+    assert raised.value.status == 409
+
+
+def test_ids_are_never_given_twice(database: Database) -> None:
+    first = add_network(database)
+    NetworkStore(database).remove(TENANT, first.id)
+    assert add_network(database).id > first.id
+
+
+def test_tasks_finish_together_and_once(database: Database) -> None:
+    store = TaskStore(database)
+    done, failed, waiting = (store.add(TENANT) for _ in range(3))
+    store.finish([(done, '{"a": 1}', None), (failed, None, "why")])
+    store.finish([(done, None, "too late")])
+    statuses = [
+        (task.status, task.data, task.error) for task in store.list(TENANT, [done, failed, waiting], 0, 9)[1]
+    ]
+    assert statuses == [(SUCCESS, '{"a": 1}', None), (ERROR, None, "why"), (PENDING, None, None)]
+
+
+def test_tasks_list_leaves_out_unknown_ids_and_other_tenants(database: Database) -> None:
+    store = TaskStore(database)
+    own, foreign = store.add(TENANT), store.add(OTHER)
+    count, tasks = store.list(TENANT, [own, own, foreign, 10**30, -1, 0, 12345], 0, 10)
+    assert (count, [task.id for task in tasks]) == (1, [own])
+    assert store.list(TENANT, [], 0, 10) == (0, [])
+
+
+def test_tasks_expire_after_they_ended_and_not_while_pending(database: Database) -> None:
+    store = TaskStore(database)
+    done, waiting, network = store.add(TENANT), store.add(TENANT), add_network(database)
+    store.finish([(done, "{}", None)])
+    assert store.expire(1000) == 0
+    assert store.expire(-1000) == 1  # a limit in the future: all that ended is old
+    assert [task.id for task in store.list(TENANT, [done, waiting, network.task_id or 0], 0, 9)[1]] == sorted(
+        [waiting, network.task_id or 0]
+    )
+
+
+def test_fail_pending_ends_waiting_tasks_only(database: Database) -> None:
+    store = TaskStore(database)
+    done, waiting = store.add(TENANT), store.add(TENANT)
+    store.finish([(done, "{}", None)])
+    assert store.fail_pending("stopped") == 1
+    assert store.get(TENANT, waiting).error == "stopped"
+    assert store.get(TENANT, done).status == SUCCESS
+
+
+def test_writers_at_once_all_succeed(database: Database) -> None:
+    store = TaskStore(database)
+    with ThreadPoolExecutor(16) as pool:
+        identifiers = list(pool.map(lambda _: store.add(TENANT), range(100)))
+    assert len(set(identifiers)) == 100
+    assert store.list(TENANT, identifiers, 0, 1000)[0] == 100

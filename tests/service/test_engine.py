@@ -1,0 +1,516 @@
+"""Engine: from images to outcomes, on the demo networks and on small ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+from PIL import Image
+
+from postproc import Classification, PostProcessor
+from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
+from postproc.demo.pages import make_page
+from postproc.images import Preprocessor
+from postproc.onnx_network import OnnxNetwork
+from postproc.onnx_runner import OnnxRunner
+from postproc.onnx_session import CPU
+from postproc.schema import Preprocessing
+from postproc.service import computing
+from postproc.service.batching import FAILED, STOPPED
+from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
+from postproc.service.errors import InputError, QueueFullError
+from postproc.service.metrics import Metrics
+from postproc.service.settings import ServiceSettings
+from tests.models import network, passthrough
+
+
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def shade(value: int, width: int = 2, height: int = 2) -> list[dict[str, Any]]:
+    """Give the inputs of a request with an image of one grey."""
+    return [{"image": {"source": encoded(np.full((height, width, 3), value, np.uint8))}}]
+
+
+class Service:
+    """An engine, and the outcomes that it told."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.metrics = Metrics()
+        self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self.engine = Engine(
+            ServiceSettings(data=Path("unused"), providers=(CPU,), **settings), self.metrics, self.keep
+        )
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            self.outcomes.put(outcome)
+
+    def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
+        prepared = self.engine.prepare(files, inputs)
+        self.engine.submit(task_id, Work(files, post, options.pop("key", 1), prepared, **options))
+
+    def collect(self, count: int) -> dict[int, Outcome]:
+        found = [self.outcomes.get(timeout=60) for _ in range(count)]
+        assert self.outcomes.empty()
+        assert len({outcome.task_id for outcome in found}) == count
+        return {outcome.task_id: outcome for outcome in found}
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    # All is submitted before the threads start, so that what can share a call does.
+    service = Service(**getattr(request, "param", {}))
+    yield service
+    service.engine.stop()
+    assert service.outcomes.empty()
+    assert service.value("postproc_queue_length") == service.value("postproc_queue_bytes") == 0
+
+
+def demo(name: str) -> NetworkFiles:
+    path = model_path(name)
+    return NetworkFiles(f"digits-{name}", path.parent, path, Preprocessing.load(preprocessing_path(name)))
+
+
+def small(folder: Path, content: bytes, identifier: int = 1, **image: Any) -> NetworkFiles:
+    """Save a network of the input ``data``; its images are 2x2 and grey, unless `image` says otherwise."""
+    place = folder / str(identifier)
+    place.mkdir()
+    (place / "model.onnx").write_bytes(content)
+    batched = image.pop("batched_output", True)
+    fields = {"target_size": "2x2", "color_channels": "L", "pixel_scaling": 1.0, **image}
+    document = {"inputs": [{"tensor_name": "data", "image": fields}], "batched_output": batched}
+    return NetworkFiles(identifier, place, place / "model.onnx", Preprocessing.load(document))
+
+
+def averaging(batch: int | str = "N", symbol: int | str | None = "N") -> bytes:
+    """Build a network that puts out the mean grey of each image."""
+    return network(
+        [
+            helper.make_node("ReduceMean", ["data"], ["mean"], axes=[2, 3]),
+            helper.make_node("Flatten", ["mean"], ["grey"]),
+        ],
+        {"data": (np.float32, (batch, 1, "H", "W"))},
+        {"grey": (np.float32, (symbol, 1))},
+    )
+
+
+GREY = PostProcessor.for_classification(["white"], Classification(output_tensor="grey"), thresholds=0.1)
+
+
+def greys(outcomes: dict[int, Outcome]) -> dict[int, float]:
+    """Give the score of each task."""
+    assert all(outcome.error is None for outcome in outcomes.values())
+    return {
+        task_id: outcome.data["outputs"][0]["labels"]["predicted"][0]["score"]
+        for task_id, outcome in outcomes.items()
+        if outcome.data is not None
+    }
+
+
+# --- results
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service: Service) -> None:
+    post = PostProcessor(spec_path(name), version_path(name))
+    pages = [encoded(make_page(seed).image) for seed in range(5)]
+    for task_id, page in enumerate(pages):
+        service.submit(task_id, demo(name), post, [{"image": {"source": page}}], show_discarded=True)
+    service.engine.start()
+    outcomes = service.collect(5)
+    runner, preprocessor = OnnxRunner(model_path(name), post, [CPU]), Preprocessor(preprocessing_path(name))
+    for task_id, page in enumerate(pages):
+        batch = preprocessor([page])
+        expected = runner(batch.tensors, show_discarded=True, transforms=batch.transforms).to_dicts()[0]
+        found = outcomes[task_id].data
+        assert found is not None
+        labels, expected_labels = (item["outputs"][0]["labels"] for item in (found, expected))
+        assert len(labels["predicted"]) == len(expected_labels["predicted"]) > 3
+        for one, other in zip(labels["predicted"], expected_labels["predicted"], strict=True):
+            assert (one["label_id"], one["label_name"]) == (other["label_id"], other["label_name"])
+            assert type(one["score"]) is type(one["threshold"]) is float
+            assert type(one["label_id"]) is int
+            np.testing.assert_allclose(one["score"], other["score"], atol=1e-4)
+            np.testing.assert_allclose(
+                list(one["roi"]["bbox"].values()), list(other["roi"]["bbox"].values()), atol=1e-4
+            )
+        json.dumps(found, allow_nan=False)
+    assert service.value("postproc_batch_size_count") == 1
+    assert service.value("postproc_batch_size_sum") == 5
+    assert service.value("postproc_tasks_total", outcome="success") == 5
+    for stage in ("decode", "prepare", "wait", "network", "post", "store"):
+        assert service.value("postproc_stage_seconds_count", stage=stage) >= 1
+
+
+def test_engine_keeps_apart_what_differs(service: Service, tmp_path: Path) -> None:
+    files, other = small(tmp_path, averaging()), small(tmp_path, averaging(), 2)
+    service.submit(1, files, GREY, shade(255))
+    service.submit(2, files, GREY, shade(51))
+    service.submit(3, other, GREY, shade(255))
+    service.submit(4, files, GREY, shade(255), key=2)
+    service.submit(5, files, GREY, shade(255), max_predictions=1)
+    service.submit(6, files, GREY, shade(255), show_discarded=True)
+    service.submit(7, files, None, shade(255))
+    service.engine.start()
+    outcomes = service.collect(7)
+    raw = outcomes.pop(7)
+    assert greys(outcomes) == pytest.approx({1: 1, 2: 0.2, 3: 1, 4: 1, 5: 1, 6: 1})
+    assert raw.data == {"tensors": [{"name": "grey", "shape": [1, 1], "data": [[1.0]]}]}
+    assert service.value("postproc_batch_size_count") == 6
+    assert service.value("postproc_sessions") == 2
+
+
+@pytest.mark.parametrize("service", [{"max_batch": 3}], indirect=True)
+def test_engine_batches_no_more_than_the_most(service: Service, tmp_path: Path) -> None:
+    files = small(tmp_path, averaging())
+    for task_id in range(7):
+        service.submit(task_id, files, GREY, shade(51 + task_id))
+    service.engine.start()
+    assert greys(service.collect(7)) == pytest.approx({row: (51 + row) / 255 for row in range(7)})
+    assert service.value("postproc_batch_size_count") == 3
+
+
+@pytest.mark.parametrize("post", [GREY, None], ids=["version", "tensors"])
+def test_engine_fixed_batch_axis_is_filled_up(post: Any, service: Service, tmp_path: Path) -> None:
+    files = small(tmp_path, averaging(4, 4))
+    for task_id in range(6):
+        service.submit(task_id, files, post, shade(51 * task_id))
+    service.engine.start()
+    outcomes = service.collect(6)
+    assert service.value("postproc_batch_size_count") == 1
+    for task_id, outcome in outcomes.items():
+        assert outcome.data is not None
+        text = json.dumps(outcome.data)
+        assert "tensors" not in text or outcome.data["tensors"][0]["shape"] == [1, 1]
+        if post is None:
+            assert outcome.data["tensors"][0]["data"][0][0] == pytest.approx(task_id / 5)
+
+
+def test_engine_images_of_different_shapes_do_not_share_a_call(service: Service, tmp_path: Path) -> None:
+    files = small(tmp_path, averaging(), resize_type="NETWORK", target_size="8")
+    service.submit(1, files, GREY, shade(51, 8, 4))
+    service.submit(2, files, GREY, shade(102, 4, 8))
+    service.submit(3, files, GREY, shade(153, 16, 8))
+    service.engine.start()
+    assert greys(service.collect(3)) == pytest.approx({1: 0.2, 2: 0.4, 3: 0.6})
+    assert service.value("postproc_batch_size_count") == 2
+
+
+def test_engine_network_without_batch_axis_runs_one_by_one(service: Service, tmp_path: Path) -> None:
+    squeezed = network(
+        [helper.make_node("ReduceMean", ["data"], ["grey"], axes=[0, 2, 3], keepdims=0)],
+        {"data": (np.float32, ("N", 1, 2, 2))},
+        {"grey": (np.float32, (1,))},
+    )
+    files = small(tmp_path, squeezed, batched_output=False)
+    for task_id in (1, 2):
+        service.submit(task_id, files, GREY, shade(51 * task_id))
+    service.submit(3, files, None, shade(51))
+    service.engine.start()
+    outcomes = service.collect(3)
+    raw = outcomes.pop(3)
+    assert greys(outcomes) == pytest.approx({1: 0.2, 2: 0.4})
+    assert raw.data is not None
+    assert raw.data["tensors"][0]["shape"] == [1]
+    assert service.value("postproc_batch_size_count") == 3
+
+
+# --- tensors
+
+
+def test_engine_tensors_that_are_not_finite_are_null(service: Service, tmp_path: Path) -> None:
+    logarithms = network(
+        [helper.make_node("Log", ["data"], ["log"]), helper.make_node("Cast", ["data"], ["whole"], to=7)],
+        {"data": (np.float32, ("N", 1, 2, 2))},
+        {"log": (np.float32, ("N", 1, 2, 2)), "whole": (np.int64, ("N", 1, 2, 2))},
+    )
+    service.submit(1, small(tmp_path, logarithms), None, shade(0))
+    service.engine.start()
+    data = service.collect(1)[1].data
+    assert data is not None
+    assert data["tensors"] == [
+        {"name": "log", "shape": [1, 1, 2, 2], "data": [[[[None, None], [None, None]]]]},
+        {"name": "whole", "shape": [1, 1, 2, 2], "data": [[[[0, 0], [0, 0]]]]},
+    ]
+    json.dumps(data, allow_nan=False)
+
+
+def test_engine_tensors_without_a_row_an_image_come_from_calls_of_their_own(
+    service: Service, tmp_path: Path
+) -> None:
+    lit = network(  # a row for each pixel that is not black
+        [
+            helper.make_node("NonZero", ["data"], ["places"]),
+            helper.make_node("Transpose", ["places"], ["rows"]),
+        ],
+        {"data": (np.float32, ("N", 1, 2, 2))},
+        {"rows": (np.int64, ("K", 4))},
+    )
+    files = small(tmp_path, lit)
+    for task_id, value in enumerate((0, 255, 0)):
+        service.submit(task_id, files, None, shade(value))
+    service.engine.start()
+    shapes = {
+        task_id: outcome.data["tensors"][0]["shape"]
+        for task_id, outcome in service.collect(3).items()
+        if outcome.data
+    }
+    assert shapes == {0: [0, 4], 1: [4, 4], 2: [0, 4]}
+    for task_id in (3, 4):  # known by now
+        service.submit(task_id, files, None, shade(255))
+    service.collect(2)
+    assert service.value("postproc_batch_size_count") == 3
+
+
+def test_engine_too_many_numbers_are_an_error(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "MAX_NUMBERS", 4)
+    copy = passthrough({"data": ("N", 1, "H", "W")}, {"out": "data"})
+    for task_id, side in ((1, "2x2"), (2, "5x1")):
+        service.submit(task_id, small(tmp_path, copy, task_id, target_size=side), None, shade(0))
+    service.engine.start()
+    outcomes = service.collect(2)
+    assert outcomes[1].error is None
+    assert "hold 5 numbers, and at most 4 are returned" in str(outcomes[2].error)
+
+
+# --- what goes wrong
+
+
+def picky(folder: Path) -> NetworkFiles:
+    """Save a network that fails on an image that is not black."""
+    nodes = [
+        helper.make_node("ReduceSum", ["data"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["row"], to=7),
+        helper.make_node("Gather", ["table", "row"], ["zero"]),
+        helper.make_node("Add", ["data", "zero"], ["out"]),
+        helper.make_node("ReduceMax", ["out"], ["top"], axes=[2, 3], keepdims=0),
+        helper.make_node("Add", ["top", "one"], ["grey"]),
+    ]
+    constants = {"table": np.zeros(1, np.float32), "one": np.ones(1, np.float32)}
+    shape = ("N", 1, 2, 2)
+    content = network(nodes, {"data": (np.float32, shape)}, {"grey": (np.float32, ("N", 1))}, constants)
+    return small(folder, content)
+
+
+def test_engine_bad_request_fails_alone(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = picky(tmp_path)
+    for task_id, value in enumerate((0, 255, 0)):
+        service.submit(task_id, files, GREY, shade(value))
+    service.engine.start()
+    outcomes = service.collect(3)
+    error = outcomes.pop(1).error
+    assert error is not None
+    assert error.startswith("ONNX Runtime failed on the inputs 'data' float32 (1, 1, 2, 2)")
+    assert str(tmp_path) not in error
+    assert greys(outcomes) == {0: 1, 2: 1}
+    assert "a batch of 3 failed; they run one by one" in caplog.text
+    assert "Traceback" in caplog.text
+    service.submit(4, files, GREY, shade(0))  # the thread is alive
+    assert greys(service.collect(1)) == {4: 1}
+    assert service.value("postproc_tasks_total", outcome="error") == 1
+
+
+def test_engine_network_that_takes_no_batches_runs_one_by_one_from_then_on(
+    service: Service, tmp_path: Path
+) -> None:
+    # Its graph says nothing of it, but one of its nodes has a batch of one built in.
+    fixed = network(
+        [
+            helper.make_node("Reshape", ["data", "shape"], ["flat"]),
+            helper.make_node("ReduceMean", ["flat"], ["grey"], axes=[1]),
+        ],
+        {"data": (np.float32, ("N", 1, 2, 2))},
+        {"grey": (np.float32, ("M", 1))},
+        {"shape": np.array([1, 4], np.int64)},
+    )
+    files = small(tmp_path, fixed)
+    for task_id in (1, 2):
+        service.submit(task_id, files, GREY, shade(51 * task_id))
+    service.engine.start()
+    assert greys(service.collect(2)) == pytest.approx({1: 0.2, 2: 0.4})
+    assert service.value("postproc_batch_size_count") == 1
+    for task_id in (3, 4):
+        service.submit(task_id, files, GREY, shade(51 * task_id))
+    assert greys(service.collect(2)) == pytest.approx({3: 0.6, 4: 0.8})
+    assert service.value("postproc_batch_size_count") == 3
+
+
+def test_engine_fault_of_its_own_tells_no_internals(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        tensor_names = ("grey",)
+        uses_input_size = False
+
+        def __call__(self, tensors: Any, **options: Any) -> Any:
+            raise ZeroDivisionError("secret")
+
+    service.submit(1, small(tmp_path, averaging()), Broken(), shade(0))
+    service.engine.start()
+    assert service.collect(1)[1] == Outcome(1, None, FAILED)
+    assert "secret" in caplog.text
+
+
+def test_engine_tensor_that_the_version_needs_and_the_network_lacks_is_named(
+    service: Service, tmp_path: Path
+) -> None:
+    post = PostProcessor.for_classification(["a"], Classification(output_tensor="scores"))
+    service.submit(1, small(tmp_path, averaging()), post, shade(0))
+    service.engine.start()
+    assert "needs the tensor 'scores', which the model does not have" in str(service.collect(1)[1].error)
+
+
+def test_engine_network_whose_files_are_gone_ends_in_error(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = small(tmp_path, averaging())
+    for task_id in (1, 2):
+        service.submit(task_id, files, GREY, shade(0))
+    files.model.unlink()
+    service.engine.start()
+    assert {outcome.error for outcome in service.collect(2).values()} == {UNLOADABLE}
+    assert "network 1 cannot be loaded" in caplog.text
+    files.model.write_bytes(averaging())
+    service.submit(3, files, GREY, shade(255))
+    assert greys(service.collect(1)) == {3: 1}
+
+
+def test_engine_preprocessing_whose_file_is_gone_is_told_at_once(service: Service, tmp_path: Path) -> None:
+    files = small(tmp_path, averaging(), mean_file="mean.npy")
+    np.save(files.folder / "mean.npy", np.zeros(1, np.float32))
+    service.engine.prepare(files, shade(0))
+    service.engine.forget_network(files.id)
+    (files.folder / "mean.npy").unlink()
+    with pytest.raises(InputError, match="upload the network again") as raised:
+        service.engine.prepare(files, shade(0))
+    assert str(tmp_path) not in str(raised.value)
+
+
+def test_engine_wrong_input_is_told_at_once(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 2"):
+        service.engine.prepare(small(tmp_path, averaging()), shade(0) * 2)
+
+
+@pytest.mark.parametrize("service", [{"queue_length": 1}], indirect=True)
+def test_engine_full_queue_refuses(service: Service, tmp_path: Path) -> None:
+    files = small(tmp_path, averaging())
+    inputs = service.engine.prepare(files, shade(255))
+    assert inputs.nbytes == 16
+    ticket = service.engine.reserve(inputs)
+    for refused in (
+        lambda: service.engine.reserve(inputs),
+        lambda: service.submit(2, files, GREY, shade(0)),
+    ):
+        with pytest.raises(QueueFullError):
+            refused()
+    assert service.value("postproc_refused_total") == 2
+    assert service.value("postproc_queue_length") == 1
+    assert service.value("postproc_queue_bytes") == 16
+    service.engine.start()
+    service.engine.submit(1, Work(files, GREY, 1, inputs), ticket)
+    assert greys(service.collect(1)) == {1: 1}
+
+
+def test_engine_deleted_network_ends_its_waiting_tasks(service: Service, tmp_path: Path) -> None:
+    files, other = small(tmp_path, averaging()), small(tmp_path, averaging(), 2)
+    service.submit(1, files, GREY, shade(0))
+    service.submit(2, other, GREY, shade(255))
+    service.engine.forget_network(1)
+    service.engine.start()
+    outcomes = service.collect(2)
+    assert outcomes.pop(1) == Outcome(1, None, DELETED)
+    assert greys(outcomes) == {2: 1}
+
+
+def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postproc.service.engine._DRAIN", 0.3)
+    service, started, go = Service(workers=1), threading.Event(), threading.Event()
+
+    class Slow:
+        tensor_names = ("grey",)
+        uses_input_size = False
+
+        def __call__(self, tensors: Any, **options: Any) -> Any:
+            started.set()
+            assert go.wait(20)
+            return GREY(tensors, **options)
+
+    service.engine.start()
+    files = small(tmp_path, averaging())
+    service.submit(1, files, Slow(), shade(255))
+    assert started.wait(20)
+    service.submit(2, files, GREY, shade(255), key=2)
+    service.engine.stop()
+    assert {outcome.error for outcome in service.collect(2).values()} == {STOPPED}
+    go.set()
+    for thread in service.engine._batcher._threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert service.outcomes.empty()
+
+
+def test_engine_outcomes_that_cannot_be_stored_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("postproc.service.reporting._PAUSES", (0.01, 0.01))
+    service = Service()
+    attempts: list[int] = []
+    keep = service.keep
+
+    def busy(outcomes: Sequence[Outcome]) -> None:
+        attempts.append(len(outcomes))
+        if len(attempts) in (1, 2, 4, 5, 6):
+            raise OSError("database is locked")
+        keep(outcomes)
+
+    service.engine._reporter._on_done = busy
+    service.engine.start()
+    files = small(tmp_path, averaging())
+    service.submit(1, files, GREY, shade(255))
+    assert greys(service.collect(1)) == {1: 1}
+    service.submit(2, files, GREY, shade(255))  # lost after three attempts
+    while len(attempts) < 6:
+        threading.Event().wait(0.005)
+    service.submit(3, files, GREY, shade(255))  # the thread is alive
+    assert greys(service.collect(1)) == {3: 1}
+    service.engine.stop()
+    assert caplog.text.count("could not be stored") == 5
+
+
+def test_engine_loads_a_network_once_for_all_versions(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+
+    def load(*arguments: Any, **options: Any) -> OnnxNetwork:
+        loads.append(arguments)
+        return OnnxNetwork(*arguments, **options)
+
+    monkeypatch.setattr("postproc.service.engine.OnnxNetwork", load)
+    files = small(tmp_path, averaging())
+    for task_id in range(6):
+        service.submit(task_id, replace(files), GREY if task_id % 2 else None, shade(255), key=task_id % 4)
+    service.engine.start()
+    service.collect(6)
+    assert len(loads) == 1

@@ -1,0 +1,95 @@
+"""Files of networks: in place whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from postproc.errors import PostprocError
+from postproc.service.files import NetworkFolders
+
+
+def stage(folders: NetworkFolders, named: dict[str, bytes] | None = None) -> Path:
+    staged = folders.stage()
+    (staged / "0").write_bytes(b"model")
+    paths = {}
+    for row, (name, content) in enumerate((named or {}).items(), 1):
+        paths[name] = staged / str(row)
+        paths[name].write_bytes(content)
+    folders.arrange(staged, staged / "0", paths)
+    return staged
+
+
+def test_published_files_have_their_names(tmp_path: Path) -> None:
+    folders = NetworkFolders(tmp_path)
+    name = folders.publish(stage(folders, {"means/a.npy": b"mean"}))
+    assert folders.model(name).read_bytes() == b"model"
+    assert (folders.folder(name) / "means" / "a.npy").read_bytes() == b"mean"
+    assert folders.sweep({name}) == 0
+    folders.remove(name)
+    assert not folders.model(name).exists()
+    folders.close()
+
+
+def test_every_file_is_on_the_disk_before_the_folder_is_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = NetworkFolders(tmp_path)
+    staged = stage(folders, {"a.npy": b"mean"})
+    synced: list[str] = []
+    plain = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    name = folders.publish(staged)
+    assert synced[:-1] == [
+        f"{staged}/files/a.npy",
+        f"{staged}/files",
+        f"{staged}/model.onnx",
+        str(staged),
+    ]
+    assert synced[-1] == str(tmp_path / "networks")
+    assert folders.model(name).exists()
+    folders.close()
+
+
+def test_sweep_removes_what_has_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folders = NetworkFolders(tmp_path)
+    kept, stray = folders.publish(stage(folders)), folders.publish(stage(folders))
+    stage(folders)
+    assert folders.sweep({kept, "gone"}) == 2
+    assert folders.model(kept).exists()
+    assert not folders.model(stray).exists()
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert "missing" in caplog.text
+    assert "gone" in caplog.text
+    folders.close()
+
+
+def test_names_that_are_a_file_and_a_folder_cannot_be_kept(tmp_path: Path) -> None:
+    folders = NetworkFolders(tmp_path)
+    with pytest.raises(OSError):
+        stage(folders, {"a.npy": b"", "a.npy/b.npy": b""})
+    folders.close()
+
+
+def test_second_service_on_a_data_folder_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    folders = NetworkFolders(tmp_path)
+    with pytest.raises(PostprocError, match="another service uses"):
+        NetworkFolders(tmp_path)
+    folders.close()
+    NetworkFolders(tmp_path).close()
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from postproc.service.files import NetworkFolders\n"
+    code += "folders = NetworkFolders(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
+    NetworkFolders(tmp_path).close()

@@ -1,0 +1,82 @@
+"""The OpenAPI document: whole, and true to what is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.service.objects import DIRECT, IMAGE, OUTPUTS, make_version
+from tests.service.serving import Serving
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*map(references, value.values()))
+    return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+
+def schema_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+
+
+def test_document_refers_to_what_it_has(service: Serving) -> None:
+    document = service.app.openapi()
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+
+
+def test_document_says_what_each_route_is_for_and_how_it_fails(service: Serving) -> None:
+    identifiers = []
+    for path, item in service.app.openapi()["paths"].items():
+        for method, operation in item.items():
+            assert operation["summary"], (method, path)
+            assert operation["description"], (method, path)
+            identifiers.append(operation["operationId"])
+            if path.startswith("/v0.7"):
+                assert {"400", "401", "503"} <= set(operation["responses"]), (method, path)
+                assert operation["security"] == [{"key": []}]
+                assert ("requestBody" in operation) == (method in ("post", "put", "patch")), (method, path)
+            assert "422" not in operation["responses"]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        ("/networks", "Listing_NetworkAnswer_"),
+        ("/recognition/specs", "Listing_SpecRow_"),
+        ("/recognition/versions", "Listing_VersionRow_"),
+        ("/recognition/public", "Listing_SpecRow_"),
+        ("/recognition/public/digits-yolo", "SpecAnswer"),
+        ("/recognition/versions/digits-yolo", "VersionAnswer"),
+        ("/networks/public/digits-yolo", "NetworkAnswer"),
+        ("/tasks?task_ids=1", "Listing_TaskAnswer_"),
+        ("/accounts/me", "Account"),
+        ("/networks/0", "Error"),
+        ("/networks?limit=0", "Error"),
+    ],
+)
+def test_answers_are_as_the_document_says(service: Serving, path: str, schema: str) -> None:
+    make_version(service.client)
+    answer = service.client.get(path).json()
+    jsonschema.validate(answer, schema_of(service.app.openapi(), schema))
+
+
+def test_bodies_that_are_served_are_as_the_document_says(service: Serving) -> None:
+    document = service.app.openapi()
+    detection = {"direct_output": DIRECT}
+    bodies = {
+        "RecognitionSpec": {"name": "x", "outputs": OUTPUTS},
+        "NewVersion": {"spec_id": 1, "network_id": 1, "post_processings": [{"detection": detection}]},
+        "InferenceRequest": {"inputs": [{"image": {"source": "http://x", "bbox": dict.fromkeys(
+            ("xmin", "ymin", "xmax", "ymax"), 0.5)}}]},
+    }  # fmt: skip
+    for name, body in bodies.items():
+        jsonschema.validate(body, schema_of(document, name))
+    for wrong in ({"post_processings": None}, {"spec_id": "x"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**bodies["NewVersion"], **wrong}, schema_of(document, "NewVersion"))
+    assert IMAGE.keys() <= document["components"]["schemas"]["InferenceForm"]["properties"].keys()

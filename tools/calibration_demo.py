@@ -1,0 +1,139 @@
+"""Show what calibrated thresholds gain on the demo's pages: chosen on one half, measured on the other.
+
+    python tools/calibration_demo.py [--pages 120] [--halves 20] [--picture docs/calibration.jpg]
+
+The halves share no page, but handwriting: all are written with the 360 scans that networks never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from postproc import PostProcessor
+from postproc.demo import model_path, preprocessing_path, spec_path, version_path
+from postproc.demo.dataset import write_dataset
+from postproc.drawing import draw_outputs
+from postproc.evaluation import GroundTruth
+from postproc.evaluation.choosing import Objective, Variant, choose
+from postproc.evaluation.gathering import gather
+from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.predicting import predict_images
+from postproc.images import Preprocessor
+from postproc.onnx_runner import OnnxRunner
+from postproc.schema import RecognitionSpec, RecognitionVersion
+
+PLAIN = (0.8, 0.5)  # v0.7's default for detections, and what many scripts take
+QUALITY = 80
+
+
+def main() -> None:
+    """Choose, measure, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pages", type=int, default=120)
+    parser.add_argument("--halves", type=int, default=20)
+    parser.add_argument("--picture", type=Path)
+    arguments = parser.parse_args()
+    spec = RecognitionSpec.load(spec_path("yolo"))
+    document = json.loads(version_path("yolo").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(Path(folder), arguments.pages, model="yolo", first_page=0)
+        truth = GroundTruth.load(Path(folder) / "truth.json", spec)
+        plan = OnePass.of(spec, RecognitionVersion.load(document), {0: truth})
+        runner = OnnxRunner(model_path("yolo"), PostProcessor(plan.spec, plan.version))
+        paths = sorted((Path(folder) / "pages").iterdir())
+        predictions = predict_images(
+            runner, Preprocessor(preprocessing_path("yolo")), paths,
+            max_predictions=MOST_PREDICTIONS, on_unreadable=print,
+        )  # fmt: skip
+        [[variant]] = gather(plan, predictions).variants
+        floors = np.array(plan.outputs[0].floors)
+        for plain in PLAIN:
+            gains = np.array(
+                [
+                    halved(variant, np.full(floors.shape, plain), floors, seed)
+                    for seed in range(arguments.halves)
+                ]
+            )
+            before, after = gains.mean(axis=0)
+            gain = gains[:, 1] - gains[:, 0]
+            print(
+                f"all thresholds {plain:g}: F1 (mean of labels) on the other half {before:.3f}, calibrated "
+                f"{after:.3f}: {gain.mean():+.3f} ± {gain.std():.3f} over {len(gain)} halves, from "
+                f"{gain.min():+.3f} to {gain.max():+.3f}"
+            )
+        if arguments.picture:
+            draw(arguments.picture, document, variant, floors, truth, paths)
+
+
+def split(images: int, seed: int) -> np.ndarray[Any, Any]:
+    """Share the images out: 0 to choose from, 1 to measure on."""
+    return np.random.default_rng(seed).permutation(np.arange(images) % 2).astype(np.int16)
+
+
+def chosen(variant: Variant, old: Any, floors: Any, half_of: Any) -> Any:
+    """Thresholds of best F1 from one half."""
+    return choose(
+        [variant], old, floors, np.ones(len(old), np.bool_), Objective(), half_of, left_out=1
+    ).thresholds
+
+
+def halved(variant: Variant, old: Any, floors: Any, seed: int) -> tuple[float, float]:
+    """Mean F1 of the labels on one half, with plain thresholds and with those chosen from the other."""
+    evidence = variant.evidence
+    half_of = split(evidence.images, seed)
+    measured = half_of[evidence.image] == 1
+    objects = np.bincount(evidence.written[half_of[evidence.written[:, 0]] == 1, 1], minlength=len(old))
+
+    def mean_f1(thresholds: Any) -> float:
+        right, wrong = evidence.counts(measured & evidence.above(thresholds))
+        return float((2 * right / (objects + right + wrong)).mean())
+
+    return mean_f1(old), mean_f1(chosen(variant, old, floors, half_of))
+
+
+def draw(target: Path, document: Any, variant: Variant, floors: Any, truth: GroundTruth, paths: Any) -> None:
+    """Draw the page of the half that nothing was chosen from that gains most, before and after."""
+    half_of = split(variant.evidence.images, 0)
+    old = np.full(floors.shape, PLAIN[0])
+    posts = []
+    for thresholds in (old, chosen(variant, old, floors, half_of)):
+        changed = copy.deepcopy(document)
+        changed["post_processings"][0]["detection"]["thresholds"] = thresholds.tolist()
+        posts.append(PostProcessor(spec_path("yolo"), changed))
+    evidence = variant.evidence
+    gained = [
+        np.bincount(evidence.image[evidence.right & evidence.above(t)], minlength=evidence.images)
+        for t in (posts[1].version.post_processings[0].detection.thresholds, old)
+    ]
+    row = int(np.argmax(np.where(half_of == 1, gained[0] - gained[1], -1)))
+    path = next(path for path in paths if truth.find(path) == row)
+    image = Image.open(path).convert("RGB")
+    batch = Preprocessor(preprocessing_path("yolo"))([image])
+    drawn = []
+    for post in posts:
+        found = OnnxRunner(model_path("yolo"), post)(batch.tensors, transforms=batch.transforms)
+        drawn.append(draw_outputs(image, [found.outputs[0][0]], min_side=960))
+    gap = 12
+    both = Image.new("RGB", (drawn[0].width * 2 + gap, drawn[0].height), "white")
+    for index, picture in enumerate(drawn):
+        both.paste(picture, (index * (drawn[0].width + gap), 0))
+    both.thumbnail((1600, 1600), Image.Resampling.LANCZOS)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    both.save(target, quality=QUALITY, optimize=True)
+    objects = int((evidence.written[:, 0] == row).sum())
+    print(
+        f"{target}: {path.name}, {objects} digits; right {gained[1][row]} -> {gained[0][row]}; "
+        f"{target.stat().st_size // 1000} kB"
+    )
+
+
+if __name__ == "__main__":
+    main()
