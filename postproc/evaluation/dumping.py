@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from postproc.cli_run import as_integers
+from postproc.cli.work.run import as_integers
 from postproc.errors import ImageError, RunnerError, TensorError
 from postproc.evaluation.dump_folder import DumpFolder, locked
 from postproc.evaluation.image_batches import ImageBatch, image_batches, image_name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.cli_run import as_integers, load_tensors
+from postproc.cli.work.run import as_integers, load_tensors
 from postproc.errors import ImageError, TensorError
 from postproc.evaluation.in_order import map_in_order
 from postproc.evaluation.saved_tensors import TensorFile, saved_files

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli_run import open_network, recognise_images
+from postproc.cli.work.run import open_network, recognise_images
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
 from postproc.evaluation.collecting import Predictions, collect, measuring_documents

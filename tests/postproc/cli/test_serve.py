@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from postproc.service.settings import ServiceSettings
 
 PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0

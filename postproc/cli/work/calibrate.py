@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli_run import open_network
+from postproc.cli.work.run import open_network
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.calibration import Calibration, LabelCalibration
 from postproc.evaluation.collecting import Predictions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.evaluation.noisy_boxes import SIDE, boxes_and_truth, spec_of, version_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.models import answering
 
 PAGES = 20

@@ -21,7 +21,7 @@ from numba.core import config
 from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor, Recognitions, onnx_network, onnx_session
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from postproc.decoding import DECODERS
 from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
 from postproc.doctor.cases import Case, all_cases, load_answers

@@ -1,0 +1,148 @@
+"""``postproc evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from postproc.cli.options import (
+    BatchSize,
+    Categories,
+    CategoriesOption,
+    Images,
+    JaccardIndex,
+    Model,
+    PreprocessingFile,
+    SkipUnknown,
+    SpecFile,
+    VersionFile,
+    check_source,
+    file,
+)
+from postproc.cli.terminal import Progress, load
+from postproc.pipeline import PostProcessor
+from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
+
+if TYPE_CHECKING:
+    from postproc.evaluation.collecting import Predictions
+
+
+def evaluate(
+    spec: SpecFile,
+    version: VersionFile,
+    truth: Annotated[
+        Path,
+        file(
+            "FILE",
+            "What is on the images: COCO JSON, or for labels of whole images also CSV with a row "
+            "'file,label' a pair. Categories are told by id if all ids are labels', else by name.",
+            "--truth",
+        ),
+    ],
+    model: Model = None,
+    images: Images = None,
+    tensors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tensors",
+            metavar="PATH",
+            help="Measure on saved tensors, and run no network: files or folders as dump writes them, or "
+            ".npz files; may be given several times. All images of the ground truth count.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Post-process the tensors on a Ray cluster: local starts one here, auto is the one this "
+            "machine is part of, else ray://HOST:10001. The numbers are the same.",
+        ),
+    ] = None,
+    preprocessing: PreprocessingFile = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write all numbers there."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", dir_okay=False, help="Write charts and the worst mistakes, as one page."
+        ),
+    ] = None,
+    iou: JaccardIndex = 0.5,
+    max_predictions: Annotated[
+        int,
+        typer.Option(min=1, help="Most boxes an image; COCO's numbers take 100 of an image and label."),
+    ] = 300,
+    batch_size: BatchSize = 8,
+    output: Annotated[
+        int, typer.Option("--output-index", min=0, help="Which output of the spec to measure.")
+    ] = 0,
+    categories: CategoriesOption = Categories.AUTO,
+    skip_unknown: SkipUnknown = False,
+) -> None:
+    """Measure a version on images whose content is known: COCO's AP and AR, precision, recall and F1.
+
+    COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
+    version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
+    """
+    from postproc.cli.work.evaluate import (
+        ImageFiles,
+        Run,
+        find_images,
+        image_opener,
+        measure,
+        notes,
+        predict_images,
+        predict_tensors,
+        show,
+    )  # fmt: skip
+    from postproc.evaluation.ground_truth import GroundTruth
+
+    if ray is not None and not tensors:
+        raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
+    check_source(model, images, tensors, preprocessing)
+
+    loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
+    check_pair(*loaded)
+    known = GroundTruth.load(
+        truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
+    )
+    files = find_images(images, known) if images else ImageFiles([], True)
+    if known.table.roi != "BBOX":
+        max_predictions = max(max_predictions, len(known.table.labels))
+    with Progress(len(files.paths) if images else len(known), shares_terminal=False) as progress:
+
+        def predict(post: PostProcessor) -> Predictions:
+            if model is None:
+                return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
+            run = Run(model, preprocessing, batch_size, max_predictions)
+            return predict_images(run, post, files.paths, progress.fail, progress.advance)
+
+        evaluation = measure(
+            *loaded,
+            known,
+            predict,
+            output=output,
+            iou=iou,
+            only_predicted=not files.is_folder,
+        )
+    for note in notes(evaluation):
+        typer.echo(f"note: {note}", err=True)
+    show(evaluation, Console())
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if report is not None:
+        from postproc.evaluation.report import write_report
+
+        report.parent.mkdir(parents=True, exist_ok=True)
+        title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
+        write_report(report, evaluation, title=title, open_image=image_opener(evaluation, files.paths))
+        typer.echo(f"report: {report.resolve()}", err=True)
+    if progress.failures:
+        raise typer.Exit(1)
