@@ -112,8 +112,9 @@ def test_calibrate_refuses_where_one_pass_is_not_exact(
         (["--nms-grid", "0.3;0.5"], 1, 'expected numbers such as "0.3,0.45,0.6"'),
         (["--truth", "version.json"], 2, "expected one for each output, 1"),
         (["--output-index", "3"], 1, "outputs 0 to 0, got 3"),
+        (["--preprocessing", "version.json"], 2, "--preprocessing out"),
     ],
-    ids=["two objectives", "precision", "grid", "two truths", "output"],
+    ids=["two objectives", "precision", "grid", "two truths", "output", "a preprocessing of no network"],
 )
 def test_calibrate_with_wrong_options_ends_with_a_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], code: int, message: str
