@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -116,9 +116,7 @@ class Engine:
         """Compile the kernels of a post-processor in the background."""
         self._warmer.add(post)
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Any], files: Mapping[str, Any] | None = None
-    ) -> PreparedInputs:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Any]) -> PreparedInputs:
         """Make tensors of the inputs of a request; see `InputReader.read`.
 
         Raises
@@ -131,7 +129,7 @@ class Engine:
         except PostprocError:
             logger.exception("the preprocessing of network %s cannot be used", network.id)
             raise InputError("network", "its files cannot be read; upload the network again") from None
-        return self._reader.read(preprocessor, inputs, files)
+        return self._reader.read(preprocessor, inputs)
 
     def reserve(self, inputs: PreparedInputs) -> Ticket:
         """Take a place in the queue, to be handed to `submit`, or given back with ``release()``.
@@ -147,14 +145,8 @@ class Engine:
             self._metrics.refused()
             raise
 
-    def submit(self, task_id: int, work: Work, ticket: Ticket | None = None) -> None:
-        """Queue a task, on a place that was reserved or on a new one.
-
-        Raises
-        ------
-        QueueFullError
-            If there is no `ticket` and no place.
-        """
+    def submit(self, task_id: int, work: Work, ticket: Ticket) -> None:
+        """Queue a task on a place that was reserved."""
         inputs = cast(PreparedInputs, work.inputs)
         network = work.network
         kind = "tensors" if work.post is None else work.key
@@ -164,7 +156,7 @@ class Engine:
         )
         is_single = not network.preprocessing.batched_output or key in self._single
         most = 1 if is_single else self._settings.max_batch
-        self._batcher.submit(Job(task_id, work, key, most, ticket or self.reserve(inputs)))
+        self._batcher.submit(Job(task_id, work, key, most, ticket))
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network; its waiting tasks end in error."""

@@ -46,9 +46,7 @@ class Engine(Protocol):
     def warm(self, post: PostProcessor) -> None:
         """Compile the kernels of a post-processor in the background."""
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
-    ) -> Any:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
     def reserve(self, inputs: Any) -> Any:

