@@ -22,11 +22,10 @@ from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import STOPPED, NetworkFiles, Outcome, Work
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "the service was stopped before this task ran; send it again"
 _LONGEST_PAUSE = 60.0  # seconds between two sweeps of old tasks
 
 

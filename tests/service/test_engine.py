@@ -26,11 +26,12 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
 from postproc.schema import Preprocessing
 from postproc.service import computing
-from postproc.service.batching import FAILED, STOPPED
+from postproc.service.batching import FAILED
 from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
 from postproc.service.errors import InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
+from postproc.service.work import STOPPED
 from tests.models import network, passthrough
 
 
