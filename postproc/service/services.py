@@ -55,7 +55,7 @@ class Engine(Protocol):
         """Queue a task on a place that was reserved."""
 
     def forget_network(self, network_id: int | str) -> None:
-        """Drop what is loaded of a network; its waiting tasks end in error."""
+        """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
 
 
 OnDone = Callable[[Sequence[Outcome]], None]
