@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,15 @@ def post_image(client: httpx.Client, version: int) -> httpx.Response:
     return client.post(
         f"/recognition/versions/{version}/inference", files={SOURCE: ("digits.jpg", IMAGE, "image/jpeg")}
     )
+
+
+def ended(client: httpx.Client, task: int) -> dict[str, Any]:
+    """Wait until a task has ended, and return it."""
+    deadline = time.monotonic() + SECONDS
+    while (document := client.get(f"/tasks/{task}").json())["status"] == "pending":
+        assert time.monotonic() < deadline, f"task {task} stays pending"
+        time.sleep(0.02)
+    return dict(document)
 
 
 def digits_in(data: dict[str, Any]) -> int:
