@@ -85,6 +85,14 @@ def ended(client: httpx.Client, task: int) -> dict[str, Any]:
     return dict(document)
 
 
+def wait_for_kernels(host: str) -> None:
+    """Wait until a service has compiled its kernels, so that no first image waits for them."""
+    deadline = time.monotonic() + 300
+    while httpx.get(f"{host}/healthz", timeout=SECONDS, trust_env=False).json()["kernels"] != "ready":
+        assert time.monotonic() < deadline, "the kernels take too long to compile"
+        time.sleep(0.1)
+
+
 def digits_in(data: dict[str, Any]) -> int:
     """Return how many digits the result of a task has."""
     (output,) = data["outputs"]
