@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from postproc.disk import hold, sync
 from postproc.errors import TensorError
 from postproc.evaluation.saved_tensors import TensorFile
 
@@ -115,14 +115,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a") as file:
         try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file)
         except OSError:
             raise TensorError(f"{folder}: another process is dumping into this folder") from None
         yield
@@ -130,15 +123,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _settle(unfinished: Path, final: Path) -> None:
     """Give a file its name once all of it is on the disk."""
-    with open(unfinished, "rb+") as file:
-        os.fsync(file.fileno())
+    sync(unfinished)
     os.replace(unfinished, final)
-    if sys.platform != "win32":  # the name is in the folder, which is a file of its own
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(final.parent)  # the name is in the folder, which is a file of its own
 
 
 def _number(part: Path) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from postproc.disk import sync
 from postproc.errors import ExportError
 
 
@@ -26,8 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(partial)
         _give_usual_mode(partial, 0o666)
         os.replace(partial, path)
     finally:

@@ -22,11 +22,10 @@ from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import STOPPED, NetworkFiles, Outcome, Work
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "the service was stopped before this task ran; send it again"
 _LONGEST_PAUSE = 60.0  # seconds between two sweeps of old tasks
 
 
@@ -46,9 +45,7 @@ class Engine(Protocol):
     def warm(self, post: PostProcessor) -> None:
         """Compile the kernels of a post-processor in the background."""
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
-    ) -> Any:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
     def reserve(self, inputs: Any) -> Any:
@@ -58,7 +55,7 @@ class Engine(Protocol):
         """Queue a task on a place that was reserved."""
 
     def forget_network(self, network_id: int | str) -> None:
-        """Drop what is loaded of a network; its waiting tasks end in error."""
+        """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
 
 
 OnDone = Callable[[Sequence[Outcome]], None]

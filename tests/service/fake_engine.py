@@ -86,13 +86,11 @@ class FakeEngine:
     def warm(self, post: PostProcessor) -> None:
         self.warmed.append(post)
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
-    ) -> Any:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         images = [item for item in network.preprocessing.inputs if item.image is not None]
         if len(inputs) != len(images):
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
-        return {"inputs": list(inputs), "files": dict(files)}
+        return list(inputs)
 
     def reserve(self, inputs: Any) -> Any:
         if self.is_full:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from postproc.service.batching import FAILED, STOPPED, Batcher
+from postproc.service.batching import FAILED, Batcher
 from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job
+from postproc.service.work import STOPPED
 
 
 class Calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from postproc.service.services import STOPPED
+from postproc.service.work import STOPPED
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.serving import Serving, serving
 
