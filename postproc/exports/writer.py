@@ -129,9 +129,23 @@ class ResultWriter(ABC):
 
 
 class FolderWriter(ResultWriter):
-    """Writes a file an image, named after it, about the boxes of one output into a new folder."""
+    """Writes a file an image, named after it, about the boxes of one output into a new folder.
 
-    suffix = ""
+    Parameters
+    ----------
+    path : path
+        The folder, which may not hold anything yet.
+    spec : RecognitionSpec
+    output : int or None
+        Which output, where several have boxes.
+
+    Raises
+    ------
+    ExportError
+        If the folder holds files, or no output is told.
+    """
+
+    suffix: str  # what the names of files end with
 
     def __init__(self, path: ImageName, spec: RecognitionSpec, output: int | None) -> None:
         super().__init__(path, spec)

@@ -130,7 +130,7 @@ def test_run_that_fails_raises_runner_error_with_cause() -> None:
 
 
 def test_whole_numbers_become_integers_for_inputs_of_integers_only() -> None:
-    infos = [Info("data", "tensor(float)", ["N", 3]), Info("sizes", "tensor(int64)", ["N", 2])]
+    infos = [Info("data", "tensor(float16)", ["N", 2]), Info("sizes", "tensor(int64)", ["N", 2])]
     inputs = NetworkInputs(infos, batched=True)
     whole, broken = np.array([[4, 6]], np.float32), np.array([[4, 6.5]], np.float32)
     given = inputs.as_integers({"data": whole, "sizes": whole, "other": whole})
