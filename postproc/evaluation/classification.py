@@ -13,8 +13,6 @@ from postproc.evaluation.detection import Found
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.results import Classifications, LabelTable
 
-Array = NDArray[Any]
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ClassificationEvaluation:

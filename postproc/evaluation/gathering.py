@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import SchemaError, TensorError
+from postproc.errors import TensorError
 from postproc.evaluation.choosing import Variant
-from postproc.evaluation.collecting import Predictions
+from postproc.evaluation.collecting import Predictions, none_known, predicted_twice
 from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
@@ -93,10 +93,7 @@ class _Gatherer:
         images = np.array([rows[index] for index in known], np.int64)
         for index, image in zip(known, images.tolist(), strict=True):
             if self._seen[image]:
-                raise SchemaError(
-                    f"{truth.source}: two predictions are of the image {truth.names[image]!r}, the second of "
-                    f"them that of {names[index]!r}"
-                )
+                raise predicted_twice(truth, image, names[index])
             self._seen[image] = True
         batch = truth.batch(images, sizes[known])
         for parts, result in zip(self._parts, results, strict=True):
@@ -119,11 +116,7 @@ class _Gatherer:
     def variants(self, only_predicted: bool) -> tuple[Variant, ...]:
         truth, labels = self.passed.truth, len(self.passed.truth.table.labels)
         if not self._seen.any():
-            found = f"such as {self.unknown[0]!r}" if self.unknown else "of which there are none"
-            raise SchemaError(
-                f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted "
-                f"ones, {found}; images are matched by their file names"
-            )
+            raise none_known(truth, self.unknown)
         unseen = np.flatnonzero(~self._seen)
         if only_predicted or not unseen.size:
             unseen = unseen[:0]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.cli.work.run import as_integers, load_tensors
 from postproc.errors import ImageError, TensorError
 from postproc.evaluation.in_order import map_in_order
 from postproc.evaluation.saved_tensors import TensorFile, saved_files
 from postproc.evaluation.tensor_format import SavedImage
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
+from postproc.tensors import load_tensors
 
 if TYPE_CHECKING:
     from postproc.images import Preprocessor
@@ -191,6 +191,6 @@ def predict_images(
     from postproc.evaluation.image_batches import image_batches
 
     for batch in image_batches(preprocessor, map(Path, paths), batch_size, on_unreadable, num_threads):
-        tensors = as_integers(batch.prepared.tensors, runner)
+        tensors = runner.network.inputs.as_integers(batch.prepared.tensors)
         found = runner(tensors, show_discarded, max_predictions, batch.prepared.transforms)
         yield Predicted(batch.names, batch.sizes, found)

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli.work.run import open_network, recognise_images
+from postproc.cli.work.run import open_network
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
 from postproc.evaluation.collecting import Predictions, collect, measuring_documents
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.pipeline import PostProcessor
-from postproc.results import Recognitions
 from postproc.schema import Classification, RecognitionSpec, RecognitionVersion
 
 if TYPE_CHECKING:
@@ -100,20 +98,22 @@ def predict_images(
 
     An image that cannot be read is reported and left out.
     """
+    from postproc.evaluation import predicting
+
     runner, preprocessor = open_network(run.model, post, run.preprocessing)
     has_discarded = any(item.classification is not None for item in post.version.post_processings or ())
-    for recognised in recognise_images(
+    for predicted in predicting.predict_images(
         runner,
         preprocessor,
         paths,
         batch_size=run.batch_size,
         show_discarded=has_discarded,
         max_predictions=run.max_predictions,
-        on_unreadable=on_unreadable,
+        on_unreadable=lambda _, error: on_unreadable(error),
     ):
-        size = np.array([[recognised.image.height, recognised.image.width]], np.int64)
-        yield [recognised.path], size, Recognitions(tuple(recognised.outputs))
-        on_image()
+        yield predicted
+        for _ in predicted.names:
+            on_image()
 
 
 def predict_tensors(
