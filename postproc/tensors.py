@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,24 +213,3 @@ def warmup() -> None:
     """Compile or load the kernels that convert half precision."""
     _converted_bits("", np.zeros(1, np.uint16), float16_to_float32)
     _converted_bits("", np.zeros(1, np.uint16), bfloat16_to_float32)
-
-
-def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors of an ``.npz`` file, as `numpy.savez` writes them.
-
-    Raises
-    ------
-    TensorError
-        If it is no such file, or holds Python objects, which are not loaded.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as tensors:
-                return {name: tensors[name] for name in tensors.files}
-        found = "a single array"
-    except Exception as error:  # zipfile, zlib and NumPy raise errors of their own for a broken file
-        found = str(error)
-    raise TensorError(
-        f"{path}: expected an .npz file of arrays, as numpy.savez(path, **tensors) writes it; found: {found}"
-    )

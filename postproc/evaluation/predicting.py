@@ -5,43 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from postproc.archives import UNKNOWN_SIZE, Predicted, predict_archive
 from postproc.errors import ImageError, TensorError
 from postproc.evaluation.in_order import map_in_order
 from postproc.evaluation.saved_tensors import TensorFile, saved_files
 from postproc.evaluation.tensor_format import SavedImage
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
-from postproc.tensors import load_tensors
 
 if TYPE_CHECKING:
     from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
-
-UNKNOWN_SIZE = (0, 0)
-
-
-class Predicted(NamedTuple):
-    """What was recognised in a few images.
-
-    Parameters
-    ----------
-    names : list of str
-        File names of the images.
-    sizes : (B, 2) int64
-        Heights and widths of the original images in pixels; zeros where they are not known.
-    recognitions : Recognitions
-        Of these images. Boxes are relative to the original images, or to the network's input where tensors
-        were saved without a transform.
-    """
-
-    names: list[str]
-    sizes: NDArray[np.int64]
-    recognitions: Recognitions
 
 
 def predict_saved(
@@ -92,7 +70,7 @@ def predict_saved(
     def predict(task: tuple[TensorFile | Path, int]) -> Predicted:
         file, group = task
         if isinstance(file, Path):
-            return _predict_archive(file, post, show_discarded, max_predictions)
+            return predict_archive(file, post, show_discarded, max_predictions)
         images = file.read(group, post.tensor_names)
         return predict_images_saved(images, post, str(file.path), show_discarded, max_predictions)
 
@@ -125,27 +103,6 @@ def predict_images_saved(
         sizes.append(image.size or UNKNOWN_SIZE)
         parts.append(part)
     return Predicted(names, np.array(sizes, np.int64), Recognitions.concatenate(parts))
-
-
-def _predict_archive(path: Path, post: PostProcessor, show_discarded: bool, most: int) -> Predicted:
-    """Post-process an ``.npz`` file."""
-    tensors: dict[str, NDArray[Any]] = load_tensors(path)
-    named, sized = (None if name in post.tensor_names else tensors.get(name) for name in ("images", "sizes"))
-    try:
-        found = post(tensors, show_discarded=show_discarded, max_predictions=most)
-    except TensorError as error:
-        raise TensorError(f"{path}: {error}") from None
-    names = [f"{path}#{row}" for row in range(len(found))]
-    if named is not None and named.dtype.kind == "U":
-        if named.shape != (len(found),):
-            raise TensorError(f"{path}: expected {len(found)} names in 'images'; found shape {named.shape}")
-        names = named.tolist()
-    sizes = np.tile(np.array(UNKNOWN_SIZE, np.int64), (len(found), 1))
-    if sized is not None and sized.dtype.kind in "iu":
-        if sized.shape != (len(found), 2):
-            raise TensorError(f"{path}: expected 'sizes' of shape ({len(found)}, 2); found {sized.shape}")
-        sizes = sized.astype(np.int64)
-    return Predicted(names, sizes, found)
 
 
 def predict_images(

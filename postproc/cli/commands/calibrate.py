@@ -24,6 +24,7 @@ from postproc.cli.options import (
     file,
 )
 from postproc.cli.terminal import Progress, load
+from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 
 
@@ -99,7 +100,8 @@ def calibrate(
     from postproc.evaluation.calibration import calibrate as choose_thresholds
     from postproc.evaluation.choosing import Objective
     from postproc.evaluation.gathering import gather
-    from postproc.evaluation.one_pass import OnePass
+    from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+    from postproc.evaluation.predicting import predict_saved
 
     if precision is not None and false_positives is not None:
         raise typer.BadParameter("give one objective", param_hint="--precision and --false-positives")
@@ -126,21 +128,28 @@ def calibrate(
         for row, path in zip(outputs, truth, strict=True)
     }
     plan = OnePass.of(*loaded, known, work.read_grid(nms_grid), lowest)
+    post = PostProcessor(plan.spec, plan.version)
     failures = 0
     if tensors:
         with Console(stderr=True).status("post-processing"):
-            predictions = work.predictions_of_tensors(plan, tensors, threads)
+            predictions = predict_saved(tensors, post, num_threads=threads, max_predictions=MOST_PREDICTIONS)
             gathered = gather(plan, predictions, iou=iou)
     else:
         from postproc.cli.work.evaluate import find_images
+        from postproc.cli.work.predict import predict_images
 
         files = find_images(images or [], next(iter(known.values())))
         with Progress(len(files.paths), shares_terminal=False) as progress:
-            predictions = work.predictions_of_images(
-                plan, cast("Path", model), preprocessing, files.paths, batch_size,
-                progress.fail, progress.advance,
-            )  # fmt: skip
-            gathered = gather(plan, predictions, iou=iou, only_predicted=not files.is_folder)
+            images_found = predict_images(
+                post,
+                cast("Path", model),
+                preprocessing,
+                files.paths,
+                progress,
+                batch_size=batch_size,
+                max_predictions=MOST_PREDICTIONS,
+            )
+            gathered = gather(plan, images_found, iou=iou, only_predicted=not files.is_folder)
         failures = progress.failures
     calibrations = choose_thresholds(plan, gathered, settings)
     work.write_version(output, with_thresholds(json.loads(version.read_bytes()), calibrations))

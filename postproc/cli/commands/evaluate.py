@@ -92,15 +92,15 @@ def evaluate(
     """
     from postproc.cli.work.evaluate import (
         ImageFiles,
-        Run,
         find_images,
         image_opener,
         measure,
+        needs_discarded,
         notes,
-        predict_images,
         predict_tensors,
         show,
-    )  # fmt: skip
+    )
+    from postproc.cli.work.predict import predict_images
     from postproc.evaluation.ground_truth import GroundTruth
 
     if ray is not None and not tensors:
@@ -120,8 +120,16 @@ def evaluate(
         def predict(post: PostProcessor) -> Predictions:
             if model is None:
                 return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
-            run = Run(model, preprocessing, batch_size, max_predictions)
-            return predict_images(run, post, files.paths, progress.fail, progress.advance)
+            return predict_images(
+                post,
+                model,
+                preprocessing,
+                files.paths,
+                progress,
+                batch_size=batch_size,
+                max_predictions=max_predictions,
+                show_discarded=needs_discarded(post),
+            )
 
         evaluation = measure(
             *loaded,

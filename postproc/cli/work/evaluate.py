@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli.work.run import open_network
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
 from postproc.evaluation.collecting import Predictions, collect, measuring_documents
@@ -29,16 +28,6 @@ Evaluation = DetectionEvaluation | ClassificationEvaluation
 MOST_SHOWN = 40  # labels in the table on the terminal
 _SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 _NAMED = 3  # images in a note
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How the images become predictions."""
-
-    model: Path
-    preprocessing: Path | None
-    batch_size: int
-    max_predictions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +76,9 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     return ImageFiles([found[row] for row in sorted(found)], True)
 
 
-def predict_images(
-    run: Run,
-    post: PostProcessor,
-    paths: Sequence[Path],
-    on_unreadable: Callable[[ImageError], None],
-    on_image: Callable[[], None],
-) -> Predictions:
-    """Run the network on image files: names, sizes (B, 2) and Recognitions of one batch after the other.
-
-    An image that cannot be read is reported and left out.
-    """
-    from postproc.evaluation import predicting
-
-    runner, preprocessor = open_network(run.model, post, run.preprocessing)
-    has_discarded = any(item.classification is not None for item in post.version.post_processings or ())
-    for predicted in predicting.predict_images(
-        runner,
-        preprocessor,
-        paths,
-        batch_size=run.batch_size,
-        show_discarded=has_discarded,
-        max_predictions=run.max_predictions,
-        on_unreadable=lambda _, error: on_unreadable(error),
-    ):
-        yield predicted
-        for _ in predicted.names:
-            on_image()
+def needs_discarded(post: PostProcessor) -> bool:
+    """Whether all scores are measured, and not only those above a threshold: of labels of whole images."""
+    return any(item.classification is not None for item in post.version.post_processings or ())
 
 
 def predict_tensors(
@@ -127,9 +92,7 @@ def predict_tensors(
     from postproc.evaluation.predicting import predict_saved
 
     options: dict[str, Any] = {
-        "show_discarded": any(
-            item.classification is not None for item in post.version.post_processings or ()
-        ),
+        "show_discarded": needs_discarded(post),
         "max_predictions": max_predictions,
     }
     with ExitStack() as stack:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.archives import Predicted, predict_archive
 from postproc.errors import ImageError, RunnerError
-from postproc.tensors import load_tensors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,13 +101,12 @@ def recognise_tensors(
 ) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
     """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
     if path.suffix.lower() == ".npz":  # which needs no extra
-        found = post(load_tensors(path), show_discarded=show_discarded, max_predictions=max_predictions)
-        yield [f"{path}#{row}" for row in range(len(found))], None, found
-        return
-    from postproc.evaluation.predicting import predict_saved
+        parts: Iterable[Predicted] = [predict_archive(path, post, show_discarded, max_predictions)]
+    else:
+        from postproc.evaluation.predicting import predict_saved
 
-    options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
-    for names, sizes, recognitions in predict_saved([path], post, **options):
+        parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
+    for names, sizes, recognitions in parts:
         yield names, sizes if (sizes > 0).all() else None, recognitions
 
 
