@@ -27,8 +27,9 @@ try:
 except ImportError as error:
     raise ImportError(f'Ray jobs need an extra: pip install "postproc[ray]" ({error})') from error
 
+from postproc.archives import Predicted
 from postproc.errors import PostprocError, RunnerError, TensorError
-from postproc.evaluation.predicting import Predicted, predict_images_saved
+from postproc.evaluation.predicting import predict_images_saved
 from postproc.evaluation.stored_tensors import open_stored, stored_files
 from postproc.pipeline import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from postproc import ImageError, PostProcessor, TensorError, Yolov8Output
+from postproc.archives import Predicted
 from postproc.evaluation import tensor_writing
 from postproc.evaluation.in_order import map_in_order, one_ahead
-from postproc.evaluation.predicting import Predicted, predict_images, predict_saved
+from postproc.evaluation.predicting import predict_images, predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner

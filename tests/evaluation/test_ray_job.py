@@ -11,10 +11,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, TensorError
+from postproc.archives import Predicted
 from postproc.evaluation.collecting import collect, measuring_documents
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.predicting import Predicted, predict_saved
+from postproc.evaluation.predicting import predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from tests.evaluation.tensor_files import image_of, write
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
