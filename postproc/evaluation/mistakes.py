@@ -72,7 +72,7 @@ def wrong_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
         mistakes.append(
             Mistake(
                 image,
-                f"{names[label]} {found.scores[row]:.3f}",
+                f"{names[label]}, score {found.scores[row]:.3f}",
                 explanation,
                 _as_box(box),
                 others=[_as_box(corners[row]) for row in others],
@@ -105,7 +105,7 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
         others = []
         if nearest is not None and overlaps[nearest] >= evaluation.iou:
             wrong = found.labels[own][nearest]
-            explanation = f"found as {names[wrong]} {found.scores[own][nearest]:.3f}"
+            explanation = f"found as {names[wrong]}, score {found.scores[own][nearest]:.3f}"
             others = [_as_box(found.boxes[own][nearest])]
         elif score is not None and score <= thresholds[label]:
             explanation = f"its best score is {score:.3f}, the threshold {thresholds[label]:g}"
@@ -122,7 +122,7 @@ def wrong_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistak
     return [
         Mistake(
             int(images[row]),
-            f"{evaluation.table.names[labels[row]]} {scores[row]:.3f}",
+            f"{evaluation.table.names[labels[row]]}, score {scores[row]:.3f}",
             _really(evaluation, int(images[row])),
         )
         for row in np.argsort(-scores, kind="stable")[:most]

@@ -149,7 +149,7 @@ def calibrate(
                 batch_size=batch_size,
                 max_predictions=MOST_PREDICTIONS,
             )
-            gathered = gather(plan, images_found, iou=iou, only_predicted=not files.is_folder)
+            gathered = gather(plan, images_found, iou=iou, only_predicted=files.folder is None)
         failures = progress.failures
     calibrations = choose_thresholds(plan, gathered, settings)
     work.write_version(output, with_thresholds(json.loads(version.read_bytes()), calibrations))
