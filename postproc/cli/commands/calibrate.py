@@ -19,6 +19,7 @@ from postproc.cli.options import (
     PreprocessingFile,
     SkipUnknown,
     SpecFile,
+    Tensors,
     VersionFile,
     check_source,
     file,
@@ -46,15 +47,7 @@ def calibrate(
     ],
     model: Model = None,
     images: Images = None,
-    tensors: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            exists=True,
-            help="Tensors saved by postproc dump, or .npz files, instead of a network and images. May be "
-            "given several times.",
-        ),
-    ] = None,
+    tensors: Tensors = None,
     preprocessing: PreprocessingFile = None,
     precision: Annotated[
         float | None,

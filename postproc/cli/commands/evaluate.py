@@ -19,6 +19,7 @@ from postproc.cli.options import (
     PreprocessingFile,
     SkipUnknown,
     SpecFile,
+    Tensors,
     VersionFile,
     check_source,
     file,
@@ -45,15 +46,7 @@ def evaluate(
     ],
     model: Model = None,
     images: Images = None,
-    tensors: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tensors",
-            metavar="PATH",
-            help="Measure on saved tensors, and run no network: files or folders as dump writes them, or "
-            ".npz files; may be given several times. All images of the ground truth count.",
-        ),
-    ] = None,
+    tensors: Tensors = None,
     ray: Annotated[
         str | None,
         typer.Option(
