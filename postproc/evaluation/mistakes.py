@@ -11,6 +11,7 @@ from postproc import ops
 from postproc.evaluation.classification import ClassificationEvaluation
 from postproc.evaluation.detection import DetectionEvaluation
 from postproc.evaluation.matches import NOTHING
+from postproc.results import images_of_rows
 
 _NEAR = 0.1  # Jaccard index from which on a wrong detection counts as near an object
 
@@ -46,7 +47,7 @@ class Mistake:
 def wrong_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     """Give the wrong detections of the highest scores."""
     found, batch = evaluation.detections, evaluation.collected.truth
-    images = np.repeat(np.arange(len(found)), np.diff(found.offsets))
+    images = images_of_rows(found.offsets)
     rows = np.flatnonzero(evaluation.matches.truth == NOTHING)
     rows = rows[np.argsort(-found.scores[rows], kind="stable")][:most]
     names = found.table.names
@@ -86,7 +87,7 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     found, batch, low = evaluation.detections, evaluation.collected.truth, evaluation.low_matches
     names, thresholds = found.table.names, found.table.thresholds
     missed = np.flatnonzero(~batch.crowd & ~np.isin(batch.rows, evaluation.matches.truth))
-    images = np.repeat(np.arange(len(batch)), np.diff(batch.offsets))
+    images = images_of_rows(batch.offsets)
     shares = batch.boxes[:, 2] * batch.boxes[:, 3] / batch.sizes[images].prod(axis=1)
     missed = missed[np.argsort(-shares[missed], kind="stable")][:most]
     scores = {

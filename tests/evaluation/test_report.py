@@ -28,6 +28,7 @@ from postproc.evaluation.mistakes import (
 from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
 from postproc.results import Detections, LabelTable, Recognitions
+from tests.evaluation.scenes import all_of
 from tests.evaluation.test_classification import NAMES
 from tests.evaluation.test_classification import evaluated as evaluated_labels
 
@@ -80,7 +81,7 @@ def evaluated(
         np.arange(len(found)),
     )
     outputs = (low[low.scores > threshold], low)
-    collected = Collected(Recognitions(outputs), truth.everything(), (), (), ())
+    collected = Collected(Recognitions(outputs), all_of(truth), (), (), ())
     return evaluate_detections(truth, collected)
 
 
