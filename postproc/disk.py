@@ -1,9 +1,12 @@
-"""Files that have reached the disk, and files that one process holds."""
+"""Files that have reached the disk, or appear only when they are whole, and files that one process holds."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +20,38 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def settle(unfinished: Path, final: Path) -> None:
+    """Give a file its name, in the same folder, once all of it is on the disk."""
+    sync(unfinished)
+    os.replace(unfinished, final)
+    sync(final.parent)  # the name is in the folder, which is a file of its own
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which takes its name once all is written.
+
+    If the block raises, the temporary file goes and what was at `path` stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        give_usual_mode(partial, 0o666)
+        settle(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def give_usual_mode(path: Path, mode: int) -> None:
+    """Give what tempfile makes private the mode of other new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(mode & ~mask)
 
 
 def hold(file: IO[Any]) -> None:

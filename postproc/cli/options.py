@@ -36,6 +36,16 @@ Images = Annotated[
         help="Folder of the images: all that the ground truth names count. Or files: only they do.",
     ),
 ]
+Tensors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tensors",
+        metavar="PATH|URL",
+        help="Saved tensors instead of a network and images: files or folders as dump writes them, also in a "
+        "store such as s3://bucket/tensors, or .npz files; may be given several times. All images of the "
+        "ground truth count.",
+    ),
+]
 PreprocessingFile = Annotated[
     Path | None,
     file("FILE.json", "How images become the network's inputs; as for run.", "--preprocessing"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from postproc.disk import hold, sync
+from postproc.disk import hold, settle
 from postproc.errors import TensorError
 from postproc.evaluation.saved_tensors import TensorFile
 
@@ -86,7 +85,7 @@ class DumpFolder:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-        _settle(unfinished, final)
+        settle(unfinished, final)
         self._next += 1
 
     def write_unreadable(self, images: Mapping[str, str]) -> None:
@@ -100,7 +99,7 @@ class DumpFolder:
         final = self.path / name
         unfinished = final.with_name(name + _UNFINISHED)
         unfinished.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _settle(unfinished, final)
+        settle(unfinished, final)
 
 
 @contextmanager
@@ -119,13 +118,6 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError:
             raise TensorError(f"{folder}: another process is dumping into this folder") from None
         yield
-
-
-def _settle(unfinished: Path, final: Path) -> None:
-    """Give a file its name once all of it is on the disk."""
-    sync(unfinished)
-    os.replace(unfinished, final)
-    sync(final.parent)  # the name is in the folder, which is a file of its own
 
 
 def _number(part: Path) -> int:

@@ -15,7 +15,7 @@ from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass, Passed
-from postproc.results import Classifications, Detections
+from postproc.results import Classifications, Detections, images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -137,8 +137,8 @@ class _Gatherer:
 def _by_image(found: Classifications, truth: TruthBatch) -> Matches:
     """Match labels of whole images: a label is right if the image has it."""
     written = np.full((len(truth), len(found.table.ids)), NOTHING, np.int64)
-    written[np.repeat(np.arange(len(truth)), np.diff(truth.offsets)), truth.labels] = truth.rows
-    images = np.repeat(np.arange(len(truth)), np.diff(found.offsets))
+    written[images_of_rows(truth.offsets), truth.labels] = truth.rows
+    images = images_of_rows(found.offsets)
     return Matches(
         image=truth.images[images],
         label=found.labels,

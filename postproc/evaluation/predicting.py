@@ -12,7 +12,8 @@ import numpy as np
 from postproc.archives import UNKNOWN_SIZE, Predicted, predict_archive
 from postproc.errors import ImageError, TensorError
 from postproc.evaluation.in_order import map_in_order
-from postproc.evaluation.saved_tensors import TensorFile, saved_files
+from postproc.evaluation.saved_tensors import TensorFile
+from postproc.evaluation.stored_tensors import is_archive, open_stored, stored_files
 from postproc.evaluation.tensor_format import SavedImage
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
@@ -34,10 +35,11 @@ def predict_saved(
 
     Parameters
     ----------
-    files : iterable of path
-        Parquet files of tensors, folders of them, or ``.npz`` files as `numpy.savez` writes them, with the
-        batch axis first. An ``.npz`` file, which is read as a whole, may name its images in an array of texts
-        ``images`` and give their heights and widths in one of integers ``sizes`` (B, 2).
+    files : iterable of path or URL
+        Parquet files of tensors, or folders of them, also at URLs such as ``s3://bucket/tensors``, given as
+        texts; or ``.npz`` files as `numpy.savez` writes them, with the batch axis first. An ``.npz`` file,
+        which is read as a whole, may name its images in an array of texts ``images`` and give their heights
+        and widths in one of integers ``sizes`` (B, 2).
     post : PostProcessor
         What turns tensors into recognitions.
     num_threads : int
@@ -58,11 +60,11 @@ def predict_saved(
     """
 
     def tasks() -> Iterator[tuple[TensorFile | Path, int]]:
-        for path in saved_files(files):
-            if path.suffix.lower() == ".npz":
-                yield path, 0
+        for place in stored_files(files):
+            if is_archive(place):
+                yield Path(place), 0
                 continue
-            file = TensorFile(path)
+            file = open_stored(place)
             for group, rows in enumerate(file.group_rows):
                 if rows:
                     yield file, group
@@ -72,7 +74,7 @@ def predict_saved(
         if isinstance(file, Path):
             return predict_archive(file, post, show_discarded, max_predictions)
         images = file.read(group, post.tensor_names)
-        return predict_images_saved(images, post, str(file.path), show_discarded, max_predictions)
+        return predict_images_saved(images, post, file.name, show_discarded, max_predictions)
 
     return map_in_order(predict, tasks(), num_threads)
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.disk import whole_file
 from postproc.errors import ExportError
-from postproc.exports.places import FileNames, check_new, whole_file, whole_folder
+from postproc.exports.places import FileNames, check_new, whole_folder
 from postproc.results import Detections, Recognitions, image_sizes
 from postproc.schema import RecognitionSpec
 
@@ -43,6 +44,8 @@ class ResultWriter(ABC):
 
     def _open_place(self) -> AbstractContextManager[Path]:
         """Give where things are written until they are whole."""
+        if self.path.is_dir():
+            raise ExportError(f"{self.path}: expected the path of a file to write; this is a folder")
         return whole_file(self.path)
 
     def _begin(self, partial: Path) -> None:  # noqa: B027 - most have nothing to do

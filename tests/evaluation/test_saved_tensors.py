@@ -98,7 +98,7 @@ def test_reading_some_tensors_leaves_the_others_out(tmp_path: Path) -> None:
 
 def test_tensor_file_can_be_pickled(tmp_path: Path) -> None:
     file = TensorFile(write(tmp_path / "t.parquet", [image_of("a", {"t": VALUE})]))
-    assert [row_of(image) for image in pickle.loads(pickle.dumps(file)).read(0)] == rows_of(file.path)
+    assert [row_of(image) for image in pickle.loads(pickle.dumps(file)).read(0)] == rows_of(Path(file.name))
 
 
 def test_rows_of_a_file_are_numbered_through_its_groups_and_pieces(

@@ -19,6 +19,7 @@ from postproc.cli.options import (
     PreprocessingFile,
     SkipUnknown,
     SpecFile,
+    Tensors,
     VersionFile,
     check_source,
     file,
@@ -46,15 +47,7 @@ def calibrate(
     ],
     model: Model = None,
     images: Images = None,
-    tensors: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PATH",
-            exists=True,
-            help="Tensors saved by postproc dump, or .npz files, instead of a network and images. May be "
-            "given several times.",
-        ),
-    ] = None,
+    tensors: Tensors = None,
     preprocessing: PreprocessingFile = None,
     precision: Annotated[
         float | None,
@@ -149,7 +142,7 @@ def calibrate(
                 batch_size=batch_size,
                 max_predictions=MOST_PREDICTIONS,
             )
-            gathered = gather(plan, images_found, iou=iou, only_predicted=not files.is_folder)
+            gathered = gather(plan, images_found, iou=iou, only_predicted=files.folder is None)
         failures = progress.failures
     calibrations = choose_thresholds(plan, gathered, settings)
     work.write_version(output, with_thresholds(json.loads(version.read_bytes()), calibrations))

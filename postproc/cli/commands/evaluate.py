@@ -19,6 +19,7 @@ from postproc.cli.options import (
     PreprocessingFile,
     SkipUnknown,
     SpecFile,
+    Tensors,
     VersionFile,
     check_source,
     file,
@@ -45,15 +46,7 @@ def evaluate(
     ],
     model: Model = None,
     images: Images = None,
-    tensors: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tensors",
-            metavar="PATH",
-            help="Measure on saved tensors, and run no network: files or folders as dump writes them, or "
-            ".npz files; may be given several times. All images of the ground truth count.",
-        ),
-    ] = None,
+    tensors: Tensors = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +64,16 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE.html", dir_okay=False, help="Write charts and the worst mistakes, as one page."
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="With --tensors: where the images lie that the report draws the worst mistakes on, found by "
+            "the names that the ground truth has for them.",
         ),
     ] = None,
     iou: JaccardIndex = 0.5,
@@ -91,7 +94,6 @@ def evaluate(
     version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
     """
     from postproc.cli.work.evaluate import (
-        ImageFiles,
         find_images,
         image_opener,
         measure,
@@ -106,19 +108,27 @@ def evaluate(
     if ray is not None and not tensors:
         raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
     check_source(model, images, tensors, preprocessing)
+    if pictures is not None and not tensors:
+        raise typer.BadParameter(
+            "goes with --tensors; images that the network runs on are drawn without it",
+            param_hint="--pictures",
+        )
+    if pictures is not None and report is None:
+        raise typer.BadParameter("is for the report: give --report too", param_hint="--pictures")
 
     loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
     check_pair(*loaded)
     known = GroundTruth.load(
         truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
     )
-    files = find_images(images, known) if images else ImageFiles([], True)
+    shown = images or ([pictures] if pictures is not None else [])
+    files = find_images(shown, known) if shown else None
     if known.table.roi != "BBOX":
         max_predictions = max(max_predictions, len(known.table.labels))
-    with Progress(len(files.paths) if images else len(known), shares_terminal=False) as progress:
+    with Progress(len(files.paths) if files and model else len(known), shares_terminal=False) as progress:
 
         def predict(post: PostProcessor) -> Predictions:
-            if model is None:
+            if model is None or files is None:
                 return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
             return predict_images(
                 post,
@@ -137,7 +147,7 @@ def evaluate(
             predict,
             output=output,
             iou=iou,
-            only_predicted=not files.is_folder,
+            only_predicted=files is not None and files.folder is None,
         )
     for note in notes(evaluation):
         typer.echo(f"note: {note}", err=True)
@@ -150,7 +160,10 @@ def evaluate(
 
         report.parent.mkdir(parents=True, exist_ok=True)
         title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
-        write_report(report, evaluation, title=title, open_image=image_opener(evaluation, files.paths))
+        opener = image_opener(evaluation, files) if files else None
+        write_report(report, evaluation, title=title, open_image=opener)
+        if opener is None:
+            typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
         typer.echo(f"report: {report.resolve()}", err=True)
     if progress.failures:
         raise typer.Exit(1)

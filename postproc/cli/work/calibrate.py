@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from postproc.disk import whole_file
 from postproc.errors import SchemaError
 from postproc.evaluation.calibration import Calibration, LabelCalibration
 from postproc.evaluation.gathering import Gathered
@@ -61,10 +61,8 @@ def check_target(path: Path, version: Path, force: bool) -> None:
 
 def write_version(path: Path, document: dict[str, Any]) -> None:
     """Write a version, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def notes(plan: OnePass, gathered: Gathered, calibrations: Sequence[Calibration]) -> Iterator[str]:

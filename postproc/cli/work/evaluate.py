@@ -23,6 +23,8 @@ from postproc.schema import Classification, RecognitionSpec, RecognitionVersion
 if TYPE_CHECKING:
     from PIL import Image
 
+    from postproc.evaluation.pictures import OpenImage
+
 Evaluation = DetectionEvaluation | ClassificationEvaluation
 
 MOST_SHOWN = 40  # labels in the table on the terminal
@@ -32,17 +34,20 @@ _NAMED = 3  # images in a note
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """The images to run, by the names that the ground truth finds them by.
+    """The files of images.
 
     Parameters
     ----------
     paths : list of Path
-    is_folder : bool
-        Whether they are those of a folder, so that all images of the ground truth count.
+    rows : dict of int to Path
+        Those that the ground truth knows, by their rows in it.
+    folder : Path, optional
+        The folder that they are of, so that all images of the ground truth count.
     """
 
     paths: list[Path]
-    is_folder: bool
+    rows: dict[int, Path]
+    folder: Path | None = None
 
 
 def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
@@ -55,7 +60,8 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     """
     folders = [path for path in arguments if path.is_dir()]
     if not folders:
-        return ImageFiles(list(arguments), False)
+        found = {row: path for path in arguments if (row := truth.find(path)) is not None}
+        return ImageFiles(list(arguments), found)
     if len(arguments) > 1:
         raise SchemaError(
             f"give one folder of images, or files; got {folders[0]} and {len(arguments) - 1} more"
@@ -73,7 +79,7 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
         raise SchemaError(
             f"{folder}: holds none of the {len(truth)} images of {truth.source}, such as {truth.names[0]!r}"
         )
-    return ImageFiles([found[row] for row in sorted(found)], True)
+    return ImageFiles([found[row] for row in sorted(found)], found, folder)
 
 
 def needs_discarded(post: PostProcessor) -> bool:
@@ -188,19 +194,17 @@ def _label_table(document: dict[str, Any], things: str, is_detection: bool) -> T
     return table
 
 
-def image_opener(evaluation: Evaluation, paths: Sequence[Path]) -> Callable[[int], Image.Image | None]:
+def image_opener(evaluation: Evaluation, files: ImageFiles) -> OpenImage:
     """Give what opens the images of a report, by their rows among those that count."""
     from postproc.images import load_image
 
-    by_row = {evaluation.truth.find(path): path for path in paths}
     images = evaluation.collected.truth.images
 
-    def open_image(row: int) -> Image.Image | None:
-        path = by_row.get(int(images[row]))
-        try:
-            return None if path is None else load_image(path)
-        except ImageError:
-            return None
+    def open_image(row: int) -> Image.Image:
+        path = files.rows.get(int(images[row]))
+        if path is None:
+            raise ImageError(f"not found in {files.folder}")
+        return load_image(path)
 
     return open_image
 

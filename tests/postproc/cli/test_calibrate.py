@@ -158,3 +158,12 @@ def test_calibrate_runs_a_network_on_a_folder_of_images(tmp_path: Path) -> None:
     right = sum(label["in_sample"]["after"]["right"] for label in output["labels"])
     assert right > 0.8 * sum(label["in_sample"]["after"]["objects"] for label in output["labels"])
     assert len(thresholds_of(tmp_path / "deep" / "new.json")) == 10
+
+
+def test_calibrate_of_tensors_that_are_not_there_names_them(folder: Path) -> None:
+    given = arguments(folder)
+    given[given.index("--tensors") + 1] = "file:///nowhere/tensors"
+    done = run(*given)
+    assert done.exit_code == 1
+    assert "file:///nowhere/tensors: cannot be read" in done.stderr
+    assert not (folder / "new.json").exists()
