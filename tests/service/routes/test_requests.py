@@ -273,7 +273,7 @@ def test_log_has_a_line_a_request_and_neither_keys_nor_images(
     route = "/v0.7/recognition/public/{name}/inference"
     entries: list[dict[str, Any]] = []
     deadline = time.monotonic() + 10
-    while not entries and time.monotonic() < deadline:  # a line is written after its answer: an older one may come
+    while not entries and time.monotonic() < deadline:  # an older line may come first
         lines = [record.getMessage() for record in caplog.records if record.name == "postproc.service"]
         entries = [entry for entry in map(json.loads, lines) if entry["route"] == route]
     [entry] = entries
