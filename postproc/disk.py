@@ -33,8 +33,13 @@ def settle(unfinished: Path, final: Path) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, which takes its name once all is written.
 
-    If the block raises, the temporary file goes and what was at `path` stays.
+    If the block raises, the temporary file goes and what was at `path` stays. A link stays a link. A pipe or
+    a device, such as ``/dev/stdout``, cannot be replaced: it is given itself.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
     os.close(handle)

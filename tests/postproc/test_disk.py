@@ -29,3 +29,26 @@ def test_whole_file_whose_block_raises_leaves_what_was_there(tmp_path: Path) -> 
         raise ZeroDivisionError
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_whole_file_of_a_link_is_what_the_link_leads_to(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    with whole_file(link) as partial:
+        partial.write_text("new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_whole_file_of_a_pipe_is_the_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with whole_file(path) as partial:
+            partial.write_text("new")
+        assert os.read(reader, 100) == b"new"
+    finally:
+        os.close(reader)
+    assert path.is_fifo()
