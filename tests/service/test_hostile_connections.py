@@ -15,6 +15,7 @@ import pytest
 
 from tests.service.objects import IMAGE, complaint, make_network, make_version
 from tests.service.serving import KEY, Serving, serving
+from tests.service.waiting import wait_until
 
 _SECONDS = 20
 _SPECS = "/v0.7/recognition/specs"
@@ -120,7 +121,7 @@ def test_upload_beyond_the_limit_is_refused_early_and_leaves_nothing(impatient: 
         head = _head("/v0.7/networks", f"Content-Length: {1 << 30}", "Expect: 100-continue")
         connection.sendall(head.replace(b"application/json", b"multipart/form-data; boundary=b"))
         assert _status(connection) == 413
-    assert list((impatient.services.settings.data / "staging").iterdir()) == []
+    wait_until(lambda: not list((impatient.services.settings.data / "staging").iterdir()))
     _is_well(impatient)
 
 

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -11,6 +9,7 @@ from postproc.pipeline import PostProcessor
 from postproc.service.warming import Warmer
 from tests.service.objects import make_version
 from tests.service.serving import Serving
+from tests.service.waiting import wait_until
 
 
 class Post:
@@ -29,13 +28,6 @@ class Post:
 
 def add(warmer: Warmer, post: Post) -> None:
     warmer.add(cast(PostProcessor, post))
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_warmer_is_idle_when_all_kernels_are_there() -> None:
