@@ -80,3 +80,18 @@ def test_bodies_that_are_served_are_as_the_document_says(service: Serving) -> No
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**bodies["NewVersion"], **wrong}, schema_of(document, "NewVersion"))
     assert IMAGE.keys() <= document["components"]["schemas"]["InferenceForm"]["properties"].keys()
+
+
+def test_numbers_of_paths_and_queries_have_their_bounds(service: Serving) -> None:
+    parameters = [
+        parameter
+        for item in service.app.openapi()["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["schema"].get("type") == "integer"
+    ]
+    assert {parameter["name"] for parameter in parameters} == {
+        "network_id", "spec_id", "task_id", "offset", "limit"
+    }  # fmt: skip
+    for parameter in parameters:
+        assert {"minimum", "maximum"} <= parameter["schema"].keys(), parameter
