@@ -28,7 +28,9 @@ router = APIRouter(prefix="/v0.7/recognition/versions", tags=["recognition versi
 
 _NEEDED = ("spec_id", "network_id", "post_processings")
 
-VersionId = Annotated[str, Path(description="An integer, or the text of a public version.")]
+VersionId = Annotated[
+    str, Path(description="An integer, or the text of a public version.", examples=["digits-yolo"])
+]
 
 
 @router.post(

@@ -150,12 +150,30 @@ def test_pages_link_to_each_other_by_the_host_of_the_request(service: Serving) -
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "offset=-1", "offset=99999999999999999999"]
-)
+    "query",
+    ["limit=0", "limit=1001", "limit=x", "limit=1.0", "limit=1_0", "offset=-1", "offset=%201",
+     "offset=99999999999999999999"],
+)  # fmt: skip
 def test_pages_that_cannot_be_are_a_400(service: Serving, query: str) -> None:
     response = service.client.get(f"/networks?{query}")
     complaint(response)
     assert response.json()["error"]["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("spelling", ["{}.0", "%20{}", "%2B{}", "{}_", "0_{}"])
+def test_ids_that_are_not_spelt_in_digits_are_a_404(service: Serving, spelling: str) -> None:
+    identifier = make_spec(service.client)["id"]
+    assert service.client.get(f"/recognition/specs/{identifier}").status_code == 200
+    path = f"/recognition/specs/{spelling.format(identifier)}"
+    assert "expected an integer in decimal digits" in complaint(service.client.delete(path), 404)
+    assert service.client.get(f"/recognition/specs/{identifier}").status_code == 200
+
+
+@pytest.mark.parametrize("spelling", ["1.0", "1_0", "%201", ""])
+def test_task_ids_that_are_not_spelt_in_digits_are_a_400(service: Serving, spelling: str) -> None:
+    answer = service.client.get(f"/tasks?task_ids=1&task_ids={spelling}")
+    assert "expected an integer in decimal digits" in complaint(answer)
+    assert answer.json()["error"]["field"] == "task_ids[1]"
 
 
 def test_unknown_paths_methods_and_types_say_so(service: Serving) -> None:
