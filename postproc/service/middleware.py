@@ -16,6 +16,10 @@ from postproc.service.responses import Json
 logger = structlog.stdlib.get_logger("postproc.service")
 
 _WRONG_METHOD = 405
+_LENGTHS = {
+    b"content-length",
+    b"transfer-encoding",
+}  # both: a proxy may see the end elsewhere (RFC 9112, 6.1)
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
 
 
@@ -90,7 +94,10 @@ class _Request:
         """Send a part of the answer, its id in the head."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.id.encode())]}
+            headers = [*message["headers"], (b"x-request-id", self.id.encode())]
+            if {name for name, _ in self.scope["headers"]} >= _LENGTHS:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         elif message["type"] == "http.response.body":
             if self._is_head:
                 message = {**message, "body": b""}
