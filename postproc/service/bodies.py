@@ -90,7 +90,11 @@ class BodyReader:
             return (folder / str(next(names))).open("wb")
 
         form = FormReader(
-            boundary_of(_type_of(request)), open_file, settings.max_document, settings.max_model
+            boundary_of(_type_of(request)),
+            open_file,
+            settings.max_document,
+            settings.max_model,
+            closes=True,
         )
         with closing(form):
             async for block in self._blocks(request, settings.max_model + settings.max_document):

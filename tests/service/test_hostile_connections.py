@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.objects import IMAGE, complaint, make_network, make_version
+from tests.service.objects import IMAGE, MODEL, complaint, make_network, make_version, post_network
 from tests.service.serving import KEY, Serving, serving
 from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of, status_of
 
@@ -174,6 +176,17 @@ def test_form_of_very_many_fields_is_a_413(service: Serving) -> None:
     fields = {f"inputs[0]image.x{row}": "1" for row in range(10_001)}
     path = f"/recognition/versions/{version}/inference"
     complaint(service.client.post(path, data=fields, files=IMAGE), 413)
+
+
+def test_upload_of_many_files_keeps_few_open(service: Serving) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = len(os.listdir("/dev/fd"))
+    files = {f"part{row}": ("x", MODEL) for row in range(200)}
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 100, hard))
+    try:
+        assert "expected one file part" in complaint(post_network(service.client, files))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_network_deleted_by_many_at_once_while_used_is_gone_once(service: Serving) -> None:
