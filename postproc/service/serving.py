@@ -22,6 +22,7 @@ _KEEP_ALIVE_SECONDS = (
     75  # longer than the pauses of a client, so that it does not write to a closing connection
 )
 _BACKLOG = 2048
+_HEAD_BYTES = 1 << 16  # of a request: the vendor's client asks for tasks by all their ids
 
 
 def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> None:
@@ -56,6 +57,7 @@ def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         http=connections_of(settings),
+        h11_max_incomplete_event_size=_HEAD_BYTES,
         ws="none",  # a WebSocket would be out of reach of the limits of connections
         log_config=None,
         access_log=False,

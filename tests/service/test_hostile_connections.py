@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,18 @@ def test_request_that_is_no_http_is_a_400(impatient: Serving, request_: bytes) -
     assert answer.status == 400
     assert "Invalid HTTP request" in answer.complaint()
     is_well(impatient)
+
+
+def test_head_of_a_thousand_task_ids_may_come_in_pieces(impatient: Serving) -> None:
+    query = "&".join(f"task_ids={10**7 + row}" for row in range(1000))  # as the vendor's client asks
+    request = head(f"/v0.7/tasks/?{query}&offset=0&limit=100", method="GET")
+    with open_to(impatient) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in (request[:17_000], request[17_000:]):
+            connection.sendall(part)
+            time.sleep(0.05)
+        answer = answer_on(connection)
+    assert (answer.status, json.loads(answer.body)["results"]) == (200, [])
 
 
 def test_head_without_end_is_refused(impatient: Serving) -> None:
