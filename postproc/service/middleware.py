@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -46,10 +47,13 @@ class RequestGate:
                 await self._app(request.scope, receive, request.send)
             except ClientDisconnect:
                 request.status = _CLIENT_LEFT
-            except Exception as error:
+            except Exception:
                 logger.exception("request failed")
-                if request.status is None:
-                    await _fail(error, request, receive)
+                problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
+                await request.answer(problem, receive)
+            except asyncio.CancelledError:  # by the server, whose own task this is, and which waits no longer
+                again = {"Retry-After": "1"}
+                await request.answer(ApiError(503, "the service is being stopped", headers=again), receive)
             except BaseException:
                 request.status = request.status or _CLIENT_LEFT
                 raise
@@ -104,7 +108,7 @@ class _Request:
             self.sent += len(message.get("body", b""))
         await self._send(message)
 
-
-async def _fail(error: Exception, request: _Request, receive: Receive) -> None:
-    problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
-    await Json(problem.body(), problem.status)(request.scope, receive, request.send)
+    async def answer(self, error: ApiError, receive: Receive) -> None:
+        """Answer in place of the application, unless it began to."""
+        if self.status is None:
+            await Json(error.body(), error.status, error.headers)(self.scope, receive, self.send)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
@@ -178,6 +179,23 @@ def test_connections_at_work_leave_others_a_503(patient: Serving) -> None:
         assert answer.headers["retry-after"] == "1"
         assert f"all {_MOST} connections are at work" in answer.complaint()
     is_well(patient)
+
+
+def test_requests_that_the_end_of_the_service_interrupts_are_a_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("postproc.service.serving._STOP_SECONDS", 1)
+    with ExitStack() as stack:
+        with serving(tmp_path) as service:
+            asking, idle = stack.enter_context(open_to(service)), stack.enter_context(open_to(service))
+            _part_of_a_body(asking)
+            _part_of_a_head(idle)
+        assert rest_of(idle) == b""
+        answer = answer_on(asking)
+        assert rest_of(asking) == b""
+    assert answer.status == 503
+    assert "is being stopped" in answer.complaint()
+    assert "Exception in ASGI application" not in caplog.text
 
 
 def test_slow_connections_leave_room_for_others(impatient: Serving) -> None:
