@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -114,9 +114,9 @@ class Engine:
         """Whether the kernels of all that `warm` was told of are compiled."""
         return self._warmer.is_idle
 
-    def warm(self, post: PostProcessor) -> None:
-        """Compile the kernels of a post-processor in the background."""
-        self._warmer.add(post)
+    def warm(self, posts: Iterable[PostProcessor]) -> None:
+        """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
+        self._warmer.add(posts)
 
     def prepare(self, network: NetworkFiles, inputs: Sequence[Any]) -> PreparedInputs:
         """Make tensors of the inputs of a request; see `InputReader.read`.

@@ -50,7 +50,7 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
     post = _check_parents(spec, network, version)
     extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
     row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
-    services.engine.warm(post)
+    services.engine.warm([post])
     return Json(version_document(NamedVersion(row, spec.name, network.name)), 201)
 
 
