@@ -283,14 +283,14 @@ def test_log_has_a_line_a_request_and_neither_keys_nor_images(
     service: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    response = service.client.post(f"{INFERENCE}/?x=secret", files=IMAGE)
-    route = "/v0.7/recognition/public/{name}/inference"
+    response = service.client.post("/networks/public/digits-yolo/inference/?x=secret", files=IMAGE)
+    route = "/v0.7/networks/public/{name}/inference"  # which no other test here asks for with a key
 
     def entries() -> list[dict[str, Any]]:
         lines = [record.getMessage() for record in caplog.records if record.name == "postproc.service"]
         return [entry for entry in map(json.loads, lines) if entry["route"] == route]
 
-    wait_until(entries)  # written after the answer, and so may be that of an earlier request
+    wait_until(entries)  # written after the answer, and so may be lines of earlier tests
     [entry] = entries()
     assert entry.pop("ms") > 0
     assert entry == {
