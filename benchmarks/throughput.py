@@ -28,8 +28,9 @@ from benchmarks.data.yolo import LABELS, PAGE, yolov8_tensor
 from benchmarks.machine import describe
 from benchmarks.targets.result import Result
 from postproc import PostProcessor, Yolov8Output
+from postproc.archives import Predicted
 from postproc.evaluation.in_order import map_in_order
-from postproc.evaluation.predicting import Predicted, predict_saved
+from postproc.evaluation.predicting import predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from postproc.evaluation.tensor_format import SavedImage
 from postproc.evaluation.tensor_writing import TensorWriter

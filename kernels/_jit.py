@@ -146,11 +146,11 @@ def cache_directory() -> Path | None:
     that a container build has filled serves even when it cannot be written any more; one that other users
     can write to never serves.
     """
-    return _place()[0]
+    return cache_place()[0]
 
 
 @functools.cache
-def _place() -> tuple[Path | None, str]:
+def cache_place() -> tuple[Path | None, str]:
     """Directory of the compiled kernels, and if there is none the reason."""
     name = f"postproc-{source_digest()}"
     reason = "no writable cache directory"
@@ -283,7 +283,7 @@ class _KernelCache(NullCache):
             _say_once(f"{error}")
 
     def _files(self, signature: Any, codegen: Any) -> Any:
-        directory, reason = _place()
+        directory, reason = cache_place()
         if directory is None:
             _say_once(reason)
             return NullCache()

@@ -11,7 +11,7 @@ F1 = 0
 PRECISION = 1
 FALSE_POSITIVES = 2
 
-_LEFT_OUT = -1
+_NO_ROW = -1
 
 
 @kernel
@@ -50,11 +50,11 @@ def best_cuts(
     any cut has.
     """
     labels = objects.shape[0]
-    last, following = np.full(labels, _LEFT_OUT, np.int64), np.full(labels, _LEFT_OUT, np.int64)
+    last, following = np.full(labels, _NO_ROW, np.int64), np.full(labels, _NO_ROW, np.int64)
     values, precisions = np.zeros(labels, np.float64), np.zeros(labels, np.float64)
     for label in range(labels):
         hits = misses = 0
-        previous = _LEFT_OUT
+        previous = _NO_ROW
         stop = offsets[label + 1]
         for row in range(offsets[label], stop + 1):
             if row < stop and groups[row] == left_out:
@@ -74,7 +74,7 @@ def best_cuts(
                 if value > values[label]:
                     values[label] = value
                     last[label] = previous
-                    following[label] = row if row < stop else _LEFT_OUT
+                    following[label] = row if row < stop else _NO_ROW
             if row < stop:
                 if right[row]:
                     hits += 1

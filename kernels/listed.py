@@ -45,8 +45,7 @@ def detect_listed(
     """
     columns, labels = scores.shape[1], thresholds.shape[0]
     per_label = longest * columns
-    most_keys = per_label
-    narrow = new_collector(top, most_keys, labels)
+    narrow = new_collector(top, per_label, labels)
     survivors = new_survivors(labels, class_agnostic, stop - start)
     narrow_corners = new_corners(narrow)
     for image in range(start, stop):
@@ -68,7 +67,7 @@ def detect_listed(
                 most, survivors,
             )  # fmt: skip
             if is_wanting:
-                collector, room = widened(collector, room, most_keys)
+                collector, room = widened(collector, room, per_label)
                 corners = new_corners(collector)
         end_image(survivors, image - start)
     return found(survivors, per_label, columns, placement)

@@ -123,6 +123,19 @@ class NetworkInputs:
             feed[name] = np.ones(sizes, NUMPY_TYPES.get(info.type, np.dtype(np.float32)))
         return feed
 
+    def as_integers(self, tensors: Feed) -> Feed:
+        """Give constants, which a preprocessing holds as float32, as integers to inputs of integers."""
+        types = {name: NUMPY_TYPES.get(info.type) for name, info in self.infos.items()}
+        return {
+            name: array.astype(dtype)
+            if array.dtype.kind == "f"
+            and (dtype := types.get(name)) is not None
+            and dtype.kind in "iu"
+            and (array == np.floor(array)).all()
+            else array
+            for name, array in tensors.items()
+        }
+
     def along_images(self, feed: Feed) -> list[str]:
         """Name the inputs that have a row an image; the others serve all images alike.
 

@@ -100,15 +100,6 @@ class OnnxRunner:
         return self.network.session
 
     @property
-    def uses_io_binding(self) -> bool:
-        """Whether runs go through IO binding: by default on an accelerator."""
-        return self.network.uses_io_binding
-
-    @uses_io_binding.setter
-    def uses_io_binding(self, value: bool) -> None:
-        self.network.uses_io_binding = value
-
-    @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers that loaded, by precedence."""
         return self.network.providers

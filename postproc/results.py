@@ -249,7 +249,7 @@ class Detections(Classifications):
         ids = _image_ids(image_ids, len(self))
         pixels = self.to_pixels(sizes).astype(np.float64)
         corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
-        images = np.repeat(np.arange(len(self)), np.diff(self.offsets)).tolist()
+        images = images_of_rows(self.offsets).tolist()
         columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
         return [
             {"image_id": ids[image], "category_id": label_id, "bbox": box, "score": score}
@@ -327,6 +327,11 @@ class Recognitions:
         _require_parts(parts)
         outputs = zip(*(part.outputs for part in parts), strict=True)
         return cls(tuple(type(output[0]).concatenate(output) for output in outputs))
+
+
+def images_of_rows(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the number of the image of each row, (K,), from the offsets of the images, (B + 1,)."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def image_sizes(sizes: Any, images: int) -> NDArray[np.float64]:

@@ -174,11 +174,11 @@ def call_calibration() -> None:
 def call_matching() -> None:
     from postproc.evaluation.ground_truth import GroundTruth
     from postproc.evaluation.matches import match
-    from tests.evaluation.scenes import random_scene, spec_of
+    from tests.evaluation.scenes import all_of, random_scene, spec_of
     from tests.pipelines import post_processor, tensors_of
 
     document = random_scene(0, images=3).truth_document()
-    truth = GroundTruth.load(document, spec_of()).everything()
+    truth = all_of(GroundTruth.load(document, spec_of()))
     for kind in ("direct", "yolov8_seg"):
         match(post_processor(kind)(tensors_of(kind)).outputs[0], truth, 1)
 

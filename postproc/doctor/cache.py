@@ -19,14 +19,13 @@ _TEMPORARY = "every process compiles the kernels again, which takes up to a minu
 
 def kernel_cache() -> Iterator[Finding]:
     """Describe the cache of kernels."""
-    directory = None if config.DISABLE_JIT else _jit.cache_directory()
+    if config.DISABLE_JIT:
+        yield Finding("directory", "not used, since NUMBA_DISABLE_JIT is set")
+        return
+    directory, reason = _jit.cache_place()
     if directory is None:
-        if config.DISABLE_JIT:
-            yield Finding("directory", "not used, since NUMBA_DISABLE_JIT is set")
-        else:
-            advice = "set NUMBA_CACHE_DIR to a folder that can be written, and run `postproc warmup`"
-            text = f"none can be written: {_TEMPORARY}"
-            yield Finding("directory", text, Status.WARNING, advice)
+        advice = "set NUMBA_CACHE_DIR to a folder that only you can write to, and run `postproc warmup`"
+        yield Finding("directory", f"none: {reason}. So {_TEMPORARY}", Status.WARNING, advice)
         return
     yield _writable(directory)
     yield _contents(directory)

@@ -12,6 +12,7 @@ from functools import partial
 
 from postproc.doctor.findings import Finding, Status
 from postproc.doctor.network import NetworkRun, difference, largest_difference, run_network
+from postproc.doctor.system import INSTALL_RUNTIME
 
 _QUOTED = 1000  # characters, of what ONNX Runtime prints
 
@@ -36,7 +37,9 @@ def providers(asked: Sequence[str]) -> Iterator[Finding]:
         import onnxruntime
     except ImportError:
         missing = Status.FAILED if asked else Status.NOTE
-        yield Finding("in this build", "none: there is no ONNX Runtime to run networks", missing, _INSTALL)
+        yield Finding(
+            "in this build", "none: there is no ONNX Runtime to run networks", missing, INSTALL_RUNTIME
+        )
         return
     available = onnxruntime.get_available_providers()
     yield Finding("in this build", ", ".join(available))
@@ -51,7 +54,7 @@ _LIBRARIES = (
     "the driver must be new enough, and CUDA and cuDNN those that this onnxruntime-gpu was built for: "
     'pip install "onnxruntime-gpu[cuda,cudnn]" brings them'
 )
-_INSTALL = 'pip install "postproc[cpu]", or "postproc[gpu]" for NVIDIA GPUs'
+_GPU_PACKAGE = 'pip uninstall -y onnxruntime, then pip install "postproc[gpu]"'
 
 
 def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
@@ -60,7 +63,7 @@ def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
     bad = Status.FAILED if asked else Status.WARNING
     if not in_build:
         status = bad if devices or asked else Status.NOTE
-        advice = "" if status is Status.NOTE else _gpu_package()
+        advice = "" if status is Status.NOTE else _GPU_PACKAGE
         return Finding("CUDA", "this build of ONNX Runtime has no CUDA: the CPU is used", status, advice)
     if devices == 0:
         if not asked:
@@ -75,10 +78,6 @@ def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
     if fault is None:
         return Finding("CUDA", "computes: it is used where no providers are given", Status.OK)
     return Finding("CUDA", f"does not work, so the CPU is used: {fault}{_quoted(said())}", bad, _LIBRARIES)
-
-
-def _gpu_package() -> str:
-    return 'pip uninstall -y onnxruntime, then pip install "postproc[gpu]"'
 
 
 def network_runs(asked: Sequence[str]) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ _OPTIONAL = (
     ("Pillow", "PIL", "images", "to read images and draw on them"),
     ("onnx", "onnx", "inspect", "for `postproc inspect`"),
 )
+INSTALL_RUNTIME = 'pip install "postproc[cpu]", or "postproc[gpu]" for NVIDIA GPUs'
 _RUNTIME = re.compile(
     r"onnxruntime(-(gpu|directml|openvino|rocm|migraphx|qnn|webgpu|cann|training|silicon))?"
 )
@@ -72,7 +73,7 @@ def _broken(name: str, error: Exception, install: str) -> Finding:
 
 def onnx_runtime() -> Iterator[Finding]:
     """Tell which build of ONNX Runtime is installed; two at once overwrite each other's files."""
-    install = 'pip install "postproc[cpu]", or "postproc[gpu]" for NVIDIA GPUs'
+    install = INSTALL_RUNTIME
     packages = _runtime_packages()
     try:
         import onnxruntime

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.detection import Found
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.results import Classifications, LabelTable
-
-Array = NDArray[Any]
+from postproc.results import Classifications, LabelTable, images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -115,14 +113,14 @@ def evaluate_classifications(truth: GroundTruth, collected: Collected) -> Classi
     """
     found: Classifications = collected.recognitions.outputs[0]
     shape = (len(found), len(found.table.names))
-    images = np.repeat(np.arange(shape[0]), np.diff(found.offsets))
+    images = images_of_rows(found.offsets)
     scores = np.full(shape, np.nan, np.float32)
     scores[images, found.labels] = found.scores
     predicted = np.zeros(shape, np.bool_)
     predicted[images, found.labels] = found.predicted
     written = np.zeros(shape, np.bool_)
     batch = collected.truth
-    written[np.repeat(np.arange(shape[0]), np.diff(batch.offsets)), batch.labels] = True
+    written[images_of_rows(batch.offsets), batch.labels] = True
     is_exclusive = truth.table.exclusive
     precision, recall, f1 = _shares(written, predicted)
     return ClassificationEvaluation(

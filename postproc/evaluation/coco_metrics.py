@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.evaluation.matches import in_coco_pixels
+from postproc.results import images_of_rows
 
 if TYPE_CHECKING:
     from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
@@ -75,8 +76,8 @@ def coco_metrics(truth: GroundTruth, batch: TruthBatch, detections: Detections) 
         If the extra ``eval`` is missing.
     """
     labels = len(truth.table.labels)
-    images = np.repeat(np.arange(len(batch)), np.diff(detections.offsets))
-    owners = np.repeat(np.arange(len(batch)), np.diff(batch.offsets))
+    images = images_of_rows(detections.offsets)
+    owners = images_of_rows(batch.offsets)
     # COCO takes the first 100 of an image and label, which is all that it keeps in memory here.
     kept = np.flatnonzero(_rank_in_group(images * labels + detections.labels) < _MOST_DETECTIONS[-1])
     order = kept[np.argsort(detections.labels[kept], kind="stable")]

@@ -101,18 +101,11 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
             if row is None:
                 unknown.append(os.fspath(name))
             elif row in parts:
-                raise SchemaError(
-                    f"{truth.source}: two predictions are of the image {truth.names[row]!r}, the second that "
-                    f"of {os.fspath(name)!r}"
-                )
+                raise predicted_twice(truth, row, os.fspath(name))
             else:
                 parts[row], sizes[row] = recognitions[index], size
     if not parts:
-        found = f"such as {unknown[0]!r}" if unknown else "of which there are none"
-        raise SchemaError(
-            f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted ones, "
-            f"{found}; images are matched by their file names"
-        )
+        raise none_known(truth, unknown)
     rows = sorted(parts) if only_predicted else list(range(len(truth)))
     empty = _without_rows(next(iter(parts.values())))
     unsized = np.ones(2, np.int64)  # of an image that was not predicted, so that its size does not matter
@@ -128,6 +121,22 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
             for row in rows
             if row in sizes and _differs(truth.sizes[row], sizes[row])
         ),
+    )
+
+
+def predicted_twice(truth: GroundTruth, row: int, name: str) -> SchemaError:
+    """Give the error of an image of the ground truth of which there is a second prediction, named `name`."""
+    return SchemaError(
+        f"{truth.source}: two predictions are of the image {truth.names[row]!r}, the second that of {name!r}"
+    )
+
+
+def none_known(truth: GroundTruth, unknown: Sequence[str]) -> SchemaError:
+    """Give the error of predictions that are all of images that the ground truth does not know."""
+    found = f"such as {unknown[0]!r}" if unknown else "of which there are none"
+    return SchemaError(
+        f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted ones, "
+        f"{found}; images are matched by their file names"
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from postproc.disk import hold, settle
 from postproc.errors import TensorError
 from postproc.evaluation.saved_tensors import TensorFile
 
@@ -86,7 +85,7 @@ class DumpFolder:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-        _settle(unfinished, final)
+        settle(unfinished, final)
         self._next += 1
 
     def write_unreadable(self, images: Mapping[str, str]) -> None:
@@ -100,7 +99,7 @@ class DumpFolder:
         final = self.path / name
         unfinished = final.with_name(name + _UNFINISHED)
         unfinished.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _settle(unfinished, final)
+        settle(unfinished, final)
 
 
 @contextmanager
@@ -115,30 +114,10 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a") as file:
         try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file)
         except OSError:
             raise TensorError(f"{folder}: another process is dumping into this folder") from None
         yield
-
-
-def _settle(unfinished: Path, final: Path) -> None:
-    """Give a file its name once all of it is on the disk."""
-    with open(unfinished, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, final)
-    if sys.platform != "win32":  # the name is in the folder, which is a file of its own
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _number(part: Path) -> int:

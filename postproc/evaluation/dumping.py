@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from postproc.cli_run import as_integers
 from postproc.errors import ImageError, RunnerError, TensorError
 from postproc.evaluation.dump_folder import DumpFolder, locked
 from postproc.evaluation.image_batches import ImageBatch, image_batches, image_name
@@ -140,7 +139,7 @@ def _run(
     network: OnnxNetwork, batch: ImageBatch, names: Sequence[str], dtype: np.dtype[np.generic]
 ) -> Iterator[SavedImage]:
     images = len(batch.names)
-    tensors = network(as_integers(batch.prepared.tensors, network), names)
+    tensors = network(network.inputs.as_integers(batch.prepared.tensors), names)
     if images > 1:
         for name, tensor in tensors.items():
             if tensor.shape[:1] != (images,):

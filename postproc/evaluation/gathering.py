@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import SchemaError, TensorError
+from postproc.errors import TensorError
 from postproc.evaluation.choosing import Variant
-from postproc.evaluation.collecting import Predictions
+from postproc.evaluation.collecting import Predictions, none_known, predicted_twice
 from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass, Passed
-from postproc.results import Classifications, Detections
+from postproc.results import Classifications, Detections, images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -93,10 +93,7 @@ class _Gatherer:
         images = np.array([rows[index] for index in known], np.int64)
         for index, image in zip(known, images.tolist(), strict=True):
             if self._seen[image]:
-                raise SchemaError(
-                    f"{truth.source}: two predictions are of the image {truth.names[image]!r}, the second of "
-                    f"them that of {names[index]!r}"
-                )
+                raise predicted_twice(truth, image, names[index])
             self._seen[image] = True
         batch = truth.batch(images, sizes[known])
         for parts, result in zip(self._parts, results, strict=True):
@@ -119,11 +116,7 @@ class _Gatherer:
     def variants(self, only_predicted: bool) -> tuple[Variant, ...]:
         truth, labels = self.passed.truth, len(self.passed.truth.table.labels)
         if not self._seen.any():
-            found = f"such as {self.unknown[0]!r}" if self.unknown else "of which there are none"
-            raise SchemaError(
-                f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted "
-                f"ones, {found}; images are matched by their file names"
-            )
+            raise none_known(truth, self.unknown)
         unseen = np.flatnonzero(~self._seen)
         if only_predicted or not unseen.size:
             unseen = unseen[:0]
@@ -144,8 +137,8 @@ class _Gatherer:
 def _by_image(found: Classifications, truth: TruthBatch) -> Matches:
     """Match labels of whole images: a label is right if the image has it."""
     written = np.full((len(truth), len(found.table.ids)), NOTHING, np.int64)
-    written[np.repeat(np.arange(len(truth)), np.diff(truth.offsets)), truth.labels] = truth.rows
-    images = np.repeat(np.arange(len(truth)), np.diff(found.offsets))
+    written[images_of_rows(truth.offsets), truth.labels] = truth.rows
+    images = images_of_rows(found.offsets)
     return Matches(
         image=truth.images[images],
         label=found.labels,

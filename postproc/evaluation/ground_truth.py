@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from postproc.errors import SchemaError
 from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
 from postproc.evaluation.truth_files import TruthFile, read_coco, read_csv
+from postproc.results import images_of_rows
 from postproc.schema import Labels, RecognitionSpec
 
 
@@ -52,7 +53,7 @@ class TruthBatch:
 
     def image_of_each(self) -> NDArray[np.int64]:
         """Row in the whole ground truth of the image of each object, (G,)."""
-        return np.repeat(self.images, np.diff(self.offsets))
+        return self.images[images_of_rows(self.offsets)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,8 +66,6 @@ class GroundTruth:
     ----------
     names : tuple of str
         File name of each image, as the file writes it.
-    image_ids : (I,) int64
-        COCO's id of each image; numbers from 1 for a CSV file.
     sizes : (I, 2) int64
         Height and width of each image; 0 where the file does not say.
     offsets, labels, boxes, crowd
@@ -94,7 +93,6 @@ class GroundTruth:
     """
 
     names: tuple[str, ...]
-    image_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -179,7 +177,6 @@ class GroundTruth:
                 by_name.setdefault(key, []).append(row)
         return cls(
             names=read.names,
-            image_ids=read.image_ids,
             sizes=read.sizes,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             labels=rows[order],
@@ -249,10 +246,6 @@ class GroundTruth:
         return TruthBatch(
             rows, known, offsets, of_each, self.labels[of_each], self.boxes[of_each], self.crowd[of_each]
         )
-
-    def everything(self, sizes: Any = None) -> TruthBatch:
-        """Ground truth of all images, in their order; `sizes` as in `batch`."""
-        return self.batch(np.arange(len(self)), sizes)
 
 
 def _keys(name: str) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.matching import match_greedily
+from postproc.results import images_of_rows
 
 if TYPE_CHECKING:
     from postproc.evaluation.ground_truth import TruthBatch
@@ -121,7 +122,7 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
     taken[found] = np.where(truth.crowd[rows[found]], IGNORED, truth.rows[rows[found]])
     counted = ~truth.crowd
     return Matches(
-        image=np.repeat(truth.images, np.diff(detections.offsets)),
+        image=truth.images[images_of_rows(detections.offsets)],
         label=detections.labels,
         score=detections.scores,
         truth=taken,

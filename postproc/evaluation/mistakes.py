@@ -11,6 +11,7 @@ from postproc import ops
 from postproc.evaluation.classification import ClassificationEvaluation
 from postproc.evaluation.detection import DetectionEvaluation
 from postproc.evaluation.matches import NOTHING
+from postproc.results import images_of_rows
 
 _NEAR = 0.1  # Jaccard index from which on a wrong detection counts as near an object
 
@@ -46,7 +47,7 @@ class Mistake:
 def wrong_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     """Give the wrong detections of the highest scores."""
     found, batch = evaluation.detections, evaluation.collected.truth
-    images = np.repeat(np.arange(len(found)), np.diff(found.offsets))
+    images = images_of_rows(found.offsets)
     rows = np.flatnonzero(evaluation.matches.truth == NOTHING)
     rows = rows[np.argsort(-found.scores[rows], kind="stable")][:most]
     names = found.table.names
@@ -72,7 +73,7 @@ def wrong_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
         mistakes.append(
             Mistake(
                 image,
-                f"{names[label]} {found.scores[row]:.3f}",
+                f"{names[label]}, score {found.scores[row]:.3f}",
                 explanation,
                 _as_box(box),
                 others=[_as_box(corners[row]) for row in others],
@@ -86,7 +87,7 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     found, batch, low = evaluation.detections, evaluation.collected.truth, evaluation.low_matches
     names, thresholds = found.table.names, found.table.thresholds
     missed = np.flatnonzero(~batch.crowd & ~np.isin(batch.rows, evaluation.matches.truth))
-    images = np.repeat(np.arange(len(batch)), np.diff(batch.offsets))
+    images = images_of_rows(batch.offsets)
     shares = batch.boxes[:, 2] * batch.boxes[:, 3] / batch.sizes[images].prod(axis=1)
     missed = missed[np.argsort(-shares[missed], kind="stable")][:most]
     scores = {
@@ -105,7 +106,7 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
         others = []
         if nearest is not None and overlaps[nearest] >= evaluation.iou:
             wrong = found.labels[own][nearest]
-            explanation = f"found as {names[wrong]} {found.scores[own][nearest]:.3f}"
+            explanation = f"found as {names[wrong]}, score {found.scores[own][nearest]:.3f}"
             others = [_as_box(found.boxes[own][nearest])]
         elif score is not None and score <= thresholds[label]:
             explanation = f"its best score is {score:.3f}, the threshold {thresholds[label]:g}"
@@ -122,7 +123,7 @@ def wrong_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistak
     return [
         Mistake(
             int(images[row]),
-            f"{evaluation.table.names[labels[row]]} {scores[row]:.3f}",
+            f"{evaluation.table.names[labels[row]]}, score {scores[row]:.3f}",
             _really(evaluation, int(images[row])),
         )
         for row in np.argsort(-scores, kind="stable")[:most]

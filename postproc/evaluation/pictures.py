@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from postproc.errors import ImageError
 from postproc.evaluation.mistakes import Box, Mistake
 
-OpenImage = Callable[[int], "Image.Image | None"]  # by the row of an image; None where there is no picture
+OpenImage = Callable[[int], Image.Image]  # by the row of an image; raises ImageError where it cannot be had
 
 _SIDE = 240  # pixels of a picture, both ways
 _CONTEXT = 1.5  # times the longer side of what it is about
@@ -19,16 +21,35 @@ _DETECTION, _OBJECT, _EDGE = (230, 25, 75), (40, 190, 80), (0, 0, 0)
 _JPEG_QUALITY = 82
 
 
-def picture_mistakes(mistakes: Sequence[Mistake], open_image: OpenImage) -> list[str | None]:
-    """Draw each mistake; None where its image cannot be opened. Each image is opened once."""
-    drawn: list[str | None] = [None] * len(mistakes)
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The picture of a mistake, or why there is none.
+
+    Parameters
+    ----------
+    source : str, optional
+        Data URI of a JPEG.
+    why_not : str
+        Why its image could not be opened.
+    """
+
+    source: str | None = None
+    why_not: str = ""
+
+
+def picture_mistakes(mistakes: Sequence[Mistake], open_image: OpenImage) -> list[Picture]:
+    """Draw each mistake, or say why its image cannot be opened. Each image is opened once."""
+    drawn = [Picture()] * len(mistakes)
     for number in dict.fromkeys(mistake.image for mistake in mistakes):
-        image = open_image(number)
-        if image is None:
+        rows = [row for row, mistake in enumerate(mistakes) if mistake.image == number]
+        try:
+            image = open_image(number)
+        except ImageError as error:
+            for row in rows:
+                drawn[row] = Picture(why_not=str(error))
             continue
-        for row, mistake in enumerate(mistakes):
-            if mistake.image == number:
-                drawn[row] = _data_uri(_draw(image, mistake))
+        for row in rows:
+            drawn[row] = Picture(_data_uri(_draw(image, mistakes[row])))
     return drawn
 
 
@@ -81,8 +102,8 @@ def _placed(box: Box, size: tuple[int, int], region: Box) -> Box:
 def _outline(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, int, int]) -> None:
     left, top = box[0], box[1]
     right, bottom = max(box[2], left), max(box[3], top)
-    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_EDGE, width=5)
-    draw.rectangle((left, top, right, bottom), outline=color, width=3)
+    draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_EDGE, width=4)
+    draw.rectangle((left, top, right, bottom), outline=color, width=2)
 
 
 def _data_uri(picture: Image.Image) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from postproc.cli_run import as_integers, load_tensors
+from postproc.archives import UNKNOWN_SIZE, Predicted, predict_archive
 from postproc.errors import ImageError, TensorError
 from postproc.evaluation.in_order import map_in_order
-from postproc.evaluation.saved_tensors import TensorFile, saved_files
+from postproc.evaluation.saved_tensors import TensorFile
+from postproc.evaluation.stored_tensors import is_archive, open_stored, stored_files
 from postproc.evaluation.tensor_format import SavedImage
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
@@ -21,27 +21,6 @@ from postproc.results import Recognitions
 if TYPE_CHECKING:
     from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
-
-UNKNOWN_SIZE = (0, 0)
-
-
-class Predicted(NamedTuple):
-    """What was recognised in a few images.
-
-    Parameters
-    ----------
-    names : list of str
-        File names of the images.
-    sizes : (B, 2) int64
-        Heights and widths of the original images in pixels; zeros where they are not known.
-    recognitions : Recognitions
-        Of these images. Boxes are relative to the original images, or to the network's input where tensors
-        were saved without a transform.
-    """
-
-    names: list[str]
-    sizes: NDArray[np.int64]
-    recognitions: Recognitions
 
 
 def predict_saved(
@@ -56,10 +35,11 @@ def predict_saved(
 
     Parameters
     ----------
-    files : iterable of path
-        Parquet files of tensors, folders of them, or ``.npz`` files as `numpy.savez` writes them, with the
-        batch axis first. An ``.npz`` file, which is read as a whole, may name its images in an array of texts
-        ``images`` and give their heights and widths in one of integers ``sizes`` (B, 2).
+    files : iterable of path or URL
+        Parquet files of tensors, or folders of them, also at URLs such as ``s3://bucket/tensors``, given as
+        texts; or ``.npz`` files as `numpy.savez` writes them, with the batch axis first. An ``.npz`` file,
+        which is read as a whole, may name its images in an array of texts ``images`` and give their heights
+        and widths in one of integers ``sizes`` (B, 2).
     post : PostProcessor
         What turns tensors into recognitions.
     num_threads : int
@@ -80,11 +60,11 @@ def predict_saved(
     """
 
     def tasks() -> Iterator[tuple[TensorFile | Path, int]]:
-        for path in saved_files(files):
-            if path.suffix.lower() == ".npz":
-                yield path, 0
+        for place in stored_files(files):
+            if is_archive(place):
+                yield Path(place), 0
                 continue
-            file = TensorFile(path)
+            file = open_stored(place)
             for group, rows in enumerate(file.group_rows):
                 if rows:
                     yield file, group
@@ -92,9 +72,9 @@ def predict_saved(
     def predict(task: tuple[TensorFile | Path, int]) -> Predicted:
         file, group = task
         if isinstance(file, Path):
-            return _predict_archive(file, post, show_discarded, max_predictions)
+            return predict_archive(file, post, show_discarded, max_predictions)
         images = file.read(group, post.tensor_names)
-        return predict_images_saved(images, post, str(file.path), show_discarded, max_predictions)
+        return predict_images_saved(images, post, file.name, show_discarded, max_predictions)
 
     return map_in_order(predict, tasks(), num_threads)
 
@@ -125,27 +105,6 @@ def predict_images_saved(
         sizes.append(image.size or UNKNOWN_SIZE)
         parts.append(part)
     return Predicted(names, np.array(sizes, np.int64), Recognitions.concatenate(parts))
-
-
-def _predict_archive(path: Path, post: PostProcessor, show_discarded: bool, most: int) -> Predicted:
-    """Post-process an ``.npz`` file."""
-    tensors: dict[str, NDArray[Any]] = load_tensors(path)
-    named, sized = (None if name in post.tensor_names else tensors.get(name) for name in ("images", "sizes"))
-    try:
-        found = post(tensors, show_discarded=show_discarded, max_predictions=most)
-    except TensorError as error:
-        raise TensorError(f"{path}: {error}") from None
-    names = [f"{path}#{row}" for row in range(len(found))]
-    if named is not None and named.dtype.kind == "U":
-        if named.shape != (len(found),):
-            raise TensorError(f"{path}: expected {len(found)} names in 'images'; found shape {named.shape}")
-        names = named.tolist()
-    sizes = np.tile(np.array(UNKNOWN_SIZE, np.int64), (len(found), 1))
-    if sized is not None and sized.dtype.kind in "iu":
-        if sized.shape != (len(found), 2):
-            raise TensorError(f"{path}: expected 'sizes' of shape ({len(found)}, 2); found {sized.shape}")
-        sizes = sized.astype(np.int64)
-    return Predicted(names, sizes, found)
 
 
 def predict_images(
@@ -191,6 +150,6 @@ def predict_images(
     from postproc.evaluation.image_batches import image_batches
 
     for batch in image_batches(preprocessor, map(Path, paths), batch_size, on_unreadable, num_threads):
-        tensors = as_integers(batch.prepared.tensors, runner)
+        tensors = runner.network.inputs.as_integers(batch.prepared.tensors)
         found = runner(tensors, show_discarded, max_predictions, batch.prepared.transforms)
         yield Predicted(batch.names, batch.sizes, found)

@@ -27,9 +27,10 @@ try:
 except ImportError as error:
     raise ImportError(f'Ray jobs need an extra: pip install "postproc[ray]" ({error})') from error
 
+from postproc.archives import Predicted
 from postproc.errors import PostprocError, RunnerError, TensorError
-from postproc.evaluation.predicting import Predicted, predict_images_saved
-from postproc.evaluation.stored_tensors import open_stored, stored_files
+from postproc.evaluation.predicting import predict_images_saved
+from postproc.evaluation.stored_tensors import open_stored, shared_files
 from postproc.pipeline import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions
 
@@ -117,7 +118,7 @@ def predict_with_ray(
     """
     tasks = [
         {"place": place, "group": group, "images": images}
-        for place in stored_files(paths)
+        for place in shared_files(paths)
         for group, images in enumerate(open_stored(place).group_rows)
         if images
     ]

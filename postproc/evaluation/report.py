@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,7 @@ from postproc.evaluation.mistakes import (
     wrong_detections,
     wrong_labels,
 )
-from postproc.evaluation.pictures import OpenImage, picture_mistakes
+from postproc.evaluation.pictures import OpenImage, Picture, picture_mistakes
 
 Evaluation = DetectionEvaluation | ClassificationEvaluation
 
@@ -44,7 +45,7 @@ def write_report(
     evaluation: Evaluation,
     *,
     title: str,
-    open_image: OpenImage = lambda row: None,
+    open_image: OpenImage | None = None,
 ) -> None:
     """Write numbers, charts and the worst mistakes of an evaluation as one HTML file.
 
@@ -56,8 +57,8 @@ def write_report(
     evaluation : DetectionEvaluation or ClassificationEvaluation
     title : str
     open_image : callable, optional
-        Gives the picture of an image, by its row among those that count, or None. Mistakes of images without
-        one are told in words.
+        Gives an image, by its row among those that count. Where it raises `ImageError`, the place of the
+        picture says why. By default mistakes are told in words only.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def write_report(
     Path(path).write_text(render_report(evaluation, title=title, open_image=open_image), encoding="utf-8")
 
 
-def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage = lambda row: None) -> str:
+def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage | None = None) -> str:
     """Render what `write_report` writes."""
     try:
         from jinja2 import Environment, StrictUndefined
@@ -93,7 +94,10 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage =
     else:
         wrong = wrong_labels(evaluation, MOST_MISTAKES)
         missed = missed_labels(evaluation, MOST_MISTAKES)
-    pictures = picture_mistakes([*wrong, *missed], open_image)
+    mistakes = [*wrong, *missed]
+    pictures: Sequence[Picture | None] = [None] * len(mistakes)
+    if open_image is not None:
+        pictures = picture_mistakes(mistakes, open_image)
     names = [evaluation.truth.names[row] for row in evaluation.collected.truth.images.tolist()]
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -111,6 +115,7 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage =
         wrong=list(zip(wrong, pictures, strict=False)),
         missed=list(zip(missed, pictures[len(wrong) :], strict=True)),
         names=names,
+        has_pictures=open_image is not None,
         collected=evaluation.collected,
     )
 

@@ -36,7 +36,8 @@ class TensorFile:
 
     Attributes
     ----------
-    path : Path
+    name : str
+        The path as given, or a URL; what errors call it.
     tensor_names : tuple of str
         In the order of the columns.
     group_rows : tuple of int
@@ -49,18 +50,13 @@ class TensorFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._describe(str(path))
-
-    def _describe(self, name: str) -> None:
-        """Read what the file holds; `name` is what errors call it."""
-        self._name = name
+        self.name = os.fspath(path)
         with self._opened() as file:
             metadata, schema = file.metadata, file.schema_arrow
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
         self.group_rows = tuple(group.num_rows for group in groups)
         self._row_bytes = tuple(group.total_byte_size // max(1, group.num_rows) for group in groups)
-        self.tensor_names = tensor_names(schema, name)
+        self.tensor_names = tensor_names(schema, self.name)
 
     def __len__(self) -> int:
         return sum(self.group_rows)
@@ -81,7 +77,7 @@ class TensorFile:
             If there is no such tensor, or the file is damaged; names the row and the column.
         """
         wanted = self._wanted(names)
-        what = self._name
+        what = self.name
         rows = min(max(1, _READ_BYTES // max(1, self._row_bytes[group])), _READ_ROWS)
         with self._opened() as file:
             images = self._pieces(file, group, _READ_ROWS, IMAGE_COLUMNS)
@@ -94,8 +90,8 @@ class TensorFile:
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         with (
-            reading_parquet(self._name),
-            pq.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file,
+            reading_parquet(self.name),
+            pq.ParquetFile(self.name, memory_map=True, pre_buffer=False) as file,
         ):
             yield file
 
@@ -111,7 +107,7 @@ class TensorFile:
         with self._opened() as file:
             names: list[Any] = file.read(["image"]).column("image").to_pylist()
         if None in names:
-            raise TensorError(f"{self._name}: row {names.index(None)} has no image name")
+            raise TensorError(f"{self.name}: row {names.index(None)} has no image name")
         return names
 
     def _wanted(self, names: Iterable[str] | None) -> tuple[str, ...]:
@@ -119,7 +115,7 @@ class TensorFile:
         for name in wanted:
             if name not in self.tensor_names:
                 known = ", ".join(map(repr, self.tensor_names)) or "none"
-                raise TensorError(f"{self._name}: tensor {name!r} is missing; the file holds {known}")
+                raise TensorError(f"{self.name}: tensor {name!r} is missing; the file holds {known}")
         return wanted
 
 

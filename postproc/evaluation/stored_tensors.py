@@ -31,44 +31,63 @@ class StoredTensorFile(TensorFile):
         If it cannot be read, or its columns are not those of tensors.
     """
 
-    def __init__(self, url: str) -> None:
-        self.path = Path(url)
-        self._describe(url)
-
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        with reading_parquet(self._name):
-            system, path = pa_fs.FileSystem.from_uri(self._name)
+        with reading_parquet(self.name):
+            system, path = pa_fs.FileSystem.from_uri(self.name)
             with system.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
                 yield file
 
 
 def open_stored(place: str) -> TensorFile:
     """Open a file of saved tensors, by its path or URL."""
-    return StoredTensorFile(place) if "://" in place else TensorFile(place)
+    return StoredTensorFile(place) if _is_url(place) else TensorFile(place)
 
 
 def stored_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """List files of saved tensors, by whole paths or URLs: those given, and of a folder its ``*.parquet``.
+    """List files of saved tensors, by paths or URLs: those given, and of a folder its ``*.parquet``.
 
     Raises
     ------
     TensorError
-        If a folder holds none, cannot be listed, or a file is no Parquet file.
+        If a folder holds none, or cannot be listed; or if a URL is of an ``.npz`` file.
     """
     places: list[str] = []
     for path in [os.fspath(item) for item in paths]:
-        places += _listed(path) if "://" in path else [str(file.resolve()) for file in saved_files([path])]
+        places += _listed(path) if _is_url(path) else map(str, saved_files([path]))
+    return places
+
+
+def shared_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """List what `stored_files` does, by whole paths, for other machines.
+
+    Raises
+    ------
+    TensorError
+        As `stored_files`, and if a file is no Parquet file.
+    """
+    places = stored_files(paths)
     for place in places:
-        if place.lower().endswith(".npz"):
+        if is_archive(place):
             raise TensorError(
                 f"{place}: expected Parquet files of tensors, as postproc dump writes them, which can be "
                 "shared out among machines"
             )
-    return places
+    return [place if _is_url(place) else str(Path(place).resolve()) for place in places]
+
+
+def is_archive(place: str) -> bool:
+    """Whether it is the name of an ``.npz`` file."""
+    return place.lower().endswith(".npz")
+
+
+def _is_url(place: str) -> bool:
+    return "://" in place
 
 
 def _listed(url: str) -> list[str]:
+    if is_archive(url):
+        raise TensorError(f"{url}: .npz files are read from a disk only; copy it, or write it as Parquet")
     with reading_parquet(url):
         system, path = pa_fs.FileSystem.from_uri(url)
         if system.get_file_info(path).type != pa_fs.FileType.Directory:

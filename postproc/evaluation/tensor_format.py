@@ -106,33 +106,6 @@ def _is_shape(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) and pa.types.is_integer(kind.value_type))
 
 
-def decode(table: Any, names: Sequence[str], what: str) -> Iterator[SavedImage]:
-    """Give the images of a `pyarrow.Table` or `RecordBatch` of saved tensors, without a copy of them.
-
-    Parameters
-    ----------
-    table : pyarrow.Table or pyarrow.RecordBatch
-        With the columns of `names` and those that every such file has.
-    names : sequence of str
-        Tensors to give.
-    what : str
-        Where it comes from, for errors.
-
-    Raises
-    ------
-    TensorError
-        If a value is not what it should be; names the row and the column.
-    """
-    batches = table.to_batches() if isinstance(table, pa.Table) else [table]
-    first_row = 0
-    for batch in batches:
-        images = decode_images(batch, what, first_row)
-        tensors = decode_tensors(batch, names, what, first_row)
-        for (name, size, transform), of_image in zip(images, tensors, strict=True):
-            yield SavedImage(name, size, transform, of_image)
-        first_row += batch.num_rows
-
-
 def decode_images(
     batch: Any, what: str, first_row: int
 ) -> Iterator[tuple[str, tuple[int, int] | None, ImageTransform | None]]:
@@ -150,7 +123,7 @@ def decode_images(
 def decode_tensors(
     batch: Any, names: Sequence[str], what: str, first_row: int
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """Give the tensors of each image of a `pyarrow.RecordBatch`."""
+    """Give the tensors of each image of a `pyarrow.RecordBatch`, without a copy of them."""
     with reading_parquet(what):
         columns = [
             (name, *(batch.column(f"{name}{end}").to_pylist() for end in (".dtype", ".shape")))

@@ -26,7 +26,6 @@ class TruthFile:
 
     source: str
     names: tuple[str, ...]
-    image_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     categories: dict[int | str, str]  # those that objects use
     image_of_each: NDArray[np.int64]
@@ -113,7 +112,6 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
     return TruthFile(
         source=name,
         names=tuple(item["file_name"] for item in images),
-        image_ids=np.array([item["id"] for item in images], np.int64),
         sizes=np.array([[item.get("height", 0), item.get("width", 0)] for item in images], np.int64),
         categories={key: text for key, text in known.items() if key in used},
         image_of_each=np.array(of_image, np.int64),
@@ -150,7 +148,6 @@ def read_csv(path: Path) -> TruthFile:
     return TruthFile(
         source=str(path),
         names=tuple(rows),
-        image_ids=np.arange(1, len(rows) + 1),
         sizes=np.zeros((len(rows), 2), np.int64),
         categories={label: label for label in labels},
         image_of_each=np.array(of_image, np.int64),

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from postproc.errors import TensorError
 from postproc.keypoints import KeypointDetections
 from postproc.oriented import OrientedDetections
-from postproc.results import Classifications, Detections, Recognitions, image_sizes
+from postproc.results import Classifications, Detections, Recognitions, image_sizes, images_of_rows
 from postproc.segmented import SegmentedDetections
 
 try:
@@ -104,7 +104,7 @@ def to_arrow(
     )
     if len(kept) == 1:
         return table
-    owners = np.concatenate([_image_rows(output) for output in kept])
+    owners = np.concatenate([images_of_rows(output.offsets) for output in kept])
     return table.take(pa.array(np.argsort(owners, kind="stable")))
 
 
@@ -117,7 +117,7 @@ _ORDER = (
 def _columns(
     row: int, output: Classifications, names: pa.Array, sizes: NDArray[np.float64] | None, labels: list[str]
 ) -> Iterator[tuple[str, pa.Array]]:
-    images = _image_rows(output)
+    images = images_of_rows(output.offsets)
     rows_of = {name: index for index, name in enumerate(labels)}
     label_rows = np.array([rows_of[name] for name in output.table.names], np.int32)
     yield "image", names.take(pa.array(images))
@@ -158,10 +158,6 @@ def _box_columns(output: Detections, sizes: NDArray[np.float64] | None) -> Itera
 def _predicted(output: Classifications) -> Classifications:
     """Leave out what is discarded; without any, the very arrays are kept."""
     return output if output.predicted.all() else output[output.predicted]
-
-
-def _image_rows(output: Classifications) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(output)), np.diff(output.offsets))
 
 
 def _names(images: Any, count: int) -> pa.Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
-from postproc.exports.places import whole_file
 from postproc.exports.writer import ImageName, ResultWriter, boxes_of, boxes_output
 from postproc.results import Recognitions
 from postproc.schema import RecognitionSpec
@@ -53,9 +51,6 @@ class CocoWriter(ResultWriter):
         self._owners: dict[int, str] = {}
         self._file: TextIO | None = None
         self._is_first = True
-
-    def _open_place(self) -> AbstractContextManager[Path]:
-        return whole_file(self.path)
 
     def _begin(self, partial: Path) -> None:
         self._owners, self._is_first = {}, True

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.exports.places import whole_file
 from postproc.exports.writer import ResultWriter
 from postproc.results import Recognitions
 
@@ -19,9 +17,6 @@ class JsonLinesWriter(ResultWriter):
     """Writes what `Recognitions.to_dicts` gives, with the image's name as ``location``, a line an image."""
 
     _file: TextIO
-
-    def _open_place(self) -> AbstractContextManager[Path]:
-        return whole_file(self.path)
 
     def _begin(self, partial: Path) -> None:
         self._file = partial.open("w", encoding="utf-8")

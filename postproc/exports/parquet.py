@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from postproc.errors import ExportError
 from postproc.exports.arrow import to_arrow
-from postproc.exports.places import whole_file
 from postproc.exports.writer import ImageName, ResultWriter
 from postproc.results import Recognitions
 from postproc.schema import RecognitionSpec
@@ -36,9 +34,6 @@ class ParquetWriter(ResultWriter):
         self.discarded = discarded
         self._file: Any = None
         self._waiting: list[Any] = []
-
-    def _open_place(self) -> AbstractContextManager[Path]:
-        return whole_file(self.path)
 
     def _begin(self, partial: Path) -> None:
         self._partial, self._file, self._waiting = partial, None, []

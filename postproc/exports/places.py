@@ -1,4 +1,4 @@
-"""Where exports go: files and folders that appear only when they are whole, and names that do not collide."""
+"""Where exports go: folders that appear only when they are whole, and names that do not collide."""
 
 from __future__ import annotations
 
@@ -9,29 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from postproc.disk import give_usual_mode
 from postproc.errors import ExportError
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, which takes its name once all is written.
-
-    If the block raises, the temporary file goes and what was at `path` stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise ExportError(f"{path}: expected the path of a file to write; this is a folder")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".partial")
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        _give_usual_mode(partial, 0o666)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -53,7 +32,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         check_new(path)
         if path.is_dir():
             path.rmdir()
-        _give_usual_mode(partial, 0o777)
+        give_usual_mode(partial, 0o777)
         os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -101,10 +80,3 @@ class FileNames:
                 "this format names files after images; export them into folders of their own"
             )
         return stem + self._suffix
-
-
-def _give_usual_mode(path: Path, mode: int) -> None:
-    """Give what mkstemp makes private the mode of other new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(mode & ~mask)

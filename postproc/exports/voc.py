@@ -8,18 +8,14 @@ Detectron2 and supervision read them likewise: they take 1 off xmin and ymin, an
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
-from postproc.exports.places import FileNames, check_new, whole_folder
-from postproc.exports.writer import ImageName, ResultWriter, boxes_of, boxes_output
+from postproc.exports.writer import FolderWriter, ImageName, boxes_of
 from postproc.results import Detections, Recognitions, Size
 from postproc.schema import RecognitionSpec
 
@@ -108,7 +104,7 @@ def _voc_pixels(boxes: NDArray[np.float32], height: int, width: int) -> NDArray[
     return np.hstack([first, np.clip(np.maximum(edges[:, 2:], first), 1, last)])
 
 
-class VocWriter(ResultWriter):
+class VocWriter(FolderWriter):
     """Writes an XML file an image into a new folder, with the fields of `to_voc`.
 
     Parameters
@@ -128,27 +124,14 @@ class VocWriter(ResultWriter):
     """
 
     needs_sizes = True
+    suffix = ".xml"
 
     def __init__(
         self, path: ImageName, spec: RecognitionSpec, *, discarded: bool = False, output: int | None = None
     ) -> None:
-        super().__init__(path, spec)
+        super().__init__(path, spec, output)
         self.discarded = discarded
-        self.output = boxes_output(spec, output)
         check_names([label.name for label in spec.outputs[self.output].labels.labels])
-        check_new(self.path)
-
-    def _open_place(self) -> AbstractContextManager[Path]:
-        return whole_folder(self.path)
-
-    def _begin(self, partial: Path) -> None:
-        self._folder, self._names = partial, FileNames(".xml")
-
-    def check(self, images: Sequence[ImageName]) -> None:
-        """Find names that collide, or are none, before any image is recognised."""
-        names = FileNames(".xml")
-        for image in images:
-            names.claim(os.fspath(image))
 
     def _add(self, images: list[str], sizes: NDArray[np.int64] | None, recognitions: Recognitions) -> None:
         assert sizes is not None  # which needs_sizes asks for

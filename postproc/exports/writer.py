@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.disk import whole_file
 from postproc.errors import ExportError
+from postproc.exports.places import FileNames, check_new, whole_folder
 from postproc.results import Detections, Recognitions, image_sizes
 from postproc.schema import RecognitionSpec
 
@@ -40,9 +42,11 @@ class ResultWriter(ABC):
         self.spec = spec
         self._place: AbstractContextManager[Path] | None = None
 
-    @abstractmethod
     def _open_place(self) -> AbstractContextManager[Path]:
         """Give where things are written until they are whole."""
+        if self.path.is_dir():
+            raise ExportError(f"{self.path}: expected the path of a file to write; this is a folder")
+        return whole_file(self.path)
 
     def _begin(self, partial: Path) -> None:  # noqa: B027 - most have nothing to do
         """Open what is written at a temporary place."""
@@ -125,6 +129,43 @@ class ResultWriter(ABC):
             place.__exit__(type(failure), failure, failure.__traceback__)
             raise
         place.__exit__(kind, error, traceback)
+
+
+class FolderWriter(ResultWriter):
+    """Writes a file an image, named after it, about the boxes of one output into a new folder.
+
+    Parameters
+    ----------
+    path : path
+        The folder, which may not hold anything yet.
+    spec : RecognitionSpec
+    output : int or None
+        Which output, where several have boxes.
+
+    Raises
+    ------
+    ExportError
+        If the folder holds files, or no output is told.
+    """
+
+    suffix: str  # what the names of files end with
+
+    def __init__(self, path: ImageName, spec: RecognitionSpec, output: int | None) -> None:
+        super().__init__(path, spec)
+        self.output = boxes_output(spec, output)
+        check_new(self.path)
+
+    def _open_place(self) -> AbstractContextManager[Path]:
+        return whole_folder(self.path)
+
+    def _begin(self, partial: Path) -> None:
+        self._folder, self._names = partial, FileNames(self.suffix)
+
+    def check(self, images: Sequence[ImageName]) -> None:
+        """Find names that collide, or are none, before any image is recognised."""
+        names = FileNames(self.suffix)
+        for image in images:
+            names.claim(os.fspath(image))
 
 
 def boxes_output(spec: RecognitionSpec, output: int | None) -> int:

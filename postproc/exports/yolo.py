@@ -15,17 +15,14 @@ has no others.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
-from postproc.exports.places import FileNames, check_new, whole_folder
-from postproc.exports.writer import ImageName, ResultWriter, boxes_of, boxes_output
+from postproc.exports.writer import FolderWriter, ImageName, boxes_of
 from postproc.keypoints import KeypointDetections
 from postproc.oriented import OrientedDetections
 from postproc.results import Detections, Recognitions
@@ -95,7 +92,7 @@ def _one_ring(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return joined
 
 
-class YoloWriter(ResultWriter):
+class YoloWriter(FolderWriter):
     """Writes YOLO text into a new folder: ``labels/NAME.txt`` an image, ``classes.txt`` and ``data.yaml``.
 
     An image in which nothing was found has an empty file.
@@ -116,27 +113,18 @@ class YoloWriter(ResultWriter):
         If the folder holds files.
     """
 
+    suffix = ".txt"
+
     def __init__(
         self, path: ImageName, spec: RecognitionSpec, *, scores: bool = False, output: int | None = None
     ) -> None:
-        super().__init__(path, spec)
+        super().__init__(path, spec, output)
         self.scores = scores
-        self.output = boxes_output(spec, output)
-        check_new(self.path)
-
-    def _open_place(self) -> AbstractContextManager[Path]:
-        return whole_folder(self.path)
 
     def _begin(self, partial: Path) -> None:
-        self._folder, self._names = partial, FileNames(".txt")
+        super()._begin(partial)
         self._keypoints: tuple[int, int] | None = None
         (partial / "labels").mkdir()
-
-    def check(self, images: Sequence[ImageName]) -> None:
-        """Find names that collide, or are none, before any image is recognised."""
-        names = FileNames(".txt")
-        for image in images:
-            names.claim(os.fspath(image))
 
     def _add(self, images: list[str], sizes: NDArray[np.int64] | None, recognitions: Recognitions) -> None:
         found = boxes_of(recognitions, self.output)

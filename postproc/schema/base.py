@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from postproc.errors import SchemaError
 from postproc.schema.fields import FreeJson
-from postproc.schema.limits import MOST_FIELDS
+from postproc.schema.limits import LONGEST_NAME, MOST_FIELDS
 from postproc.schema.parsing import parse_json, read_source
 from postproc.schema.problems import Location, explained, first_of, problem, schema_error
 from postproc.schema.sizes import TOO_DEEP, check_size, text_problem
@@ -77,7 +77,7 @@ class Document(BaseModel):
         bad = {
             name: message
             for name in unknown
-            if isinstance(name, str) and (message := text_problem(name, is_name=True))
+            if isinstance(name, str) and (message := text_problem(name, LONGEST_NAME))
         }
         return bad.keys(), [problem(f"of a field's name: {bad[name]}", data) for name in sorted(bad)]
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from postproc.errors import SchemaError
-from postproc.schema.limits import LONGEST_NAME, MOST_BYTES, MOST_DIGITS, MOST_NESTING, MOST_PROBLEMS
+from postproc.schema.limits import MOST_BYTES, MOST_DIGITS, MOST_NESTING, MOST_PROBLEMS
 from postproc.schema.problems import describe, explained, problem, rule_error
 
 TOO_DEEP = f"the document is nested too deeply: expected at most {MOST_NESTING} levels"
@@ -56,20 +56,16 @@ class Longest:
         return {**handler(schema), "maxLength": self.longest}
 
     def _check(self, value: object) -> object:
-        if isinstance(value, str) and len(value) > self.longest:
-            raise rule_error(
-                f"expected at most {self.longest:,} characters, got {len(value):,}: {describe(value)}"
-            )
-        if message := text_problem(value):
+        if message := text_problem(value, self.longest):
             raise rule_error(message)
         return value
 
 
-def text_problem(value: object, *, is_name: bool = False) -> str:
-    """Say what keeps a text or an integer from being written as JSON and read again; empty if nothing."""
+def text_problem(value: object, longest: int | None = None) -> str:
+    """Say why a text is too long, or it or an integer cannot be written as JSON and read again; else ""."""
     if isinstance(value, str):
-        if is_name and len(value) > LONGEST_NAME:
-            return f"expected at most {LONGEST_NAME:,} characters, got {len(value):,}: {describe(value)}"
+        if longest is not None and len(value) > longest:
+            return f"expected at most {longest:,} characters, got {len(value):,}: {describe(value)}"
         if not value.isascii() and not _is_unicode(value):
             return f"expected Unicode text, got half of a surrogate pair in {describe(value)}"
     elif isinstance(value, int) and not -_FIRST_TOO_LONG < value < _FIRST_TOO_LONG:

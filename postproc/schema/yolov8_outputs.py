@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ from postproc.schema.problems import Location, describe, expecting
 KeypointCount = Annotated[
     int, Field(gt=0, le=MOST_KEYPOINTS), expecting(f"an integer from 1 to {MOST_KEYPOINTS}")
 ]
+
+# No Literal, which takes 2.0 where integers are asked for.
+KeypointDimensions = Annotated[int, Field(ge=2, le=3), expecting("2 or 3")]
 
 
 class Yolov8PoseOutput(DetectionOutput):
@@ -31,7 +34,7 @@ class Yolov8PoseOutput(DetectionOutput):
         "probability per label, then the D numbers of each of P keypoints."
     )
     keypoints: KeypointCount = Field(description="How many keypoints a box has: P.")
-    dimensions: Literal[2, 3] = Field(
+    dimensions: KeypointDimensions = Field(
         default=3,
         description="D, the numbers of a keypoint. 3: x, y in pixels of the input, and a probability that it "
         "is visible. 2: x and y only.",

@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable, Sequence
 
 from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job, Ticket
+from postproc.service.work import STOPPED
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "the service was stopped before this task ran; send it again"
 FAILED = "the service failed to run this task; its log says why"
 
 _HISTORY = 30.0  # seconds of which the throughput is taken

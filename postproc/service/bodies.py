@@ -23,8 +23,8 @@ from postproc.service.settings import ServiceSettings
 
 JSON, FORM = "application/json", "multipart/form-data"
 
+SLOWEST = 1024  # bytes a second: a byte now and then would keep a request for ever
 _BLOCK = 1 << 20  # what is parsed at once
-_SLOWEST = 1024  # bytes a second: a byte now and then would keep a request for ever
 _DRAIN_SECONDS = 5  # a client that is still sending sees a reset connection, and not the answer
 _MAX_DEPTH = 64  # of JSON
 _MAX_VALUES = 1_000_000  # of JSON
@@ -90,7 +90,11 @@ class BodyReader:
             return (folder / str(next(names))).open("wb")
 
         form = FormReader(
-            boundary_of(_type_of(request)), open_file, settings.max_document, settings.max_model
+            boundary_of(_type_of(request)),
+            open_file,
+            settings.max_document,
+            settings.max_model,
+            closes=True,
         )
         with closing(form):
             async for block in self._blocks(request, settings.max_model + settings.max_document):
@@ -113,12 +117,12 @@ class BodyReader:
         while True:
             asked = anyio.current_time()
             try:
-                with anyio.fail_after(min(pause, pause + total / _SLOWEST - waited)):
+                with anyio.fail_after(min(pause, pause + total / SLOWEST - waited)):
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise ApiError(
                     408,
-                    f"the body came too slowly: no byte for {pause:g} s, or below {_SLOWEST} bytes a second",
+                    f"the body came too slowly: no byte for {pause:g} s, or below {SLOWEST} bytes a second",
                     headers={"Connection": "close"},
                 ) from None
             waited += anyio.current_time() - asked
@@ -207,4 +211,4 @@ async def _drain(stream: AsyncIterator[bytes]) -> None:
             pass
 
 
-__all__ = ["FORM", "JSON", "Body", "BodyReader", "FilePart", "check_values", "json_object"]
+__all__ = ["FORM", "JSON", "SLOWEST", "Body", "BodyReader", "FilePart", "check_values", "json_object"]

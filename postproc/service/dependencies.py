@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from postproc.service.bodies import Body, json_object
 from postproc.service.errors import ApiError
 from postproc.service.forms import FormReader
+from postproc.service.parameters import DIGITS
 from postproc.service.services import Services
 from postproc.service.tables import LARGEST_ID
 
@@ -21,7 +22,7 @@ _header = APIKeyHeader(
     name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
 )
 
-Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID), DIGITS]
 
 
 async def _services(request: Request) -> Services:  # async: FastAPI runs the others in threads

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -19,7 +19,7 @@ from postproc.onnx_network import OnnxNetwork
 from postproc.pipeline import PostProcessor
 from postproc.service.batching import Batcher
 from postproc.service.computing import NotTogetherError, compute, error_text
-from postproc.service.errors import InputError, QueueFullError
+from postproc.service.errors import InputError, QueueFullError, not_found
 from postproc.service.fetching import Fetcher
 from postproc.service.inputs import Fetch, InputReader, PreparedInputs
 from postproc.service.jobs import Job, Ticket
@@ -40,7 +40,7 @@ UNLOADABLE = "the network cannot be loaded; the service's log says why"
 
 _DRAIN = 5.0  # seconds that waiting tasks are given at the end
 _MOST_PREPROCESSORS = 256
-_MOST_SINGLE = 4096
+_MOST_REMEMBERED = 4096
 _MOST_DECODERS = 16  # an image of the largest size takes about a gigabyte while it is decoded
 
 Key: TypeAlias = "tuple[int | str, Path]"
@@ -93,6 +93,8 @@ class Engine:
         self._lock = threading.Lock()
         self._preprocessors: OrderedDict[Key, Preprocessor] = OrderedDict()
         self._single: OrderedDict[Hashable, None] = OrderedDict()  # keys whose jobs cannot share a call
+        # Ids of networks, which are never given twice: requests that found one before it went come late.
+        self._deleted: OrderedDict[Hashable, None] = OrderedDict()
 
     def start(self) -> None:
         """Start the threads."""
@@ -112,26 +114,28 @@ class Engine:
         """Whether the kernels of all that `warm` was told of are compiled."""
         return self._warmer.is_idle
 
-    def warm(self, post: PostProcessor) -> None:
-        """Compile the kernels of a post-processor in the background."""
-        self._warmer.add(post)
+    def warm(self, posts: Iterable[PostProcessor]) -> None:
+        """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
+        self._warmer.add(posts)
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Any], files: Mapping[str, Any] | None = None
-    ) -> PreparedInputs:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Any]) -> PreparedInputs:
         """Make tensors of the inputs of a request; see `InputReader.read`.
 
         Raises
         ------
         InputError
             If an input cannot be used, or the network's files are gone.
+        ApiError
+            A 404 if the network was deleted.
         """
         try:
             preprocessor = self._preprocessor(network)
         except PostprocError:
+            if network.id in self._deleted:
+                raise not_found("network", network.id) from None
             logger.exception("the preprocessing of network %s cannot be used", network.id)
             raise InputError("network", "its files cannot be read; upload the network again") from None
-        return self._reader.read(preprocessor, inputs, files)
+        return self._reader.read(preprocessor, inputs)
 
     def reserve(self, inputs: PreparedInputs) -> Ticket:
         """Take a place in the queue, to be handed to `submit`, or given back with ``release()``.
@@ -147,14 +151,8 @@ class Engine:
             self._metrics.refused()
             raise
 
-    def submit(self, task_id: int, work: Work, ticket: Ticket | None = None) -> None:
-        """Queue a task, on a place that was reserved or on a new one.
-
-        Raises
-        ------
-        QueueFullError
-            If there is no `ticket` and no place.
-        """
+    def submit(self, task_id: int, work: Work, ticket: Ticket) -> None:
+        """Queue a task on a place that was reserved."""
         inputs = cast(PreparedInputs, work.inputs)
         network = work.network
         kind = "tensors" if work.post is None else work.key
@@ -164,10 +162,11 @@ class Engine:
         )
         is_single = not network.preprocessing.batched_output or key in self._single
         most = 1 if is_single else self._settings.max_batch
-        self._batcher.submit(Job(task_id, work, key, most, ticket or self.reserve(inputs)))
+        self._batcher.submit(Job(task_id, work, key, most, ticket))
 
     def forget_network(self, network_id: int | str) -> None:
-        """Drop what is loaded of a network; its waiting tasks end in error."""
+        """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
+        self._remember(self._deleted, network_id)
         self._batcher.cancel(lambda job: job.work.network.id == network_id, DELETED)
         self._sessions.forget(network_id)
         with self._lock:
@@ -209,8 +208,13 @@ class Engine:
         except Exception:
             if is_loaded:
                 raise
+            if files.id in self._deleted:
+                return self._fail(jobs, DELETED)
             logger.exception("network %s cannot be loaded", files.id)
             return self._fail(jobs, UNLOADABLE)
+        finally:
+            if files.id in self._deleted:  # a late task may have loaded it again
+                self._sessions.forget(files.id)
         self._tell(jobs, outcomes)
 
     def _outcomes(self, network: OnnxNetwork, jobs: Sequence[Job]) -> list[Outcome]:
@@ -226,14 +230,14 @@ class Engine:
             return [Outcome(job.task_id, item, None) for job, item in zip(jobs, data, strict=True)]
         outcomes = [outcome for job in jobs for outcome in self._outcomes(network, [job])]
         if all(outcome.error is None for outcome in outcomes):
-            self._remember_single(jobs[0].key)
+            self._remember(self._single, jobs[0].key)
         return outcomes
 
-    def _remember_single(self, key: Hashable) -> None:
+    def _remember(self, kept: OrderedDict[Hashable, None], key: Hashable) -> None:
         with self._lock:
-            self._single[key] = None
-            while len(self._single) > _MOST_SINGLE:
-                self._single.popitem(last=False)
+            kept[key] = None
+            while len(kept) > _MOST_REMEMBERED:
+                kept.popitem(last=False)
 
     def _fail(self, jobs: Sequence[Job], error: str) -> None:
         self._tell(jobs, [Outcome(job.task_id, None, error) for job in jobs])

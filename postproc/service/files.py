@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO
 
+from postproc.disk import hold, sync
 from postproc.errors import PostprocError
 
 logger = logging.getLogger(__name__)
@@ -82,10 +82,10 @@ class NetworkFolders:
         """Write a staged folder to the disk, put it in its place, and return its name."""
         for parent, _, names in os.walk(staged, topdown=False):
             for name in names:
-                _sync(Path(parent, name))
-            _sync(Path(parent))
+                sync(Path(parent, name))
+            sync(Path(parent))
         staged.rename(self._networks / staged.name)
-        _sync(self._networks)
+        sync(self._networks)
         return staged.name
 
     def remove(self, name: str) -> None:
@@ -114,29 +114,11 @@ def _remove(path: Path) -> None:
         logger.warning("cannot remove %s: it is left to the next start", path)
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file, or the list of names in a folder, is on the disk."""
-    if sys.platform == "win32" and path.is_dir():  # Windows opens no folders
-        return
-    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _lock(path: Path) -> IO[bytes]:
-    """Hold a file that the system lets go of when this process ends, however it does."""
+    """Hold a file for as long as this process lives."""
     handle = path.open("ab")
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(handle)
     except OSError:
         handle.close()
         raise PostprocError(

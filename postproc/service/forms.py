@@ -47,6 +47,8 @@ class FormReader:
         Gives a place for the content of the next file.
     max_text, max_files : int
         Most bytes of all fields, and of all files, together.
+    closes : bool
+        Close each file when its part ends, and not with the form: thousands of parts are too many to be open.
 
     Attributes
     ----------
@@ -57,11 +59,18 @@ class FormReader:
     """
 
     def __init__(
-        self, boundary: bytes, open_file: Callable[[], IO[bytes]], max_text: int, max_files: int
+        self,
+        boundary: bytes,
+        open_file: Callable[[], IO[bytes]],
+        max_text: int,
+        max_files: int,
+        *,
+        closes: bool = False,
     ) -> None:
         self.fields: list[tuple[str, str]] = []
         self.files: list[FilePart] = []
         self._open_file = open_file
+        self._closes = closes
         self._left = {"fields": max_text, "files": max_files}
         self._limits = dict(self._left)
         self._ended = False
@@ -157,7 +166,8 @@ class FormReader:
 
     def _end(self) -> None:
         if self._file is not None:
-            self._file.flush()
+            if self._closes:
+                self._file.close()
             self.files.append(FilePart(self._name, self._file, self._size))
             self._file = None
         elif self._text is not None:

@@ -41,7 +41,7 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     ApiError
         A 400 that names the input that is wrong, or a 503 if too many tasks wait.
     """
-    document, files = _read(body)
+    document = _read(body)
     try:
         options = InferenceOptions.load(document)
     except SchemaError as error:
@@ -49,7 +49,7 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     for row, item in enumerate(options.inputs):
         if not isinstance(item, dict):
             raise InputError(f"inputs[{row}]", "expected an object with an image")
-    inputs = services.engine.prepare(target.network, list(options.inputs), files)
+    inputs = services.engine.prepare(target.network, list(options.inputs))
     work = Work(
         target.network, target.post, target.key, inputs, options.show_discarded, options.max_predictions
     )
@@ -84,16 +84,13 @@ def network_files(services: Services, network: Network) -> NetworkFiles:
     )
 
 
-def _read(body: Body) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the document of a body, and its files by their paths in it, ``inputs[0].image.source``.
-
-    The content of a file also stands in the document, where base64 would.
-    """
+def _read(body: Body) -> dict[str, Any]:
+    """Return the document of a body; the content of a form's file stands where base64 would."""
     if body.form is None:
-        return json_object(body.content or b""), {}
+        return json_object(body.content or b"")
     texts = nested(body.form.fields)  # checked before the files come in, which are no JSON
     check_values(texts, "the body")
-    files = {}
+    contents = []
     for part in body.form.files:
         path = split_name(part.name)
         if len(path) != 4 or path[0] != "inputs" or path[-1] != "source":
@@ -101,7 +98,6 @@ def _read(body: Body) -> tuple[dict[str, Any], dict[str, bytes]]:
                 path_of(path), "expected text, got a file; images are inputs[0].image.source, ..."
             )
         part.file.seek(0)
-        files[path_of(path)] = part.file.read()
-    contents = [(part.name, files[path_of(split_name(part.name))]) for part in body.form.files]
+        contents.append((part.name, part.file.read()))
     document: dict[str, Any] = restore(nested([*body.form.fields, *contents]), InferenceRequest)
-    return document, files
+    return document

@@ -86,9 +86,7 @@ class InputReader:
         self._decoding = decoding
         self._clock = clock
 
-    def read(
-        self, preprocessor: Preprocessor, inputs: Sequence[Any], files: Mapping[str, Any] | None = None
-    ) -> PreparedInputs:
+    def read(self, preprocessor: Preprocessor, inputs: Sequence[Any]) -> PreparedInputs:
         """Make tensors of the inputs of a request.
 
         Parameters
@@ -98,10 +96,7 @@ class InputReader:
         inputs : list of dict
             ``{"image": {"source": ..., "bbox": ..., "polygon": ..., "crop_uniform_background": ...}}``, one
             for each image input of the network, in their order. A source is an http or https URL, a data
-            URI, base64, bytes or an object with ``read``. Numbers and flags may be texts, as forms send
-            them.
-        files : mapping of str to bytes or file, optional
-            Sources that the inputs do not hold themselves, by path: ``inputs[0].image.source``.
+            URI, base64 or bytes. Numbers and flags may be texts, as forms send them.
 
         Raises
         ------
@@ -118,7 +113,7 @@ class InputReader:
                 f"got {len(inputs)}",
             )
         # All is checked before anything is fetched or decoded.
-        requests = [_Request.of(f"inputs[{row}]", item, files or {}) for row, item in enumerate(inputs)]
+        requests = [_Request.of(f"inputs[{row}]", item) for row, item in enumerate(inputs)]
         contents = [(request, self._content(request)) for request in requests]
         with self._decoding:
             with self._clock("decode"):
@@ -128,8 +123,6 @@ class InputReader:
 
     def _content(self, request: _Request) -> bytes:
         source, field = request.source, f"{request.path}.source"
-        if hasattr(source, "read"):
-            source = source.read(self._settings.max_body + 1)
         if isinstance(source, str):
             source = self._from_text(field, source.strip())
         if not isinstance(source, (bytes, bytearray, memoryview)):
@@ -181,7 +174,7 @@ class _Request:
     region: Region | None
 
     @classmethod
-    def of(cls, path: str, item: Any, files: Mapping[str, Any]) -> _Request:
+    def of(cls, path: str, item: Any) -> _Request:
         if not isinstance(item, Mapping):
             raise InputError(path, "expected an object with an image")
         if "video" in item:
@@ -198,7 +191,6 @@ class _Request:
             if name not in _IMAGE_FIELDS:
                 raise InputError(f"{path}.{name}", f"unknown field; expected {', '.join(_IMAGE_FIELDS)}")
         source = image.get("source")
-        source = files.get(f"{path}.source") if source is None else source
         if source is None:
             raise InputError(f"{path}.source", "required field is missing; add it")
         return cls(path, source, read_region(path, image))

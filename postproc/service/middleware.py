@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -16,6 +17,10 @@ from postproc.service.responses import Json
 logger = structlog.stdlib.get_logger("postproc.service")
 
 _WRONG_METHOD = 405
+_LENGTHS = {
+    b"content-length",
+    b"transfer-encoding",
+}  # both: a proxy may see the end elsewhere (RFC 9112, 6.1)
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
 
 
@@ -42,10 +47,13 @@ class RequestGate:
                 await self._app(request.scope, receive, request.send)
             except ClientDisconnect:
                 request.status = _CLIENT_LEFT
-            except Exception as error:
+            except Exception:
                 logger.exception("request failed")
-                if request.status is None:
-                    await _fail(error, request, receive)
+                problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
+                await request.answer(problem, receive)
+            except asyncio.CancelledError:  # by the server, whose own task this is, and which waits no longer
+                again = {"Retry-After": "1"}
+                await request.answer(ApiError(503, "the service is being stopped", headers=again), receive)
             except BaseException:
                 request.status = request.status or _CLIENT_LEFT
                 raise
@@ -90,14 +98,17 @@ class _Request:
         """Send a part of the answer, its id in the head."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.id.encode())]}
+            headers = [*message["headers"], (b"x-request-id", self.id.encode())]
+            if {name for name, _ in self.scope["headers"]} >= _LENGTHS:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         elif message["type"] == "http.response.body":
             if self._is_head:
                 message = {**message, "body": b""}
             self.sent += len(message.get("body", b""))
         await self._send(message)
 
-
-async def _fail(error: Exception, request: _Request, receive: Receive) -> None:
-    problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
-    await Json(problem.body(), problem.status)(request.scope, receive, request.send)
+    async def answer(self, error: ApiError, receive: Receive) -> None:
+        """Answer in place of the application, unless it began to."""
+        if self.status is None:
+            await Json(error.body(), error.status, error.headers)(self.scope, receive, self.send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
+from postproc.service.bodies import JSON
+from postproc.service.examples import body_examples
+from postproc.service.links import response_links
 from postproc.service.schemas import InferenceRequest, NetworkFields
 from postproc.service.tables import LARGEST_ID
 
@@ -36,9 +40,12 @@ def install_openapi(app: FastAPI) -> None:
             )
             known = document["components"]["schemas"]
             known.update({**definitions["$defs"], **known})
-            known.update(_written_bodies(known))
+            links, examples = response_links(), body_examples()
+            known.update(_written_bodies(known, examples["NetworkUpload"]))
             for operation in (found for item in document["paths"].values() for found in item.values()):
                 operation["responses"].pop("422", None)  # FastAPI's own; it is a 400 here
+                _add_links(operation, links)
+                _add_examples(operation, examples)
             for name in ("HTTPValidationError", "ValidationError"):
                 known.pop(name, None)
             app.openapi_schema = document
@@ -47,8 +54,21 @@ def install_openapi(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
-    """Return the bodies that are no model of their own."""
+def _add_links(operation: dict[str, Any], links: Mapping[str, dict[str, Any]]) -> None:
+    found = links.get(operation["operationId"])
+    if found is not None:
+        _, answer = min(operation["responses"].items())  # the good one
+        answer["links"] = found
+
+
+def _add_examples(operation: dict[str, Any], examples: Mapping[str, dict[str, Any]]) -> None:
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON)  # a form has files beside it
+    if body is not None:
+        body["example"] = examples[body["schema"]["$ref"].rpartition("/")[2]]
+
+
+def _written_bodies(known: dict[str, Any], upload: dict[str, Any]) -> dict[str, Any]:
+    """Return the bodies that are no model of their own, with examples for the fields of an upload."""
     spec, version, network = (
         known[name] for name in ("RecognitionSpec", "RecognitionVersion", "NetworkFields")
     )
@@ -84,6 +104,10 @@ def _written_bodies(known: dict[str, Any]) -> dict[str, Any]:
             "required": ["name", "framework", "preprocessing", "model.onnx"],
             "properties": {
                 **network["properties"],
+                **{
+                    name: {**network["properties"][name], "examples": [value]}
+                    for name, value in upload.items()
+                },
                 "model.onnx": {**_FILE, "description": "The network; the part may have another name."},
             },
             "additionalProperties": _FILE,

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Query, Request
 
+from postproc.service.parameters import DIGITS
 from postproc.service.tables import LARGEST_ID
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
@@ -48,8 +49,10 @@ class Page:
 
 async def _page(
     request: Request,
-    offset: Annotated[int, Query(ge=0, le=LARGEST_ID, description="Rows to skip.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most rows to return.")] = DEFAULT_LIMIT,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_ID, description="Rows to skip."), DIGITS] = 0,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="Most rows to return."), DIGITS
+    ] = DEFAULT_LIMIT,
 ) -> Page:
     return Page(request, offset, limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from postproc.schema import Preprocessing
 from postproc.service.bodies import BodyReader
 from postproc.service.catalogue import public_models
 from postproc.service.database import Database
+from postproc.service.errors import ApiError
 from postproc.service.files import NetworkFolders
 from postproc.service.keys import Keys
 from postproc.service.postprocessors import PostProcessors
@@ -22,11 +23,11 @@ from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import STOPPED, NetworkFiles, Outcome, Work
 
 logger = logging.getLogger(__name__)
 
-STOPPED = "the service was stopped before this task ran; send it again"
+_WARMED = 256  # versions whose kernels are compiled at the start: as many as `PostProcessors` holds
 _LONGEST_PAUSE = 60.0  # seconds between two sweeps of old tasks
 
 
@@ -43,12 +44,10 @@ class Engine(Protocol):
     def is_warm(self) -> bool:
         """Whether the kernels of all that `warm` was told of are compiled."""
 
-    def warm(self, post: PostProcessor) -> None:
-        """Compile the kernels of a post-processor in the background."""
+    def warm(self, posts: Iterable[PostProcessor]) -> None:
+        """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
-    ) -> Any:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
     def reserve(self, inputs: Any) -> Any:
@@ -58,7 +57,7 @@ class Engine(Protocol):
         """Queue a task on a place that was reserved."""
 
     def forget_network(self, network_id: int | str) -> None:
-        """Drop what is loaded of a network; its waiting tasks end in error."""
+        """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
 
 
 OnDone = Callable[[Sequence[Outcome]], None]
@@ -115,6 +114,7 @@ class Services:
         self.bodies = BodyReader(settings)
         self.engine = make_engine(settings, metrics, self._finish)
         self._stopping = threading.Event()
+        self._reading = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="postproc-sweep", daemon=True)
 
     def start(self) -> None:
@@ -124,18 +124,40 @@ class Services:
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before they ran", stopped)
         self.engine.start()
-        for model in self.public.values():
-            self.engine.warm(model.post)
+        self.engine.warm([model.post for model in self.public.values()])
+        self.engine.warm(self._stored())
         self._sweeper.start()
 
     def stop(self) -> None:
         """Stop the threads, and close the database."""
-        self._stopping.set()
+        with self._reading:  # what is kept; the database closes
+            self._stopping.set()
         self.engine.stop()
         self._sweeper.join()
         self.tasks.fail_pending(STOPPED)
         self.database.close()
         self.folders.close()
+
+    def _stored(self) -> Iterator[PostProcessor]:
+        """Give the post-processors of versions that are kept, those that matter most first."""
+        with self._reading:
+            found = [] if self._stopping.is_set() else self.versions.foremost(_WARMED)
+        for tenant, identifier in found:
+            with self._reading:
+                if self._stopping.is_set():
+                    return
+                post = self._stored_one(tenant, identifier)
+            if post is not None:
+                yield post
+
+    def _stored_one(self, tenant: str, identifier: int) -> PostProcessor | None:
+        try:
+            return self.post_processors.of(self.versions.whole(tenant, identifier))
+        except ApiError:  # deleted in the meantime
+            return None
+        except Exception:  # a request for it will tell, too
+            logger.exception("version %d cannot be read", identifier)
+            return None
 
     def _finish(self, outcomes: Sequence[Outcome]) -> None:
         """Write down what came of tasks; called by the engine's threads."""

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from postproc.errors import PostprocError
 from postproc.service.app import create_app
+from postproc.service.connections import connections_of
 from postproc.service.keys import Keys
 from postproc.service.logs import configure_logging
 from postproc.service.settings import ServiceSettings
@@ -20,6 +22,7 @@ _KEEP_ALIVE_SECONDS = (
     75  # longer than the pauses of a client, so that it does not write to a closing connection
 )
 _BACKLOG = 2048
+_HEAD_BYTES = 1 << 16  # of a request: the vendor's client asks for tasks by all their ids
 
 
 def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> None:
@@ -43,17 +46,27 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
     listening = _listen(settings.host, settings.port)
     with listening:
         app = create_app(settings, keys=keys, **parts)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+        config = config_of(app, settings)
         _Server(config, app.state.services.keys, _address(listening)).run(sockets=[listening])
+
+
+def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
+    """Return how uvicorn serves an application of these settings."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=connections_of(settings),
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        ws="none",  # a WebSocket would be out of reach of the limits of connections
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -72,7 +72,7 @@ class SessionCache:
         RunnerError
             If it cannot be loaded.
         """
-        # The path too: a database may give the id of a deleted network to the next one.
+        # The path too: where an id stands for other files than before, those are loaded.
         key = files.id, files.model
         unloaded: list[_Entry] = []  # released behind the lock, since that takes time
         with self._lock:

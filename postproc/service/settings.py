@@ -39,13 +39,21 @@ class ServiceSettings(BaseModel):
         le=_PILLOW_PIXELS,
         description="Most pixels of an image, judged before it is decoded.",
     )
+    head_timeout: PositiveFloat = Field(
+        default=20.0, description="Longest time for the head of a request to arrive, in seconds."
+    )
     body_timeout: PositiveFloat = Field(
-        default=30.0, description="Longest pause of a client that sends a body, in seconds."
+        default=30.0,
+        description="Longest pause of a client that sends a body, or reads an answer, in seconds.",
     )
     model_check_timeout: PositiveFloat = Field(
         default=120.0, description="Longest check of a new model, in seconds."
     )
 
+    max_connections: PositiveInt = Field(
+        default=512,
+        description="Most open connections; one more closes that which is idle for longest, or gets a 503.",
+    )
     queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
     max_inputs_bytes: PositiveInt = Field(default=_GIB, description="Most memory of the requests that wait.")
     max_batch: PositiveInt = Field(default=16, description="Most requests that share a network call.")

@@ -5,6 +5,7 @@ Times are texts, ISO 8601 in UTC with microseconds: they sort as they are, and e
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,6 +26,11 @@ def as_time(moment: datetime) -> str:
 def now() -> str:
     """Return the time, as the tables and the answers hold it."""
     return as_time(datetime.now(timezone.utc))
+
+
+def as_columns(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Pick fields by name, and call them as the rows do: SQLAlchemy keeps ``metadata`` to itself."""
+    return {"meta" if name == "metadata" else name: fields[name] for name in names if name in fields}
 
 
 class Table(DeclarativeBase):

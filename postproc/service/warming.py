@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
 from postproc.pipeline import PostProcessor
 
 logger = logging.getLogger(__name__)
 
-_MOST = 256  # post-processors that wait; more are left to their first image
+_MOST = 256  # calls of `add` that wait; more are left to their first image
 
 
 class Warmer:
     """Warms post-processors up, one after the other, in a thread of its own."""
 
     def __init__(self) -> None:
-        self._waiting: queue.Queue[PostProcessor | None] = queue.Queue(_MOST)
+        self._waiting: queue.Queue[Iterable[PostProcessor] | None] = queue.Queue(_MOST)
         self._left = 0
         self._lock = threading.Lock()
         self._is_open = True
@@ -33,11 +34,11 @@ class Warmer:
         """Start the thread."""
         self._thread.start()
 
-    def add(self, post: PostProcessor) -> None:
-        """Warm a post-processor up, later; never waits."""
+    def add(self, posts: Iterable[PostProcessor]) -> None:
+        """Warm post-processors up, later, each as the thread comes to it; never waits."""
         with self._lock:
             try:
-                self._waiting.put_nowait(post)
+                self._waiting.put_nowait(posts)
             except queue.Full:
                 return
             self._left += 1
@@ -49,10 +50,19 @@ class Warmer:
             self._waiting.put_nowait(None)
 
     def _work(self) -> None:
-        while (post := self._waiting.get()) is not None and self._is_open:
+        while (posts := self._waiting.get()) is not None and self._is_open:
             try:
-                post.warmup()
-            except Exception:  # an image that needs the kernel will tell
-                logger.exception("a post-processor could not be warmed up")
+                for post in posts:
+                    if not self._is_open:
+                        return
+                    self._warm(post)
+            except Exception:  # what gives them failed
+                logger.exception("post-processors that should be warmed up could not be read")
             with self._lock:
                 self._left -= 1
+
+    def _warm(self, post: PostProcessor) -> None:
+        try:
+            post.warmup()
+        except Exception:  # an image that needs the kernel will tell
+            logger.exception("a post-processor could not be warmed up")

@@ -12,6 +12,8 @@ from postproc.schema import Preprocessing
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
 
+STOPPED = "the service was stopped before this task ran; send it again"
+
 
 @dataclass(frozen=True)
 class NetworkFiles:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.evaluation.matches import in_coco_pixels
 from postproc.results import Detections, LabelTable
 
@@ -161,6 +161,11 @@ def detections_of(scene: Scene) -> Detections:
 def truth_of(scene: Scene) -> GroundTruth:
     """Load the ground truth."""
     return GroundTruth.load(scene.truth_document(), spec_of())
+
+
+def all_of(truth: GroundTruth) -> TruthBatch:
+    """Give the ground truth of all images."""
+    return truth.batch(range(len(truth)))
 
 
 def with_boxes_of(scene: Scene, detections: Detections) -> Scene:

@@ -16,6 +16,7 @@ from postproc.evaluation.matches import NOTHING, match
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import boxes_and_truth, names_and_sizes, spec_of, truth_of, version_of
+from tests.evaluation.scenes import all_of
 
 LABELS = 3
 OBJECTIVES = [Objective(), Objective("precision", 0.8), Objective("false_positives", 0.2)]
@@ -34,7 +35,7 @@ def calibrated(
 def counted_anew(tensors: Any, document: Any, spec: Any, version: Any) -> list[tuple[int, int]]:
     """What is right and wrong of each label by the version itself."""
     result: Any = PostProcessor(spec, version)(tensors, max_predictions=MOST_PREDICTIONS).outputs[0]
-    found = match(result, truth_of(document, spec).everything())
+    found = match(result, all_of(truth_of(document, spec)))
     return [
         (
             int((found.truth[found.label == label] >= 0).sum()),

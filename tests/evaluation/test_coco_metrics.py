@@ -11,6 +11,7 @@ from postproc.evaluation import coco_metrics as module
 from postproc.evaluation.coco_metrics import COCO_NUMBERS, CocoMetrics, coco_metrics
 from tests.evaluation.scenes import (
     Scene,
+    all_of,
     coco_evaluation,
     detections_of,
     random_scene,
@@ -21,7 +22,7 @@ from tests.evaluation.scenes import (
 
 def measured(scene: Scene) -> CocoMetrics:
     truth = truth_of(scene)
-    return coco_metrics(truth, truth.everything(), detections_of(scene))
+    return coco_metrics(truth, all_of(truth), detections_of(scene))
 
 
 def by_pycocotools(scene: Scene) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.detection import DetectionEvaluation, Found, evaluate_detections
 from postproc.results import Recognitions
-from tests.evaluation.scenes import Scene, coco_evaluation, detections_of, random_scene, truth_of
+from tests.evaluation.scenes import Scene, all_of, coco_evaluation, detections_of, random_scene, truth_of
 
 THRESHOLD = 0.5
 
@@ -18,9 +18,7 @@ THRESHOLD = 0.5
 def evaluated(scene: Scene, iou: float = 0.5) -> DetectionEvaluation:
     truth, low = truth_of(scene), detections_of(scene)
     own = low[low.scores > THRESHOLD]
-    return evaluate_detections(
-        truth, Collected(Recognitions((own, low)), truth.everything(), (), (), ()), iou=iou
-    )
+    return evaluate_detections(truth, Collected(Recognitions((own, low)), all_of(truth), (), (), ()), iou=iou)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -86,7 +84,7 @@ def test_document_has_all_labels_and_none_for_what_cannot_be_measured() -> None:
     truth = truth_of(scene)
     labels = replace(scene, labels=np.minimum(scene.labels, 1))
     low = detections_of(labels)
-    collected = Collected(Recognitions((low, low)), truth.everything(), ("a", "b"), (), ())
+    collected = Collected(Recognitions((low, low)), all_of(truth), ("a", "b"), (), ())
     document = evaluate_detections(truth, collected).to_dict()
     assert (document["task"], document["images"], document["images_without_prediction"]) == (
         "detection",

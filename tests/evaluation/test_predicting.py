@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 from PIL import Image
 
 from postproc import ImageError, PostProcessor, TensorError, Yolov8Output
+from postproc.archives import Predicted
 from postproc.evaluation import tensor_writing
 from postproc.evaluation.in_order import map_in_order, one_ahead
-from postproc.evaluation.predicting import Predicted, predict_images, predict_saved
+from postproc.evaluation.predicting import predict_images, predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
@@ -61,6 +63,28 @@ def test_saved_tensors_give_what_the_tensors_gave(
     assert documents(predict_saved(files, POST, num_threads=num_threads)) == expected
     batches = [len(predicted.names) for predicted in predict_saved([tmp_path], POST)]
     assert batches == [3, 3, 2]
+    urls = [tmp_path.as_uri(), files[0].as_uri()]
+    assert documents(predict_saved(urls, POST)) == [*expected[5:], *expected[:5], *expected[:5]]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nosuch://bucket/part.parquet", "nosuch://bucket/part.parquet: cannot be read"),
+        ("file:///nowhere/part.parquet", "file:///nowhere/part.parquet: cannot be read"),
+        ("s3://bucket/tensors.npz", "s3://bucket/tensors.npz: .npz files are read from a disk only"),
+    ],
+    ids=["store", "file", "archive"],
+)
+def test_saved_tensors_at_a_url_that_cannot_be_read_name_it(url: str, message: str) -> None:
+    with pytest.raises(TensorError, match=f"^{re.escape(message)}"):
+        list(predict_saved([url], POST))
+
+
+def test_saved_tensors_at_a_url_that_do_not_fit_name_it(tmp_path: Path) -> None:
+    url = write(tmp_path / "t.parquet", [image_of("a", {"out": np.zeros((1, 9, 4), np.float32)})]).as_uri()
+    with pytest.raises(TensorError, match=f"^{re.escape(url)}: image 'a'"):
+        list(predict_saved([url], POST))
 
 
 def test_saved_half_precision_gives_what_the_same_array_gives(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, TensorError
+from postproc.archives import Predicted
 from postproc.evaluation.collecting import collect, measuring_documents
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.predicting import Predicted, predict_saved
+from postproc.evaluation.predicting import predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from tests.evaluation.tensor_files import image_of, write
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
@@ -27,6 +30,7 @@ from postproc.evaluation.ray_job import connected, packed, predict_with_ray, unp
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.cluster]
 
 FILES, GROUPS, ROWS = 2, 4, 3
+LEAST_STORE = 80_000_000  # bytes; Ray takes 75 MiB at least
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +54,28 @@ def tensors(number: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Start three workers on this machine; gives a folder that they know from their environment."""
+    """Start three workers on this machine; gives a folder that they know from their environment.
+
+    Whatever else the machine does, and without a network: Ray listens on the loopback alone, kills no worker
+    where memory gets short, and keeps its files in a folder that goes.
+    """
     told = tmp_path_factory.mktemp("told")
-    environment = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "POSTPROC_TEST_FOLDER": str(told)}
-    with pytest.MonkeyPatch.context() as patch:
+    environment = {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
+        "POSTPROC_TEST_FOLDER": str(told),
+    }
+    options = {"num_cpus": 3, "object_store_memory": LEAST_STORE, "_node_ip_address": "127.0.0.1"}
+    # A short path, since it becomes that of sockets, which may have 107 characters.
+    short = "/tmp" if os.path.isdir("/tmp") else None
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="ray", dir=short, ignore_cleanup_errors=True) as files,
+    ):
         for name, value in environment.items():
             patch.setenv(name, value)
-        with connected("local", num_cpus=3, object_store_memory=80_000_000):
+        with connected("local", _temp_dir=files, **options):
             yield told
 
 
@@ -149,7 +168,7 @@ def test_ray_job_reads_urls_and_takes_what_options_say(
     folder: Path, post: PostProcessor, cluster: Path
 ) -> None:
     options = {"show_discarded": True, "max_predictions": 7}
-    found = by_name(predict_with_ray([folder.as_uri()], post, **options))  # type: ignore[arg-type]
+    found = by_name(predict_with_ray([folder.as_uri()], post, workers=1, **options))  # type: ignore[arg-type]
     assert_equal(found, by_name(predict_saved([folder], post, **options)))  # type: ignore[arg-type]
 
 
@@ -159,9 +178,9 @@ def test_ray_job_of_tensors_that_do_not_fit_is_an_error_that_names_the_file(
     broken = {**tensors(1), "scores": np.zeros((1, 40, 5), np.float32)}
     path = write(tmp_path / "part.parquet", [image_of("a.png", tensors(0)), image_of("b.png", broken)])
     with pytest.raises(TensorError, match=r"part\.parquet: image 'b\.png': .*'scores'"):
-        list(predict_with_ray([path], post))
+        list(predict_with_ray([path], post, workers=1))
     with pytest.raises(TensorError, match=r"table.*is missing"):
-        list(predict_with_ray([folder], post_processor("yolov8")))
+        list(predict_with_ray([folder], post_processor("yolov8"), workers=1))
     for missing in (tmp_path / "none.parquet", "nosuch://bucket/a.parquet", tmp_path.as_uri() + "/none"):
         with pytest.raises(TensorError, match=r"none|nosuch"):
             list(predict_with_ray([missing], post))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from postproc.errors import ImageError
 from postproc.evaluation import charts
 from postproc.evaluation.classification import ClassificationEvaluation
 from postproc.evaluation.collecting import Collected
@@ -27,6 +28,7 @@ from postproc.evaluation.mistakes import (
 from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
 from postproc.results import Detections, LabelTable, Recognitions
+from tests.evaluation.scenes import all_of
 from tests.evaluation.test_classification import NAMES
 from tests.evaluation.test_classification import evaluated as evaluated_labels
 
@@ -79,7 +81,7 @@ def evaluated(
         np.arange(len(found)),
     )
     outputs = (low[low.scores > threshold], low)
-    collected = Collected(Recognitions(outputs), truth.everything(), (), (), ())
+    collected = Collected(Recognitions(outputs), all_of(truth), (), (), ())
     return evaluate_detections(truth, collected)
 
 
@@ -99,10 +101,10 @@ def test_wrong_detections_are_told_with_their_reasons_best_score_first() -> None
         ],
     )
     assert [(wrong.image, wrong.title, wrong.explanation) for wrong in wrong_detections(found, 9)] == [
-        (1, "a 0.950", "badly placed: its Jaccard index with the object is 0.33"),
-        (0, "a 0.800", "found twice: a better scored detection has this object"),
-        (0, "b 0.700", "wrong label: it is a"),
-        (1, "b 0.600", "nothing like it is there"),
+        (1, "a, score 0.950", "badly placed: its Jaccard index with the object is 0.33"),
+        (0, "a, score 0.800", "found twice: a better scored detection has this object"),
+        (0, "b, score 0.700", "wrong label: it is a"),
+        (1, "b, score 0.600", "nothing like it is there"),
     ]
     assert len(wrong_detections(found, 2)) == 2
 
@@ -114,7 +116,7 @@ def test_missed_objects_are_told_with_their_reasons_largest_first() -> None:
     )
     assert [(missed.image, missed.title, missed.explanation) for missed in missed_objects(found, 9)] == [
         (1, "a", "not found at any score"),
-        (0, "a", "found as b 0.700"),
+        (0, "a", "found as b, score 0.700"),
         (0, "b", "its best score is 0.310, the threshold 0.5"),
     ]
 
@@ -130,8 +132,8 @@ def labels_case() -> ClassificationEvaluation:
 def test_labels_that_are_wrong_and_missed_are_told() -> None:
     found = labels_case()
     assert [(wrong.title, wrong.explanation) for wrong in wrong_labels(found, 9)] == [
-        ("c 0.900", "it is a"),
-        ("d 0.700", "it has no label"),
+        ("c, score 0.900", "it is a"),
+        ("d, score 0.700", "it has no label"),
     ]
     (missed,) = missed_labels(found, 9)
     assert (missed.title, missed.explanation) == ("a", "its score is 0.100, the threshold 0.4")
@@ -186,9 +188,25 @@ def test_report_draws_the_mistakes_around_their_boxes() -> None:
         assert pixels.shape == (240, 240, 3)
         assert (abs(pixels[120, 120] - (20, 60, 240)) < 25).all()
         assert (pixels[:, :, 2] < 120).any()  # an outline
-    unopened = Page(render_report(found, title="t", open_image=lambda row: None))
+    unopened = Page(render_report(found, title="t"))
     assert not [tag for tag, _ in unopened.elements if tag == "img"]
-    assert "found as b 0.900" in unopened.text
+    assert "found as b, score 0.900" in unopened.text
+    assert "No picture" not in unopened.text
+    assert "Red: the detection" not in unopened.text
+    assert "Red: the detection" in page.text
+
+
+def test_report_of_images_that_cannot_be_opened_says_why_in_their_places() -> None:
+    def open_image(row: int) -> Image.Image:
+        if row == 0:
+            raise ImageError(f"not found in {HOSTILE}")
+        return picture(row)
+
+    found = evaluated([(0, "a", BOX), (1, "b", [10, 10, 30, 30])], [(0, "b", 0.9, BOX)])
+    page = Page(render_report(found, title="t", open_image=open_image))
+    assert [tag for tag, _ in page.elements].count("img") == 1
+    assert page.text.count(f"No picture: not found in {HOSTILE}") == 2
+    assert "found as b, score 0.900" in page.text
 
 
 @pytest.mark.parametrize(
@@ -201,9 +219,9 @@ def test_picture_of_a_mistake_shows_its_surroundings(box: list[int], centre: tup
     image.paste((250, 250, 250), tuple(3 * side for side in box))
     corners = tuple(side / SIDE for side in box)
     mistake = Mistake(0, "a", "", corners)  # type: ignore[arg-type]
-    (source,) = picture_mistakes([mistake], lambda row: image)
-    assert source is not None
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), np.int64)
+    (drawn,) = picture_mistakes([mistake], lambda row: image)
+    assert drawn.source is not None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn.source.partition(",")[2]))), np.int64)
     rows, columns = np.nonzero(pixels.min(axis=2) > 180)
     assert abs(columns.mean() - centre[0]) < 4
     assert abs(rows.mean() - centre[1]) < 4

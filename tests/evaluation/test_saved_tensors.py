@@ -14,7 +14,7 @@ import pytest
 from postproc import TensorError
 from postproc.evaluation import saved_tensors, tensor_writing
 from postproc.evaluation.saved_tensors import TensorFile, saved_files
-from postproc.evaluation.tensor_format import DTYPES, TRANSFORM, SavedImage, decode
+from postproc.evaluation.tensor_format import DTYPES, TRANSFORM, SavedImage, decode_tensors
 from postproc.evaluation.tensor_writing import TensorWriter, reduced
 from tests.evaluation.tensor_files import image_of, read_all, row_of, rows_of, write
 
@@ -98,27 +98,36 @@ def test_reading_some_tensors_leaves_the_others_out(tmp_path: Path) -> None:
 
 def test_tensor_file_can_be_pickled(tmp_path: Path) -> None:
     file = TensorFile(write(tmp_path / "t.parquet", [image_of("a", {"t": VALUE})]))
-    assert [row_of(image) for image in pickle.loads(pickle.dumps(file)).read(0)] == rows_of(file.path)
+    assert [row_of(image) for image in pickle.loads(pickle.dumps(file)).read(0)] == rows_of(Path(file.name))
 
 
-def test_decoding_a_table_of_several_chunks_numbers_its_rows_through() -> None:
+def test_rows_of_a_file_are_numbered_through_its_groups_and_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_tensors, "_READ_BYTES", 1)  # pieces of one row
     table = pa.concat_tables([pa.table(_columns(2, VALUE)), pa.table(_columns(2, VALUE, **{"t.dtype": "O"}))])
-    images = decode(table, ["t"], "here")
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path, row_group_size=3)
+    images = TensorFile(path).read(0)
     assert [next(images).name, next(images).name] == ["0", "1"]
-    with pytest.raises(TensorError, match=r"here: row 2, tensor 't': expected a dtype of .*found 'O'"):
+    with pytest.raises(TensorError, match=r"row 2, tensor 't': expected a dtype of .*found 'O'"):
         next(images)
+    with pytest.raises(TensorError, match=r"row 3, tensor 't': expected a dtype of .*found 'O'"):
+        next(TensorFile(path).read(1))
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
 def test_decoding_shares_the_memory_of_the_table(kind: Any) -> None:
     columns = _columns(3, VALUE)
     columns["t"] = pa.array([(VALUE + row).tobytes() for row in range(3)], kind)
-    for table in (pa.table(columns), pa.table(columns).slice(1)):
-        start = 3 - len(table)
-        content = np.frombuffer(columns["t"].buffers()[2], np.uint8)
-        for row, image in enumerate(decode(table, ["t"], "here"), start):
-            np.testing.assert_array_equal(image.tensors["t"], VALUE + row)
-            assert np.shares_memory(image.tensors["t"], content)
+    content = np.frombuffer(columns["t"].buffers()[2], np.uint8)
+    batch = pa.RecordBatch.from_pydict(columns)
+    for start in (0, 1):
+        decoded = list(decode_tensors(batch.slice(start), ["t"], "here", start))
+        assert len(decoded) == 3 - start
+        for row, tensors in enumerate(decoded, start):
+            np.testing.assert_array_equal(tensors["t"], VALUE + row)
+            assert np.shares_memory(tensors["t"], content)
 
 
 def _columns(rows: int, tensor: Any, **replaced: Any) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import pytest
 from onnx import helper
 
 from postproc.errors import RunnerError
+from postproc.onnx_inputs import NetworkInputs
 from tests.models import copying, network, numbered, with_sizes
-from tests.stand_ins import RecordingPost, marks, runner
+from tests.stand_ins import Info, RecordingPost, marks, runner
 
 IMAGE = numbered(1, 3, 2, 2)
 
@@ -126,3 +127,17 @@ def test_run_that_fails_raises_runner_error_with_cause() -> None:
     ) as raised:
         runner(model, RecordingPost("out"))(np.zeros((1, 3), np.float32))
     assert raised.value.__cause__ is not None
+
+
+def test_whole_numbers_become_integers_for_inputs_of_integers_only() -> None:
+    infos = [Info("data", "tensor(float16)", ["N", 2]), Info("sizes", "tensor(int64)", ["N", 2])]
+    inputs = NetworkInputs(infos, batched=True)
+    whole, broken = np.array([[4, 6]], np.float32), np.array([[4, 6.5]], np.float32)
+    given = inputs.as_integers({"data": whole, "sizes": whole, "other": whole})
+    assert {name: array.dtype.name for name, array in given.items()} == {
+        "data": "float32",
+        "sizes": "int64",
+        "other": "float32",
+    }
+    np.testing.assert_array_equal(given["sizes"], [[4, 6]])
+    assert inputs.as_integers({"sizes": broken})["sizes"] is broken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,23 @@ def post_image(client: httpx.Client, version: int) -> httpx.Response:
     return client.post(
         f"/recognition/versions/{version}/inference", files={SOURCE: ("digits.jpg", IMAGE, "image/jpeg")}
     )
+
+
+def ended(client: httpx.Client, task: int) -> dict[str, Any]:
+    """Wait until a task has ended, and return it."""
+    deadline = time.monotonic() + SECONDS
+    while (document := client.get(f"/tasks/{task}").json())["status"] == "pending":
+        assert time.monotonic() < deadline, f"task {task} stays pending"
+        time.sleep(0.02)
+    return dict(document)
+
+
+def wait_for_kernels(host: str) -> None:
+    """Wait until a service has compiled its kernels, so that no first image waits for them."""
+    deadline = time.monotonic() + 300
+    while httpx.get(f"{host}/healthz", timeout=SECONDS, trust_env=False).json()["kernels"] != "ready":
+        assert time.monotonic() < deadline, "the kernels take too long to compile"
+        time.sleep(0.1)
 
 
 def digits_in(data: dict[str, Any]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,16 +83,14 @@ class FakeEngine:
     def is_warm(self) -> bool:
         return bool(self.warmed)
 
-    def warm(self, post: PostProcessor) -> None:
-        self.warmed.append(post)
+    def warm(self, posts: Iterable[PostProcessor]) -> None:
+        self.warmed.extend(posts)
 
-    def prepare(
-        self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]], files: Mapping[str, bytes]
-    ) -> Any:
+    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         images = [item for item in network.preprocessing.inputs if item.image is not None]
         if len(inputs) != len(images):
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
-        return {"inputs": list(inputs), "files": dict(files)}
+        return list(inputs)
 
     def reserve(self, inputs: Any) -> Any:
         if self.is_full:

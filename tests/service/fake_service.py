@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from postproc.cli_serve import KEY_VARIABLE
+from postproc.cli.commands.serve import KEY_VARIABLE
 from postproc.service import ServiceSettings
 from postproc.service.serving import run
 from tests.service.fake_engine import FakeEngine, fake_check, fake_metrics

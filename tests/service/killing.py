@@ -23,6 +23,7 @@ from tests.service.digits import (
     SOURCE,
     client_of,
     digits_in,
+    ended,
     post_image,
     post_network,
     spec_document,
@@ -165,13 +166,7 @@ def _rows(client: httpx.Client, path: str) -> list[dict[str, Any]]:
 
 def _run(client: httpx.Client, path: str) -> dict[str, Any]:
     task = made(client.post(path, files={SOURCE: ("a.jpg", IMAGE)}))["task_id"]
-    deadline = time.monotonic() + _SECONDS
-    while True:
-        document = client.get(f"/tasks/{task}").json()
-        if document["status"] != "pending":
-            break
-        assert time.monotonic() < deadline, f"task {task} stays pending"
-        time.sleep(0.02)
+    document = ended(client, task)
     assert document["status"] == "success", document
     data: dict[str, Any] = document["data"]
     return data

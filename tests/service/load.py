@@ -27,7 +27,7 @@ from tests.service.digits import IMAGE, SECONDS, SOURCE, client_of, digits_in, p
 from tests.service.postgres import binaries, cluster
 from tests.service.running import Running, running
 
-_WARM_UP = 3  # inferences before the clock starts
+WARM_UP = 3  # inferences before the clock starts
 _WAIT = 60.0  # seconds for one task
 
 
@@ -60,8 +60,8 @@ class Measured:
         }
         stages = re.findall(r'postproc_stage_seconds_sum\{stage="(\w+)"\} (\S+)', self.metrics)
         counts = dict(re.findall(r'postproc_stage_seconds_count\{stage="(\w+)"\} (\S+)', self.metrics))
-        average = _number(self.metrics, "postproc_batch_size_sum") / max(
-            1.0, _number(self.metrics, "postproc_batch_size_count")
+        average = number_of(self.metrics, "postproc_batch_size_sum") / max(
+            1.0, number_of(self.metrics, "postproc_batch_size_count")
         )
         return "\n".join(
             [
@@ -90,7 +90,7 @@ def measure(service: Running, clients: int, seconds: float, seed: int = 0) -> Me
     with client_of(service) as client:
         version = publish(client).version
     total = Measured()
-    for _ in range(_WARM_UP):
+    for _ in range(WARM_UP):
         _Client(service, version, seed).infer()
     stop = threading.Event()
     workers = [_Client(service, version, seed + row + 1) for row in range(clients)]
@@ -180,7 +180,7 @@ def _percentiles(values: Sequence[float]) -> str:
     return f"p50 {cuts[49]:.3f} s, p90 {cuts[89]:.3f} s, p99 {cuts[98]:.3f} s, most {max(values):.3f} s"
 
 
-def _number(metrics: str, name: str) -> float:
+def number_of(metrics: str, name: str) -> float:
     found = re.search(rf"^{name} (\S+)$", metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
 

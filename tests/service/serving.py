@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from postproc.service import ServiceSettings, create_app
 from postproc.service.services import Services
+from postproc.service.serving import config_of
 from tests.service.fake_engine import FakeEngine, fake_check, fake_metrics
 
 KEY, OTHER_KEY = "key-of-one", "key-of-other"
@@ -27,6 +28,7 @@ class Serving:
     """A running service, and clients of two tenants."""
 
     app: FastAPI
+    server: uvicorn.Server
     host: str
     client: httpx.Client
     other: httpx.Client
@@ -46,14 +48,15 @@ class Serving:
 @contextmanager
 def serving(data: Path, **settings: Any) -> Iterator[Serving]:
     """Serve an app with a fake engine on a free port, as long as the block lasts."""
+    chosen = ServiceSettings(data=data, port=0, **settings)
     app = create_app(
-        ServiceSettings(data=data, **settings),
+        chosen,
         keys={KEY: "one", OTHER_KEY: "other"},
         make_engine=FakeEngine,
         check_model=fake_check,
         metrics=fake_metrics(),
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    server = uvicorn.Server(config_of(app, chosen))
     thread = threading.Thread(target=server.run, name="test-server")
     thread.start()
     try:
@@ -64,7 +67,7 @@ def serving(data: Path, **settings: Any) -> Iterator[Serving]:
             time.sleep(0.01)
         host = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         with _client(host, KEY) as client, _client(host, OTHER_KEY) as other:
-            yield Serving(app, host, client, other)
+            yield Serving(app, server, host, client, other)
     finally:
         server.should_exit = True
         thread.join(_SECONDS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
-from postproc.service.batching import FAILED, STOPPED, Batcher
+from postproc.service.batching import FAILED, Batcher
 from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job
+from postproc.service.work import STOPPED
+from tests.service.waiting import wait_until
 
 
 class Calls:
@@ -44,13 +45,6 @@ class Calls:
         job = Job(task_id, None, key, most, self.batcher.reserve(size))
         self.batcher.submit(job)
         return job
-
-
-def wait_until(condition: Any, seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +24,7 @@ from postproc.demo.pages import crop_digit, make_page
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
+from tests.service.digits import wait_for_kernels
 from tests.service.running import ROOT, Running, running
 
 PAGE = make_page(3)
@@ -45,10 +45,7 @@ DATA_URI = f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("data")) as started:
-        deadline = time.monotonic() + 300
-        while httpx.get(f"{started.host}/healthz").json()["kernels"] != "ready":
-            assert time.monotonic() < deadline, "the kernels take too long to compile"
-            time.sleep(0.1)
+        wait_for_kernels(started.host)
         yield started
 
 

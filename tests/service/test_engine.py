@@ -26,11 +26,12 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
 from postproc.schema import Preprocessing
 from postproc.service import computing
-from postproc.service.batching import FAILED, STOPPED
+from postproc.service.batching import FAILED
 from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
-from postproc.service.errors import InputError, QueueFullError
+from postproc.service.errors import ApiError, InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
+from postproc.service.work import STOPPED
 from tests.models import network, passthrough
 
 
@@ -61,7 +62,8 @@ class Service:
 
     def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
         prepared = self.engine.prepare(files, inputs)
-        self.engine.submit(task_id, Work(files, post, options.pop("key", 1), prepared, **options))
+        work = Work(files, post, options.pop("key", 1), prepared, **options)
+        self.engine.submit(task_id, work, self.engine.reserve(prepared))
 
     def collect(self, count: int) -> dict[int, Outcome]:
         found = [self.outcomes.get(timeout=60) for _ in range(count)]
@@ -399,12 +401,24 @@ def test_engine_network_whose_files_are_gone_ends_in_error(
 def test_engine_preprocessing_whose_file_is_gone_is_told_at_once(service: Service, tmp_path: Path) -> None:
     files = small(tmp_path, averaging(), mean_file="mean.npy")
     np.save(files.folder / "mean.npy", np.zeros(1, np.float32))
-    service.engine.prepare(files, shade(0))
-    service.engine.forget_network(files.id)
     (files.folder / "mean.npy").unlink()
     with pytest.raises(InputError, match="upload the network again") as raised:
         service.engine.prepare(files, shade(0))
     assert str(tmp_path) not in str(raised.value)
+
+
+def test_engine_request_of_a_network_that_is_deleted_meanwhile_is_a_404(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = small(tmp_path, averaging(), mean_file="mean.npy")
+    np.save(files.folder / "mean.npy", np.zeros(1, np.float32))
+    service.engine.prepare(files, shade(0))
+    service.engine.forget_network(files.id)
+    (files.folder / "mean.npy").unlink()
+    with pytest.raises(ApiError, match="no network 1") as raised:
+        service.engine.prepare(files, shade(0))
+    assert raised.value.status == 404
+    assert caplog.text == ""
 
 
 def test_engine_wrong_input_is_told_at_once(service: Service, tmp_path: Path) -> None:
@@ -418,13 +432,9 @@ def test_engine_full_queue_refuses(service: Service, tmp_path: Path) -> None:
     inputs = service.engine.prepare(files, shade(255))
     assert inputs.nbytes == 16
     ticket = service.engine.reserve(inputs)
-    for refused in (
-        lambda: service.engine.reserve(inputs),
-        lambda: service.submit(2, files, GREY, shade(0)),
-    ):
-        with pytest.raises(QueueFullError):
-            refused()
-    assert service.value("postproc_refused_total") == 2
+    with pytest.raises(QueueFullError):
+        service.engine.reserve(inputs)
+    assert service.value("postproc_refused_total") == 1
     assert service.value("postproc_queue_length") == 1
     assert service.value("postproc_queue_bytes") == 16
     service.engine.start()
@@ -441,6 +451,25 @@ def test_engine_deleted_network_ends_its_waiting_tasks(service: Service, tmp_pat
     outcomes = service.collect(2)
     assert outcomes.pop(1) == Outcome(1, None, DELETED)
     assert greys(outcomes) == {2: 1}
+
+
+@pytest.mark.parametrize("are_gone", [True, False], ids=["files gone", "files there yet"])
+def test_engine_task_that_comes_as_its_network_is_deleted_leaves_nothing_loaded(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, are_gone: bool
+) -> None:
+    files = small(tmp_path, averaging())
+    service.engine.forget_network(1)
+    service.submit(1, files, GREY, shade(255))
+    if are_gone:
+        files.model.unlink()
+    service.engine.start()
+    outcomes = service.collect(1)
+    if are_gone:
+        assert outcomes == {1: Outcome(1, None, DELETED)}
+    else:
+        assert greys(outcomes) == {1: 1}
+    assert service.value("postproc_sessions") == 0
+    assert caplog.text == ""
 
 
 def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

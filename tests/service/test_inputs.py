@@ -52,8 +52,8 @@ def reader(**limits: Any) -> InputReader:
     return InputReader(settings, fetched, nullcontext(), lambda stage: nullcontext())
 
 
-def read(inputs: Any, preprocessor: Preprocessor = ONE, files: Any = None, **limits: Any) -> PreparedInputs:
-    return reader(**limits).read(preprocessor, inputs, files)
+def read(inputs: Any, preprocessor: Preprocessor = ONE, **limits: Any) -> PreparedInputs:
+    return reader(**limits).read(preprocessor, inputs)
 
 
 def image(source: Any = PNG, **fields: Any) -> dict[str, Any]:
@@ -75,7 +75,6 @@ def points(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
     "source",
     [
         pytest.param(PNG, id="bytes"),
-        pytest.param(io.BytesIO(PNG), id="file"),
         pytest.param(base64.b64encode(PNG).decode(), id="base64"),
         pytest.param(base64.encodebytes(PNG).decode(), id="base64 in lines"),
         pytest.param("data:image/png;base64," + base64.b64encode(PNG).decode(), id="data URI"),
@@ -88,13 +87,6 @@ def test_read_source_of_each_kind_gives_the_same_tensor(source: Any) -> None:
     np.testing.assert_array_equal(prepared.tensors["a"], NOISE[None])
     assert prepared.nbytes == NOISE.nbytes
     assert prepared.transform.image_size == (4, 8)
-
-
-def test_read_source_beside_the_inputs_is_found_by_its_path() -> None:
-    prepared = read(
-        [{"image": {"crop_uniform_background": False}}], files={"inputs[0].image.source": io.BytesIO(PNG)}
-    )
-    np.testing.assert_array_equal(prepared.tensors["a"], NOISE[None])
 
 
 def test_read_several_images_feeds_them_in_order() -> None:
@@ -179,10 +171,9 @@ def test_read_image_of_too_many_pixels_is_refused_before_decoding() -> None:
         assert raised.value.field == "inputs[0].image.source"
 
 
-@pytest.mark.parametrize("source", [PNG, io.BytesIO(PNG)], ids=["bytes", "file"])
-def test_read_image_of_too_many_bytes_is_refused(source: Any) -> None:
+def test_read_image_of_too_many_bytes_is_refused() -> None:
     with pytest.raises(InputError, match=rf"at most {len(PNG) - 1} bytes"):
-        read([image(source)], max_body=len(PNG) - 1)
+        read([image(PNG)], max_body=len(PNG) - 1)
 
 
 def test_read_png_whose_text_is_a_bomb_is_refused() -> None:

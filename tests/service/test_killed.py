@@ -13,6 +13,7 @@ from tests.service.digits import client_of, digits_in, post_image, post_network,
 from tests.service.killing import run_rounds
 from tests.service.objects import complaint, made
 from tests.service.running import running
+from tests.service.waiting import wait_until
 
 _STOP_SECONDS = 20
 
@@ -67,7 +68,7 @@ def test_service_whose_disk_is_full_says_so_and_loses_nothing(tmp_path: Path) ->
         response = post_network(client)
         assert response.status_code == 507, response.text
         assert "disk" in complaint(response, 507)
-        assert list((tmp_path / "staging").iterdir()) == []
+        wait_until(lambda: not list((tmp_path / "staging").iterdir()))
         assert len(list((tmp_path / "networks").iterdir())) == 1
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
         again = made(post_network(client))["id"]

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
-from tests.service.digits import client_of, digits_in, post_image, publish
+from tests.service.digits import client_of, digits_in, ended, post_image, publish
 from tests.service.objects import complaint, made
 from tests.service.running import running
-
-_SECONDS = 60
 
 
 def _digits(client: httpx.Client, version: int) -> int:
     task = made(post_image(client, version))["task_id"]
-    deadline = time.monotonic() + _SECONDS
-    while (document := client.get(f"/tasks/{task}").json())["status"] == "pending":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return digits_in(document["data"])
+    return digits_in(ended(client, task)["data"])
 
 
 def test_service_on_postgresql_lives_through_a_kill_and_deletes(

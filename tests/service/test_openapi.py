@@ -80,3 +80,54 @@ def test_bodies_that_are_served_are_as_the_document_says(service: Serving) -> No
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**bodies["NewVersion"], **wrong}, schema_of(document, "NewVersion"))
     assert IMAGE.keys() <= document["components"]["schemas"]["InferenceForm"]["properties"].keys()
+
+
+def test_numbers_of_paths_and_queries_have_their_bounds(service: Serving) -> None:
+    parameters = [
+        parameter
+        for item in service.app.openapi()["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", ())
+        if parameter["schema"].get("type") == "integer"
+    ]
+    assert {parameter["name"] for parameter in parameters} == {
+        "network_id", "spec_id", "task_id", "offset", "limit"
+    }  # fmt: skip
+    for parameter in parameters:
+        assert {"minimum", "maximum"} <= parameter["schema"].keys(), parameter
+
+
+def test_links_lead_to_operations_with_what_they_need(service: Serving) -> None:
+    document = service.app.openapi()
+    operations = {
+        found["operationId"]: found for item in document["paths"].values() for found in item.values()
+    }
+    filled = set()
+    for source, operation in operations.items():
+        for status, answer in operation["responses"].items():
+            for name, link in answer.get("links", {}).items():
+                assert status in ("200", "201"), (source, name)
+                parameters = operations[link["operationId"]].get("parameters", ())
+                known = {f"{parameter['in']}.{parameter['name']}" for parameter in parameters}
+                assert link.get("parameters", {}).keys() <= known, (source, name)
+                filled.update((link["operationId"], parameter) for parameter in link.get("parameters", ()))
+    for name, operation in operations.items():
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+                assert (name, f"path.{parameter['name']}") in filled, "no link leads there"
+
+
+def test_examples_are_as_the_document_says(service: Serving) -> None:
+    document = service.app.openapi()
+    count = 0
+    for item in document["paths"].values():
+        for operation in item.values():
+            for media_type in operation.get("requestBody", {}).get("content", {}).values():
+                if "example" in media_type:
+                    whole = {**media_type["schema"], "components": document["components"]}
+                    jsonschema.validate(media_type["example"], whole)
+                    count += 1
+    assert count == 11  # all bodies of JSON
+    for schema in document["components"]["schemas"]["NetworkUpload"]["properties"].values():
+        for example in schema.get("examples", ()):
+            jsonschema.validate(example, {**schema, "components": document["components"]})

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy import update
 
 from postproc.pipeline import PostProcessor
+from postproc.service.tables import Version
 from postproc.service.warming import Warmer
 from tests.service.objects import make_version
-from tests.service.serving import Serving
+from tests.service.serving import Serving, serving
+from tests.service.waiting import wait_until
 
 
 class Post:
@@ -28,14 +31,7 @@ class Post:
 
 
 def add(warmer: Warmer, post: Post) -> None:
-    warmer.add(cast(PostProcessor, post))
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    warmer.add([cast(PostProcessor, post)])
 
 
 def test_warmer_is_idle_when_all_kernels_are_there() -> None:
@@ -78,6 +74,75 @@ def test_warmer_stop_does_not_wait_and_begins_nothing_more() -> None:
     warmer._thread.join(10)
     assert not warmer._thread.is_alive()
     assert not second.begun.is_set()
+
+
+def test_warmer_takes_post_processors_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    warmer = Warmer()
+    warmer.start()
+    posts = [Post(), Post()]
+    given = []
+
+    def read() -> Iterator[PostProcessor]:
+        for post in posts:
+            given.append(post)
+            yield cast(PostProcessor, post)
+        raise OSError("the database is gone")
+
+    warmer.add(read())
+    last = Post()
+    add(warmer, last)
+    assert posts[0].begun.wait(10)
+    assert given == posts[:1]
+    posts[0].may_end.set()
+    assert posts[1].begun.wait(10)
+    assert not warmer.is_idle
+    posts[1].may_end.set()
+    assert last.begun.wait(10)
+    assert "the database is gone" in caplog.text
+    last.may_end.set()
+    wait_until(lambda: warmer.is_idle)
+    warmer.stop()
+
+
+def test_warmer_stop_reads_nothing_more() -> None:
+    warmer = Warmer()
+    warmer.start()
+    first, second = Post(), Post()
+    warmer.add(cast(PostProcessor, post) for post in (first, second))
+    assert first.begun.wait(10)
+    warmer.stop()
+    first.may_end.set()
+    warmer._thread.join(10)
+    assert not warmer._thread.is_alive()
+    assert not second.begun.is_set()
+
+
+def test_start_warms_stored_versions_up_and_passes_over_a_broken_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(tmp_path) as service:
+        assert len(service.engine.warmed) == len(service.services.public)
+        versions = [make_version(service.client)["id"] for _ in range(3)]
+        with service.services.database.writing() as session:
+            session.execute(
+                update(Version).where(Version.id == versions[1]).values(post_processings=[{"x": 1}])
+            )
+    with serving(tmp_path) as service:
+        stored = service.engine.warmed[len(service.services.public) :]
+        assert [post.tensor_names for post in stored] == 2 * [("boxes:0", "scores", "classes:0")]
+        assert service.client.get(f"/recognition/versions/{versions[0]}").status_code == 200
+    assert f"version {versions[1]} cannot be read" in caplog.text
+
+
+def test_stored_versions_are_not_read_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as service:
+        make_version(service.client)
+        make_version(service.client)
+        stored = service.services._stored()
+        assert next(stored) is not None
+        late = service.services._stored()
+    monkeypatch.setattr(service.services, "versions", None)
+    assert list(stored) == list(late) == []
 
 
 def test_create_version_warms_its_kernels_up(service: Serving) -> None:

@@ -18,6 +18,7 @@ from postproc.service.inference import network_target, start_inference
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
 from postproc.service.schemas import NetworkFields
+from postproc.service.tables import as_columns
 from postproc.service.uploads import read_upload
 
 router = APIRouter(prefix="/v0.7/networks", tags=["networks"])
@@ -45,8 +46,7 @@ def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) ->
         upload.model, upload.fields.preprocessing, settings.model_check_timeout, upload.folder
     )
     folder = folders.publish(upload.staged)
-    fields = upload.fields.dump(defaults=True)
-    kept = {"meta" if name == "metadata" else name: fields[name] for name in NetworkFields.model_fields}
+    kept = as_columns(upload.fields.dump(defaults=True), NetworkFields.model_fields)
     kept["preprocessing"] = upload.fields.preprocessing.dump()
     try:
         network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
@@ -126,9 +126,5 @@ def _update(
         NetworkFields.load({**stored, **changes})
     except SchemaError as error:
         raise wrong_document(error) from None
-    kept = {
-        "meta" if name == "metadata" else name: value
-        for name, value in changes.items()
-        if name in NetworkFields.model_fields
-    }
+    kept = as_columns(changes, NetworkFields.model_fields)
     return Json(network_document(services.networks.update(tenant, network_id, kept)))

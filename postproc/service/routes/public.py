@@ -17,7 +17,7 @@ from postproc.service.services import Services
 
 router = APIRouter(prefix="/v0.7", tags=["public"])
 
-Name = Annotated[str, Path(description="Such as `digits-yolo`.")]
+Name = Annotated[str, Path(description="Of a public spec.", examples=["digits-yolo"])]
 
 
 @router.get("/recognition/public", response_model=Listing[SpecRow], responses=errors())

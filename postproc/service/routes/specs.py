@@ -16,11 +16,12 @@ from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.inference import start_inference, version_target
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
-from postproc.service.tables import LARGEST_ID
+from postproc.service.tables import LARGEST_ID, as_columns
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"])
 
-_KNOWN = ("name", "description", "metadata", "outputs", "current_version_id")
+_GIVEN = ("name", "description", "metadata", "outputs")
+_KNOWN = (*_GIVEN, "current_version_id")
 
 
 @router.post(
@@ -33,13 +34,7 @@ _KNOWN = ("name", "description", "metadata", "outputs", "current_version_id")
 def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Json:
     """Make a recognition spec. Its first version becomes its current one."""
     spec = _checked({**document, "id": None})
-    fields = {
-        "name": spec["name"],
-        "description": spec["description"],
-        "meta": spec["metadata"],
-        "outputs": spec["outputs"],
-        "extra": _extra(document),
-    }
+    fields = {**as_columns(spec, _GIVEN), "extra": _extra(document)}
     return Json(spec_document(services.specs.add(tenant, fields)), 201)
 
 
@@ -117,9 +112,7 @@ def _update(
     current = changes.get("current_version_id")
     if current is not None and not (isinstance(current, int) and 1 <= current <= LARGEST_ID):
         raise InputError("current_version_id", "expected the id of a version of this spec, an integer")
-    kept = {
-        "meta" if name == "metadata" else name: value for name, value in changes.items() if name in _KNOWN
-    }
+    kept = as_columns(changes, _KNOWN)
     extra = _extra(changes)
     kept["extra"] = extra if defaults else {**spec.extra, **extra}
     return Json(spec_document(services.specs.update(tenant, spec_id, kept)))

@@ -10,6 +10,7 @@ from postproc.service.answers import Listing, TaskAnswer
 from postproc.service.dependencies import AllServices, Id, Tenant
 from postproc.service.documents import task_document
 from postproc.service.pagination import Paged
+from postproc.service.parameters import DIGITS
 from postproc.service.responses import Json, errors
 
 router = APIRouter(prefix="/v0.7/tasks", tags=["tasks"])
@@ -20,7 +21,9 @@ def list_tasks(
     services: AllServices,
     tenant: Tenant,
     page: Paged,
-    task_ids: Annotated[list[int] | None, Query(description="Ids of the tasks; none without any.")] = None,
+    task_ids: Annotated[
+        list[Annotated[int, DIGITS]] | None, Query(description="Ids of the tasks; none without any.")
+    ] = None,
 ) -> Json:
     """List tasks by their ids; those that are unknown are left out."""
     count, tasks = services.tasks.list(tenant, task_ids or (), page.offset, page.limit)

@@ -28,7 +28,9 @@ router = APIRouter(prefix="/v0.7/recognition/versions", tags=["recognition versi
 
 _NEEDED = ("spec_id", "network_id", "post_processings")
 
-VersionId = Annotated[str, Path(description="An integer, or the text of a public version.")]
+VersionId = Annotated[
+    str, Path(description="An integer, or the text of a public version.", examples=["digits-yolo"])
+]
 
 
 @router.post(
@@ -48,7 +50,7 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
     post = _check_parents(spec, network, version)
     extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
     row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
-    services.engine.warm(post)
+    services.engine.warm([post])
     return Json(version_document(NamedVersion(row, spec.name, network.name)), 201)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
@@ -89,6 +89,18 @@ class VersionStore:
         if row is None:
             raise not_found("version", identifier)
         return WholeVersion(row[0], row[1], row[2])
+
+    def foremost(self, count: int) -> Sequence[tuple[str, int]]:
+        """Return tenants and ids of versions: the current ones of specs, then others, the newest first."""
+        is_other = case((Spec.current_version_id == Version.id, 0), else_=1)
+        statement = (
+            select(Version.tenant, Version.id)
+            .join(Spec, Version.spec_id == Spec.id)
+            .order_by(is_other, Version.id.desc())
+            .limit(count)
+        )
+        with self._database.reading() as session:
+            return [(tenant, identifier) for tenant, identifier in session.execute(statement)]
 
     def list(
         self, tenant: str, offset: int, limit: int, spec_id: int | None = None

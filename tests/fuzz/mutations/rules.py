@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from postproc import SchemaError
 from tests.fuzz.mutations.documents import one_of
-from tests.fuzz.mutations.registry import Broken, Registry, Rng
+from tests.fuzz.mutations.registry import Broken, Function, Registry, Rng
 
 REGISTRY = Registry(SchemaError)
 
@@ -26,8 +27,11 @@ def tasks(broken: Broken) -> Iterator[tuple[str, Any]]:
             yield f"post_processings[{row}].{kind}", task
 
 
-def detections(broken: Broken) -> Iterator[tuple[str, Any]]:
-    return ((path, task) for path, task in tasks(broken) if path.endswith("detection"))
+def detections(broken: Broken, kind: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and the object of each detection, or of those of a kind of output."""
+    for path, task in tasks(broken):
+        if path.endswith("detection") and (not kind or f"{kind}_output" in task):
+            yield path, task
 
 
 def outputs(broken: Broken, *kinds: str) -> Iterator[tuple[str, Any]]:
@@ -36,6 +40,23 @@ def outputs(broken: Broken, *kinds: str) -> Iterator[tuple[str, Any]]:
         for field, output in task.items():
             if field.removesuffix("_output") in kinds:
                 yield f"{path}.{field}", output
+
+
+def to_one_of(find: Callable[..., Iterable[Any]], *kinds: str) -> Callable[[Callable[..., Any]], Function]:
+    """Let a function break one of the objects that `find` yields; it takes the path and the object as well.
+
+    Without any, the mutation does not apply.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Function:
+        @functools.wraps(function)
+        def mutation(broken: Broken, rng: Rng) -> Broken | None:
+            found = one_of(rng, find(broken, *kinds))
+            return None if found is None else function(broken, rng, *found)
+
+        return mutation
+
+    return decorate
 
 
 @REGISTRY.add
@@ -48,22 +69,16 @@ def count_of_thresholds(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def two_kinds_of_output(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, detections(broken))
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections)
+def two_kinds_of_output(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     kind = one_of(rng, [kind for kind in OTHER_OUTPUTS if kind not in task])
     task[kind] = OTHER_OUTPUTS[kind]
     return broken.names(path)
 
 
 @REGISTRY.add
-def no_kind_of_output(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, detections(broken))
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections)
+def no_kind_of_output(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     (kind,) = [field for field in task if field.endswith("_output")]
     if rng.random() < 0.5:
         del task[kind]
@@ -134,52 +149,39 @@ def other_spec(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def two_sizes(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, detections(broken))
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections)
+def two_sizes(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     task |= {"input_size": [5, 5], "normalize_wrt_tensor": "im_info"}
     return broken.names(f"{path}.input_size")
 
 
 @REGISTRY.add
-def sigma_without_soft(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, detections(broken))
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections)
+def sigma_without_soft(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     task |= {"soft_sigma": 0.25, "nms_method": "hard"}
     return broken.names(f"{path}.soft_sigma")
 
 
 @REGISTRY.add
-def weighted_without_nms(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, detections(broken))
-    if found is None or "yolov8_obb_output" in found[1]:
+@to_one_of(detections)
+def weighted_without_nms(broken: Broken, rng: Rng, path: str, task: Any) -> Broken | None:
+    if "yolov8_obb_output" in task:
         return None
-    path, task = found
     task.pop("soft_sigma", None)
     task |= {"nms_threshold": one_of(rng, [1, 1.0]), "nms_method": "weighted"}
     return broken.names(f"{path}.nms_threshold")
 
 
 @REGISTRY.add
-def method_that_does_not_suit(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, [found for found in detections(broken) if "yolov8_obb_output" in found[1]])
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections, "yolov8_obb")
+def method_that_does_not_suit(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     task["nms_method"] = one_of(rng, ["soft", "weighted"])
     return broken.names(f"{path}.nms_method")
 
 
 @REGISTRY.add
-def odd_count_of_anchors(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "yolo", "yolov3"))
-    if found is None:
-        return None
-    path, output = found
+@to_one_of(outputs, "yolo", "yolov3")
+def odd_count_of_anchors(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     if rng.random() < 0.5:
         output["anchors"].append(1)
     else:
@@ -188,11 +190,8 @@ def odd_count_of_anchors(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def masks_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "yolov3"))
-    if found is None:
-        return None
-    path, output = found
+@to_one_of(outputs, "yolov3")
+def masks_that_do_not_fit(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     grids, anchors = len(output["output_tensors"]), len(output["anchors"]) // 2
     masks = [[0]] * grids
     output["anchor_masks"], place = one_of(
@@ -208,11 +207,8 @@ def masks_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def grids_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "yolov3"))
-    if found is None:
-        return None
-    path, output = found
+@to_one_of(outputs, "yolov3")
+def grids_that_do_not_fit(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     names = output["output_tensors"]
     field, value = one_of(
         rng,
@@ -227,11 +223,8 @@ def grids_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def columns_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "end_to_end"))
-    if found is None:
-        return None
-    path, output = found
+@to_one_of(outputs, "end_to_end")
+def columns_that_do_not_fit(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     field = "columns"
     if "output_tensor" not in output:
         output[field] = ["score", "box", "class"]
@@ -247,12 +240,9 @@ def columns_that_do_not_fit(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def forms_together(broken: Broken, rng: Rng) -> Broken | None:
+@to_one_of(outputs, "end_to_end", "ssd")
+def forms_together(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     """Give both or none of what only one may be given of."""
-    found = one_of(rng, outputs(broken, "end_to_end", "ssd"))
-    if found is None:
-        return None
-    path, output = found
     if path.endswith("ssd_output"):
         for name in ("priors", "priors_tensor"):
             output.pop(name, None)
@@ -264,21 +254,15 @@ def forms_together(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def one_tensor_for_two(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "yolov8_seg"))
-    if found is None:
-        return None
-    path, output = found
+@to_one_of(outputs, "yolov8_seg")
+def one_tensor_for_two(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     output["prototypes_tensor"] = output["output_tensor"]
     return broken.names(f"{path}.prototypes_tensor")
 
 
 @REGISTRY.add
-def size_of_normalized_boxes(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, [found for found in detections(broken) if "yolo_output" in found[1]])
-    if found is None:
-        return None
-    path, task = found
+@to_one_of(detections, "yolo")
+def size_of_normalized_boxes(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     field, value = one_of(rng, [("input_size", [5, 5]), ("normalize_wrt_tensor", "im_info")])
     task[field] = value
     return broken.names(f"{path}.{field}")

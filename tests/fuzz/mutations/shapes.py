@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc import TensorError
 from tests.fuzz.mutations.documents import one_of
 from tests.fuzz.mutations.registry import Broken, Registry, Rng
-from tests.fuzz.mutations.rules import outputs
+from tests.fuzz.mutations.rules import outputs, to_one_of
 from tests.fuzz.mutations.tensors import any_tensor, role
 from tests.random_cases.numbers import Tensors
 
@@ -58,13 +60,9 @@ def odd_sides(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def further_rows(broken: Broken, rng: Rng) -> Broken | None:
+@to_one_of(outputs, "anchored", "direct", "standard", "ssd", "end_to_end")
+def further_rows(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
     """One tensor of an output has more boxes than the others."""
-    kinds = ("anchored", "direct", "standard", "ssd", "end_to_end")
-    found = one_of(rng, outputs(broken, *kinds))
-    if found is None:
-        return None
-    _, output = found
     names = [output.get(f"{part}_tensor") for part in ("anchors", "offsets", "boxes", "priors")]
     name = one_of(rng, [name for name in names if name is not None])
     if name is None:

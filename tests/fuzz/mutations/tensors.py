@@ -9,7 +9,7 @@ import numpy as np
 from postproc import TensorError
 from tests.fuzz.mutations.documents import one_of
 from tests.fuzz.mutations.registry import Broken, Registry, Rng
-from tests.fuzz.mutations.rules import detections, outputs
+from tests.fuzz.mutations.rules import detections, outputs, to_one_of
 
 REGISTRY = Registry(TensorError)
 
@@ -122,11 +122,10 @@ def no_size(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-def cells_of_another_size(broken: Broken, rng: Rng) -> Broken | None:
-    found = one_of(rng, outputs(broken, "yolox"))
-    if found is None or broken.drawn.batch == 0:
+@to_one_of(outputs, "yolox")
+def cells_of_another_size(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
+    if broken.drawn.batch == 0:
         return None
-    _, output = found
     output["strides"] = [int(one_of(rng, [1, 2, 3])), 5]
     return broken.names(repr(output["output_tensor"]))
 

@@ -114,6 +114,7 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
                 "yolov8_pose_output.keypoints: expected an integer from 1 to 1000, got 0",
             ),
             ("dimensions", {"dimensions": 4}, "yolov8_pose_output.dimensions: expected 2 or 3, got 4"),
+            ("float", {"dimensions": 2.0}, "yolov8_pose_output.dimensions: expected 2 or 3, got 2.0"),
         )
     },
     **{

@@ -16,8 +16,8 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from postproc import demo
 from postproc.service import ServiceSettings, create_app
+from tests.service.digits import post_network, wait_for_kernels
 from tests.service.objects import made
 from tests.service.page.expected import documents
 
@@ -36,21 +36,12 @@ def make_versions(url: str) -> None:
     """Give the tenant of a service the versions of `documents_of_tests`, in order."""
     with httpx.Client(base_url=f"{url}/v0.7", headers={"X-API-KEY": KEY}, timeout=60) as client:
         for kind, spec, version in documents_of_tests():
-            fields = {
-                "name": kind,
-                "framework": "onnx",
-                "preprocessing": demo.preprocessing_path(kind).read_text(),
-            }
-            content = demo.model_path(kind).read_bytes()
-            network = made(client.post("/networks/", data=fields, files={"model.onnx": content}))
+            network = made(post_network(client, kind, kind))
             parent = made(client.post("/recognition/specs/", json=spec))
             ids = {"spec_id": parent["id"], "network_id": network["id"]}
             document = {"post_processings": version["post_processings"], **ids}
             made(client.post("/recognition/versions/", json=document))
-        deadline = time.monotonic() + 300
-        while client.get(f"{url}/healthz").json()["kernels"] != "ready":
-            assert time.monotonic() < deadline, "the kernels take too long to compile"
-            time.sleep(0.1)
+    wait_for_kernels(url)
 
 
 def documents_of_tests() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

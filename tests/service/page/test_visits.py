@@ -67,6 +67,7 @@ def test_page_cancelled_run_leaves_the_image(shown: Visitor, faults: Faults) -> 
     faults.add("/inference", 503, "too many requests are waiting", Retry_After="30")
     shown.find("#run").click()
     shown.wait_for("loading")
+    shown.wait(lambda: not faults.answers, "the answer, which the next run would get")
     shown.find("#cancel").click()
     shown.wait_for("ready")
     assert shown.problem == ""

@@ -190,8 +190,7 @@ def test_inference_as_form_reaches_the_engine_typed(service: Serving, of: str) -
     assert work.post is not None
     assert work.post.tensor_names == tuple(DIRECT.values())
     image = {"source": b"an image", "crop_uniform_background": False, "bbox": {"xmin": 0.1}}
-    assert work.inputs["inputs"] == [{"image": image}]
-    assert work.inputs["files"] == {"inputs[0].image.source": b"an image"}
+    assert work.inputs == [{"image": image}]
     task = service.client.get(f"/tasks/{task_id}/").json()
     assert (task["id"], task["status"], task["data"]) == (task_id, "success", service.engine.data)
 
@@ -201,7 +200,7 @@ def test_inference_as_json_reaches_the_engine_as_it_is(service: Serving) -> None
     image = {"source": "http://127.0.0.1/a.png", "crop_uniform_background": False, "bbox": {"xmin": "0.1"}}
     body = {"show_discarded": True, "max_predictions": 3, "inputs": [{"image": image}]}
     made(service.client.post(f"/recognition/versions/{version['id']}/inference", json=body))
-    assert service.engine.works[-1][1].inputs == {"inputs": [{"image": image}], "files": {}}
+    assert service.engine.works[-1][1].inputs == [{"image": image}]
 
 
 @pytest.mark.parametrize(

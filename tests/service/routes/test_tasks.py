@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from postproc.service.services import STOPPED
+from postproc.service.work import STOPPED
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.serving import Serving, serving
+from tests.service.waiting import wait_until
 
 INFERENCE = "/recognition/public/digits-yolo/inference"
 
@@ -72,7 +72,4 @@ def test_tasks_pending_at_a_stop_end_in_error(tmp_path: Path) -> None:
 def test_results_are_kept_for_a_time(tmp_path: Path) -> None:
     with serving(tmp_path, task_seconds=0.2) as service:
         task_id = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
-        deadline = time.monotonic() + 10
-        while service.client.get(f"/tasks/{task_id}/").status_code != 404:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: service.client.get(f"/tasks/{task_id}/").status_code == 404)

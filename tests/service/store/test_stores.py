@@ -86,6 +86,21 @@ def test_first_version_becomes_current_and_later_ones_do_not(database: Database)
     assert SpecStore(database).get(TENANT, spec.id).current_version_id == first.id
 
 
+def test_foremost_versions_are_the_current_ones_then_the_newest(database: Database) -> None:
+    network, spec, foreign = add_network(database), add_spec(database), add_spec(database, OTHER)
+    bare = add_spec(database)
+    ids = [
+        add_version(database, one, network).id
+        for one in (spec, spec, foreign, spec, foreign, spec, bare, bare)
+    ]
+    SpecStore(database).update(TENANT, spec.id, {"current_version_id": ids[3]})
+    VersionStore(database).remove(TENANT, ids[6])  # a spec without a current version
+    found = VersionStore(database).foremost(7)
+    assert [identifier for _, identifier in found] == [ids[row] for row in (3, 2, 7, 5, 4, 1, 0)]
+    assert [tenant for tenant, _ in found] == [TENANT, OTHER, TENANT, TENANT, OTHER, TENANT, TENANT]
+    assert VersionStore(database).foremost(2) == found[:2]
+
+
 def test_first_version_of_many_at_once_becomes_current(database: Database) -> None:
     network, spec = add_network(database), add_spec(database)
     with ThreadPoolExecutor(8) as pool:

@@ -21,7 +21,7 @@ from numba.core import config
 from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor, Recognitions, onnx_network, onnx_session
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from postproc.decoding import DECODERS
 from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
 from postproc.doctor.cases import Case, all_cases, load_answers
@@ -384,14 +384,15 @@ def test_doctor_of_a_container_with_less_time_than_cores_warns(monkeypatch: pyte
 # --- the cache
 
 
-def cache_at(directory: Path | None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
-    monkeypatch.setattr(_jit, "cache_directory", lambda: directory)
+def cache_at(directory: Path | None, monkeypatch: pytest.MonkeyPatch, reason: str = "") -> dict[str, Finding]:
+    monkeypatch.setattr(_jit, "cache_place", lambda: (directory, reason))
     return {one.name: one for one in cache.kernel_cache()}
 
 
-def test_doctor_without_a_cache_directory_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = cache_at(None, monkeypatch)
+def test_doctor_without_a_cache_directory_warns_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cache_at(None, monkeypatch, "every user may write to /cache")
     assert found["directory"].status is Status.WARNING
+    assert "every user may write to /cache" in found["directory"].text
     assert "NUMBA_CACHE_DIR" in found["directory"].advice
 
 

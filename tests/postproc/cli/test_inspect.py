@@ -14,7 +14,7 @@ from onnx import helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.models import answering
 from tests.postproc.inspection.networks import Network, ultralytics
 

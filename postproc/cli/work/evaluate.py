@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli_run import open_network, recognise_images
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
 from postproc.evaluation.collecting import Predictions, collect, measuring_documents
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.pipeline import PostProcessor
-from postproc.results import Recognitions
 from postproc.schema import Classification, RecognitionSpec, RecognitionVersion
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from postproc.evaluation.pictures import OpenImage
 
 Evaluation = DetectionEvaluation | ClassificationEvaluation
 
@@ -34,28 +33,21 @@ _NAMED = 3  # images in a note
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """How the images become predictions."""
-
-    model: Path
-    preprocessing: Path | None
-    batch_size: int
-    max_predictions: int
-
-
-@dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """The images to run, by the names that the ground truth finds them by.
+    """The files of images.
 
     Parameters
     ----------
     paths : list of Path
-    is_folder : bool
-        Whether they are those of a folder, so that all images of the ground truth count.
+    rows : dict of int to Path
+        Those that the ground truth knows, by their rows in it.
+    folder : Path, optional
+        The folder that they are of, so that all images of the ground truth count.
     """
 
     paths: list[Path]
-    is_folder: bool
+    rows: dict[int, Path]
+    folder: Path | None = None
 
 
 def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
@@ -68,7 +60,8 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     """
     folders = [path for path in arguments if path.is_dir()]
     if not folders:
-        return ImageFiles(list(arguments), False)
+        found = {row: path for path in arguments if (row := truth.find(path)) is not None}
+        return ImageFiles(list(arguments), found)
     if len(arguments) > 1:
         raise SchemaError(
             f"give one folder of images, or files; got {folders[0]} and {len(arguments) - 1} more"
@@ -86,34 +79,12 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
         raise SchemaError(
             f"{folder}: holds none of the {len(truth)} images of {truth.source}, such as {truth.names[0]!r}"
         )
-    return ImageFiles([found[row] for row in sorted(found)], True)
+    return ImageFiles([found[row] for row in sorted(found)], found, folder)
 
 
-def predict_images(
-    run: Run,
-    post: PostProcessor,
-    paths: Sequence[Path],
-    on_unreadable: Callable[[ImageError], None],
-    on_image: Callable[[], None],
-) -> Predictions:
-    """Run the network on image files: names, sizes (B, 2) and Recognitions of one batch after the other.
-
-    An image that cannot be read is reported and left out.
-    """
-    runner, preprocessor = open_network(run.model, post, run.preprocessing)
-    has_discarded = any(item.classification is not None for item in post.version.post_processings or ())
-    for recognised in recognise_images(
-        runner,
-        preprocessor,
-        paths,
-        batch_size=run.batch_size,
-        show_discarded=has_discarded,
-        max_predictions=run.max_predictions,
-        on_unreadable=on_unreadable,
-    ):
-        size = np.array([[recognised.image.height, recognised.image.width]], np.int64)
-        yield [recognised.path], size, Recognitions(tuple(recognised.outputs))
-        on_image()
+def needs_discarded(post: PostProcessor) -> bool:
+    """Whether all scores are measured, and not only those above a threshold: of labels of whole images."""
+    return any(item.classification is not None for item in post.version.post_processings or ())
 
 
 def predict_tensors(
@@ -127,9 +98,7 @@ def predict_tensors(
     from postproc.evaluation.predicting import predict_saved
 
     options: dict[str, Any] = {
-        "show_discarded": any(
-            item.classification is not None for item in post.version.post_processings or ()
-        ),
+        "show_discarded": needs_discarded(post),
         "max_predictions": max_predictions,
     }
     with ExitStack() as stack:
@@ -225,19 +194,17 @@ def _label_table(document: dict[str, Any], things: str, is_detection: bool) -> T
     return table
 
 
-def image_opener(evaluation: Evaluation, paths: Sequence[Path]) -> Callable[[int], Image.Image | None]:
+def image_opener(evaluation: Evaluation, files: ImageFiles) -> OpenImage:
     """Give what opens the images of a report, by their rows among those that count."""
     from postproc.images import load_image
 
-    by_row = {evaluation.truth.find(path): path for path in paths}
     images = evaluation.collected.truth.images
 
-    def open_image(row: int) -> Image.Image | None:
-        path = by_row.get(int(images[row]))
-        try:
-            return None if path is None else load_image(path)
-        except ImageError:
-            return None
+    def open_image(row: int) -> Image.Image:
+        path = files.rows.get(int(images[row]))
+        if path is None:
+            raise ImageError(f"not found in {files.folder}")
+        return load_image(path)
 
     return open_image
 

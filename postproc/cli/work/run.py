@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import ImageError, RunnerError, TensorError
+from postproc.archives import Predicted, predict_archive
+from postproc.errors import ImageError, RunnerError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from postproc.images import Preprocessor
-    from postproc.onnx_network import OnnxNetwork
     from postproc.onnx_runner import OnnxRunner
     from postproc.pipeline import PostProcessor
     from postproc.results import Classifications, Detections, Recognitions
@@ -90,49 +90,10 @@ def recognise_images(
                 yield image
 
     for batch in preprocessor.batches(readable(), batch_size):
-        tensors = as_integers(batch.tensors, runner)
+        tensors = runner.network.inputs.as_integers(batch.tensors)
         recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
         for row in range(len(recognitions)):
             yield Recognised(*waiting.popleft(), recognitions[row])
-
-
-def as_integers(
-    tensors: dict[str, NDArray[Any]], network: OnnxRunner | OnnxNetwork
-) -> dict[str, NDArray[Any]]:
-    """Give constants, which a preprocessing holds as float32, as integers to inputs of integers."""
-    from postproc.onnx_session import NUMPY_TYPES
-
-    types = {info.name: NUMPY_TYPES.get(info.type) for info in network.session.get_inputs()}
-    return {
-        name: array.astype(dtype)
-        if array.dtype.kind == "f"
-        and (dtype := types.get(name)) is not None
-        and dtype.kind in "iu"
-        and (array == np.floor(array)).all()
-        else array
-        for name, array in tensors.items()
-    }
-
-
-def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors of an ``.npz`` file, as `numpy.savez` writes them.
-
-    Raises
-    ------
-    TensorError
-        If it is no such file, or holds Python objects, which are not loaded.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as tensors:
-                return {name: tensors[name] for name in tensors.files}
-        found = "a single array"
-    except Exception as error:  # zipfile, zlib and NumPy raise errors of their own for a broken file
-        found = str(error)
-    raise TensorError(
-        f"{path}: expected an .npz file of arrays, as numpy.savez(path, **tensors) writes it; found: {found}"
-    )
 
 
 def recognise_tensors(
@@ -140,13 +101,12 @@ def recognise_tensors(
 ) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
     """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
     if path.suffix.lower() == ".npz":  # which needs no extra
-        found = post(load_tensors(path), show_discarded=show_discarded, max_predictions=max_predictions)
-        yield [f"{path}#{row}" for row in range(len(found))], None, found
-        return
-    from postproc.evaluation.predicting import predict_saved
+        parts: Iterable[Predicted] = [predict_archive(path, post, show_discarded, max_predictions)]
+    else:
+        from postproc.evaluation.predicting import predict_saved
 
-    options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
-    for names, sizes, recognitions in predict_saved([path], post, **options):
+        parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
+    for names, sizes, recognitions in parts:
         yield names, sizes if (sizes > 0).all() else None, recognitions
 
 

@@ -8,14 +8,10 @@ import sys
 def main() -> None:
     """Run the command line, or say what to install for it."""
     try:
-        from postproc.cli_commands import app
+        from postproc.cli.app import app
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         print('postproc: the command line needs an extra: pip install "postproc[cli]"', file=sys.stderr)  # noqa: T201 - typer is missing
         sys.exit(2)
     app(prog_name="postproc")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from postproc.cli_commands import app
-from postproc.cli_warmup import DETECTION_OUTPUTS
+from postproc.cli.app import app
+from postproc.cli.work.warmup import DETECTION_OUTPUTS
 from postproc.kernels._jit import cache_directory
 from postproc.schema import Detection
 
@@ -20,7 +20,7 @@ import importlib, pkgutil, sys
 import numpy as np
 import postproc.kernels
 from postproc import Classification, PostProcessor, ops
-from postproc.cli_warmup import DETECTION_OUTPUTS, warm_up_everything
+from postproc.cli.work.warmup import DETECTION_OUTPUTS, warm_up_everything
 
 warm_up_everything()
 kernels = {}

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.models import answering, network, passthrough
 
 SPEC = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.evaluation.noisy_boxes import SIDE, boxes_and_truth, spec_of, version_of
 
 
@@ -112,8 +112,9 @@ def test_calibrate_refuses_where_one_pass_is_not_exact(
         (["--nms-grid", "0.3;0.5"], 1, 'expected numbers such as "0.3,0.45,0.6"'),
         (["--truth", "version.json"], 2, "expected one for each output, 1"),
         (["--output-index", "3"], 1, "outputs 0 to 0, got 3"),
+        (["--preprocessing", "version.json"], 2, "--preprocessing out"),
     ],
-    ids=["two objectives", "precision", "grid", "two truths", "output"],
+    ids=["two objectives", "precision", "grid", "two truths", "output", "a preprocessing of no network"],
 )
 def test_calibrate_with_wrong_options_ends_with_a_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], code: int, message: str
@@ -157,3 +158,12 @@ def test_calibrate_runs_a_network_on_a_folder_of_images(tmp_path: Path) -> None:
     right = sum(label["in_sample"]["after"]["right"] for label in output["labels"])
     assert right > 0.8 * sum(label["in_sample"]["after"]["objects"] for label in output["labels"])
     assert len(thresholds_of(tmp_path / "deep" / "new.json")) == 10
+
+
+def test_calibrate_of_tensors_that_are_not_there_names_them(folder: Path) -> None:
+    given = arguments(folder)
+    given[given.index("--tensors") + 1] = "file:///nowhere/tensors"
+    done = run(*given)
+    assert done.exit_code == 1
+    assert "file:///nowhere/tensors: cannot be read" in done.stderr
+    assert not (folder / "new.json").exists()

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
-from postproc.cli_demo import DemoModel, DemoResult
+from postproc.cli.app import app
+from postproc.cli.work.demo import DemoModel, DemoResult
 from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.pages import Page
 from postproc.results import Detections, LabelTable

@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.tensor_files import read_all
 from tests.models import answering
-from tests.postproc.test_cli import ANSWER, folder, invoke, lines, run, save  # noqa: F401
+from tests.postproc.cli.test_run import ANSWER, folder, invoke, lines, run, save  # noqa: F401
 
 DUMP = ("dump", "--spec", "spec.json", "--version", "version.json")
 

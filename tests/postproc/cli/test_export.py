@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.postproc.test_cli import ANSWER, IMAGE_SIZES, folder, lines, run, save  # noqa: F401
+from tests.postproc.cli.test_run import ANSWER, IMAGE_SIZES, folder, lines, run, save  # noqa: F401
 
 MODEL = ("model.onnx", *IMAGE_SIZES)
 

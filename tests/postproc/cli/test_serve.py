@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from postproc.service.settings import ServiceSettings
 
 PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0
@@ -46,12 +46,14 @@ def test_serve_takes_sizes_and_the_key_of_the_environment(
 ) -> None:
     monkeypatch.setenv("POSTPROC_API_KEY", "secret")
     options = ["--max-body", "10M", "--max-model", "3GiB", "--max-inputs-bytes", "1000", "--port", "0"]
+    options += ["--max-connections", "7"]
     result = call("serve", "--data", tmp_path, *options, "--allow-urls", "--provider", "A", "--provider", "B")
     assert result.exit_code == 0, result.output
     settings, keys = served[0]
     assert keys == {"secret": "default"}
     assert (settings.max_body, settings.max_model, settings.max_inputs_bytes) == (10 << 20, 3 << 30, 1000)
     assert (settings.port, settings.allow_urls, settings.providers) == (0, True, ("A", "B"))
+    assert settings.max_connections == 7
 
 
 @pytest.mark.parametrize(

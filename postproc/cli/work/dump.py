@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from postproc.cli_run import open_network
+from postproc.cli.work.run import open_network
 from postproc.errors import ImageError
 from postproc.evaluation.dumping import Dumped, dump, file_digest
 from postproc.pipeline import PostProcessor

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from postproc.cli_run import open_network
-from postproc.errors import ImageError, SchemaError
+from postproc.disk import whole_file
+from postproc.errors import SchemaError
 from postproc.evaluation.calibration import Calibration, LabelCalibration
-from postproc.evaluation.collecting import Predictions
 from postproc.evaluation.gathering import Gathered
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
-from postproc.evaluation.predicting import predict_images, predict_saved
+from postproc.evaluation.one_pass import OnePass
 from postproc.evaluation.validation import Gain
-from postproc.pipeline import PostProcessor
 
 MOST_SHOWN = 40  # labels in the table on the terminal
 _NAMED = 3  # images in a note
@@ -32,36 +28,6 @@ _MEASURES = {
     "recall": "recall, all objects",
     "false_positives": "false positives an image",
 }
-
-
-def predictions_of_images(
-    plan: OnePass,
-    model: Path,
-    preprocessing: Path | None,
-    paths: Sequence[Path],
-    batch_size: int,
-    on_unreadable: Callable[[ImageError], None],
-    on_image: Callable[[], None],
-) -> Predictions:
-    """Run the network on image files."""
-    runner, preprocessor = open_network(model, PostProcessor(plan.spec, plan.version), preprocessing)
-    for predicted in predict_images(
-        runner,
-        preprocessor,
-        paths,
-        batch_size=batch_size,
-        max_predictions=MOST_PREDICTIONS,
-        on_unreadable=lambda _, error: on_unreadable(error),
-    ):
-        yield predicted
-        for _ in predicted.names:
-            on_image()
-
-
-def predictions_of_tensors(plan: OnePass, files: Sequence[Path], num_threads: int) -> Predictions:
-    """Post-process saved tensors."""
-    post = PostProcessor(plan.spec, plan.version)
-    return predict_saved(files, post, num_threads=num_threads, max_predictions=MOST_PREDICTIONS)
 
 
 def read_grid(text: str | None) -> tuple[float, ...]:
@@ -95,10 +61,8 @@ def check_target(path: Path, version: Path, force: bool) -> None:
 
 def write_version(path: Path, document: dict[str, Any]) -> None:
     """Write a version, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def notes(plan: OnePass, gathered: Gathered, calibrations: Sequence[Calibration]) -> Iterator[str]:

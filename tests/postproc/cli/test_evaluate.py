@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc.cli_commands import app
+from postproc.cli.app import app
 from tests.models import answering
 
 PAGES = 20
@@ -228,11 +230,86 @@ def test_evaluate_of_saved_tensors_gives_the_numbers_of_the_network(digits: Path
     documents = [f"--{name}={digits / name}.json" for name in ("spec", "version")]
     arguments = (digits / "model.onnx", digits / "pages", *preprocessing)
     assert invoke("dump", *documents, *arguments, "--output", tmp_path / "tensors").exit_code == 0
-    assert evaluate(digits, digits / "pages", *preprocessing, "--json", tmp_path / "a.json").exit_code == 0
+    written = ("--json", tmp_path / "a.json", "--report", tmp_path / "a.html")
+    assert evaluate(digits, digits / "pages", *preprocessing, *written).exit_code == 0
     documents.append(f"--truth={digits / 'truth.json'}")
-    result = invoke("evaluate", *documents, "--tensors", tmp_path / "tensors", "--json", tmp_path / "b.json")
+    saved = ("evaluate", *documents, "--tensors", tmp_path / "tensors")
+    result = invoke(*saved, "--json", tmp_path / "b.json", "--report", tmp_path / "b.html")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+    assert "--pictures DIR says where the images are" in result.stderr
+    assert pictures(tmp_path / "b.html") == []
+    result = invoke(*saved, "--report", tmp_path / "c.html", "--pictures", digits / "pages")
+    assert result.exit_code == 0, result.output
+    assert "--pictures" not in result.stderr
+    assert pictures(tmp_path / "c.html") == pictures(tmp_path / "a.html")
+    assert len(pictures(tmp_path / "c.html")) > 2
+
+
+def pictures(report: Path) -> list[str]:
+    return re.findall('src="(data:image/jpeg;base64,[^"]*)"', report.read_text(encoding="utf-8"))
+
+
+def dumped(folder: Path) -> tuple[str | Path, ...]:
+    """Save the tensors of the three images; gives what measures on them."""
+    documents = [f"--{name}={folder / name}.json" for name in ("spec", "version")]
+    result = invoke(
+        "dump", *documents, folder / "model.onnx", folder / "images", "--output", folder / "saved"
+    )
+    assert result.exit_code == 0, result.output
+    return ("evaluate", *documents, "--tensors", folder / "saved", "--report", folder / "report.html")
+
+
+def test_evaluate_leaves_the_places_of_pictures_that_are_missing_or_broken(folder: Path) -> None:
+    truth = json.loads((folder / "truth.json").read_text())
+    for annotation in truth["annotations"]:
+        annotation["bbox"] = [30, 30, 5, 5]  # where no cat is found
+    write(folder / "truth.json", truth)
+    saved = (*dumped(folder), f"--truth={folder / 'truth.json'}")
+    (folder / "images" / "a.png").unlink()
+    (folder / "images" / "b.png").write_bytes(b"no image")
+    result = invoke(*saved, "--pictures", folder / "images")
+    assert result.exit_code == 0, result.output
+    assert len(pictures(folder / "report.html")) == 2  # a wrong cat and a missed one, on c.png
+    report = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+    assert report.count(f"No picture: not found in {folder / 'images'}<") == 2
+    assert report.count("b.png': not an image") == 2
+
+
+def test_evaluate_of_a_classifier_from_saved_tensors_shows_its_pictures(folder: Path) -> None:
+    write(folder / "spec.json", spec("NONE"))
+    task = {"classification": {"output_tensor": "scores", "thresholds": [0.5, 0.3]}}
+    write(folder / "version.json", {"post_processings": [task]})
+    scores = {"scores": np.array([0.2, 0.8], np.float32)}
+    (folder / "model.onnx").write_bytes(answering(scores, ("N", 3, 8, 8)))
+    truth = folder / "truth.csv"
+    truth.write_text("file,label\na.png,dog\nb.png,cat\nc.png,dog\n")
+    result = invoke(*dumped(folder), f"--truth={truth}", "--pictures", folder / "images")
+    assert result.exit_code == 0, result.output
+    assert len(pictures(folder / "report.html")) == 2  # the cat that is missed, and the dog that is not there
+    assert "No picture" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tensors", "t", "--pictures", "images"), "is for the report: give --report too"),
+        (("model.onnx", "images", "--report", "r.html", "--pictures", "images"), "goes with --tensors"),
+        (("--tensors", "t", "--report", "r.html", "--pictures", "empty"), "holds none of the 3 images"),
+        (("--tensors", "t", "--report", "r.html", "--pictures", "images/a.png"), "is a file"),
+        (("--tensors", "t", "--report", "r.html", "--pictures", "nowhere"), "does not exist"),
+    ],
+    ids=["no-report", "no-tensors", "no-images", "a-file", "nowhere"],
+)
+def test_evaluate_refuses_pictures_that_are_of_no_use_before_the_work(
+    folder: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder)
+    documents = [f"--{name}={name}.json" for name in ("spec", "version", "truth")]
+    result = invoke("evaluate", *documents, *arguments, columns=200)
+    assert result.exit_code == (1 if "empty" in arguments else 2)
+    assert message in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""``python -m postproc.cli``."""
+
+from postproc.cli import main
+
+main()

@@ -1,0 +1,81 @@
+"""The command ``postproc``: its subcommands, and what ends them with a message."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from postproc.cli.commands import (
+    calibrate,
+    demo,
+    doctor,
+    dump,
+    evaluate,
+    inspect,
+    run,
+    serve,
+    validate,
+    warmup,
+)
+from postproc.cli.terminal import complain
+from postproc.errors import PostprocError
+
+
+class _Commands(TyperGroup):
+    """Ends a command with a message where what it was given is wrong or an extra is missing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PostprocError as error:
+            complain(str(error))
+            sys.exit(1)
+        except ImportError as error:
+            if error.name is not None:  # our own, which say what extra to install, name no module
+                raise
+            complain(str(error))
+            sys.exit(2)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # the reader of a pipe has left, as `head` does
+                raise
+            complain(str(error))
+            sys.exit(1)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="From the raw output tensors of a recognition network to detections and classifications.",
+    epilog="Start with [bold]postproc demo[/bold]: it needs no files of yours.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command()(validate.validate)
+app.command(epilog="For example: postproc run --spec spec.json --version version.json model.onnx *.jpg")(
+    run.run
+)
+app.command(
+    epilog="For example: postproc evaluate --spec spec.json --version version.json --truth truth.json "
+    "model.onnx images/ --report report.html. To try it: postproc demo --dataset digits"
+)(evaluate.evaluate)
+app.command(
+    epilog="For example: postproc calibrate --spec spec.json --version version.json --truth truth.json "
+    "model.onnx images/ --output calibrated.json, or --tensors DIR instead of a network and images"
+)(calibrate.calibrate)
+app.command(epilog="For example: postproc inspect yolov8n.onnx --save yolov8n, then postproc run")(
+    inspect.inspect
+)
+app.command()(warmup.warmup)
+app.command(
+    epilog="For example: postproc dump --spec spec.json --version version.json model.onnx images/ "
+    "--output tensors, then postproc run --tensors tensors"
+)(dump.dump)
+app.command(epilog="For example, on a machine with an NVIDIA GPU: postproc doctor --gpu")(doctor.doctor)
+app.command()(demo.demo)
+app.command(epilog="For example: postproc serve --data service, then open http://127.0.0.1:8000")(serve.serve)
+app.add_typer(serve.keys_app, name="keys")

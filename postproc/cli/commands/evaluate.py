@@ -1,0 +1,169 @@
+"""``postproc evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from postproc.cli.options import (
+    BatchSize,
+    Categories,
+    CategoriesOption,
+    Images,
+    JaccardIndex,
+    Model,
+    PreprocessingFile,
+    SkipUnknown,
+    SpecFile,
+    Tensors,
+    VersionFile,
+    check_source,
+    file,
+)
+from postproc.cli.terminal import Progress, load
+from postproc.pipeline import PostProcessor
+from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
+
+if TYPE_CHECKING:
+    from postproc.evaluation.collecting import Predictions
+
+
+def evaluate(
+    spec: SpecFile,
+    version: VersionFile,
+    truth: Annotated[
+        Path,
+        file(
+            "FILE",
+            "What is on the images: COCO JSON, or for labels of whole images also CSV with a row "
+            "'file,label' a pair. Categories are told by id if all ids are labels', else by name.",
+            "--truth",
+        ),
+    ],
+    model: Model = None,
+    images: Images = None,
+    tensors: Tensors = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Post-process the tensors on a Ray cluster: local starts one here, auto is the one this "
+            "machine is part of, else ray://HOST:10001. The numbers are the same.",
+        ),
+    ] = None,
+    preprocessing: PreprocessingFile = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write all numbers there."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", dir_okay=False, help="Write charts and the worst mistakes, as one page."
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="With --tensors: where the images lie that the report draws the worst mistakes on, found by "
+            "the names that the ground truth has for them.",
+        ),
+    ] = None,
+    iou: JaccardIndex = 0.5,
+    max_predictions: Annotated[
+        int,
+        typer.Option(min=1, help="Most boxes an image; COCO's numbers take 100 of an image and label."),
+    ] = 300,
+    batch_size: BatchSize = 8,
+    output: Annotated[
+        int, typer.Option("--output-index", min=0, help="Which output of the spec to measure.")
+    ] = 0,
+    categories: CategoriesOption = Categories.AUTO,
+    skip_unknown: SkipUnknown = False,
+) -> None:
+    """Measure a version on images whose content is known: COCO's AP and AR, precision, recall and F1.
+
+    COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
+    version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
+    """
+    from postproc.cli.work.evaluate import (
+        find_images,
+        image_opener,
+        measure,
+        needs_discarded,
+        notes,
+        predict_tensors,
+        show,
+    )
+    from postproc.cli.work.predict import predict_images
+    from postproc.evaluation.ground_truth import GroundTruth
+
+    if ray is not None and not tensors:
+        raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
+    check_source(model, images, tensors, preprocessing)
+    if pictures is not None and not tensors:
+        raise typer.BadParameter(
+            "goes with --tensors; images that the network runs on are drawn without it",
+            param_hint="--pictures",
+        )
+    if pictures is not None and report is None:
+        raise typer.BadParameter("is for the report: give --report too", param_hint="--pictures")
+
+    loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
+    check_pair(*loaded)
+    known = GroundTruth.load(
+        truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
+    )
+    shown = images or ([pictures] if pictures is not None else [])
+    files = find_images(shown, known) if shown else None
+    if known.table.roi != "BBOX":
+        max_predictions = max(max_predictions, len(known.table.labels))
+    with Progress(len(files.paths) if files and model else len(known), shares_terminal=False) as progress:
+
+        def predict(post: PostProcessor) -> Predictions:
+            if model is None or files is None:
+                return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
+            return predict_images(
+                post,
+                model,
+                preprocessing,
+                files.paths,
+                progress,
+                batch_size=batch_size,
+                max_predictions=max_predictions,
+                show_discarded=needs_discarded(post),
+            )
+
+        evaluation = measure(
+            *loaded,
+            known,
+            predict,
+            output=output,
+            iou=iou,
+            only_predicted=files is not None and files.folder is None,
+        )
+    for note in notes(evaluation):
+        typer.echo(f"note: {note}", err=True)
+    show(evaluation, Console())
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if report is not None:
+        from postproc.evaluation.report import write_report
+
+        report.parent.mkdir(parents=True, exist_ok=True)
+        title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
+        opener = image_opener(evaluation, files) if files else None
+        write_report(report, evaluation, title=title, open_image=opener)
+        if opener is None:
+            typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
+        typer.echo(f"report: {report.resolve()}", err=True)
+    if progress.failures:
+        raise typer.Exit(1)

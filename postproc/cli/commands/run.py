@@ -1,0 +1,129 @@
+"""``postproc run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postproc.cli.options import BatchSize, Model, SpecFile, VersionFile, file
+from postproc.cli.terminal import Progress, load
+from postproc.cli.work.export import Format, export_options, open_sink
+from postproc.cli.work.run import DrawnImages, open_network, recognise_images, recognise_tensors
+from postproc.pipeline import PostProcessor
+from postproc.schema import RecognitionSpec, RecognitionVersion
+
+
+def run(
+    spec: SpecFile,
+    version: VersionFile,
+    model: Model = None,
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="The images to recognise things in.")
+    ] = None,
+    preprocessing: Annotated[
+        Path | None,
+        file(
+            "FILE.json",
+            "How images become the network's inputs. Without it they are squashed to the input's size, "
+            "RGB, 0 to 1.",
+            "--preprocessing",
+        ),
+    ] = None,
+    tensors: Annotated[
+        Path | None,
+        typer.Option(
+            "--tensors",
+            metavar="PATH",
+            exists=True,
+            help="Post-process saved tensors, and run no network: an .npz file, or a Parquet file or a "
+            "folder of them, as dump writes them.",
+        ),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Write the images there with what was found drawn on them."
+        ),
+    ] = None,
+    show_discarded: Annotated[
+        bool,
+        typer.Option(
+            "--show-discarded", help="Also give what scored between the discard threshold and its own."
+        ),
+    ] = False,
+    max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
+    batch_size: BatchSize = 8,
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="jsonl: v0.7's JSON, a line an image. coco: COCO results. parquet: a row a detection. voc "
+            "and yolo: a folder of a file an image."
+        ),
+    ] = Format.JSONL,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="File to write, or for voc and yolo a new folder, instead of stdout. It appears when all is "
+            "written.",
+        ),
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="yolo: end each line with the score.")] = False,
+    image_ids: Annotated[
+        Path | None,
+        file(
+            "COCO.json",
+            "coco: whose image ids to use, by file name; else the names of images are numbers.",
+            "--image-ids",
+        ),
+    ] = None,
+    output_index: Annotated[
+        int | None,
+        typer.Option(min=0, help="coco, voc, yolo: the output of the spec, where several have boxes."),
+    ] = None,
+) -> None:
+    """Recognise things in images: one line of JSON an image on stdout, or a file of another format.
+
+    An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
+    """
+    options = export_options(format, show_discarded, scores, image_ids, output_index)
+    if tensors is not None:
+        for name, value in (("MODEL.onnx", model), ("--preprocessing", preprocessing), ("--draw", draw)):
+            if value is not None:
+                raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
+        post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
+        with open_sink(format, output, post.spec, [], options) as sink:
+            for names, sizes, recognitions in recognise_tensors(
+                tensors, post, show_discarded, max_predictions
+            ):
+                sink.write(names, sizes, recognitions)
+        return
+
+    if model is None:
+        raise typer.BadParameter("give a network and images, or --tensors", param_hint="MODEL.onnx")
+    if not images:
+        raise typer.BadParameter("give at least one image after the network", param_hint="IMAGE")
+    post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
+    with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
+        runner, preprocessor = open_network(model, post, preprocessing)
+        drawn = None if draw is None else DrawnImages(draw, images)
+        for recognised in recognise_images(
+            runner,
+            preprocessor,
+            images,
+            batch_size=batch_size,
+            show_discarded=show_discarded,
+            max_predictions=max_predictions,
+            on_unreadable=progress.fail,
+        ):
+            size = [recognised.image.height, recognised.image.width]
+            sink.write([str(recognised.path)], size, recognised.recognitions)
+            if drawn is not None:
+                drawn.save(recognised)
+            progress.advance()
+    if drawn is not None:
+        typer.echo(f"{drawn.count} of {len(images)} images drawn into {draw}", err=True)
+    if progress.failures:
+        raise typer.Exit(1)

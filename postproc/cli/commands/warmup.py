@@ -1,0 +1,42 @@
+"""``postproc warmup``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from postproc.cli.options import file
+from postproc.cli.terminal import load
+from postproc.cli.work.warmup import warm_up_everything
+from postproc.kernels._jit import cache_directory
+from postproc.pipeline import PostProcessor
+from postproc.schema import RecognitionSpec, RecognitionVersion
+
+
+def warmup(
+    spec: Annotated[Path | None, file("SPEC.json", "With --version: only what these need.", "--spec")] = None,
+    version: Annotated[
+        Path | None, file("VERSION.json", "With --spec: only what these need.", "--version")
+    ] = None,
+) -> None:
+    """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
+    started = time.perf_counter()
+    with Console(stderr=True).status("compiling, up to a minute"):
+        if spec is not None and version is not None:
+            PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup()
+        elif spec is None and version is None:
+            warm_up_everything()
+        else:
+            raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
+    seconds = time.perf_counter() - started
+    directory = cache_directory()
+    kept = (
+        "kept in memory only: no cache directory can be written" if directory is None else f"in {directory}"
+    )
+    typer.echo(
+        f"{'all kernels' if spec is None else 'the kernels of this version'} ready in {seconds:.1f} s, {kept}"
+    )

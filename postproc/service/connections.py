@@ -1,0 +1,182 @@
+"""Connections: bounded in number, and in the time that each may take for what is its client's part.
+
+uvicorn limits how long a connection is silent after an answer, and nothing else: a client that sends no
+request, sends its head byte by byte, or does not read its answer would hold a connection for ever. Bodies
+have their time where they are read, in `postproc.service.bodies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from postproc.service.bodies import SLOWEST
+from postproc.service.errors import ApiError
+from postproc.service.responses import Json
+from postproc.service.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
+
+_NOT_SENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
+
+
+def connections_of(settings: ServiceSettings) -> type[asyncio.Protocol]:
+    """Return what uvicorn makes of each connection: its argument `http`."""
+
+    class _OfService(Connection):
+        limits = settings
+
+    return _OfService
+
+
+class Connection(H11Protocol):
+    """A connection that waits for its client within limits.
+
+    One is idle while no request is being answered: before the first, after an answer, while a head comes.
+    """
+
+    limits: ServiceSettings
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._idle_since = self.loop.time()
+        self._arrival: asyncio.TimerHandle | None = None  # runs while a head, or an unread body, arrives
+        self._delivery: asyncio.TimerHandle | None = None  # runs while the client does not take its answer
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection: the one beyond the limit has that closed which is idle for longest."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that `pause_writing` tells of all that waits
+        if _NOT_SENT is not None:  # else the kernel takes megabytes more, and then nothing for long
+            with suppress(OSError):  # the client left
+                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _NOT_SENT, _KERNEL_BYTES)
+        self._expect()
+        if len(self.connections) > self.limits.max_connections:
+            self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop all timers."""
+        self._arrived()
+        self._delivered()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # which uvicorn leaves running after a reset
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and see to it that those of a head come to an end."""
+        super().data_received(data)
+        if self._is_idle:
+            self._expect()
+        else:
+            self._arrived()
+
+    def on_response_complete(self) -> None:
+        """Become idle, unless the next request is there already."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Note that the client does not take its answer as fast as it is written."""
+        super().pause_writing()
+        if self._delivery is None:
+            self._expect_delivery()
+
+    def resume_writing(self) -> None:
+        """Note that all was taken."""
+        super().resume_writing()
+        self._delivered()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as uvicorn calls it."""
+        self._refuse(ApiError(400, f"{msg} The connection is closed; see RFC 9112 for what a request is"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: an upgrade may be passed over, and uvicorn's advice is to install WebSockets."""
+
+    def _make_room(self) -> None:
+        idle = (
+            connection
+            for connection in self.connections
+            if isinstance(connection, Connection)
+            and connection is not self
+            and connection._is_idle
+            and not connection.transport.is_closing()
+        )
+        oldest = min(idle, key=lambda connection: connection._idle_since, default=None)
+        if oldest is not None:
+            oldest.transport.close()
+        else:
+            self.app = self._refuse_busy
+
+    async def _refuse_busy(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request of a connection that found all others at work."""
+        count = self.limits.max_connections
+        logger.warning("refused a request: all %d connections are at work", count)
+        error = ApiError(503, f"all {count} connections are at work; send this again later")
+        await Json(error.body(), 503, {"Retry-After": "1", "Connection": "close"})(scope, receive, send)
+
+    def _expect(self) -> None:
+        if self._arrival is None and not self.transport.is_closing():
+            self._arrival = self.loop.call_later(self.limits.head_timeout, self._give_up)
+
+    def _arrived(self) -> None:
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
+
+    def _give_up(self) -> None:
+        self._arrival = None
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            seconds = self.limits.head_timeout
+            self._refuse(ApiError(408, f"the head of the request did not come within {seconds:g} s"))
+        else:  # nothing came, or the rest of a body whose request is answered
+            self.transport.close()
+
+    def _expect_delivery(self) -> None:
+        seconds = self.limits.body_timeout
+        left = self.transport.get_write_buffer_size() - SLOWEST * seconds
+        self._delivery = self.loop.call_later(seconds, self._check_delivery, left)
+
+    def _delivered(self) -> None:
+        if self._delivery is not None:
+            self._delivery.cancel()
+            self._delivery = None
+
+    def _check_delivery(self, most: float) -> None:
+        if self.transport.get_write_buffer_size() > max(most, 0):
+            self._delivery = None
+            self.transport.abort()  # to close it would wait for the client
+        else:
+            self._expect_delivery()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer what reaches no application, if an answer may come now, and close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # its application cannot answer any more
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = Json(error.body(), error.status, {"Connection": "close"})
+            is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
+            for event in (
+                h11.Response(
+                    status_code=error.status,
+                    reason=HTTPStatus(error.status).phrase,
+                    headers=answer.raw_headers,
+                ),
+                h11.Data(data=b"" if is_head else bytes(answer.body)),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

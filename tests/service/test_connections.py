@@ -1,0 +1,207 @@
+"""Connections that are idle or slow: each ends within a time, and they leave room for others."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.service.serving import Serving, serving
+from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of
+
+_HEAD_SECONDS, _BODY_SECONDS = 0.5, 1.0
+_MOST = 100
+_ASSET = "/docs-assets/swagger-ui-bundle.js"
+_GET = head(ME, method="GET")
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Serve an app that waits little, with room for some connections."""
+    with serving(
+        tmp_path_factory.mktemp("impatient"),
+        head_timeout=_HEAD_SECONDS,
+        body_timeout=_BODY_SECONDS,
+        max_connections=_MOST,
+    ) as running:
+        yield running
+
+
+def _trickle(connection: socket.socket, block: bytes, seconds: float) -> float:
+    """Send a block now and then until the service closes; return how long that took."""
+    started = time.monotonic()
+    connection.settimeout(0.1)
+    while time.monotonic() - started < seconds:
+        with suppress(TimeoutError):
+            connection.sendall(block)
+            if not connection.recv(1 << 16):
+                break
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("before", [b"", _GET], ids=["first request", "second request"])
+def test_head_that_stops_coming_is_a_408(impatient: Serving, before: bytes) -> None:
+    with open_to(impatient) as connection:
+        if before:
+            connection.sendall(before)
+            assert answer_on(connection).status == 200
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+        answer = answer_on(connection)
+        assert rest_of(connection) == b""
+    assert answer.status == 408
+    assert answer.complaint() == f"the head of the request did not come within {_HEAD_SECONDS} s"
+
+
+def test_head_that_comes_byte_by_byte_ends_in_time(impatient: Serving) -> None:
+    with open_to(impatient) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+        with suppress(ConnectionError):
+            assert _trickle(connection, b"a", 10) < 10
+
+
+def test_connection_that_sends_nothing_is_closed_without_a_word(impatient: Serving) -> None:
+    with open_to(impatient) as connection:
+        assert rest_of(connection) == b""
+
+
+def test_connection_is_kept_between_requests_and_while_they_are_answered(impatient: Serving) -> None:
+    body = b" " * 2000
+    with open_to(impatient) as connection:
+        connection.sendall(_GET)
+        assert answer_on(connection).status == 200
+        time.sleep(2 * _HEAD_SECONDS)
+        connection.sendall(head(SPECS, f"Content-Length: {10 * len(body)}"))
+        for _ in range(10):  # slower than a head may be, and not too slow for a body
+            connection.sendall(body)
+            time.sleep(_HEAD_SECONDS / 5)
+        assert "not JSON" in answer_on(connection).complaint()
+
+
+def test_body_that_goes_on_after_the_answer_ends_in_time(impatient: Serving) -> None:
+    with open_to(impatient) as connection:
+        connection.sendall(head(SPECS, "Content-Length: 1000000", key="wrong"))
+        assert answer_on(connection).status == 401
+        with suppress(ConnectionError):
+            assert _trickle(connection, b"a", 10) < 10
+
+
+def _ask_for_much(connection: socket.socket, service: Serving) -> int:
+    """Ask for more than the kernel holds, and return how much that is without the heads."""
+    size = len(service.client.get(service.host + _ASSET).content)
+    connection.sendall(8 * head(_ASSET, method="GET"))
+    return 8 * size
+
+
+def test_answer_that_is_read_slowly_comes_whole(impatient: Serving) -> None:
+    with open_to(impatient, receive_buffer=1 << 16) as connection:
+        size = _ask_for_much(connection, impatient)
+        found = 0
+        for _ in range(20):
+            time.sleep(_BODY_SECONDS / 8)  # all together for longer than a client may pause
+            found += len(connection.recv(1 << 18))
+        while found < size:
+            block = connection.recv(1 << 18)
+            assert block
+            found += len(block)
+
+
+def test_answer_that_is_not_read_is_given_up(impatient: Serving) -> None:
+    connections = impatient.server.server_state.connections
+    with open_to(impatient, receive_buffer=1 << 16) as connection:
+        _ask_for_much(connection, impatient)
+        port = connection.getsockname()[1]
+        deadline = time.monotonic() + 6 * _BODY_SECONDS
+        while any(getattr(one, "client", None) == ("127.0.0.1", port) for one in list(connections)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _nothing(connection: socket.socket) -> None:
+    pass
+
+
+def _part_of_a_head(connection: socket.socket) -> None:
+    connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+
+
+def _part_of_a_body(connection: socket.socket) -> None:
+    connection.sendall(head(SPECS, "Content-Length: 1000", "Expect: 100-continue"))
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")  # the service waits for it
+    connection.sendall(b"{")
+
+
+def _request(connection: socket.socket) -> None:
+    connection.sendall(_GET)
+    assert answer_on(connection).status == 200
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Serve an app that would wait for long, with room for some connections."""
+    with serving(tmp_path_factory.mktemp("patient"), max_connections=_MOST) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "act", [_nothing, _part_of_a_head, _request], ids=["nothing", "part of a head", "a request"]
+)
+def test_idle_connections_beyond_the_limit_make_room_for_others(
+    patient: Serving, act: Callable[[socket.socket], None]
+) -> None:
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(2 * _MOST):
+            connections.append(stack.enter_context(open_to(patient)))
+            act(connections[-1])
+        with open_to(patient) as other:
+            other.sendall(_GET)
+            assert answer_on(other).status == 200
+        assert rest_of(connections[0]) == b""
+        connections[-1].settimeout(0.2)
+        with pytest.raises(TimeoutError):  # still open
+            connections[-1].recv(1)
+
+
+def test_connections_at_work_leave_others_a_503(patient: Serving) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(open_to(patient)) for _ in range(_MOST)]
+        for connection in connections:
+            _part_of_a_body(connection)
+        with open_to(patient) as other:
+            other.sendall(_GET)
+            answer = answer_on(other)
+            assert rest_of(other) == b""
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert f"all {_MOST} connections are at work" in answer.complaint()
+    is_well(patient)
+
+
+def test_requests_that_the_end_of_the_service_interrupts_are_a_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("postproc.service.serving._STOP_SECONDS", 1)
+    with ExitStack() as stack:
+        with serving(tmp_path) as service:
+            asking, idle = stack.enter_context(open_to(service)), stack.enter_context(open_to(service))
+            _part_of_a_body(asking)
+            _part_of_a_head(idle)
+        assert rest_of(idle) == b""
+        answer = answer_on(asking)
+        assert rest_of(asking) == b""
+    assert answer.status == 503
+    assert "is being stopped" in answer.complaint()
+    assert "Exception in ASGI application" not in caplog.text
+
+
+def test_slow_connections_leave_room_for_others(impatient: Serving) -> None:
+    acts = (_nothing, _part_of_a_head, _part_of_a_body)
+    with ExitStack() as stack:
+        for row in range(2 * _MOST):
+            acts[row % 3](stack.enter_context(open_to(impatient)))
+        for _ in range(20):
+            is_well(impatient)
