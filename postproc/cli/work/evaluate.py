@@ -56,7 +56,7 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     Raises
     ------
     SchemaError
-        If a folder has none of them, or is given together with other paths.
+        If a folder has none of them, or several files for one, or is given together with other paths.
     """
     folders = [path for path in arguments if path.is_dir()]
     if not folders:
@@ -69,12 +69,20 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     folder = folders[0]
     found = {row: folder / name for row, name in enumerate(truth.names) if (folder / name).is_file()}
     if len(found) < len(truth):
-        taken = set(found.values())
+        exact = frozenset(found)
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in _SUFFIXES and path not in taken:
-                row = truth.find(path.relative_to(folder))
-                if row is not None:
-                    found.setdefault(row, path)
+            if path.suffix.lower() not in _SUFFIXES:
+                continue
+            row = truth.find(path.relative_to(folder))
+            if row is None or row in exact:
+                continue
+            if row in found:
+                first, second = (one.relative_to(folder) for one in (found[row], path))
+                raise SchemaError(
+                    f"{folder}: {first} and {second} may both be the image "
+                    f"{truth.names[row]!r} of {truth.source}; keep one, or name the folder of one"
+                )
+            found[row] = path
     if not found:
         raise SchemaError(
             f"{folder}: holds none of the {len(truth)} images of {truth.source}, such as {truth.names[0]!r}"

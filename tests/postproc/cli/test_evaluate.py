@@ -179,6 +179,20 @@ def test_evaluate_of_a_folder_without_any_image_is_an_error(folder: Path) -> Non
     assert "holds none of the 3 images" in " ".join(result.stderr.split())
 
 
+def test_evaluate_of_a_folder_with_two_files_for_an_image_is_an_error(folder: Path) -> None:
+    images = folder / "images"
+    found = sorted(path for path in images.rglob("*") if path.is_file())[0]
+    for name in ("one", "two"):
+        (images / name).mkdir()
+        (images / name / found.name).write_bytes(found.read_bytes())
+    assert evaluate(folder, images).exit_code == 0  # the one that lies where the ground truth says
+    found.unlink()
+    result = evaluate(folder, images)
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert f"one/{found.name} and two/{found.name} may both be the image {found.name!r}" in said
+
+
 def test_evaluate_of_unknown_categories_says_what_to_do(folder: Path) -> None:
     truth = json.loads((folder / "truth.json").read_text())
     truth["categories"].append({"id": 5, "name": "bird"})
