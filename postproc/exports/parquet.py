@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ class ParquetWriter(ResultWriter):
         self.discarded = discarded
         self._file: Any = None
         self._waiting: list[Any] = []
+
+    def _open_place(self) -> AbstractContextManager[Path]:
+        place = super()._open_place()
+        if self.path.exists() and not self.path.is_file():
+            raise ExportError(f"{self.path}: Parquet needs a file, and this is a pipe or a device")
+        return place
 
     def _begin(self, partial: Path) -> None:
         self._partial, self._file, self._waiting = partial, None, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,29 @@ def test_writer_makes_folders_and_gives_the_usual_permissions(format: str, tmp_p
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == (0o777 if format in FOLDERS else 0o666) & ~mask
     assert [item.name for item in path.parent.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco"])
+def test_writer_of_a_pipe_writes_to_it(format: str, tmp_path: Path) -> None:
+    post, found = made("standard")
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(pipe.read_bytes)
+        for path in (file, pipe):
+            with open_writer(format, path, post.spec) as writer:
+                writer.write(IMAGES, SIZES, found)
+        assert reading.result(10) == file.read_bytes()
+    assert pipe.is_fifo()
+
+
+def test_parquet_writer_of_a_pipe_says_that_it_needs_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(ExportError, match="this is a pipe"),
+        open_writer("parquet", tmp_path / "pipe", spec_with("BBOX")),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("format", FORMATS)
