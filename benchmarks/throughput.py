@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.yolo import LABELS, PAGE, yolov8_tensor
+from benchmarks.data.yolo import PAGE, yolov8_tensor
 from benchmarks.machine import describe
+from benchmarks.peers.yolo import our_yolov8
 from benchmarks.targets.result import Result
-from postproc import PostProcessor, Yolov8Output
+from postproc import PostProcessor
 from postproc.archives import Predicted
 from postproc.evaluation.in_order import map_in_order
 from postproc.evaluation.predicting import predict_saved
@@ -56,17 +57,6 @@ def write_files(folder: Path, images: int, dtype: str) -> tuple[list[Path], floa
                 candidates += int((tensor[0, 4:] > np.float32(THRESHOLD)).sum())
                 writer.write(SavedImage(str(image), (PAGE, PAGE), None, {"tensor": tensor}))
     return files, candidates / images
-
-
-def ours() -> PostProcessor:
-    """Make the post-processor."""
-    return PostProcessor.for_detection(
-        [f"label {row}" for row in range(LABELS)],
-        Yolov8Output(output_tensor="tensor"),
-        thresholds=THRESHOLD,
-        nms_threshold=IOU_THRESHOLD,
-        input_size=[PAGE, PAGE],
-    )
 
 
 def theirs() -> Theirs:
@@ -192,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{options.images} images, {options.distinct} distinct, {options.dtype}, "
             f"{candidates:.0f} candidates each\n"
         )
-        post, nms = ours(), theirs()
+        post, nms = our_yolov8(THRESHOLD, nms_threshold=IOU_THRESHOLD), theirs()
         post.warmup()
         both, mine, other = agreement(files, post, nms, min(options.theirs, options.distinct))
         write(f"detections: {mine} ours, {other} theirs, {both} equal\n")

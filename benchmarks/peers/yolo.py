@@ -42,13 +42,13 @@ class GridCase(NamedTuple):
     threshold: float
 
 
-def our_yolov8(threshold: float, num_threads: int = 1) -> PostProcessor:
+def our_yolov8(threshold: float, num_threads: int = 1, nms_threshold: float = IOU_THRESHOLD) -> PostProcessor:
     """Make the post-processor of a YOLOv8."""
     return PostProcessor.for_detection(
         [f"label {row}" for row in range(LABELS)],
         Yolov8Output(output_tensor="tensor"),
         thresholds=threshold,
-        nms_threshold=IOU_THRESHOLD,
+        nms_threshold=nms_threshold,
         input_size=[PAGE, PAGE],
         num_threads=num_threads,
     )

@@ -9,7 +9,7 @@ import ctypes
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +27,6 @@ from postproc.onnx_session import (
     RELU_MODEL,
     Provider,
     cuda_device_count,
-    cuda_fault,
     cuda_works,
     open_session,
 )
@@ -38,13 +37,7 @@ TENSORRT = "TensorrtExecutionProvider"
 MODEL = passthrough({"data": ("N", 2)}, {"out": "data"})
 
 
-@pytest.fixture(autouse=True)
-def _forget_the_probe() -> Iterator[None]:
-    cuda_works.cache_clear()
-    cuda_fault.cache_clear()
-    yield
-    cuda_works.cache_clear()
-    cuda_fault.cache_clear()
+pytestmark = pytest.mark.usefixtures("forget_cuda_probe")
 
 
 class StandInRuntime(SimpleNamespace):

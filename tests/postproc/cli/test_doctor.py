@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,20 +26,14 @@ from postproc.decoding import DECODERS
 from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
 from postproc.doctor.cases import Case, all_cases, load_answers
 from postproc.kernels import _jit
-from postproc.onnx_session import CPU, CUDA, cuda_fault, cuda_works
+from postproc.onnx_session import CPU, CUDA
 from postproc.schema import Detection
 from tests.doctor_answers import answer
 
 _BUILD = onnx_session._build
 
 
-@pytest.fixture(autouse=True)
-def _forget_the_probe() -> Iterator[None]:
-    cuda_works.cache_clear()
-    cuda_fault.cache_clear()
-    yield
-    cuda_works.cache_clear()
-    cuda_fault.cache_clear()
+pytestmark = pytest.mark.usefixtures("forget_cuda_probe")
 
 
 @pytest.fixture
