@@ -69,7 +69,7 @@ def select(
     bounds: Floats,
     placement: NDArray[np.float64],
     image: int,
-    iou_threshold: np.float32,
+    iou_thresholds: Floats,
     class_agnostic: bool,
     most: int,
     survivors: Survivors,
@@ -92,10 +92,10 @@ def select(
         whoever suppresses them in another way: see `merging`.
     image : int
         Row of bounds and placement.
-    iou_threshold : float32
-        Boxes of a label overlapping by more are suppressed; none are where it is 1 or more.
+    iou_thresholds : (L,) float32
+        Boxes of a label overlapping by more than its own are suppressed; none are where it is 1 or more.
     class_agnostic : bool
-        Boxes of different labels suppress each other, too.
+        Boxes of different labels suppress each other, too; then there is one threshold, (1,).
     most : int
         Detections an image at most.
     survivors
@@ -122,8 +122,9 @@ def select(
             x1, x2 = _clip(x1, right), _clip(x2, right)
             y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
         key = candidates[index]
+        bucket = 0 if class_agnostic else int(order_of(key) // per_label)
+        iou_threshold = iou_thresholds[bucket]
         if iou_threshold < 1.0:
-            bucket = 0 if class_agnostic else int(order_of(key) // per_label)
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
                 continue
             links, pool = with_room(links, pool, used, 1)

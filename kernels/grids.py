@@ -43,7 +43,7 @@ def detect_grids(
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     bounds: NDArray[np.float32],
     placement: NDArray[np.float64],
@@ -82,7 +82,7 @@ def detect_grids(
                 sizes[image if sizes.shape[0] > 1 else 0], corners,
             )  # fmt: skip
             survivors, is_wanting = select(
-                collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
+                collector, count, corners, boxes, bounds, placement, image, iou_thresholds, class_agnostic,
                 most, survivors,
             )  # fmt: skip
             if is_wanting:

@@ -29,7 +29,7 @@ def detect_listed(
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     bounds: NDArray[np.float32],
     placement: NDArray[np.float64],
@@ -63,8 +63,8 @@ def detect_listed(
                 columns_a_box, 0, 0, corners,
             )  # fmt: skip
             survivors, is_wanting = select(
-                collector, count, corners, per_label, bounds, placement, image, iou_threshold, class_agnostic,
-                most, survivors,
+                collector, count, corners, per_label, bounds, placement, image, iou_thresholds,
+                class_agnostic, most, survivors,
             )  # fmt: skip
             if is_wanting:
                 collector, room = widened(collector, room, per_label)

@@ -98,7 +98,7 @@ def weighted_nms(
     labels: NDArray[np.int64],
     offsets: NDArray[np.int64],
     predictions: NDArray[np.bool_],
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     placement: NDArray[np.float64],
     most: int,
@@ -106,8 +106,8 @@ def weighted_nms(
     """Replace overlapping boxes by their mean, weighted by score, as MediaPipe does.
 
     The best predicted candidate is kept; its box becomes the mean of its own and of those of its label that
-    overlap it by a Jaccard index above the threshold, in float64, and they are used up. Discarded candidates
-    follow, suppressed by the merged boxes and by each other. Returns what `soft_nms` does.
+    overlap it by a Jaccard index above its label's threshold, in float64, and they are used up. Discarded
+    candidates follow, suppressed by the merged boxes and by each other. Returns what `soft_nms` does.
     """
     result = _new_merged(offsets, most)
     placed, current, rows, predicted, ends = result
@@ -127,6 +127,7 @@ def weighted_nms(
             if used[row - first]:
                 continue
             label = labels[row]
+            iou_threshold = iou_thresholds[0 if class_agnostic else label]
             if predictions[row]:
                 _merge(boxes, scores, labels, predictions, iou_threshold, class_agnostic, row, first,
                        stop, used, merged[row - first])  # fmt: skip

@@ -29,7 +29,7 @@ def detect_oriented(
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     bounds: NDArray[np.float32],
     placement: NDArray[np.float64],
@@ -55,7 +55,6 @@ def detect_oriented(
     # The rectangles that are kept: six numbers, area and enclosing box, in lists as `heads` begins them.
     pool, links = np.empty((64, _NUMBERS), np.float64), np.empty(64, np.int32)
     polygons = new_polygons()
-    limit = np.float64(iou_threshold)
     for image in range(start, stop):
         collector, room = narrow, top
         begin_image(collector)
@@ -75,8 +74,9 @@ def detect_oriented(
                     pool, links = _doubled(pool, links)
                 if not _read(numbers, box * row_step, column_step, angle_column, pool[used]):
                     continue
+                bucket = 0 if class_agnostic else label
+                limit = np.float64(iou_thresholds[bucket])
                 if limit < 1.0:
-                    bucket = 0 if class_agnostic else label
                     if _is_suppressed(bucket, heads, links, pool, used, limit, polygons):
                         continue
                     links[used] = heads[bucket]

@@ -33,7 +33,7 @@ def detect_products(
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     bounds: NDArray[np.float32],
     placement: NDArray[np.float64],
@@ -65,7 +65,7 @@ def detect_products(
             else:
                 decode_boxes(collector[0], count, table[image], planar, CXCYWH, boxes, 1, 0, 0, corners)
             survivors, is_wanting = select(
-                collector, count, corners, boxes, bounds, placement, image, iou_threshold, class_agnostic,
+                collector, count, corners, boxes, bounds, placement, image, iou_thresholds, class_agnostic,
                 most, survivors,
             )  # fmt: skip
             if is_wanting:

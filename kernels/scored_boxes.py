@@ -26,7 +26,7 @@ def detect_scored_boxes(
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
-    iou_threshold: np.float32,
+    iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     bounds: NDArray[np.float32],
     placement: NDArray[np.float64],
@@ -58,7 +58,7 @@ def detect_scored_boxes(
                 boxes_a_region, first_box, corners,
             )  # fmt: skip
             survivors, is_wanting = select(
-                collector, count, corners, count_of_boxes, bounds, placement, image, iou_threshold,
+                collector, count, corners, count_of_boxes, bounds, placement, image, iou_thresholds,
                 class_agnostic, most, survivors,
             )  # fmt: skip
             if is_wanting:

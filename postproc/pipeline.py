@@ -11,7 +11,9 @@ import numpy as np
 
 from postproc import interrupts
 from postproc import tensors as tensors_gate
+from postproc.decisions import Changes, Thresholds, changes_of, edited, is_plain, thresholds_of
 from postproc.errors import SchemaError, TensorError
+from postproc.lazy import lazy
 from postproc.options import CallOptions
 from postproc.results import LabelTable, Recognitions
 from postproc.schema import (
@@ -31,10 +33,6 @@ from postproc.threads import Workers
 from postproc.transforms import ImageTransform
 
 Document = Mapping[str, Any] | str | bytes | os.PathLike[str]
-Thresholds = float | Sequence[float] | Mapping[str, float] | None
-
-
-_MOST_SHOWN = 20  # labels in a message
 
 
 class PostProcessor:
@@ -73,18 +71,31 @@ class PostProcessor:
         num_threads: int = 1,
     ) -> None:
         self.spec = RecognitionSpec.load(spec)
-        self.version = RecognitionVersion.load(version)
-        check_pair(self.spec, self.version)
+        self._read = RecognitionVersion.load(version)
+        check_pair(self.spec, self._read)
         if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
             raise SchemaError(f"num_threads: expected a positive integer, got {num_threads!r}")
-        post_processings = self.version.post_processings or ()
-        self._stages = tuple(
+        self._changes: dict[int, Changes] = {}
+        post_processings = self._read.post_processings or ()
+        self._compiled = tuple(
             _stage(output.labels, post_processing)
             for output, post_processing in zip(self.spec.outputs, post_processings, strict=True)
         )
-        names = [name for stage in self._stages for name in stage.tensor_names]
+        names = [name for stage in self._compiled for name in stage.tensor_names]
         self._tensor_names = tuple(dict.fromkeys(names))
         self._workers = Workers(num_threads)
+
+    @lazy
+    def version(self) -> RecognitionVersion:
+        """How each output comes from tensors."""
+        return RecognitionVersion.load(edited(self._read, self._changes)) if self._changes else self._read
+
+    @lazy
+    def _stages(self) -> tuple[Stage, ...]:
+        stages = list(self._compiled)
+        for output, fields in self._changes.items():
+            stages[output] = stages[output].replaced(fields)
+        return tuple(stages)
 
     @classmethod
     def for_detection(
@@ -93,6 +104,7 @@ class PostProcessor:
         output: DetectionOutput,
         *,
         thresholds: Thresholds = None,
+        default_threshold: float | None = None,
         label_ids: Sequence[int] | None = None,
         num_threads: int = 1,
         **decision: Any,
@@ -107,6 +119,8 @@ class PostProcessor:
             Which tensors hold the boxes, such as ``YoloOutput(output_tensor="grid", anchors=[...])``.
         thresholds : float, sequence or dict, optional
             One for all labels, one per label, or by label name. Left out: v0.7's default for all.
+        default_threshold : float, optional
+            For the labels that thresholds by name leave out.
         label_ids : sequence of int, optional
             Ids of the labels; their rows if left out.
         num_threads : int
@@ -121,7 +135,9 @@ class PostProcessor:
         """
         kind = Detection.kind_of(output)
         task = {kind: output.dump(), **decision}
-        return cls._for_one_output(labels, label_ids, "detection", task, thresholds, True, num_threads)
+        return cls._for_one_output(
+            labels, label_ids, "detection", task, thresholds, default_threshold, True, num_threads
+        )
 
     @classmethod
     def for_classification(
@@ -130,6 +146,7 @@ class PostProcessor:
         classification: Classification,
         *,
         thresholds: Thresholds = None,
+        default_threshold: float | None = None,
         label_ids: Sequence[int] | None = None,
         exclusive: bool = True,
         num_threads: int = 1,
@@ -142,7 +159,7 @@ class PostProcessor:
             Label names, in the network's order.
         classification : Classification
             Which tensor holds the scores.
-        thresholds, label_ids, num_threads
+        thresholds, default_threshold, label_ids, num_threads
             As of `for_detection`; thresholds given here replace those of `classification`.
         exclusive : bool
             Whether an image has one label; it only chooses the default thresholds.
@@ -154,7 +171,7 @@ class PostProcessor:
         """
         task = Classification.load(classification).dump()
         return cls._for_one_output(
-            labels, label_ids, "classification", task, thresholds, exclusive, num_threads
+            labels, label_ids, "classification", task, thresholds, default_threshold, exclusive, num_threads
         )
 
     @classmethod
@@ -165,6 +182,7 @@ class PostProcessor:
         kind: Literal["detection", "classification"],
         task: dict[str, Any],
         thresholds: Thresholds,
+        default_threshold: float | None,
         exclusive: bool,
         num_threads: int,
     ) -> PostProcessor:
@@ -177,13 +195,14 @@ class PostProcessor:
                 raise SchemaError(f"labels[{row}]: expected text, got {describe(name)}")
         if label_ids is not None and not isinstance(label_ids, Iterable):
             raise SchemaError(f"label_ids: expected a list of integers, got {describe(label_ids)}")
-        given = range(len(names)) if label_ids is None else islice(label_ids, len(names) + 1)
-        ids = [label_id.item() if isinstance(label_id, np.generic) else label_id for label_id in given]
+        listed = range(len(names)) if label_ids is None else islice(label_ids, len(names) + 1)
+        ids = [label_id.item() if isinstance(label_id, np.generic) else label_id for label_id in listed]
         if len(ids) != len(names):
             found = len(label_ids) if isinstance(label_ids, Sized) else "others"
             raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {found}")
-        if thresholds is not None:
-            task = {**task, "thresholds": _threshold_list(thresholds, names)}
+        given = thresholds_of(thresholds, default_threshold, names)
+        if given is not None:
+            task = {**task, "thresholds": given}
         spec = {
             "name": "",
             "outputs": [
@@ -197,6 +216,80 @@ class PostProcessor:
             ],
         }
         return cls(spec, {"post_processings": [{kind: task}]}, num_threads)
+
+    def replace(
+        self,
+        *,
+        output: int = 0,
+        thresholds: Thresholds = None,
+        default_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        nms_thresholds: Sequence[float] | None = None,
+        discard_threshold: float | None = None,
+    ) -> PostProcessor:
+        """Make a post-processor with another decision, and all else that this one has compiled.
+
+        For hosts whose requests bring thresholds of their own: it takes a small part of the constructor's
+        time, shares the worker threads, and warns of nothing that this one has warned of. What is left out
+        stays as it is.
+
+        Parameters
+        ----------
+        output : int
+            Number of the output in the spec.
+        thresholds, default_threshold
+            As of `for_detection`.
+        nms_threshold : float, optional
+            In the place of the version's, or of its `nms_thresholds`.
+        nms_thresholds : sequence of float, optional
+            One per label, in the place of the version's, or of its `nms_threshold`.
+        discard_threshold : float, optional
+
+        Returns
+        -------
+        A new post-processor, whose `version` has the new values.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such output, or its version with these values breaks a rule: as the constructor.
+
+        Examples
+        --------
+        >>> from postproc import Classification, PostProcessor
+        >>> post = PostProcessor.for_classification(["cat", "dog"], Classification(output_tensor="scores"))
+        >>> post.replace(thresholds={"cat": 0.5}, default_threshold=0.9).version.dump()
+        {'post_processings': [{'classification': {'output_tensor': 'scores', 'thresholds': [0.5, 0.9]}}]}
+        """
+        count = len(self._compiled)
+        if type(output) is not int or not 0 <= output < count:
+            raise SchemaError(f"output: expected the number of an output, 0 to {count - 1}, got {output!r}")
+        stage = self._compiled[output]
+        names = stage.table.names
+        if thresholds is not None or default_threshold is not None:
+            thresholds = thresholds_of(thresholds, default_threshold, names)
+        changes = changes_of(
+            thresholds=thresholds,
+            nms_threshold=nms_threshold,
+            nms_thresholds=nms_thresholds,
+            discard_threshold=discard_threshold,
+        )
+        before = self._changes.get(output)
+        replaced = {**self._changes, output: {**before, **changes} if before else changes}
+        if not is_plain(stage.task, len(names), changes):
+            version = RecognitionVersion.load(edited(self._read, replaced))
+            check_pair(self.spec, version)
+            task = (version.post_processings or ())[output].task
+            replaced[output] = {
+                name: None if value is None else getattr(task, name)
+                for name, value in replaced[output].items()
+            }
+        post = object.__new__(type(self))
+        post.__dict__.update(self.__dict__)
+        post._changes = replaced
+        for name in ("version", "_stages"):
+            post.__dict__.pop(name, None)
+        return post
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
@@ -284,27 +377,5 @@ def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
     task = post_processing.task
     table = label_table(labels, post_processing)
     if isinstance(task, Detection):
-        return DetectionStage(task, table)
+        return DetectionStage(task, table, task.nms_thresholds_for(labels))
     return ClassificationStage(task, table)
-
-
-def _first(values: Iterable[Any]) -> str:
-    listed = list(islice(values, _MOST_SHOWN + 1))
-    text = repr(listed[:_MOST_SHOWN])
-    return text if len(listed) <= _MOST_SHOWN else f"{text[:-1]}, ...]"
-
-
-def _threshold_list(
-    thresholds: float | Sequence[float] | Mapping[str, float], names: Sequence[str]
-) -> list[float]:
-    if isinstance(thresholds, (np.ndarray, np.generic)):
-        thresholds = thresholds.tolist()
-    if isinstance(thresholds, Mapping):
-        if thresholds.keys() != set(names):
-            raise SchemaError(
-                f"thresholds: expected one for each of the labels {_first(names)}, got {_first(thresholds)}"
-            )
-        return [thresholds[name] for name in names]
-    if isinstance(thresholds, Iterable):
-        return list(islice(thresholds, len(names) + 1))  # one too many tells that they are
-    return [thresholds] * len(names)

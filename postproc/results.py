@@ -39,6 +39,13 @@ class LabelTable:
     names: tuple[str, ...]
     thresholds: tuple[float, ...]
 
+    def replaced(self, thresholds: float | tuple[float, ...] | None) -> LabelTable:
+        """Return the labels with other thresholds, if there are any: one for all, or one per label."""
+        if thresholds is None:
+            return self
+        each = thresholds if isinstance(thresholds, tuple) else (thresholds,) * len(self.names)
+        return LabelTable(self.ids, self.names, tuple(map(float, each)))
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classifications:

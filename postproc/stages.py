@@ -12,7 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for, for_examples
+from postproc.decoding import (
+    ACTIVATIONS,
+    Candidates,
+    Decision,
+    Extras,
+    Sizes,
+    decoder_for,
+    for_examples,
+    with_decision,
+)
 from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
@@ -25,7 +34,7 @@ logger = logging.getLogger(__name__)
 _NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
 _NO_BOUNDS = np.empty((0, 2), np.float32)
 _UNPLACED = np.empty((0, 2, 4), np.float64)
-_NO_NMS = np.float32(1.0)
+_NO_NMS = np.ones(1, np.float32), True  # of all labels together
 _EVERYTHING = 1 << 31
 # Candidates an image that a scan collects for suppression: enough for most images, so that few are scanned
 # again for more, and little enough to stay in the processor's cache.
@@ -54,6 +63,16 @@ class Stage(Protocol):
     """One output of a version."""
 
     @property
+    def task(self) -> Classification | Detection:
+        """The document that it is made of."""
+        ...
+
+    @property
+    def table(self) -> LabelTable:
+        """Its labels, and their thresholds."""
+        ...
+
+    @property
     def tensor_names(self) -> tuple[str, ...]:
         """Names of the tensors that it reads."""
         ...
@@ -61,6 +80,10 @@ class Stage(Protocol):
     @property
     def uses_input_size(self) -> bool:
         """Whether its document declares an `input_size`."""
+        ...
+
+    def replaced(self, fields: Mapping[str, Any]) -> Stage:
+        """Return it with other values of its document's thresholds, which are right, by field."""
         ...
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> Bound:
@@ -78,10 +101,18 @@ class ClassificationStage:
     uses_input_size = False
 
     def __init__(self, task: Classification, table: LabelTable) -> None:
+        self.task = task
         self.tensor_names = (task.output_tensor,)
-        self._table = table
+        self.table = table
         self._thresholds = np.array(table.thresholds, np.float32)
         self._activation = ACTIVATIONS[task.score_activation]
+
+    def replaced(self, fields: Mapping[str, Any]) -> ClassificationStage:
+        """Return it with other thresholds, if `fields` have some."""
+        stage = copy.copy(self)
+        stage.table = self.table.replaced(fields.get("thresholds"))
+        stage._thresholds = np.array(stage.table.thresholds, np.float32)
+        return stage
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
         """Check the tensors and options of a call."""
@@ -98,7 +129,7 @@ class ClassificationStage:
             raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
         options.check_batch(self.tensor_names, len(values))
         return BoundClassification(
-            len(values), values, self._thresholds, self._activation, options, self._table
+            len(values), values, self._thresholds, self._activation, options, self.table
         )
 
     def warmup(self) -> None:
@@ -140,10 +171,11 @@ class BoundClassification:
 class DetectionStage:
     """A `detection` output, compiled."""
 
-    def __init__(self, task: Detection, table: LabelTable) -> None:
+    def __init__(self, task: Detection, table: LabelTable, nms_thresholds: tuple[float, ...]) -> None:
+        self.task = task
         self.table = table
         self.discard = np.float32(task.discard_threshold)
-        self.iou_threshold = np.float32(task.nms_threshold)
+        self.iou_thresholds = np.array(nms_thresholds, np.float32)
         self.class_agnostic = task.class_agnostic
         self.nms_method = task.nms_method
         self.soft_sigma = float(task.soft_sigma)
@@ -160,6 +192,21 @@ class DetectionStage:
         self.uses_input_size = task.input_size is not None or (
             task.output.boxes_are_in_pixels and not self._size_tensor
         )
+
+    def replaced(self, fields: Mapping[str, Any]) -> DetectionStage:
+        """Return it with other values of its thresholds, by field; warnings are given once for both."""
+        stage = copy.copy(self)
+        stage.table = self.table.replaced(fields.get("thresholds"))
+        stage.thresholds = np.array(stage.table.thresholds, np.float32)
+        stage._decision = Decision(self.table.ids, stage.thresholds, self._decision.multi_label)
+        stage._decoder = with_decision(self._decoder, stage._decision)
+        for name in ("nms_threshold", "nms_thresholds"):
+            if (value := fields.get(name)) is not None:
+                stage.iou_thresholds = np.empty_like(self.iou_thresholds)
+                stage.iou_thresholds[:] = value
+        if (discard := fields.get("discard_threshold")) is not None:
+            stage.discard = np.float32(discard)
+        return stage
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
@@ -244,7 +291,7 @@ class BoundDetection:
         boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.kernel(
             *self.candidates.arguments,
             self._discard,
-            stage.iou_threshold,
+            stage.iou_thresholds,
             stage.class_agnostic,
             self.bounds,
             self.placement,
@@ -266,8 +313,7 @@ class BoundDetection:
         boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
             *candidates.arguments,
             self._discard,
-            _NO_NMS,
-            stage.class_agnostic,
+            *_NO_NMS,
             self.bounds,
             _UNPLACED,
             _EVERYTHING,
@@ -285,7 +331,7 @@ class BoundDetection:
             )  # fmt: skip
         else:
             boxes, merged_scores, rows, predicted, ends = weighted_nms(
-                boxes, scores, labels, offsets, predicted, stage.iou_threshold, stage.class_agnostic,
+                boxes, scores, labels, offsets, predicted, stage.iou_thresholds, stage.class_agnostic,
                 placement, most,
             )  # fmt: skip
         regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns

@@ -33,6 +33,7 @@ from postproc.decoding.base import (
     Decoder,
     Extras,
     Sizes,
+    with_decision,
 )
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.end_to_end import EndToEndDecoder
@@ -56,6 +57,7 @@ __all__ = [
     "Sizes",
     "decoder_for",
     "for_examples",
+    "with_decision",
 ]
 
 DECODERS: tuple[Any, ...] = (

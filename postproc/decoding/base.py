@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Candidates(NamedTuple):
     batch : int
         Number of images.
     kernel : function
-        Takes `arguments`, then discard, iou_threshold, class_agnostic, bounds, placement, top, most, start
+        Takes `arguments`, then discard, iou_thresholds, class_agnostic, bounds, placement, top, most, start
         and stop; returns the detections of images start to stop. See `postproc.kernels.detections`.
     arguments : tuple
         The tensors, and what describes them.
@@ -89,6 +90,7 @@ class Decoder(Protocol):
     sample: ClassVar[DetectionOutput]
     """An output of this kind: it says which, and is what a warm-up compiles."""
 
+    _decision: Decision
     tensor_names: tuple[str, ...]
     clips_first: bool
     """Whether boxes are clipped to the image before they are compared, or only after."""
@@ -106,6 +108,16 @@ class Decoder(Protocol):
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         ...
+
+
+DecoderT = TypeVar("DecoderT", bound=Decoder)
+
+
+def with_decision(decoder: DecoderT, decision: Decision) -> DecoderT:
+    """Return a decoder with another decision on the same labels, which shares all else it has."""
+    other = copy.copy(decoder)
+    other._decision = decision
+    return other
 
 
 class SingleTable:

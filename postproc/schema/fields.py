@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from postproc.schema.free_json import copy_json
-from postproc.schema.limits import LONGEST_NAME, LONGEST_TEXT
-from postproc.schema.problems import expecting
-from postproc.schema.sizes import Longest, by_item
+from postproc.schema.limits import LONGEST_NAME, LONGEST_TEXT, MOST_LABELS
+from postproc.schema.problems import describe, expecting, rule_error
+from postproc.schema.sizes import AtMost, Longest, by_item
 
 T = TypeVar("T")
 
@@ -46,3 +57,37 @@ Quadruple = Annotated[tuple[T, T, T, T], BeforeValidator(_as_tuple)]
 # Free JSON, copied so that the caller's later changes do not reach the document.
 FreeJson = Annotated[Any, BeforeValidator(copy_json)]
 FreeObject = Annotated[dict[str, Any], BeforeValidator(copy_json)]
+
+
+@dataclass(frozen=True, slots=True)
+class _OrOne:
+    """Lets one item stand in the place of a list of them: of equal ones, as many as are needed."""
+
+    many: Any
+    expected: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        any_value = core_schema.simple_ser_schema("any")
+        many = handler.generate_schema(self.many)
+        return core_schema.no_info_wrap_validator_function(self._check, many, serialization=any_value)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+    def _check(self, value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        if isinstance(value, (list, tuple)):
+            return handler(value)
+        try:
+            (one,) = handler((value,))
+        except ValidationError:
+            raise rule_error(f"expected {self.expected}, got {describe(value)}") from None
+        return one
+
+
+PerLabel = Annotated[Listed[UnitNumber], AtMost(MOST_LABELS, "thresholds")]
+Thresholds = Annotated[
+    float | tuple[float, ...], _OrOne(PerLabel, "a number from 0 to 1, or a list of them, one per label")
+]

@@ -60,9 +60,11 @@ def _output_problems(row: int, labels: Labels, post_processing: PostProcessing) 
         yield SchemaProblem(
             path, f'expected {expected_kind}, since outputs[{row}] has roi "{labels.roi}", got {kind}'
         )
-    if task.thresholds is not None and len(task.thresholds) != len(labels.labels):
-        yield SchemaProblem(
-            f"{path}.{kind}.thresholds",
-            f"expected {counted(len(labels.labels), 'threshold')}, one per label of outputs[{row}], "
-            f"got {len(task.thresholds)}",
-        )
+    for field in ("thresholds", "nms_thresholds"):
+        given = getattr(task, field, None)
+        if isinstance(given, tuple) and len(given) != len(labels.labels):
+            yield SchemaProblem(
+                f"{path}.{kind}.{field}",
+                f"expected {counted(len(labels.labels), 'threshold')}, one per label of outputs[{row}], "
+                f"got {len(given)}",
+            )

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from postproc.schema.base import Alternative, Choice
 from postproc.schema.fields import (
     Flag,
-    Listed,
     Name,
     Pair,
+    PerLabel,
     PositiveInteger,
     PositiveNumber,
     ShortText,
+    Thresholds,
     UnitNumber,
 )
 from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
-from postproc.schema.limits import MOST_LABELS
 from postproc.schema.outputs import (
     AnchoredOutput,
     DetectionOutput,
@@ -28,7 +28,6 @@ from postproc.schema.outputs import (
     YoloOutput,
 )
 from postproc.schema.problems import Location, describe, expecting
-from postproc.schema.sizes import AtMost
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
@@ -40,7 +39,11 @@ DEFAULT_TAGGING_THRESHOLD = 0.5
 DEFAULT_DETECTION_THRESHOLD = 0.8
 DEFAULT_SOFT_SIGMA = 0.5
 
-Thresholds = Annotated[Listed[UnitNumber], AtMost(MOST_LABELS, "thresholds")]
+_THRESHOLDS = (
+    "One per label: the label is present if its score is greater. A number stands for as many equal ones, an "
+    "extension of v0.7."
+)
+_NOT_NULL = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})  # it is None beside nms_thresholds
 InputSize = Annotated[Pair[PositiveInteger], expecting("[height, width] in pixels, two positive integers")]
 
 
@@ -50,8 +53,8 @@ class Classification(Alternative):
     output_tensor: Name = Field(description="Scores, (B, L); further axes of size 1 are accepted.")
     thresholds: Thresholds | None = Field(
         default=None,
-        description="One per label: the label is present if its score is greater. Left out: "
-        f"{DEFAULT_EXCLUSIVE_THRESHOLD} for exclusive labels, {DEFAULT_TAGGING_THRESHOLD} otherwise.",
+        description=f"{_THRESHOLDS} Left out: {DEFAULT_EXCLUSIVE_THRESHOLD} for exclusive labels, "
+        f"{DEFAULT_TAGGING_THRESHOLD} otherwise.",
     )
     score_activation: ScoreActivation = Field(
         default="none",
@@ -60,10 +63,8 @@ class Classification(Alternative):
 
     def thresholds_for(self, labels: Labels) -> tuple[float, ...]:
         """Return the threshold of each label, in their order: the document's, or the default."""
-        if self.thresholds is not None:
-            return self.thresholds
         default = DEFAULT_EXCLUSIVE_THRESHOLD if labels.exclusive else DEFAULT_TAGGING_THRESHOLD
-        return (default,) * len(labels.labels)
+        return _of_each(default if self.thresholds is None else self.thresholds, labels)
 
 
 class Detection(Choice, Alternative):
@@ -108,13 +109,17 @@ class Detection(Choice, Alternative):
     )
     thresholds: Thresholds | None = Field(
         default=None,
-        description="One per label: the label is present if its score is greater. Left out: "
-        f"{DEFAULT_DETECTION_THRESHOLD}.",
+        description=f"{_THRESHOLDS} Left out: {DEFAULT_DETECTION_THRESHOLD}.",
     )
-    nms_threshold: UnitNumber = Field(
+    nms_threshold: Annotated[UnitNumber | None, _NOT_NULL] = Field(
         default=0.3,
         description="Jaccard index above which the lower-scored of two boxes of the same label goes; "
         "1 turns this off. Left out: 0.3, and 1 for end_to_end_output.",
+    )
+    nms_thresholds: PerLabel | None = Field(
+        default=None,
+        description="In the place of nms_threshold one per label; 1 turns a label's off. Not together with "
+        "class_agnostic or soft NMS. An extension of v0.7.",
     )
     nms_method: Literal["hard", "soft", "weighted"] = Field(
         default="hard",
@@ -152,10 +157,14 @@ class Detection(Choice, Alternative):
     )
 
     def model_post_init(self, context: Any, /) -> None:
-        """Give `nms_threshold` the default of the kind of output; it stays a field that was left out."""
+        """Give `nms_threshold` the default of the kind of output, or None where `nms_thresholds` are given.
+
+        It stays a field that was left out.
+        """
         given = [name for name in self.alternatives if getattr(self, name) is not None]
         if "nms_threshold" not in self.model_fields_set and len(given) == 1:
-            object.__setattr__(self, "nms_threshold", self.output.default_nms_threshold)
+            default = self.output.default_nms_threshold if self.nms_thresholds is None else None
+            object.__setattr__(self, "nms_threshold", default)
 
     @property
     def output(self) -> DetectionOutput:
@@ -165,9 +174,14 @@ class Detection(Choice, Alternative):
 
     def thresholds_for(self, labels: Labels) -> tuple[float, ...]:
         """Return the threshold of each label, in their order: the document's, or the default."""
-        if self.thresholds is not None:
-            return self.thresholds
-        return (DEFAULT_DETECTION_THRESHOLD,) * len(labels.labels)
+        return _of_each(DEFAULT_DETECTION_THRESHOLD if self.thresholds is None else self.thresholds, labels)
+
+    def nms_thresholds_for(self, labels: Labels) -> tuple[float, ...]:
+        """Return the NMS threshold of each label, in their order; with `class_agnostic` the one of all."""
+        if self.nms_thresholds is not None:
+            return self.nms_thresholds
+        one = cast(float, self.nms_threshold)  # None beside nms_thresholds only
+        return (one,) if self.class_agnostic else _of_each(one, labels)
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
@@ -186,10 +200,35 @@ class Detection(Choice, Alternative):
         # By value: a dump with its defaults filled in is a valid document too.
         if self.nms_method != "soft" and self.soft_sigma != DEFAULT_SOFT_SIGMA:
             yield ("soft_sigma",), f'only nms_method "soft" takes it, got "{self.nms_method}"; leave it out'
-        if self.nms_method == "weighted" and self.nms_threshold == 1:
-            source = "" if "nms_threshold" in self.model_fields_set else f", the default of {self.kind}"
-            message = 'expected a number below 1, since nms_method "weighted" merges boxes that overlap more'
-            yield ("nms_threshold",), f"{message}, got {describe(self.nms_threshold)}{source}"
+        if "nms_threshold" in self.model_fields_set and self.nms_threshold is None:
+            yield ("nms_threshold",), "expected a number from 0 to 1, got null"
+        yield from self.nms_rules(self.nms_threshold, self.nms_thresholds)
+
+    def nms_rules(
+        self, nms_threshold: float | None, nms_thresholds: tuple[float, ...] | None
+    ) -> Iterator[tuple[Location, str]]:
+        """Yield what is wrong with such NMS thresholds, beside the other fields."""
+        below_1 = 'expected a number below 1, since nms_method "weighted" merges boxes that overlap more, got'
+        if nms_thresholds is None:
+            if self.nms_method == "weighted" and nms_threshold == 1:
+                source = "" if "nms_threshold" in self.model_fields_set else f", the default of {self.kind}"
+                yield ("nms_threshold",), f"{below_1} {describe(nms_threshold)}{source}"
+            return
+        if nms_threshold is not None:
+            yield ("nms_thresholds",), "expected either nms_threshold or nms_thresholds, got both; keep one"
+        if self.class_agnostic:
+            message = "class_agnostic compares boxes of different labels, by one threshold"
+            yield ("nms_thresholds",), f"{message}; give nms_threshold instead"
+        if self.nms_method == "soft":
+            yield ("nms_thresholds",), 'nms_method "soft" uses none; leave nms_thresholds out'
+        if self.nms_method == "weighted":
+            for row, value in enumerate(nms_thresholds):
+                if value == 1:
+                    yield ("nms_thresholds", row), f"{below_1} {describe(value)}"
+
+
+def _of_each(given: float | tuple[float, ...], labels: Labels) -> tuple[float, ...]:
+    return given if isinstance(given, tuple) else (given,) * len(labels.labels)
 
 
 class PostProcessing(Choice):

@@ -100,9 +100,8 @@ def test_fuzz_finds_that_an_equal_overlap_is_dropped(monkeypatch: pytest.MonkeyP
     overlap = Rules.overlap
 
     def at_least(rules: Rules, one: Any, other: Any) -> bool:
-        return overlap(
-            Rules(**{**vars(rules), "limit": np.nextafter(np.float32(rules.limit), -1)}), one, other
-        )
+        limits = np.nextafter(np.float32(rules.limits), np.float32(-1))
+        return overlap(Rules(**{**vars(rules), "limits": limits}), one, other)
 
     monkeypatch.setattr(Rules, "overlap", at_least)
     assert finds("direct")

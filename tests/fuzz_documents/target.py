@@ -110,7 +110,8 @@ def _use(document: Any) -> None:
 def _spec_for(version: Any) -> RecognitionSpec:
     outputs = []
     for item in version.post_processings:
-        count = len(item.task.thresholds or (0,))
+        lists = (getattr(item.task, field, None) for field in ("thresholds", "nms_thresholds"))
+        count = max([len(values) for values in lists if isinstance(values, tuple)], default=1) or 1
         labels = [{"id": row, "name": f"label {row}"} for row in range(count)]
         roi = "BBOX" if item.kind == "detection" else "NONE"
         outputs.append({"labels": {"labels": labels, "exclusive": True, "roi": roi}})

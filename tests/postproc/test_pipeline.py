@@ -191,6 +191,23 @@ def test_for_classification_thresholds_in_every_form(thresholds: Any, names: lis
     assert scores_of(post, [0.3, 0.4, 0.8]) == names
 
 
+def test_for_some_labels_by_name_the_default_threshold_is_for_the_others() -> None:
+    named: dict[str, Any] = {"thresholds": {"dog": 0.2}, "default_threshold": 0.5}
+    post = PostProcessor.for_classification(LABELS, Classification(output_tensor="scores"), **named)
+    assert scores_of(post, [0.4, 0.4, 0.8]) == ["owl", "dog"]
+    detector = PostProcessor.for_detection(LABELS, DIRECT, **named)
+    for made, kind in ((post, "classification"), (detector, "detection")):
+        (post_processing,) = made.version.dump()["post_processings"]
+        assert post_processing[kind]["thresholds"] == [0.5, 0.2, 0.5]
+    everything = PostProcessor.for_detection(LABELS, DIRECT, thresholds={}, default_threshold=np.float32(0.5))
+    assert everything.version.dump()["post_processings"][0]["detection"]["thresholds"] == [0.5] * 3
+
+
+def test_for_detection_one_threshold_stays_one_in_the_document() -> None:
+    post = PostProcessor.for_detection(LABELS, DIRECT, thresholds=1)
+    assert post.version.dump()["post_processings"][0]["detection"]["thresholds"] == 1
+
+
 def test_for_classification_thresholds_of_the_output_stand_unless_replaced() -> None:
     output = Classification(output_tensor="scores", thresholds=(0.5, 0.5, 0.9))
     assert scores_of(PostProcessor.for_classification(LABELS, output), [0.6, 0.4, 0.8]) == ["cat"]
@@ -244,11 +261,25 @@ def test_for_detection_label_ids_in_every_form(label_ids: Any, ids: list[int]) -
         ({"label_ids": [1, 2, 3.5]}, "expected an integer of at most 64 bits, got 3.5"),
         ({"label_ids": ["a", "b", "c"]}, "expected an integer of at most 64 bits"),
         ({"thresholds": [0.5, 0.5]}, "thresholds: expected 3 thresholds"),
-        ({"thresholds": 1.5}, "expected a number from 0 to 1, got 1.5"),
-        ({"thresholds": True}, "expected a number from 0 to 1, got true"),
-        ({"thresholds": ...}, "expected a number from 0 to 1"),
-        ({"thresholds": {"cat": 0.5, "dog": 0.5}}, r"labels \['cat', 'dog', 'owl'\], got \['cat', 'dog'\]"),
-        ({"thresholds": {"cat": 0.5, "dog": 0.5, 3: 0.5}}, r"got \['cat', 'dog', 3\]"),
+        ({"thresholds": 1.5}, "thresholds: expected a number from 0 to 1, or a list of .*, got 1.5$"),
+        ({"thresholds": True}, "thresholds: expected a number from 0 to 1, or a list of .*, got true$"),
+        ({"thresholds": ...}, "thresholds: expected a number from 0 to 1, or a list of .*, got a value"),
+        ({"thresholds": "0.5"}, 'thresholds: expected a number from 0 to 1, or a list of .*, got "0.5"$'),
+        (
+            {"thresholds": {"cat": 0.5, "dog": 0.5}},
+            r"labels \['cat', 'dog', 'owl'\], got \['cat', 'dog'\]; add the others, or default_threshold for",
+        ),
+        ({"thresholds": {"cat": 0.5, 3: 0.5}}, r"names of the labels \['cat', 'dog', 'owl'\], got \[3\]"),
+        ({"thresholds": {"cow": 0.5}, "default_threshold": 0.5}, r"'owl'\], got \['cow'\] besides"),
+        ({"thresholds": {"cat": 2}, "default_threshold": 0.5}, r"^post_.*thresholds\[0\]: expected .* 2$"),
+        (
+            {"thresholds": {"cat": 0.5}, "default_threshold": 1.5},
+            "^default_threshold: expected a number from 0 to 1, got 1.5$",
+        ),
+        ({"thresholds": {"cat": 0.5}, "default_threshold": True}, "^default_threshold: .*, got true$"),
+        ({"thresholds": 0.5, "default_threshold": 0.5}, "^default_threshold: .* by label name, .* got 0.5;"),
+        ({"default_threshold": 0.5}, "^default_threshold: expected thresholds by label name, .* got none;"),
+        ({"nms_thresholds": [0.5]}, "detection.nms_thresholds: expected 3 thresholds, .* got 1$"),
         ({"nms_treshold": 0.5}, "unknown field; did you mean 'nms_threshold'"),
         ({"nms_threshold": 2}, "expected a number from 0 to 1, got 2"),
         ({"yolo_output": YoloOutput(output_tensor="grid", anchors=(1.0, 1.0))}, "exactly one of"),

@@ -130,17 +130,20 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             thresholds.remove(1.0)
         elif kind == "end_to_end":
             thresholds = [1.0, 0.5, 0.0]
+        agnostic = self.pick(False, True)
+        apart = nms_method != "soft" and not agnostic and self.pick(False, True)
+        one = optional(nms_threshold=(self.pick(*thresholds), default))
         return {
             f"{kind}_output": output,
             **decision,
             **self.thresholds(values),
+            **({"nms_thresholds": self.rng.choice(thresholds, self.labels).tolist()} if apart else one),
             **optional(
-                nms_threshold=(self.pick(*thresholds), default),
                 nms_method=(nms_method, "hard"),
                 soft_sigma=(self.pick(0.5, 0.1, 2.0) if nms_method == "soft" else 0.5, 0.5),
                 discard_threshold=(self.pick(0.025, 0.0, 0.25), 0.025),
                 multi_label=(self.pick(True, False), True),
-                class_agnostic=(self.pick(False, True), False),
+                class_agnostic=(agnostic, False),
             ),
         }
 
@@ -188,7 +191,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
         return declared, sizes.reshape(self.batch, 2)
 
     def thresholds(self, values: NDArray[Any] | None) -> Json:
-        """Return thresholds, some of them equal to a score; empty for the defaults."""
+        """Return thresholds, one or each, some of them equal to a score; empty for the defaults."""
         choice = self.pick("default", "grid", "scores")
         if choice == "default":
             return {}
@@ -197,4 +200,4 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             values = values[(values >= 0) & (values <= 1)]
             if values.size:
                 thresholds = self.rng.choice(values, self.labels).astype(np.float64)
-        return {"thresholds": thresholds.tolist()}
+        return {"thresholds": thresholds[0].item() if self.pick(False, True) else thresholds.tolist()}

@@ -45,7 +45,7 @@ class Rules:
 
     thresholds: Sequence[np.float32]  # one per label
     floor: np.float32 | None  # the discard threshold; None: discarded ones are not asked for
-    limit: float  # nms_threshold; 1 turns it off
+    limits: Sequence[float]  # NMS thresholds, one per label; 1 turns a label's off
     agnostic: bool
     sigma: float = 0.5
 
@@ -63,11 +63,12 @@ class Rules:
 
     def overlap(self, one: Hypothesis, other: Hypothesis) -> bool:
         """Say whether the lower-scored of two hypotheses goes."""
-        if self.limit >= 1 or not self.rivals(one, other):
+        limit = np.float32(self.limits[other.label])  # of both, or equal for all labels
+        if limit >= 1 or not self.rivals(one, other):
             return False
         if one.rectangle is not None and other.rectangle is not None:
-            return rectangle_iou(one.rectangle, other.rectangle) > float(np.float32(self.limit))
-        return bool(iou(one.corners, other.corners) > np.float32(self.limit))
+            return rectangle_iou(one.rectangle, other.rectangle) > float(limit)
+        return bool(iou(one.corners, other.corners) > limit)
 
 
 Kept = list[tuple[Hypothesis, bool]]

@@ -117,7 +117,10 @@ def thresholds_of(post: dict[str, Any], output: dict[str, Any]) -> list[np.float
     if post.get("classification") is not None:
         default = 0.025 if labels["exclusive"] else 0.5
     declared = (post.get("classification") or post["detection"]).get("thresholds")
-    return [np.float32(value) for value in declared or [default] * len(labels["labels"])]
+    if declared is None:
+        declared = default
+    each = declared if isinstance(declared, (list, tuple)) else [declared] * len(labels["labels"])
+    return [np.float32(value) for value in each]
 
 
 def classify(found: list[Hypothesis], thresholds: list[np.float32], show_discarded: bool) -> list[Row]:
@@ -153,7 +156,8 @@ def detect(
     rules = Rules(
         thresholds,
         np.float32(detection.get("discard_threshold", 0.025)) if show_discarded else None,
-        detection.get("nms_threshold", 1.0 if kind == "end_to_end_output" else 0.3),
+        detection.get("nms_thresholds")
+        or [detection.get("nms_threshold", 1.0 if kind == "end_to_end_output" else 0.3)] * len(thresholds),
         detection.get("class_agnostic", False),
         detection.get("soft_sigma", 0.5),
     )

@@ -148,6 +148,21 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
         PostProcessing,
         {"classification": {"output_tensor": "p", "thresholds": [0, 1], "score_activation": "softmax"}},
     ),
+    "one_threshold_for_all": (PostProcessing, {"classification": {"output_tensor": "p", "thresholds": 1}}),
+    "nms_thresholds": (
+        PostProcessing,
+        {"detection": {"yolov8_output": {"output_tensor": "o"}, "nms_thresholds": [0, 1], "thresholds": 0.4}},
+    ),
+    "nms_thresholds_weighted": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {"output_tensor": "o"},
+                "nms_thresholds": [0.5],
+                "nms_method": "weighted",
+            }
+        },
+    ),
     "anchored_all_fields": (
         PostProcessing,
         {

@@ -241,13 +241,13 @@ def test_load_text_with_a_number_of_5000_digits_is_a_schema_error(problems_of: A
 
 def test_schema_error_is_a_postproc_error_with_its_problems() -> None:
     with pytest.raises(SchemaError) as caught:
-        PostProcessing.load({"detection": {**DETECTION, "nms_threshold": 2, "thresholds": 1}})
+        PostProcessing.load({"detection": {**DETECTION, "nms_threshold": 2, "nms_thresholds": 1}})
     error = caught.value
     assert isinstance(error, PostprocError)
     assert isinstance(error, ValueError)
     assert error.errors == (
-        SchemaProblem("detection.thresholds", "expected a list, got 1"),
         SchemaProblem("detection.nms_threshold", "expected a number from 0 to 1, got 2"),
+        SchemaProblem("detection.nms_thresholds", "expected a list, got 1"),
     )
     twin = pickle.loads(pickle.dumps(error))
     assert (twin.errors, str(twin)) == (error.errors, str(error))
@@ -279,6 +279,6 @@ def test_pydantic_json_method_reads_the_same_document() -> None:
 
 
 def test_long_value_is_shortened_in_the_message(problems_of: Any) -> None:
-    document: Mapping[str, Any] = {**DETECTION, "thresholds": "x" * 10_000}
+    document: Mapping[str, Any] = {**DETECTION, "nms_thresholds": "x" * 10_000}
     (line,) = problems_of(Detection, document)
-    assert line == f'thresholds: expected a list, got "{"x" * 56}...'
+    assert line == f'nms_thresholds: expected a list, got "{"x" * 56}...'

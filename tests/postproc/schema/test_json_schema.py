@@ -6,7 +6,14 @@ import pytest
 
 import postproc.schema
 from postproc.errors import SchemaError
-from postproc.schema import Detection, PostProcessing, Preprocessing, RecognitionSpec, RecognitionVersion
+from postproc.schema import (
+    Classification,
+    Detection,
+    PostProcessing,
+    Preprocessing,
+    RecognitionSpec,
+    RecognitionVersion,
+)
 from postproc.schema.base import Document
 from tests.postproc.schema.documents import (
     ACCEPTED,
@@ -39,6 +46,11 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "two_outputs": (Detection, {"anchored_output": ANCHORED, "yolo_output": YOLO}),
     "unknown_field": (Detection, {**DETECTION, "nms": 1}),
     "number_above_1": (Detection, {**DETECTION, "nms_threshold": 1.5}),
+    "threshold_above_1": (Detection, {**DETECTION, "thresholds": 1.5}),
+    "threshold_of_all_text": (Classification, {**CLASSIFICATION, "thresholds": "0.5"}),
+    "nms_thresholds_number": (Detection, {**DETECTION, "nms_thresholds": 0.5}),
+    "nms_thresholds_above_1": (Detection, {**DETECTION, "nms_thresholds": [1.5]}),
+    "nms_threshold_null": (Detection, {**DETECTION, "nms_threshold": None}),
     "threshold_text": (Detection, {**DETECTION, "thresholds": ["0.5"]}),
     "input_size_of_three": (Detection, {**DETECTION, "input_size": [1, 2, 3]}),
     "input_size_zero": (Detection, {**DETECTION, "input_size": [1, 0]}),

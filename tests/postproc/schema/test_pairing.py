@@ -91,6 +91,14 @@ REJECTED = {
             "got 1"
         ],
     ),
+    "nms_threshold_missing": (
+        spec(LABELS),
+        version(detection(nms_thresholds=[0.5], thresholds=0.5)),
+        [
+            "post_processings[0].detection.nms_thresholds: expected 2 thresholds, one per label of "
+            "outputs[0], got 1"
+        ],
+    ),
     "no_thresholds": (
         spec(IMAGE_LABELS),
         version(classification(thresholds=[])),

@@ -10,6 +10,7 @@ from tests.postproc.schema.documents import ANCHORED, CLASSIFICATION, DETECTION,
 NAN, INFINITY = float("nan"), float("inf")
 KINDS = ", ".join(Detection.alternatives)
 UNIT = "expected a number from 0 to 1"
+EACH = f"{UNIT}, or a list of them, one per label"
 CORNERS = '"xyxy", "xywh", "cxcywh" or "yxyx"'
 
 
@@ -72,15 +73,48 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         classification(nms_threshold=0.3),
         "classification.nms_threshold: unknown field; known: output_tensor, thresholds, score_activation",
     ),
-    "thresholds_number": (
-        classification(thresholds=0.5),
-        "classification.thresholds: expected a list, got 0.5",
+    **{
+        f"thresholds_{case}": (document(thresholds=value), f"{path}.thresholds: {EACH}, got {found}")
+        for document, path in ((classification, "classification"), (detection, "detection"))
+        for case, value, found in (
+            (f"object_{path}", {"cat": 0.5}, '{"cat": 0.5}'),
+            (f"text_{path}", "0.5", '"0.5"'),
+            (f"above_1_{path}", 1.5, "1.5"),
+            (f"negative_{path}", -1, "-1"),
+            (f"nan_{path}", NAN, "NaN"),
+            (f"bool_{path}", True, "true"),
+        )
+    },
+    "nms_thresholds_number": (
+        detection(nms_thresholds=0.5),
+        "detection.nms_thresholds: expected a list, got 0.5",
     ),
-    "thresholds_object": (
-        classification(thresholds={"cat": 0.5}),
-        'classification.thresholds: expected a list, got {"cat": 0.5}',
+    "nms_thresholds_item": (
+        detection(nms_thresholds=[0.5, 1.5]),
+        f"detection.nms_thresholds[1]: {UNIT}, got 1.5",
     ),
-    "thresholds_text": (detection(thresholds="0.5"), 'detection.thresholds: expected a list, got "0.5"'),
+    "nms_thresholds_of_a_classification": (
+        classification(nms_thresholds=[0.5]),
+        "classification.nms_thresholds: unknown field; did you mean 'thresholds'?",
+    ),
+    "nms_thresholds_and_nms_threshold": (
+        detection(nms_thresholds=[0.5, 0.5], nms_threshold=0.3),
+        "detection.nms_thresholds: expected either nms_threshold or nms_thresholds, got both; keep one",
+    ),
+    "nms_thresholds_class_agnostic": (
+        detection(nms_thresholds=[0.5, 0.5], class_agnostic=True),
+        "detection.nms_thresholds: class_agnostic compares boxes of different labels, by one threshold; give "
+        "nms_threshold instead",
+    ),
+    "nms_thresholds_soft": (
+        detection(nms_thresholds=[0.5, 0.5], nms_method="soft"),
+        'detection.nms_thresholds: nms_method "soft" uses none; leave nms_thresholds out',
+    ),
+    "nms_thresholds_weighted": (
+        detection(nms_thresholds=[0.5, 1], nms_method="weighted"),
+        'detection.nms_thresholds[1]: expected a number below 1, since nms_method "weighted" merges boxes '
+        "that overlap more, got 1",
+    ),
     "threshold_text": (detection(thresholds=[0.1, "0.5"]), f'detection.thresholds[1]: {UNIT}, got "0.5"'),
     "threshold_bool": (detection(thresholds=[True]), f"detection.thresholds[0]: {UNIT}, got true"),
     "threshold_null": (detection(thresholds=[None]), f"detection.thresholds[0]: {UNIT}, got null"),
@@ -331,10 +365,40 @@ def test_detection_new_output_kind_joins_the_group_by_its_field(problems_of: Any
         (Detection.load(DETECTION), False, (0.8, 0.8)),
         (Classification.load({**CLASSIFICATION, "thresholds": [0.1, 1]}), True, (0.1, 1)),
         (Detection.load({**DETECTION, "thresholds": [0, 0.2]}), True, (0, 0.2)),
+        (Classification.load({**CLASSIFICATION, "thresholds": 0.3}), True, (0.3, 0.3)),
+        (Detection.load({**DETECTION, "thresholds": 1}), True, (1, 1)),
     ],
-    ids=["exclusive", "tagging", "detection", "detection_tagging", "given", "detection_given"],
+    ids=[
+        *("exclusive", "tagging", "detection", "detection_tagging", "given", "detection_given"),
+        *("one", "detection_one"),
+    ],
 )
 def test_thresholds_for_labels_are_the_given_or_the_default(
     task: Classification | Detection, exclusive: bool, expected: tuple[float, ...]
 ) -> None:
     assert task.thresholds_for(Labels.load({**LABELS, "exclusive": exclusive})) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, (0.3, 0.3)),
+        ({"nms_threshold": 0.5}, (0.5, 0.5)),
+        ({"nms_threshold": 0.5, "class_agnostic": True}, (0.5,)),
+        ({"nms_thresholds": [0.2, 1]}, (0.2, 1)),
+        ({"nms_thresholds": None}, (0.3, 0.3)),
+    ],
+    ids=["default", "one", "class_agnostic", "each", "null"],
+)
+def test_nms_thresholds_for_labels_are_the_given_or_the_default(
+    fields: dict[str, Any], expected: tuple[float, ...]
+) -> None:
+    assert Detection.load({**DETECTION, **fields}).nms_thresholds_for(Labels.load(LABELS)) == expected
+
+
+def test_nms_threshold_beside_nms_thresholds_is_none_and_not_dumped() -> None:
+    detection = Detection.load({**DETECTION, "nms_thresholds": [0.2, 1]})
+    assert detection.nms_threshold is None
+    filled = detection.dump(defaults=True)
+    assert "nms_threshold" not in filled
+    assert Detection.load(filled).nms_thresholds == (0.2, 1)
