@@ -93,8 +93,9 @@ def near_tie(case: Case) -> bool:
         case.spec["outputs"], case.version["post_processings"], decoded, strict=True
     ):
         if "yolov8_obb_output" in post.get("detection", {}):
-            limit = float(np.float32(post["detection"].get("nms_threshold", 0.3)))
-            if any(_rectangles_tie(found, limit) for found in images):
+            detection = post["detection"]
+            limits = detection.get("nms_thresholds") or [detection.get("nms_threshold", 0.3)]
+            if any(_rectangles_tie(found, float(np.float32(limit))) for found in images for limit in limits):
                 return True
         if not uses_softmax(post):
             continue

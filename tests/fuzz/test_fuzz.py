@@ -139,7 +139,7 @@ def test_fuzz_finds_that_the_discarded_change_predictions(monkeypatch: pytest.Mo
     def lower(stage: DetectionStage, given: Any, options: Any) -> Any:
         bound = bind(stage, given, options)
         if not options.show_discarded:
-            bound.stage.iou_threshold = np.float32(0.9)
+            bound.stage.iou_thresholds = np.full_like(bound.stage.iou_thresholds, 0.9)
         return bound
 
     monkeypatch.setattr(DetectionStage, "bind", lower)

@@ -46,6 +46,7 @@ COUNTS = (0, -1, 2**31, 10**30, 1.0, 2.5)
 OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "thresholds": (*UNIT, *NOT_FINITE),
     "nms_threshold": (*UNIT, *NOT_FINITE),
+    "nms_thresholds": (*UNIT, *NOT_FINITE),
     "discard_threshold": (*UNIT, *NOT_FINITE),
     "anchors": (*POSITIVE, *NOT_FINITE),
     "offsets_scale": (*POSITIVE, *NOT_FINITE),

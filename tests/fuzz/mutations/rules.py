@@ -64,8 +64,11 @@ def count_of_thresholds(broken: Broken, rng: Rng) -> Broken | None:
     path, task = one_of(rng, tasks(broken))
     labels = len(broken.spec["outputs"][int(path[17 : path.index("]")])]["labels"]["labels"])
     count = int(one_of(rng, [0, labels - 1, labels + 1, labels + 100]))
-    task["thresholds"] = [0.5] * count
-    return broken.names(f"{path}.thresholds")
+    field = one_of(
+        rng, [field for field in ("thresholds", "nms_thresholds") if field in task] or ["thresholds"]
+    )
+    task[field] = [0.5] * count
+    return broken.names(f"{path}.{field}")
 
 
 @REGISTRY.add
@@ -168,13 +171,28 @@ def weighted_without_nms(broken: Broken, rng: Rng, path: str, task: Any) -> Brok
     if "yolov8_obb_output" in task:
         return None
     task.pop("soft_sigma", None)
-    task |= {"nms_threshold": one_of(rng, [1, 1.0]), "nms_method": "weighted"}
+    task |= {"nms_method": "weighted"}
+    if "nms_thresholds" in task:
+        row = int(rng.integers(len(task["nms_thresholds"])))
+        task["nms_thresholds"] = [0.5] * row + [one_of(rng, [1, 1.0])]
+        return broken.names(f"{path}.nms_thresholds[{row}]")
+    task["nms_threshold"] = one_of(rng, [1, 1.0])
     return broken.names(f"{path}.nms_threshold")
+
+
+@REGISTRY.add
+@to_one_of(detections)
+def nms_thresholds_that_do_not_suit(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
+    task.pop("nms_threshold", None)
+    task["nms_thresholds"] = [0.5]
+    task |= one_of(rng, [{"nms_threshold": 0.5}, {"class_agnostic": True}, {"nms_method": "soft"}])
+    return broken.names(f"{path}.nms_thresholds")
 
 
 @REGISTRY.add
 @to_one_of(detections, "yolov8_obb")
 def method_that_does_not_suit(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
+    task.pop("nms_thresholds", None)
     task["nms_method"] = one_of(rng, ["soft", "weighted"])
     return broken.names(f"{path}.nms_method")
 
