@@ -112,7 +112,7 @@ class Calibration:
     settings : Settings
     labels : tuple of LabelCalibration
     old_nms, new_nms : float or None
-        None for labels of whole images.
+        None for labels of whole images, and where each label has an NMS threshold of its own.
     validation : Validation or None
     not_validated : str or None
         Why there is no validation.

@@ -62,7 +62,7 @@ class Variant:
     Parameters
     ----------
     nms_threshold : float or None
-        None for labels of whole images.
+        None for labels of whole images, and where each label has one of its own.
     evidence : Evidence
     """
 

@@ -55,7 +55,7 @@ class Passed:
     kind: str  # "detection" or "classification"
     thresholds: tuple[float, ...]  # of the version, and as lowered
     floors: tuple[float, ...]
-    nms_thresholds: tuple[float | None, ...]  # the version's own first
+    nms_thresholds: tuple[float | None, ...]  # the version's own first; None: not one of all labels
     first: int
 
 
@@ -120,6 +120,11 @@ class OnePass:
             grid: tuple[float | None, ...] = (None,)
             if isinstance(own.task, Detection):
                 _refuse_inexact(own.task, path)
+                if nms_grid and own.task.nms_thresholds is not None:
+                    raise SchemaError(
+                        f"nms_grid: it chooses one nms_threshold for all labels, while {path}.nms_thresholds "
+                        "has one for each; calibrate without a grid, or a version with nms_threshold"
+                    )
                 grid = (own.task.nms_threshold, *(v for v in nms_grid if v != own.task.nms_threshold))
             thresholds = own.task.thresholds_for(spec.outputs[output].labels)
             floors = tuple(min(lowest, value) for value in thresholds)

@@ -68,6 +68,22 @@ def test_calibrated_version_finds_exactly_what_was_chosen(objective: Objective, 
             assert label.after.wrong / result.images <= 0.2
 
 
+def test_calibration_of_a_version_with_nms_thresholds_keeps_them_and_refuses_a_grid() -> None:
+    tensors, document = boxes_and_truth(1)
+    each = [row / LABELS for row in range(LABELS)]
+    spec, version = spec_of(LABELS), version_of(thresholds=0.8, nms_thresholds=each)
+    result = calibrated(tensors, document, spec, version, Settings(min_examples=1, draws=20))
+    assert result.to_dict()["nms_threshold"] == {"old": None, "new": None}
+    detection = with_thresholds(version, [result])["post_processings"][0]["detection"]
+    assert detection["thresholds"] == [label.new for label in result.labels] != [0.8] * LABELS
+    assert (detection["nms_thresholds"], "nms_threshold" in detection) == (each, False)
+    with pytest.raises(
+        SchemaError,
+        match=r"^nms_grid: .*, while post_processings\[0\].detection.nms_thresholds has one",
+    ):
+        calibrated(tensors, document, spec, version, nms_grid=[0.5])
+
+
 def test_calibration_of_nms_takes_the_value_whose_f1_is_highest() -> None:
     tensors, document = boxes_and_truth(1)
     spec, version = spec_of(LABELS), version_of(thresholds=[0.8] * LABELS, nms_threshold=0.95)

@@ -47,6 +47,7 @@ def is_exact(decision: dict[str, Any], seed: int, discarded: bool) -> bool:
         pytest.param({"nms_threshold": 0.3}, id="hard"),
         pytest.param({"nms_threshold": 0.05}, id="hard, low"),
         pytest.param({"nms_threshold": 1}, id="no nms"),
+        pytest.param({"nms_thresholds": [row / (LABELS - 1) for row in range(LABELS)]}, id="one nms a label"),
         pytest.param({"multi_label": False}, id="one label a box"),
     ],
 )

@@ -15,8 +15,9 @@ export function readOutputs(spec, version, data, mostPredictions) {
     const { detection, classification } = version.post_processings[index];
     const task = detection ?? classification;
     const usual = detection ? DETECTION : exclusive ? EXCLUSIVE : TAGGING;
+    const given = task.thresholds ?? usual;
     const labels = named.map(({ id, name }, row) => {
-      const own = task.thresholds?.[row] ?? usual;
+      const own = Array.isArray(given) ? given[row] : given;
       return { row, id, name, own, threshold: own };
     });
     const byId = new Map(labels.map((label) => [label.id, label]));
