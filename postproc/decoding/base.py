@@ -19,6 +19,9 @@ from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
+UNIT = np.ones((1, 2), np.float64)
+"""Width and height of the input for boxes that are relative to it, or have their unit already."""
+
 BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
 
 
@@ -96,7 +99,7 @@ class Decoder(Protocol):
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them.
 
-        ``sizes(tensors, batch, options)`` tells what boxes are in pixels of.
+        ``sizes(tensors, batch, options)`` tells the sizes of the network's input in pixels.
         """
         ...
 
