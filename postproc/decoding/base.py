@@ -170,7 +170,7 @@ def pixel_sizes(name: str, sizes: Sizes) -> NDArray[np.float64]:
     if sizes is None:
         raise TensorError(
             f"tensor {name!r} cannot be decoded without the size of the network's input in pixels: declare "
-            "the detection's input_size, or pass input_size"
+            "the detection's input_size, or pass input_size or transforms"
         )
     return np.array(sizes, np.float64).reshape(-1, 2)[:, ::-1].copy()
 
