@@ -40,6 +40,7 @@ def detect_grids(
     stretches: NDArray[np.float64],
     sizes: NDArray[np.float64],
     activation: int,
+    objectness_alone: bool,
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
@@ -73,8 +74,8 @@ def detect_grids(
             begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
             for index in range(shapes.shape[0]):
                 scan_grid(
-                    grids[index][image], shapes[index], boxes, activation, thresholds, discard, multi_label,
-                    collector,
+                    grids[index][image], shapes[index], boxes, activation, objectness_alone, thresholds,
+                    discard, multi_label, collector,
                 )  # fmt: skip
             count = end_scan(collector, 0)
             decode_grids(
@@ -98,6 +99,7 @@ def scan_grid(
     shape: NDArray[np.int64],
     boxes: int,
     activation: int,
+    objectness_alone: bool,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     multi_label: bool,
@@ -106,7 +108,8 @@ def scan_grid(
     """Collect candidates of a grid of an image that has `boxes` in all its grids.
 
     Score of a label = sigmoid(to) times the softmax (v2) or sigmoid (v3) of its logit, in float64, rounded
-    once. It is not above the first factor, so only cells whose objectness passes cost more than a look.
+    once; or, of the only label, sigmoid(to) if `objectness_alone`. It is not above the first factor, so only
+    cells whose objectness passes cost more than a look.
     """
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
@@ -130,7 +133,9 @@ def scan_grid(
                 for label in range(labels):
                     logits[label] = numbers[at + (5 + label) * step]
             certainty = _sigmoid(objectness)
-            if activation == act.SOFTMAX:
+            if objectness_alone:
+                scores[0] = certainty
+            elif activation == act.SOFTMAX:
                 total = act.exponentials(logits, labels, scores)
                 for label in range(labels):
                     scores[label] = certainty * np.float32(scores[label] / total)

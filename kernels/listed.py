@@ -25,7 +25,7 @@ def detect_listed(
     activation: int,
     boxes: NDArray[np.float32],
     box_format: int,
-    columns_a_box: int,
+    own_boxes: bool,
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
@@ -40,8 +40,8 @@ def detect_listed(
 ) -> Found:
     """Detect in images `start` to `stop` of scores and label rows (N, C), and boxes (N, 4) or (N * C, 4).
 
-    Image i has rows ``firsts[i]`` to ``ends[i]``, `longest` or fewer. Each box serves `columns_a_box` scores,
-    all C of its row or its own. See `scan_listed` for the scores, and `select` for what follows.
+    Image i has rows ``firsts[i]`` to ``ends[i]``, `longest` or fewer. All C scores of a row share its box, or
+    have `own_boxes`. See `scan_listed` for the scores, and `select` for what follows.
     """
     columns, labels = scores.shape[1], thresholds.shape[0]
     per_label = longest * columns
@@ -59,8 +59,8 @@ def detect_listed(
                 collector,
             )  # fmt: skip
             decode_boxes(
-                collector[0], count, boxes[first * columns // columns_a_box :], False, box_format, per_label,
-                columns_a_box, 0, 0, corners,
+                collector[0], count, boxes[first * columns if own_boxes else first :], False, box_format,
+                per_label, 1 if own_boxes else columns, 0, 0, corners,
             )  # fmt: skip
             survivors, is_wanting = select(
                 collector, count, corners, per_label, bounds, placement, image, iou_thresholds,

@@ -26,6 +26,7 @@ def detect_oriented(
     first: int,
     activation: int,
     angle_column: int,
+    scales: NDArray[np.float64],
     thresholds: NDArray[np.float32],
     multi_label: bool,
     discard: np.float32,
@@ -41,6 +42,7 @@ def detect_oriented(
     """Detect in images `start` to `stop` of a table (B, N, C), or (B, C, N) if `planar`.
 
     Its columns are cx, cy, width, height, from `first` on a score per label, and in `angle_column` the angle.
+    `scales` (1 or B, 2) make pixels of x and of y, since the angle is one of pixels.
     The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by their own
     Jaccard index. One whose width or height is not positive has no area, and is left out. `bounds` is not
     used. See `scan_scores` for the scores, and `select` for everything else.
@@ -59,6 +61,7 @@ def detect_oriented(
         collector, room = narrow, top
         begin_image(collector)
         numbers = table[image].reshape(-1)
+        scale = scales[image if scales.shape[0] > 1 else 0]
         used = 0
         is_wanting = True
         while is_wanting:
@@ -72,7 +75,7 @@ def detect_oriented(
                 label, box = divmod(order_of(key), count_of_boxes)
                 if used == pool.shape[0]:
                     pool, links = _doubled(pool, links)
-                if not _read(numbers, box * row_step, column_step, angle_column, pool[used]):
+                if not _read(numbers, box * row_step, column_step, angle_column, scale, pool[used]):
                     continue
                 bucket = 0 if class_agnostic else label
                 limit = np.float64(iou_thresholds[bucket])
@@ -106,6 +109,7 @@ def gather_corners(
     table: NDArray[np.float32],
     planar: bool,
     angle_column: int,
+    scales: NDArray[np.float64],
     regions: NDArray[np.int64],
     offsets: NDArray[np.int64],
     placement: NDArray[np.float64],
@@ -123,9 +127,10 @@ def gather_corners(
     angles = np.empty(regions.shape[0], np.float32)
     rectangle = np.empty(_NUMBERS, np.float64)
     for image in range(offsets.shape[0] - 1):
+        scale = scales[start + image if scales.shape[0] > 1 else 0]
         for row in range(offsets[image], offsets[image + 1]):
             at = (start + image) * size + regions[row] * row_step
-            _read(numbers, at, column_step, angle_column, rectangle)
+            _read(numbers, at, column_step, angle_column, scale, rectangle)
             angles[row] = numbers[at + angle_column * column_step]
             for corner in range(4):
                 along_width = 1.0 if corner == 0 or corner == 1 else -1.0
@@ -143,13 +148,21 @@ def gather_corners(
 
 @inner
 def _read(
-    numbers: NDArray[np.float32], at: int, step: int, angle_column: int, rectangle: NDArray[np.float64]
+    numbers: NDArray[np.float32],
+    at: int,
+    step: int,
+    angle_column: int,
+    scale: NDArray[np.float64],
+    rectangle: NDArray[np.float64],
 ) -> bool:
     """Write a rectangle with its area and enclosing box; False if it is not finite, or has no area."""
-    width, height = np.float64(numbers[at + 2 * step]), np.float64(numbers[at + 3 * step])
+    width, height = (
+        np.float64(numbers[at + 2 * step]) * scale[0],
+        np.float64(numbers[at + 3 * step]) * scale[1],
+    )
     read_rectangle(
-        np.float64(numbers[at]),
-        np.float64(numbers[at + step]),
+        np.float64(numbers[at]) * scale[0],
+        np.float64(numbers[at + step]) * scale[1],
         width,
         height,
         np.float64(numbers[at + angle_column * step]),

@@ -1,7 +1,8 @@
 """Scores that are a product, objectness times a probability per label, as of YOLOv5 and YOLOX.
 
-YOLOX (Ge et al. 2021, arXiv:2107.08430) leaves its boxes in cells: `levels` (1 or B, S, 3) are the first
-box, the columns and the stride of each of its grids; with none of them boxes are cx, cy, w, h.
+With `objectness_alone` the score of the only label is the objectness. YOLOX (Ge et al. 2021,
+arXiv:2107.08430) leaves its boxes in cells: `levels` (1 or B, S, 3) are the first box, the columns and the
+stride of each of its grids; with none of them boxes are as `box_format` says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import activation as act
 from ._jit import inner, kernel
-from .boxes import CXCYWH, decode_boxes
+from .boxes import decode_boxes
 from .candidates import LOWEST_KEY, order_of
 from .collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector, widened
 from .detections import Found, end_image, found, new_corners, new_survivors, select
@@ -29,6 +30,8 @@ def detect_products(
     table: NDArray[np.float32],
     planar: bool,
     activation: int,
+    objectness_alone: bool,
+    box_format: int,
     levels: NDArray[np.int64],
     thresholds: NDArray[np.float32],
     multi_label: bool,
@@ -57,13 +60,14 @@ def detect_products(
         is_wanting = True
         while is_wanting:
             count = scan_products(
-                table[image], planar, activation, thresholds, discard, multi_label, collector
-            )
+                table[image], planar, activation, objectness_alone, thresholds, discard, multi_label,
+                collector,
+            )  # fmt: skip
             if levels.shape[1] > 0:
                 levels_of_image = levels[image if levels.shape[0] > 1 else 0]
                 decode_cells(collector[0], count, table[image], planar, levels_of_image, corners)
             else:
-                decode_boxes(collector[0], count, table[image], planar, CXCYWH, boxes, 1, 0, 0, corners)
+                decode_boxes(collector[0], count, table[image], planar, box_format, boxes, 1, 0, 0, corners)
             survivors, is_wanting = select(
                 collector, count, corners, boxes, bounds, placement, image, iou_thresholds, class_agnostic,
                 most, survivors,
@@ -80,6 +84,7 @@ def scan_products(
     table: NDArray[np.float32],
     planar: bool,
     activation: int,
+    objectness_alone: bool,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     multi_label: bool,
@@ -106,9 +111,12 @@ def scan_products(
         if not objectness > objectness_limit:
             continue
         objectness = act.activate(objectness, activation)
-        for label in range(labels):
-            value = numbers[at + (_FIRST_LABEL + label) * channel_step]
-            scores[label] = objectness * act.activate(value, activation)
+        if objectness_alone:
+            scores[0] = objectness
+        else:
+            for label in range(labels):
+                value = numbers[at + (_FIRST_LABEL + label) * channel_step]
+                scores[label] = objectness * act.activate(value, activation)
         if push_row(
             scores, box, boxes, row_limits, thresholds, discard, multi_label, buffer, count, bounds, limits
         ):

@@ -329,7 +329,8 @@ class PostProcessor:
             Predicted and discarded candidates together, per image and output, at most.
         input_size : (height, width), optional
             Size in pixels of the network's input, for boxes in pixels of no tensor's size: takes the place of
-            the document's `input_size`. It says that boxes are in pixels even where the document does not.
+            the document's `input_size`. It says that boxes are in pixels even where the document does not,
+            unless their `coordinates` are declared normalized.
         transforms : sequence of ImageTransform, optional
             One per image: boxes come back relative to the original images, and clipped to them. Their input
             size takes the place of a declared `input_size`.

@@ -26,6 +26,7 @@ from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
+from postproc.schema.yolo_outputs import TableOutput
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -40,6 +41,9 @@ _EVERYTHING = 1 << 31
 # again for more, and little enough to stay in the processor's cache.
 _FEWEST_TOP = 1024
 _TOP_PER_PREDICTION = 8
+# Normalized boxes seldom reach further than twice the image, boxes in pixels seldom no further than two.
+_NORMALIZED_REACH = 2.0
+_LEAST_SIDE = 32
 
 
 class Bound(Protocol):
@@ -79,7 +83,7 @@ class Stage(Protocol):
 
     @property
     def uses_input_size(self) -> bool:
-        """Whether its document declares an `input_size`."""
+        """Whether boxes, or what is decoded with them, are in pixels of an `input_size`."""
         ...
 
     def replaced(self, fields: Mapping[str, Any]) -> Stage:
@@ -185,12 +189,18 @@ class DetectionStage:
         self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
+        self._coordinates = task.output.coordinates if isinstance(task.output, TableOutput) else None
+        # The decoder of a grid makes the unit of its boxes, which nobody can mistake.
+        self._unit_is_told = self._coordinates is not None or not (
+            task.output.boxes_are_normalized or task.output.needs_input_size
+        )
         self._warned: list[bool] = []
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
             self.tensor_names = (*self.tensor_names, self._size_tensor)
-        self.uses_input_size = task.input_size is not None or (
-            task.output.boxes_are_in_pixels and not self._size_tensor
+        by_kind = task.output.boxes_are_in_pixels or task.output.needs_input_size
+        self.uses_input_size = (by_kind and not self._size_tensor) or (
+            task.input_size is not None and not self._boxes_are_normalized
         )
 
     def replaced(self, fields: Mapping[str, Any]) -> DetectionStage:
@@ -213,7 +223,7 @@ class DetectionStage:
         candidates = self._decoder.bind(tensors, options, self._sizes)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
         transforms = options.transforms
-        sizes = self._sizes(tensors, candidates.batch, options)
+        sizes = None if self._boxes_are_normalized else self._sizes(tensors, candidates.batch, options)
         if transforms is None and not isinstance(sizes, np.ndarray):
             placement = _same_placement(sizes, candidates.batch)
         else:
@@ -223,18 +233,15 @@ class DetectionStage:
             bounds = np.ones((candidates.batch, 2), np.float32)
             if sizes is not None:
                 bounds[:] = np.asarray(sizes)[..., ::-1]
-        may_be_pixels = sizes is None and not self._boxes_are_normalized
-        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, may_be_pixels, options)
+        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, sizes, options)
         if candidates.extras is None:
             return bound
-        return BoundExtras(bound, candidates.extras, sizes)
+        return BoundExtras(bound, candidates.extras)
 
     def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
-        """Heights and widths that boxes are in pixels of, (batch, 2) or for all; None for none."""
+        """Heights and widths of the network's input in pixels, (batch, 2) or for all; None for none."""
         if self._size_tensor:
             return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
-        if self._boxes_are_normalized:
-            return None
         if options.input_size is not None:
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
@@ -244,16 +251,33 @@ class DetectionStage:
             batch, 2
         )
 
-    def warn_of_pixels(self, furthest: float) -> None:
-        """Say once that boxes seem to be in pixels, though nothing says of what size."""
-        if not self._warned:
-            self._warned.append(True)
-            logger.warning(
-                "boxes of %s reach up to %.1f, though no size is given by which they would be normalized: if "
-                "they are in pixels, declare the detection's input_size, or pass input_size",
-                self.tensor_names,
-                furthest,
+    def check_reach(self, furthest: float, sizes: Sizes) -> None:
+        """Say once that boxes, of which one reaches so far, seem to be in another unit than is said."""
+        if furthest == 0.0 or self._warned or not self._unit_is_told:
+            return
+        advice = ""
+        if self._coordinates == "normalized":
+            if furthest > _NORMALIZED_REACH * (1.0 if sizes is None else np.max(sizes)):
+                advice = (
+                    'their coordinates are declared "normalized": if they are in pixels, declare "pixels" '
+                    "and the detection's input_size"
+                )
+        elif sizes is None:
+            if furthest > _NORMALIZED_REACH:
+                advice = (
+                    "no size is given by which they would be normalized: if they are in pixels, declare the "
+                    "detection's input_size, or pass input_size"
+                )
+        elif furthest <= _NORMALIZED_REACH and np.min(sizes) >= _LEAST_SIDE:
+            remedy = (
+                "leave the input's size out"
+                if self._coordinates is None
+                else 'declare coordinates "normalized"'
             )
+            advice = f"they are divided by the input's size: if they are normalized already, {remedy}"
+        if advice:
+            self._warned.append(True)
+            logger.warning("boxes of %s reach up to %.1f, though %s", self.tensor_names, furthest, advice)
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
@@ -280,7 +304,7 @@ class BoundDetection:
     candidates: Candidates
     bounds: NDArray[np.float32]
     placement: NDArray[np.float64]
-    may_be_pixels: bool  # though nothing says so
+    sizes: Sizes  # that boxes are in pixels of
     options: CallOptions
 
     def run(self, start: int, stop: int) -> Detections:
@@ -300,8 +324,7 @@ class BoundDetection:
             start,
             stop,
         )
-        if furthest > 2.0 and self.may_be_pixels:
-            stage.warn_of_pixels(furthest)
+        stage.check_reach(furthest, self.sizes)
         return Detections(scores, labels, predicted, ends, stage.table, boxes, regions)
 
     def _run_merging(self, start: int, stop: int) -> Detections:
@@ -321,8 +344,7 @@ class BoundDetection:
             start,
             stop,
         )
-        if furthest > 2.0 and self.may_be_pixels:
-            stage.warn_of_pixels(furthest)
+        stage.check_reach(furthest, self.sizes)
         placement = self.placement[start:stop]
         if stage.nms_method == "soft":
             boxes, merged_scores, rows, predicted, ends = soft_nms(
@@ -352,7 +374,6 @@ class BoundExtras:
 
     boxes: BoundDetection
     extras: Extras
-    sizes: Sizes
 
     @property
     def batch(self) -> int:
@@ -362,7 +383,7 @@ class BoundExtras:
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
         boxes = self.boxes
-        return self.extras(boxes.run(start, stop), boxes.placement, self.sizes, start)
+        return self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, start)
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""

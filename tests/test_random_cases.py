@@ -16,7 +16,7 @@ METHODS = ("hard", "soft", "weighted")
 @pytest.mark.parametrize("kind", [*KINDS, *FAMILIES, "any"])
 def test_random_case_of_each_kind_is_valid_and_finds_something(kind: str, nms_method: str) -> None:
     predicted = discarded = 0
-    for seed in range(25):
+    for seed in range(50):
         case = random_case(kind, seed, nms_method=nms_method)
         spec, version = RecognitionSpec.load(case.spec), RecognitionVersion.load(case.version)
         check_pair(spec, version)

@@ -20,6 +20,9 @@ from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
 ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
+UNIT = np.ones((1, 2), np.float64)
+"""Width and height of the input for boxes that are relative to it, or have their unit already."""
+
 BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
 
 
@@ -98,7 +101,7 @@ class Decoder(Protocol):
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them.
 
-        ``sizes(tensors, batch, options)`` tells what boxes are in pixels of.
+        ``sizes(tensors, batch, options)`` tells the sizes of the network's input in pixels.
         """
         ...
 
@@ -179,7 +182,7 @@ def pixel_sizes(name: str, sizes: Sizes) -> NDArray[np.float64]:
     if sizes is None:
         raise TensorError(
             f"tensor {name!r} cannot be decoded without the size of the network's input in pixels: declare "
-            "the detection's input_size, or pass input_size"
+            "the detection's input_size, or pass input_size or transforms"
         )
     return np.array(sizes, np.float64).reshape(-1, 2)[:, ::-1].copy()
 

@@ -89,8 +89,7 @@ class DirectDecoder:
         )
         arguments = (
             *(flat, rows.reshape(flat.shape), *_ranges(batch, count), count, self._activation),
-            *(corners.reshape(math.prod(corners.shape[:-1]), 4), self._format),
-            1 if corners.ndim == 4 else max(columns, 1),
+            *(corners.reshape(math.prod(corners.shape[:-1]), 4), self._format, corners.ndim == 4),
             *self._decision.rule,
         )
         return Candidates(batch, detect_listed, arguments, count * columns, columns)

@@ -74,7 +74,7 @@ class EndToEndDecoder:
         labels = self._classes.of(rows.classes, matter)
         arguments = (
             *(rows.scores.reshape(-1, 1), labels.reshape(-1, 1), rows.firsts, rows.ends, longest),
-            *(activation.NONE, rows.boxes, self._format, 1),
+            *(activation.NONE, rows.boxes, self._format, False),
             *self._decision.rule,
         )
         return Candidates(len(rows.firsts), detect_listed, arguments, longest)

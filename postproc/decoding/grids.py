@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SizesOf, check_order, pixel_sizes
+from postproc.decoding.base import UNIT, Candidates, Decision, SizesOf, check_order, pixel_sizes
 from postproc.errors import TensorError
 from postproc.kernels import activation
 from postproc.kernels.grids import FIRST_BOX, detect_grids
@@ -18,7 +18,6 @@ from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
 from postproc.tensors import as_float32, find, wrong_shape
 
-_UNIT = np.ones((1, 2), np.float64)
 _NO_GRID = np.empty((1, 0), np.float32)
 _NO_FURTHER_GRIDS = (_NO_GRID,) * (MOST_GRIDS - 1)
 _NO_STRETCH = np.ones(1, np.float64)
@@ -49,7 +48,7 @@ class YoloDecoder:
         numbers = grid.reshape(batch, boxes * (5 + labels))
         arguments = (
             *(numbers, *_NO_FURTHER_GRIDS),
-            *(shapes, self._anchors, True, _NO_STRETCH, _UNIT, activation.SOFTMAX),
+            *(shapes, self._anchors, True, _NO_STRETCH, UNIT, activation.SOFTMAX, False),
             *self._decision.rule,
         )
         return Candidates(batch, detect_grids, arguments, boxes)
@@ -74,6 +73,7 @@ class Yolov3Decoder:
         self._layout = output.layout
         self._masks = output.anchor_masks
         self._stretches = np.array(output.scales, np.float64)
+        self._objectness_alone = output.confidence == "objectness"
         anchors = np.array(output.anchors, np.float64).reshape(-1, 2)
         # Those of each grid one after the other, where it is known which they are.
         self._anchors = anchors if self._masks is None else anchors[np.concatenate(self._masks)]
@@ -108,7 +108,7 @@ class Yolov3Decoder:
             *[_NO_GRID] * (MOST_GRIDS - len(numbers)),
             *(shapes, self._anchors, False, self._stretches),
             pixel_sizes(self.tensor_names[0], sizes(tensors, batch, options)),
-            activation.SIGMOID,
+            *(activation.SIGMOID, self._objectness_alone),
             *self._decision.rule,
         )
         return Candidates(batch, detect_grids, arguments, boxes)

@@ -176,7 +176,7 @@ class SsdDecoder:
             return self._priors
         name = self.tensor_names[2]
         priors = as_float32(name, find(tensors, name))
-        if priors.shape == (1, 2, 4 * count) and priors.shape != (1, count, 4):
+        if priors.shape == (1, 2, 4 * count):
             return np.ascontiguousarray(priors[:, 0].reshape(1, count, 4))  # Caffe's; then its variances
         priors = with_batch(priors, 3)
         if priors.ndim != 3 or priors.shape[1:] != (count, 4) or len(priors) not in (1, batch):

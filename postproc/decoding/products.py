@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import ACTIVATIONS, Candidates, Decision, SingleTable, SizesOf, pixel_sizes
+from postproc.decoding.base import (
+    ACTIVATIONS,
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    SingleTable,
+    SizesOf,
+    pixel_sizes,
+)
 from postproc.errors import TensorError
-from postproc.kernels import activation
+from postproc.kernels import activation, boxes
 from postproc.kernels.products import detect_products
 from postproc.options import CallOptions
 from postproc.schema import Yolov5Output, YoloxOutput
@@ -29,13 +37,18 @@ class Yolov5Decoder:
 
     def __init__(self, output: Yolov5Output, decision: Decision) -> None:
         self._decision = decision
+        self._format = BOX_FORMATS[output.box_format]
+        self._objectness_alone = output.confidence == "objectness"
         self._table = SingleTable(output.output_tensor, 5 + len(decision.ids), output.layout, "5 + labels")
         self.tensor_names = (output.output_tensor,)
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        arguments = (table, planar, activation.NONE, _NO_LEVELS, *self._decision.rule)
+        arguments = (
+            *(table, planar, activation.NONE, self._objectness_alone, self._format, _NO_LEVELS),
+            *self._decision.rule,
+        )
         return Candidates(len(table), detect_products, arguments, count)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -57,6 +70,7 @@ class YoloxDecoder:
         self._decision = decision
         self._table = SingleTable(output.output_tensor, 5 + len(decision.ids), output.layout, "5 + labels")
         self._activation = ACTIVATIONS[output.score_activation]
+        self._objectness_alone = output.confidence == "objectness"
         self._strides = output.strides
         # A side of few cells, which are not as many as the channels, so that the layout is clear.
         side = next(
@@ -87,7 +101,10 @@ class YoloxDecoder:
                     "input_size and strides"
                 )
         levels_of_images = np.array(levels, np.int64).reshape(-1, len(self._strides), 3)
-        arguments = (table, planar, self._activation, levels_of_images, *self._decision.rule)
+        arguments = (
+            *(table, planar, self._activation, self._objectness_alone, boxes.CXCYWH, levels_of_images),
+            *self._decision.rule,
+        )
         return Candidates(len(table), detect_products, arguments, count)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:

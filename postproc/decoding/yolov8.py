@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SingleTable, SizesOf
-from postproc.kernels import activation, boxes
+from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, SizesOf
+from postproc.kernels import activation
 from postproc.kernels.scored_boxes import detect_scored_boxes
 from postproc.options import CallOptions
 from postproc.schema import Yolov8Output
@@ -24,24 +24,27 @@ class Yolov8Decoder:
 
     def __init__(self, output: Yolov8Output, decision: Decision) -> None:
         self._decision = decision
+        self._format = BOX_FORMATS[output.box_format]
         self._table = SingleTable(output.output_tensor, 4 + len(decision.ids), output.layout, "4 + labels")
         self.tensor_names = (output.output_tensor,)
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        return boxes_of_table(table, planar, count, self._decision)
+        return boxes_of_table(table, planar, count, self._format, self._decision)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         return self._table.examples()
 
 
-def boxes_of_table(table: NDArray[np.float32], planar: bool, count: int, decision: Decision) -> Candidates:
+def boxes_of_table(
+    table: NDArray[np.float32], planar: bool, count: int, box_format: int, decision: Decision
+) -> Candidates:
     """Bind a table that begins with boxes and a probability per label, whatever follows them."""
     arguments = (
         *(table, planar, 4, activation.NONE),
-        *(table, planar, boxes.CXCYWH, 0, 0),
+        *(table, planar, box_format, 0, 0),
         *decision.rule,
     )
     return Candidates(len(table), detect_scored_boxes, arguments, count)

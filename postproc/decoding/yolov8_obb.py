@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.decoding.base import (
+    UNIT,
+    Candidates,
+    Decision,
+    SingleTable,
+    Sizes,
+    SizesOf,
+    pixel_sizes,
+)
 from postproc.kernels import activation
 from postproc.options import CallOptions
 from postproc.results import Detections
@@ -24,10 +32,11 @@ class Yolov8ObbDecoder:
 
     sample = Yolov8ObbOutput(output_tensor="oriented")
     clips_first = False
-    example_size = None
 
     def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
         self._decision = decision
+        self._needs_size = output.needs_input_size
+        self.example_size = (1, 1) if self._needs_size else None
         self._angle_column = 4 + len(decision.ids)
         reason = "4 + labels + angle"
         self._table = SingleTable(output.output_tensor, self._angle_column + 1, output.layout, reason)
@@ -39,8 +48,10 @@ class Yolov8ObbDecoder:
         from postproc.kernels.oriented import detect_oriented
 
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        arguments = (table, planar, 4, activation.NONE, self._angle_column, *self._decision.rule)
-        corners = partial(_with_corners, table, planar, self._angle_column)
+        name = self.tensor_names[0]
+        scales = pixel_sizes(name, sizes(tensors, len(table), options)) if self._needs_size else UNIT
+        arguments = (table, planar, 4, activation.NONE, self._angle_column, scales, *self._decision.rule)
+        corners = partial(_with_corners, table, planar, self._angle_column, scales)
         return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -52,6 +63,7 @@ def _with_corners(
     table: NDArray[np.float32],
     planar: bool,
     angle_column: int,
+    scales: NDArray[np.float64],
     found: Detections,
     placement: NDArray[np.float64],
     sizes: Sizes,
@@ -61,7 +73,7 @@ def _with_corners(
     from postproc.oriented import OrientedDetections
 
     polygons, angles = gather_corners(
-        table, planar, angle_column, found.regions, found.offsets, placement, start
+        table, planar, angle_column, scales, found.regions, found.offsets, placement, start
     )
     return OrientedDetections(
         found.scores,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, Sizes, SizesOf
 from postproc.decoding.yolov8 import boxes_of_table
 from postproc.options import CallOptions
 from postproc.results import Detections
@@ -28,6 +28,7 @@ class Yolov8PoseDecoder:
 
     def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
         self._decision = decision
+        self._format = BOX_FORMATS[output.box_format]
         self._points, self._dimensions = output.keypoints, output.dimensions
         self._first = 4 + len(decision.ids)
         channels = self._first + self._points * self._dimensions
@@ -39,7 +40,8 @@ class Yolov8PoseDecoder:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         keypoints = partial(_with_keypoints, table, planar, self._first, self._points, self._dimensions)
-        return boxes_of_table(table, planar, count, self._decision)._replace(extras=keypoints)
+        candidates = boxes_of_table(table, planar, count, self._format, self._decision)
+        return candidates._replace(extras=keypoints)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

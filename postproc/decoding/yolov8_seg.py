@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf, with_batch
+from postproc.decoding.base import (
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    SingleTable,
+    Sizes,
+    SizesOf,
+    pixel_sizes,
+    with_batch,
+)
 from postproc.decoding.yolov8 import boxes_of_table
 from postproc.options import CallOptions
 from postproc.results import Detections
@@ -25,11 +34,13 @@ class Yolov8SegDecoder:
 
     sample = Yolov8SegOutput(output_tensor="segments", prototypes_tensor="prototypes")
     clips_first = False
-    example_size = None
 
     def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
         self._decision = decision
+        self._format = BOX_FORMATS[output.box_format]
         self._layout = output.layout
+        self._needs_size = output.needs_input_size
+        self.example_size = (1, 1) if self._needs_size else None
         self._first = 4 + len(decision.ids)
         self.tensor_names = (output.output_tensor, output.prototypes_tensor)
 
@@ -43,8 +54,11 @@ class Yolov8SegDecoder:
         if len(prototypes) != len(table):
             expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
+        if self._needs_size:
+            pixel_sizes(table_name, sizes(tensors, len(table), options))
         masks = partial(_with_masks, table, planar, self._first, prototypes)
-        return boxes_of_table(table, planar, count, self._decision)._replace(extras=masks)
+        candidates = boxes_of_table(table, planar, count, self._format, self._decision)
+        return candidates._replace(extras=masks)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

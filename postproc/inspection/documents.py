@@ -78,10 +78,11 @@ def detection(
         fields["class_agnostic"] = True
     if size_tensor:
         fields["normalize_wrt_tensor"] = size_tensor
-    elif (in_pixels or output.boxes_are_in_pixels) and size is not None:
-        fields["input_size"] = list(size)
-    elif in_pixels or output.boxes_are_in_pixels:
-        label_checks.append("boxes are in pixels of an input whose size is unknown: add input_size")
+    elif in_pixels or output.boxes_are_in_pixels or output.needs_input_size:
+        if size is not None:
+            fields["input_size"] = list(size)
+        else:
+            label_checks.append("boxes are in pixels of an input whose size is unknown: add input_size")
     prepared, image_checks = preprocessing_for(graph, image, size, batched=batched)
     return _proposal(
         graph,

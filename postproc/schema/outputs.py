@@ -21,6 +21,8 @@ BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
 ScoreActivation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 Layout: TypeAlias = Literal["auto", "channels_first", "channels_last"]
 Background: TypeAlias = Literal["first", "last", "none"]
+Coordinates: TypeAlias = Literal["pixels", "normalized"]
+Confidence: TypeAlias = Literal["product", "objectness"]
 
 Anchors = Annotated[NonEmpty[PositiveNumber], AtMost(2 * MOST_ANCHORS, "numbers")]
 OffsetsScale = Annotated[Quadruple[PositiveNumber], expecting("four finite numbers above 0")]
@@ -30,6 +32,11 @@ LAYOUT_DESCRIPTION = (
     "Where the tensor's channels lie; auto decides by its shape, and is an error where both fit. "
     "An extension of v0.7."
 )
+CONFIDENCE_DESCRIPTION = (
+    "What the score of a label is. product: objectness times the label's probability. objectness: that "
+    "alone, whatever stands in the label's column, for networks of one label that never trained it; only "
+    "where the spec has one label. An extension of v0.7."
+)
 BOX_FORMATS = (
     "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
 )
@@ -38,14 +45,20 @@ BOX_FORMATS = (
 class DetectionOutput(Alternative):
     """What describes the tensors of one kind of detection network."""
 
-    boxes_are_normalized: ClassVar[bool] = False
-    """Whether decoding yields boxes in [0, 1] whatever the network's input size."""
+    @property
+    def boxes_are_normalized(self) -> bool:
+        """Whether decoding yields boxes in [0, 1] whatever the network's input size."""
+        return False
 
-    boxes_are_in_pixels: ClassVar[bool] = False
-    """Whether boxes are in pixels of the network's input, even where no `input_size` says so."""
+    @property
+    def boxes_are_in_pixels(self) -> bool:
+        """Whether decoding yields boxes in pixels of the input, even where no `input_size` says so."""
+        return False
 
-    needs_input_size: ClassVar[bool] = False
-    """Whether boxes cannot be decoded without the size of the network's input."""
+    @property
+    def needs_input_size(self) -> bool:
+        """Whether the tensors cannot be decoded without the size of the network's input."""
+        return False
 
     nms_methods: ClassVar[tuple[str, ...]] = ("hard", "soft", "weighted")
     """The ways of `nms_method` that suit the boxes."""

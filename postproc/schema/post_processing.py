@@ -28,7 +28,13 @@ from postproc.schema.outputs import (
     YoloOutput,
 )
 from postproc.schema.problems import Location, describe, expecting
-from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
+from postproc.schema.yolo_outputs import (
+    TableOutput,
+    Yolov3Output,
+    Yolov5Output,
+    Yolov8Output,
+    YoloxOutput,
+)
 from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
 if TYPE_CHECKING:
@@ -145,8 +151,8 @@ class Detection(Choice, Alternative):
     )
     input_size: InputSize | None = Field(
         default=None,
-        description="[height, width] of the network's input in pixels, by which boxes are divided. Not "
-        "together with normalize_wrt_tensor. An extension of v0.7.",
+        description="[height, width] of the network's input in pixels, by which boxes are divided, unless "
+        'their coordinates are "normalized". Not together with normalize_wrt_tensor. An extension of v0.7.',
     )
     multi_label: Flag = Field(
         default=True,
@@ -189,7 +195,11 @@ class Detection(Choice, Alternative):
             "normalize_wrt_tensor": self.normalize_wrt_tensor != "",
             "input_size": self.input_size is not None,
         }
-        if self.output.boxes_are_normalized:
+        if isinstance(self.output, TableOutput) and self.output.coordinates == "normalized":
+            if self.normalize_wrt_tensor:
+                message = f'{self.kind} has coordinates "normalized", which are never divided'
+                yield ("normalize_wrt_tensor",), f"{message}; leave normalize_wrt_tensor out"
+        elif self.output.boxes_are_normalized:
             for name in (name for name, is_given in given.items() if is_given):
                 yield (name,), f"{self.kind} yields normalized boxes by construction; leave {name} out"
         elif all(given.values()):

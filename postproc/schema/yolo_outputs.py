@@ -1,4 +1,4 @@
-"""The outputs of the YOLO families after YOLOv2. All are extensions of v0.7, with boxes in input pixels."""
+"""The outputs of the YOLO families after YOLOv2. All are extensions of v0.7."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from pydantic import Field
 
 from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, PositiveNumber
 from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_STRIDES
-from postproc.schema.outputs import LAYOUT_DESCRIPTION, Anchors, DetectionOutput, Layout, odd_anchors
+from postproc.schema.outputs import (
+    BOX_FORMATS,
+    CONFIDENCE_DESCRIPTION,
+    LAYOUT_DESCRIPTION,
+    Anchors,
+    BoxFormat,
+    Confidence,
+    Coordinates,
+    DetectionOutput,
+    Layout,
+    odd_anchors,
+)
 from postproc.schema.problems import Location, counted, describe, expecting, repeated
 from postproc.schema.sizes import AtMost
 
@@ -20,13 +31,44 @@ ScaleXY = Annotated[
 ]
 
 
+class TableOutput(DetectionOutput):
+    """One tensor whose rows begin with a box that is decoded: in pixels, or normalized by the exporter."""
+
+    output_tensor: Name
+    coordinates: Coordinates = Field(
+        default="pixels",
+        description="What boxes, and keypoints, are in: pixels of the input, or normalized to [0, 1] by its "
+        "size, as TFLite and onnx2tf export them. Normalized ones are never divided. An extension of v0.7.",
+    )
+    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    @property
+    def boxes_are_normalized(self) -> bool:
+        """Whether decoding yields boxes in [0, 1] whatever the network's input size."""
+        return self.coordinates == "normalized"
+
+    @property
+    def boxes_are_in_pixels(self) -> bool:
+        """Whether decoding yields boxes in pixels of the input, even where no `input_size` says so."""
+        return self.coordinates == "pixels"
+
+
+class UprightTableOutput(TableOutput):
+    """A table whose boxes are upright, so that they may be of any format."""
+
+    box_format: BoxFormat = Field(
+        default="cxcywh",
+        description=f"What the four numbers of a box are. {BOX_FORMATS} An extension of v0.7.",
+    )
+
+
 class Yolov3Output(DetectionOutput):
     """The grids of YOLOv3, v4 and their tiny variants: per cell and anchor an offset and logits.
 
     In pixels of the input, with s the tensor's ``scale_x_y``: cx = (sigmoid(tx)*s - (s-1)/2 + col) *
     input_width/W, cy likewise, w = anchor_w*exp(tw), h = anchor_h*exp(th); the score of a label is
-    sigmoid(to) * sigmoid(its logit), the product in float64, rounded once. Regions run over the tensors in
-    their order, within each over (row*W + col)*A + anchor. An extension of v0.7.
+    sigmoid(to) * sigmoid(its logit), the product in float64, rounded once, or sigmoid(to) alone. Regions run
+    over the tensors in their order, within each over (row*W + col)*A + anchor. An extension of v0.7.
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
@@ -48,6 +90,7 @@ class Yolov3Output(DetectionOutput):
     scale_x_y: ScaleXY = Field(
         default=1.0, description="YOLOv4's stretch of the offset in a cell: a number, or one per tensor."
     )
+    confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
     @property
@@ -98,34 +141,28 @@ class Yolov3Output(DetectionOutput):
                 )
 
 
-class Yolov5Output(DetectionOutput):
+class Yolov5Output(UprightTableOutput):
     """The single tensor of YOLOv5, v6 and v7 exported with decoding.
 
-    The score of a label is the float32 product of objectness and probability. An extension of v0.7.
+    The score of a label is the float32 product of objectness and probability, or the objectness alone. An
+    extension of v0.7.
     """
 
-    boxes_are_in_pixels: ClassVar[bool] = True
-
     output_tensor: Name = Field(
-        description="(B, N, 5+L) or (B, 5+L, N): cx, cy, w, h in pixels of the input, objectness, then one "
-        "probability per label."
+        description="(B, N, 5+L) or (B, 5+L, N): a box, its objectness, then one probability per label."
     )
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+    confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
 
 
-class Yolov8Output(DetectionOutput):
-    """The single tensor of YOLOv8, v9, v11 and v12: boxes in input pixels and a probability per label.
+class Yolov8Output(UprightTableOutput):
+    """The single tensor of YOLOv8, v9, v11 and v12: boxes and a probability per label.
 
     An extension of v0.7.
     """
 
-    boxes_are_in_pixels: ClassVar[bool] = True
-
     output_tensor: Name = Field(
-        description="(B, 4+L, N) or (B, N, 4+L): cx, cy, w, h in pixels of the input, then one probability "
-        "per label."
+        description="(B, 4+L, N) or (B, N, 4+L): a box, then one probability per label."
     )
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
 
 class YoloxOutput(DetectionOutput):
@@ -133,7 +170,8 @@ class YoloxOutput(DetectionOutput):
 
     The grid of stride s has input_height//s rows of input_width//s cells, row by row. In pixels of the
     input: cx = (x + col)*s, cy = (y + row)*s, w = exp(tw)*s, h = exp(th)*s. The score of a label is the
-    float32 product of objectness and probability, each rounded to float32 first. An extension of v0.7.
+    float32 product of objectness and probability, each rounded to float32 first, or the objectness alone. An
+    extension of v0.7.
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
@@ -150,4 +188,5 @@ class YoloxOutput(DetectionOutput):
         default="none",
         description="Function to apply to objectness and probabilities; official exports have it already.",
     )
+    confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)

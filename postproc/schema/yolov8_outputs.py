@@ -9,8 +9,8 @@ from pydantic import Field
 
 from postproc.schema.fields import Name
 from postproc.schema.limits import MOST_KEYPOINTS
-from postproc.schema.outputs import LAYOUT_DESCRIPTION, DetectionOutput, Layout
 from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.yolo_outputs import TableOutput, UprightTableOutput
 
 KeypointCount = Annotated[
     int, Field(gt=0, le=MOST_KEYPOINTS), expecting(f"an integer from 1 to {MOST_KEYPOINTS}")
@@ -20,64 +20,69 @@ KeypointCount = Annotated[
 KeypointDimensions = Annotated[int, Field(ge=2, le=3), expecting("2 or 3")]
 
 
-class Yolov8PoseOutput(DetectionOutput):
+class Yolov8PoseOutput(UprightTableOutput):
     """The single tensor of the pose networks of YOLOv8, v11 and v12: boxes, probabilities and keypoints.
 
     The boxes are those of `Yolov8Output`; the keypoints of those that are kept come with them. An extension
     of v0.7.
     """
 
-    boxes_are_in_pixels: ClassVar[bool] = True
-
     output_tensor: Name = Field(
-        description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): cx, cy, w, h in pixels of the input, one "
-        "probability per label, then the D numbers of each of P keypoints."
+        description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): a box, one probability per label, then the D "
+        "numbers of each of P keypoints."
     )
     keypoints: KeypointCount = Field(description="How many keypoints a box has: P.")
     dimensions: KeypointDimensions = Field(
         default=3,
-        description="D, the numbers of a keypoint. 3: x, y in pixels of the input, and a probability that it "
-        "is visible. 2: x and y only.",
+        description="D, the numbers of a keypoint. 3: x, y, in what the boxes are in, and a probability that "
+        "it is visible. 2: x and y only.",
     )
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
 
 
-class Yolov8ObbOutput(DetectionOutput):
+class Yolov8ObbOutput(TableOutput):
     """The single tensor of the oriented networks of YOLOv8, v11 and v12: boxes that are turned.
 
     Boxes of a label are suppressed by the exact Jaccard index of the rectangles, in float64; ultralytics
     compares probiou, an index of Gaussians in their place (Llerena et al. 2021). The `bbox` of a result is
-    the upright one around the rectangle, clipped to the image. An extension of v0.7.
+    the upright one around the rectangle, clipped to the image. The angle is one of pixels: normalized boxes
+    are multiplied by the input's size, which they need therefore. An extension of v0.7.
     """
 
+    boxes_are_normalized: ClassVar[bool] = False
     boxes_are_in_pixels: ClassVar[bool] = True
     nms_methods: ClassVar[tuple[str, ...]] = ("hard",)
 
     output_tensor: Name = Field(
-        description="(B, 4+L+1, N) or (B, N, 4+L+1): cx, cy, w, h in pixels of the input, one probability "
-        "per label, and the angle in radians that turns x towards y (clockwise as seen)."
+        description="(B, 4+L+1, N) or (B, N, 4+L+1): cx, cy, w, h, one probability per label, and the angle "
+        "in radians that turns x towards y (clockwise as seen)."
     )
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    @property
+    def needs_input_size(self) -> bool:
+        """Whether the tensors cannot be decoded without the size of the network's input."""
+        return self.coordinates == "normalized"
 
 
-class Yolov8SegOutput(DetectionOutput):
+class Yolov8SegOutput(UprightTableOutput):
     """The two tensors of the segmenting networks of YOLOv8, v11 and v12: boxes with instance masks.
 
     The boxes are those of `Yolov8Output`; the masks of those that are kept come with them, when they are
-    asked for. A mask is where coefficients times prototypes is above 0, inside of the box. An extension of
-    v0.7.
+    asked for. A mask is where coefficients times prototypes is above 0, inside of the box: cropped in pixels,
+    so that normalized boxes need the input's size beside them. An extension of v0.7.
     """
 
-    boxes_are_in_pixels: ClassVar[bool] = True
-
     output_tensor: Name = Field(
-        description="(B, 4+L+M, N) or (B, N, 4+L+M): cx, cy, w, h in pixels of the input, one probability "
-        "per label, then the coefficients of the M prototypes."
+        description="(B, 4+L+M, N) or (B, N, 4+L+M): a box, one probability per label, then the coefficients "
+        "of the M prototypes."
     )
     prototypes_tensor: Name = Field(
         description="(B, M, h, w): the prototypes, which cover the network's input."
     )
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    @property
+    def needs_input_size(self) -> bool:
+        """Whether the tensors cannot be decoded without the size of the network's input."""
+        return self.coordinates == "normalized"
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""

@@ -141,7 +141,7 @@ def grid_scans(
     result = []
     while True:
         collecting.begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
-        scan_grid(grid, shape, boxes, activation, thresholds, discard, multi_label, collector)
+        scan_grid(grid, shape, boxes, activation, False, thresholds, discard, multi_label, collector)
         count = collecting.end_scan(collector, 0)
         result.append(collector[0][:count].copy())
         if not collecting.continue_below(collector):

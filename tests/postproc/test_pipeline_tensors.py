@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
+from postproc import PostProcessor
+from postproc.schema import EndToEndOutput
 from tests.array_forms import FORMS, Array, changed
 from tests.pipelines import KINDS, assert_same, count, post_processor, tensors_of
 
@@ -140,3 +142,16 @@ def test_call_unsigned_id_beyond_int64_is_no_label() -> None:
     post, tensors = post_processor("direct"), tensors_of("direct", images=1)
     assert count(post({**tensors, "classes": np.full((1, 40), 2**64 - 2**60, np.uint64)})) == 0
     assert count(post({**tensors, "classes": np.full((1, 40), 2.0**63)})) == 0
+
+
+def test_call_rows_behind_the_first_that_names_no_image_are_none() -> None:
+    columns = ("image", "box", "class", "score")
+    post = PostProcessor.for_detection(["a"], EndToEndOutput(output_tensor="rows", columns=columns))
+    box = [0.0, 0.0, 1.0, 1.0]
+    rows = np.array(
+        [[0, *box, 0, 0.9], [-1, *box, 0, 0.95], [0, *box, 0, 0.85], [7, *box, 0, 0.8], [-1, *box, 0, 0.95]],
+        np.float32,
+    )
+    found = post({"rows": rows}).outputs[0]
+    assert found.scores.tolist() == rows[:1, 6].tolist()
+    assert found.offsets.tolist() == [0, 1]

@@ -233,6 +233,17 @@ def test_yolov8_obb_corners_go_around_from_the_lower_right_one() -> None:
     assert_allclose(detections.polygons[0], [[0.6, 0.6], [0.6, 0.4], [0.4, 0.4], [0.4, 0.6]], rtol=1e-6)
 
 
+def test_yolov8_obb_corners_far_outside_of_the_image_stay_finite() -> None:
+    # In the original image, of a hundredth of the scale, they lie beyond what float32 holds.
+    transform = ImageTransform((0.01, 0.01), (0.0, 0.0), (HEIGHT, WIDTH), (1, 1))
+    (detections,) = post()(table([0, 0, 2e38, 1e38, 0.9, 0, 0]), transforms=[transform]).outputs
+    assert isinstance(detections, OrientedDetections)
+    far = np.float32(3e38)
+    assert_array_equal(detections.polygons, [[[far, far], [far, -far], [-far, -far], [-far, far]]])
+    assert_array_equal(detections.boxes, np.float32([[0, 0, 1, 1]]))
+    json.dumps(detections.to_dicts(), allow_nan=False)
+
+
 @pytest.mark.parametrize("width", [0, -10, np.nan, np.inf])
 def test_yolov8_obb_box_without_an_area_or_an_end_is_left_out(width: float) -> None:
     assert len(found([100, 50, width, 20, 0.9, 0, 0.5], show_discarded=True).scores) == 0

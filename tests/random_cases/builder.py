@@ -19,6 +19,8 @@ FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ss
 
 _IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox", *BEYOND_BOXES)
 _SIZED = ("yolov3", "yolox")  # cannot do without the size of the input
+_SIZED_IF_NORMALIZED = ("yolov8_obb", "yolov8_seg")
+_TABLES = ("yolov5", "yolov8", *BEYOND_BOXES)  # whose boxes may be declared to be normalized
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +120,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
     def detection(self, kind: str) -> Json:
         decision: Json = {}
         sizes = np.ones((self.batch, 2))  # the height and width to which coordinates are scaled
+        self.normalized = kind in _TABLES and self.pick(False, True)
         if kind != "yolo":
             decision, sizes = self.coordinates(kind)
         output, values = self.made(kind, sizes)
@@ -167,7 +170,8 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
 
     def coordinates(self, kind: str) -> tuple[Json, NDArray[Any]]:
         """Return the fields that say what coordinates are, and the size of each image."""
-        choice = self.pick("normalized", "input_size", "tensor", "tensor_per_image")
+        tensor = () if self.normalized else ("tensor", "tensor_per_image")
+        choice = self.pick("normalized", "input_size", *tensor)
         if choice in ("tensor", "tensor_per_image"):
             per_image = choice == "tensor_per_image"
             sizes = self.rng.integers(20, 90, (self.batch if per_image else 1, 2))
@@ -180,8 +184,11 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             self.tensors[self.prefix + "im_info"] = tensor[0] if once else tensor
             return {"normalize_wrt_tensor": self.prefix + "im_info"}, np.broadcast_to(sizes, (self.batch, 2))
         unsized = self.argument is None and self.transforms is None
-        declare = choice == "input_size" or (kind in _SIZED and unsized)
+        needed = kind in _SIZED or (self.normalized and kind in _SIZED_IF_NORMALIZED)
+        declare = choice == "input_size" or (needed and unsized)
         declared = {"input_size": [32, 80]} if declare else {}
+        if self.normalized:
+            return declared, np.ones((self.batch, 2))
         if self.argument is not None:
             sizes = np.array([self.argument] * self.batch)
         elif self.transforms is not None and (declare or kind in _IN_PIXELS):

@@ -160,10 +160,10 @@ class HeadOutputs(V07Outputs):
             rows = self.rng.permutation(rows)
         if self.pick(False, True):
             padding = np.repeat(
-                np.concatenate([table.reshape(-1, 7), np.ones((1, 7), table.dtype)])[:1], 3, 0
+                np.concatenate([table.reshape(-1, 7), np.ones((1, 7), table.dtype)])[:1], 4, 0
             )
             place = order.index("image") + (3 if "box" in order[: order.index("image")] else 0)
-            padding[:, place] = [-1, self.batch, 0]  # what follows the -1 is nothing
+            padding[:, place] = [-1, self.batch, 0, -1]  # what follows the first -1 is nothing
             rows = np.concatenate([rows, padding])
         # The highest image tells the number of images, unless it has no row.
         if self.transforms is None and (counts[-1] == 0 or self.outputs > 1 or self.pick(False, True)):

@@ -61,6 +61,7 @@ class Numbers:
     # Of the output that is made:
     prefix: str = field(init=False)
     labels: int = field(init=False)
+    normalized: bool = field(init=False)  # by its document
     rows: int = field(init=False)
     ids: list[int] = field(init=False)
 

@@ -89,7 +89,7 @@ def _priors(output: dict[str, Any], tensors: Tensors, rows: int) -> Floats:
     if output.get("priors") is not None:
         return np.array([output["priors"]], np.float32)
     priors = as_float32(tensors[output["priors_tensor"]])
-    if priors.shape == (1, 2, 4 * rows) and priors.shape != (1, rows, 4):  # Caffe's; then the variances
+    if priors.shape == (1, 2, 4 * rows):  # Caffe's; then the variances
         return priors[:, 0].reshape(1, rows, 4)
     return batched(priors, 3)
 

@@ -66,14 +66,19 @@ def decode_yolov3(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
         first = 0
         for cells, mask, s in zip(grids, masks, scales, strict=True):
             pairs = [sizes[index] for index in mask]
-            found += _grid_of_pixels(cells[image], pairs, s, call.sized(image), first)
+            found += _grid_of_pixels(cells[image], pairs, s, call.sized(image), first, alone(output))
             first += cells[0, ..., 0].size
         images.append(found)
     return images
 
 
 def _grid_of_pixels(
-    cells: Floats, sizes: Sequence[tuple[float, float]], s: float, input_size: tuple[float, float], first: int
+    cells: Floats,
+    sizes: Sequence[tuple[float, float]],
+    s: float,
+    input_size: tuple[float, float],
+    first: int,
+    alone: bool,
 ) -> Iterator[Hypothesis]:
     height, width = cells.shape[:2]
     region = first
@@ -87,17 +92,18 @@ def _grid_of_pixels(
                 sizes[a][0] * np.exp(tw),
                 sizes[a][1] * np.exp(th),
             )
-        yield from _hypotheses(rounded(sigmoid64(to) * sigmoid64(cell[5:])), region, box, cell[4:])
+        values = rounded(sigmoid64(to) * (1.0 if alone else sigmoid64(cell[5:])))
+        yield from _hypotheses(np.atleast_1d(values), region, box, cell[4:])
         region += 1
 
 
 def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
-    """Decode boxes, objectness and probabilities: one float32 product per label."""
+    """Decode boxes, objectness and probabilities: one float32 product per label, or objectness alone."""
     return [
         [
             one
             for region, line in enumerate(lines)
-            for one in _hypotheses(_product(line[4], line[5:]), region, _box(*line[:4]), line[4:])
+            for one in _hypotheses(_confidence(output, line[4:]), region, _box_of(output, line), line[4:])
         ]
         for lines in table_of(output, tensors, 5 + call.labels)
     ]
@@ -109,7 +115,7 @@ def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
         [
             one
             for region, line in enumerate(lines)
-            for one in _hypotheses(line[4:], region, _box(*line[:4]), line[4:])
+            for one in _hypotheses(line[4:], region, _box_of(output, line), line[4:])
         ]
         for lines in table_of(output, tensors, 4 + call.labels)
     ]
@@ -130,19 +136,21 @@ def _decode_first(output: dict[str, Any], tensors: Tensors, call: Call, more: in
         [
             one
             for region, line in enumerate(lines)
-            for one in _hypotheses(line[4 : 4 + call.labels], region, _box(*line[:4]), line[4:])
+            for one in _hypotheses(line[4 : 4 + call.labels], region, _box_of(output, line), line[4:])
         ]
         for lines in table_of(output, tensors, 4 + call.labels + more)
     ]
 
 
 def decode_yolov8_obb(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
-    """Decode oriented boxes: without an area they are none, which not-a-number says here."""
+    """Decode oriented boxes in pixels: without an area they are none, which not-a-number says here."""
     images: Images = []
-    for lines in table_of(output, tensors, 4 + call.labels + 1):
+    for image, lines in enumerate(table_of(output, tensors, 4 + call.labels + 1)):
+        height, width = call.sized(image) if output.get("coordinates") == "normalized" else (1, 1)
         found = []
         for region, line in enumerate(lines):
             cx, cy, w, h, angle = (float(value) for value in (*line[:4], line[-1]))
+            cx, cy, w, h = cx * width, cy * height, w * width, h * height
             rectangle = cx, cy, w, h, angle
             box = rounded([math.nan] * 4)
             if w > 0 and h > 0 and all(map(math.isfinite, rectangle)):
@@ -172,8 +180,8 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
             x, y, tw, th = line[:4].astype(np.float64)
             with np.errstate(all="ignore"):
                 box = _box((x + col) * stride, (y + row) * stride, np.exp(tw) * stride, np.exp(th) * stride)
-            values = activated(line[4:], activation)
-            found += _hypotheses(_product(values[0], values[1:]), region, box, line[4:])
+            values = _confidence(output, activated(line[4:], activation))
+            found += _hypotheses(values, region, box, line[4:])
         images.append(found)
     return images
 
@@ -186,9 +194,21 @@ def table_of(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
     return scores_by_row(table, layout, rows)
 
 
-def _product(objectness: np.float32, probabilities: Floats) -> Floats:
+def alone(output: dict[str, Any]) -> bool:
+    """Say whether the score of the only label is the objectness."""
+    return bool(output.get("confidence") == "objectness")
+
+
+def _confidence(output: dict[str, Any], values: Floats) -> Floats:
+    """Return the scores of labels from objectness and their probabilities."""
     with np.errstate(all="ignore"):
-        return objectness * probabilities
+        return values[:1] if alone(output) else values[0] * values[1:]
+
+
+def _box_of(output: dict[str, Any], line: Floats) -> Box:
+    """Return the corners of the box that a line of a table begins with."""
+    with np.errstate(all="ignore"):
+        return rounded(to_corners(line[:4], output.get("box_format", "cxcywh")))
 
 
 def _box(cx: Any, cy: Any, w: Any, h: Any) -> Box:

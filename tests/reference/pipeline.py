@@ -192,14 +192,15 @@ def pixel_size(
     transform: Transform | None,
 ) -> Size | None:
     """Return the height and width that the decoder's coordinates are pixels of; None: normalized."""
-    if detection.get("yolo_output") is not None:
-        return None
+    kind, output = output_of(detection)
+    if kind == "yolo_output" or (output.get("coordinates") == "normalized" and kind != "yolov8_obb_output"):
+        return None  # but the angle of an oriented box is one of pixels
     if detection.get("normalize_wrt_tensor"):
         return image_size(tensors[detection["normalize_wrt_tensor"]], image)
     if argument is not None:
         return argument
     declared = detection.get("input_size")
-    if transform is not None and (declared is not None or output_of(detection)[0] in _IN_PIXELS):
+    if transform is not None and (declared is not None or kind in _IN_PIXELS):
         declared = transform.input_size
     return (declared[0], declared[1]) if declared is not None else None
 

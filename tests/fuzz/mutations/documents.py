@@ -28,7 +28,7 @@ REQUIRED = {
     "classification": ("output_tensor",),
 }
 CHOICES = ("roi", "box_format", "anchors_format", "priors_format", "layout", "background", "score_activation")
-CHOICES += ("classes", "clip", "nms_method", "offsets_order", "size_coding")
+CHOICES += ("classes", "clip", "nms_method", "offsets_order", "size_coding", "coordinates", "confidence")
 NAMES = (
     "anchors_tensor",
     "offsets_tensor",

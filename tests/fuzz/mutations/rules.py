@@ -12,6 +12,7 @@ from tests.fuzz.mutations.registry import Broken, Function, Registry, Rng
 
 REGISTRY = Registry(SchemaError)
 
+TABLES = ("yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg")
 OTHER_OUTPUTS: dict[str, Any] = {
     "yolov8_output": {"output_tensor": "other"},
     "yolo_output": {"output_tensor": "other", "anchors": [1, 2]},
@@ -155,7 +156,7 @@ def other_spec(broken: Broken, rng: Rng) -> Broken | None:
 @to_one_of(detections)
 def two_sizes(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
     task |= {"input_size": [5, 5], "normalize_wrt_tensor": "im_info"}
-    return broken.names(f"{path}.input_size")
+    return broken.names(f"{path}.input_size", f"{path}.normalize_wrt_tensor")
 
 
 @REGISTRY.add
@@ -276,6 +277,27 @@ def forms_together(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
 def one_tensor_for_two(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     output["prototypes_tensor"] = output["output_tensor"]
     return broken.names(f"{path}.prototypes_tensor")
+
+
+@REGISTRY.add
+@to_one_of(detections)
+def tensor_that_divides_normalized_boxes(broken: Broken, rng: Rng, path: str, task: Any) -> Broken | None:
+    (kind,) = [field for field in task if field.endswith("_output")]
+    if kind.removesuffix("_output") not in TABLES:
+        return None
+    task[kind]["coordinates"] = "normalized"
+    task["normalize_wrt_tensor"] = "im_info"
+    return broken.names(f"{path}.normalize_wrt_tensor")
+
+
+@REGISTRY.add
+@to_one_of(outputs, "yolov3", "yolov5", "yolox")
+def objectness_of_several_labels(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
+    labels = broken.spec["outputs"][int(path[17 : path.index("]")])]["labels"]["labels"]
+    if len(labels) == 1:
+        return None
+    output["confidence"] = "objectness"
+    return broken.names(f"{path}.confidence")
 
 
 @REGISTRY.add

@@ -111,6 +111,9 @@ def sizes_of_wrong_shape(broken: Broken, rng: Rng) -> Broken | None:
 def no_size(broken: Broken, rng: Rng) -> Broken | None:
     """Nothing says what boxes are in pixels of, that cannot be decoded without."""
     kinds = [path for path, _ in outputs(broken, "yolov3", "yolox")]
+    for path, output in outputs(broken, "yolov8_obb", "yolov8_seg"):
+        output["coordinates"] = "normalized"
+        kinds.append(path)
     sized = [task for path, task in detections(broken) if any(kind.startswith(f"{path}.") for kind in kinds)]
     if not sized:
         return None

@@ -208,6 +208,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                     "anchors": [10, 13.5, 16, 30],
                     "anchor_masks": [[1], [0, 1], [0]],
                     "scale_x_y": [1.2, 1.1, 1],
+                    "confidence": "objectness",
                     "layout": "channels_first",
                 },
                 "input_size": [416, 608],
@@ -220,20 +221,65 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     ),
     "yolov5_all_fields": (
         PostProcessing,
-        {"detection": {"yolov5_output": {**YOLOX, "layout": "channels_last"}, "nms_method": "soft"}},
+        {
+            "detection": {
+                "yolov5_output": {
+                    **YOLOX,
+                    "box_format": "xywh",
+                    "coordinates": "normalized",
+                    "confidence": "objectness",
+                    "layout": "channels_last",
+                },
+                "nms_method": "soft",
+            }
+        },
     ),
-    "yolov8_all_fields": (PostProcessing, {"detection": {"yolov8_output": {**YOLOX, "layout": "auto"}}}),
+    "yolov8_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolov8_output": {
+                    **YOLOX,
+                    "box_format": "xyxy",
+                    "coordinates": "normalized",
+                    "layout": "auto",
+                },
+                "input_size": [320, 640],
+            }
+        },
+    ),
     "yolov8_obb_all_fields": (
         PostProcessing,
-        {"detection": {"yolov8_obb_output": {**YOLOX, "layout": "auto"}, "nms_method": "hard"}},
+        {"detection": {"yolov8_obb_output": {**YOLOX, "coordinates": "normalized", "layout": "auto"}}},
     ),
     "yolov8_seg_all_fields": (
         PostProcessing,
-        {"detection": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "p", "layout": "auto"}}},
+        {
+            "detection": {
+                "yolov8_seg_output": {
+                    **YOLOX,
+                    "prototypes_tensor": "p",
+                    "box_format": "yxyx",
+                    "coordinates": "pixels",
+                    "layout": "auto",
+                }
+            }
+        },
     ),
     "yolov8_pose_all_fields": (
         PostProcessing,
-        {"detection": {"yolov8_pose_output": {**YOLOX, "keypoints": 17, "dimensions": 2, "layout": "auto"}}},
+        {
+            "detection": {
+                "yolov8_pose_output": {
+                    **YOLOX,
+                    "keypoints": 17,
+                    "dimensions": 2,
+                    "box_format": "cxcywh",
+                    "coordinates": "normalized",
+                    "layout": "auto",
+                }
+            }
+        },
     ),
     "yolox_all_fields": (
         PostProcessing,
@@ -243,6 +289,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                     **YOLOX,
                     "strides": [8, 16, 32, 64],
                     "score_activation": "sigmoid",
+                    "confidence": "objectness",
                     "layout": "auto",
                 },
                 "nms_method": "weighted",

@@ -6,9 +6,23 @@ from typing import Any
 
 import pytest
 
-from postproc.schema import Detection, DetectionOutput, EndToEndOutput, Yolov3Output
+from postproc.schema import (
+    AnchoredOutput,
+    Detection,
+    DetectionOutput,
+    DirectOutput,
+    EndToEndOutput,
+    SsdOutput,
+    StandardOutput,
+    YoloOutput,
+    Yolov3Output,
+    Yolov8ObbOutput,
+    YoloxOutput,
+)
 from tests.postproc.schema.documents import (
+    ANCHORED,
     DETECTION,
+    DIRECT,
     PACKED,
     SEPARATE,
     SSD,
@@ -41,6 +55,32 @@ def packed(**fields: Any) -> dict[str, Any]:
 def ssd(**fields: Any) -> dict[str, Any]:
     return {"ssd_output": {**SSD, **fields}}
 
+
+TABLES: dict[str, dict[str, Any]] = {
+    "yolov5": YOLOX,
+    "yolov8": YOLOX,
+    "yolov8_pose": {**YOLOX, "keypoints": 17},
+    "yolov8_obb": YOLOX,
+    "yolov8_seg": {**YOLOX, "prototypes_tensor": "prototypes"},
+}
+# What decides there is whether a size is given; grids have pixels or cells, whoever exports them.
+WITHOUT_COORDINATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    kind: (fields, tuple(output.model_fields))
+    for kind, fields, output in (
+        ("anchored", ANCHORED, AnchoredOutput),
+        ("direct", DIRECT, DirectOutput),
+        ("standard", STANDARD, StandardOutput),
+        ("end_to_end", PACKED, EndToEndOutput),
+        ("ssd", SSD, SsdOutput),
+        ("yolo", YOLO, YoloOutput),
+        ("yolov3", YOLOV3, Yolov3Output),
+        ("yolox", YOLOX, YoloxOutput),
+    )
+}
+WITHOUT_FORMAT: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    **{kind: WITHOUT_COORDINATES[kind] for kind in ("yolo", "yolov3", "yolox")},
+    "yolov8_obb": (YOLOX, tuple(Yolov8ObbOutput.model_fields)),
+}
 
 REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "yolov3_no_tensors": (
@@ -103,7 +143,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     },
     "yolov5_activation": (
         {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
-        "yolov5_output.score_activation: unknown field; known: output_tensor, layout",
+        "yolov5_output.score_activation: unknown field; known: output_tensor, coordinates, layout, "
+        "box_format, confidence",
     ),
     **{
         f"yolov8_pose_{case}": ({"yolov8_pose_output": {**YOLOX, "keypoints": 17, **fields}}, message)
@@ -124,6 +165,40 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         )
         for method in ("soft", "weighted")
     },
+    **{
+        f"{kind}_normalized_by_a_tensor": (
+            {f"{kind}_output": {**fields, "coordinates": "normalized"}, "normalize_wrt_tensor": "size"},
+            f'normalize_wrt_tensor: {kind}_output has coordinates "normalized", which are never divided; '
+            "leave normalize_wrt_tensor out",
+        )
+        for kind, fields in TABLES.items()
+    },
+    "coordinates": (
+        {"yolov5_output": {**YOLOX, "coordinates": "relative"}},
+        'yolov5_output.coordinates: expected "pixels" or "normalized", got "relative"',
+    ),
+    **{
+        f"{kind}_has_no_coordinates": (
+            {f"{kind}_output": {**fields, "coordinates": "normalized"}},
+            f"{kind}_output.coordinates: unknown field; known: {', '.join(known)}",
+        )
+        for kind, (fields, known) in WITHOUT_COORDINATES.items()
+    },
+    **{
+        f"{kind}_has_no_box_format": (
+            {f"{kind}_output": {**fields, "box_format": "xyxy"}},
+            f"{kind}_output.box_format: unknown field; known: {', '.join(known)}",
+        )
+        for kind, (fields, known) in WITHOUT_FORMAT.items()
+    },
+    "box_format": (
+        {"yolov8_pose_output": {**YOLOX, "keypoints": 17, "box_format": "cxcyhw"}},
+        'yolov8_pose_output.box_format: expected "xyxy", "xywh", "cxcywh" or "yxyx", got "cxcyhw"',
+    ),
+    "confidence": (
+        yolov3(confidence="probability"),
+        'yolov3_output.confidence: expected "product" or "objectness", got "probability"',
+    ),
     "yolov8_seg_one_tensor": (
         {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": YOLOX["output_tensor"]}},
         "yolov8_seg_output.prototypes_tensor: expected another tensor than output_tensor, got "
@@ -258,11 +333,19 @@ def test_soft_nms_with_any_nms_threshold_is_accepted() -> None:
 
 def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     defaults = {kind: Detection.load(document).output.dump(defaults=True) for kind, document in KINDS.items()}
-    assert defaults["yolov3"] == {**YOLOV3, "scale_x_y": 1.0, "layout": "auto"}
+    assert defaults["yolov3"] == {**YOLOV3, "scale_x_y": 1.0, "confidence": "product", "layout": "auto"}
+    table = {**YOLOX, "coordinates": "pixels", "layout": "auto"}
+    upright = {**table, "box_format": "cxcywh"}
+    assert defaults["yolov5"] == {**upright, "confidence": "product"}
+    assert defaults["yolov8"] == upright
+    assert defaults["yolov8_pose"] == {**upright, "keypoints": 17, "dimensions": 3}
+    assert defaults["yolov8_obb"] == table
+    assert defaults["yolov8_seg"] == {**upright, "prototypes_tensor": "prototypes"}
     assert defaults["yolox"] == {
         **YOLOX,
         "strides": [8, 16, 32],
         "score_activation": "none",
+        "confidence": "product",
         "layout": "auto",
     }
     assert defaults["standard"] == {
@@ -317,6 +400,20 @@ def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
         if "yolo_output" not in document:
             Detection.load({**document, "normalize_wrt_tensor": "size"})
             Detection.load({**document, "input_size": [32, 64]})
+
+
+def test_tables_declared_to_be_normalized_are_so_but_for_oriented_boxes_which_become_pixels() -> None:
+    documents = {
+        kind: {f"{kind}_output": {**fields, "coordinates": "normalized"}} for kind, fields in TABLES.items()
+    }
+    outputs = {kind: Detection.load(document).output for kind, document in documents.items()}
+    assert [kind for kind, output in outputs.items() if not output.boxes_are_normalized] == ["yolov8_obb"]
+    assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == ["yolov8_obb"]
+    assert [kind for kind, output in outputs.items() if output.needs_input_size] == [
+        *("yolov8_obb", "yolov8_seg")
+    ]
+    for document in documents.values():
+        Detection.load({**document, "input_size": [32, 64]})
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(1.05, (1.05, 1.05)), ([1.2, 1], (1.2, 1))], ids=str)

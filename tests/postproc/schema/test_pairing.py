@@ -6,7 +6,7 @@ import pytest
 
 from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
-from tests.postproc.schema.documents import CLASSIFICATION, DETECTION, LABELS
+from tests.postproc.schema.documents import CLASSIFICATION, DETECTION, LABELS, YOLOV3, YOLOX
 
 IMAGE_LABELS = {**LABELS, "roi": "NONE"}
 
@@ -25,6 +25,18 @@ def classification(**fields: Any) -> dict[str, Any]:
 
 def detection(**fields: Any) -> dict[str, Any]:
     return {"detection": {**DETECTION, **fields}}
+
+
+OBJECTNESS: dict[str, dict[str, Any]] = {"yolov3": YOLOV3, "yolov5": YOLOX, "yolox": YOLOX}
+
+
+def objectness(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {"detection": {f"{kind}_output": {**fields, "confidence": "objectness"}}}
+
+
+@pytest.mark.parametrize("kind", OBJECTNESS)
+def test_pair_of_objectness_and_one_label_is_accepted(kind: str) -> None:
+    check_pair(spec({**LABELS, "labels": LABELS["labels"][:1]}), version(objectness(kind, OBJECTNESS[kind])))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +119,17 @@ REJECTED = {
             "outputs[0], got 0"
         ],
     ),
+    **{
+        f"{kind}_objectness_of_two_labels": (
+            spec(IMAGE_LABELS, LABELS),
+            version(classification(), objectness(kind, fields)),
+            [
+                f'post_processings[1].detection.{kind}_output.confidence: expected "product", since '
+                'outputs[1] has 2 labels, which objectness alone cannot tell apart, got "objectness"'
+            ],
+        )
+        for kind, fields in OBJECTNESS.items()
+    },
     "all_at_once": (
         spec(LABELS, IMAGE_LABELS, id=1),
         version(classification(thresholds=[0, 0, 0]), spec_id=2),

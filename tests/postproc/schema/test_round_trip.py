@@ -62,7 +62,8 @@ yolo = documents(
     },
     {"layout": layouts},
 )
-tensor_and_layout = documents(tensors("output_tensor"), {"layout": layouts})
+table = {"coordinates": st.sampled_from(["pixels", "normalized"]), "layout": layouts}
+upright = {**table, "box_format": formats}
 
 
 @st.composite
@@ -76,6 +77,7 @@ def yolov3(draw: st.DrawFn) -> dict[str, Any]:
     }
     optional = {
         "anchor_masks": st.lists(masks, min_size=grids, max_size=grids),
+        "confidence": st.just("product"),
         "scale_x_y": positive_numbers | st.lists(positive_numbers, min_size=grids, max_size=grids),
         "layout": layouts,
     }
@@ -87,6 +89,7 @@ yolox = documents(
     {
         "strides": st.lists(st.integers(1, 128), min_size=1, max_size=4),
         "score_activation": st.sampled_from(["none", "sigmoid"]),
+        "confidence": st.just("product"),
         "layout": layouts,
     },
 )
@@ -130,15 +133,15 @@ OUTPUTS: dict[str, Documents] = {
     "direct_output": direct,
     "yolo_output": yolo,
     "yolov3_output": yolov3(),
-    "yolov5_output": tensor_and_layout,
-    "yolov8_output": tensor_and_layout,
+    "yolov5_output": documents(tensors("output_tensor"), {**upright, "confidence": st.just("product")}),
+    "yolov8_output": documents(tensors("output_tensor"), upright),
     "yolov8_pose_output": documents(
         {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
-        {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
+        {"dimensions": st.sampled_from([2, 3]), **upright},
     ),
-    "yolov8_obb_output": tensor_and_layout,
+    "yolov8_obb_output": documents(tensors("output_tensor"), table),
     "yolov8_seg_output": documents(
-        {"output_tensor": st.just("output0"), "prototypes_tensor": st.just("output1")}, {"layout": layouts}
+        {"output_tensor": st.just("output0"), "prototypes_tensor": st.just("output1")}, upright
     ),
     "yolox_output": yolox,
     "standard_output": standard,
@@ -174,9 +177,11 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
             "class_agnostic": st.booleans(),
         },
     )
-    scaled = {} if kind == "yolo_output" else draw(scaling)
+    output = draw(OUTPUTS[kind])
+    is_normalized = output.get("coordinates") == "normalized"
+    scaled = {} if kind == "yolo_output" else draw(st.just({}) | sizes if is_normalized else scaling)
     method = st.just({}) if kind == "yolov8_obb_output" else methods
-    return {kind: draw(OUTPUTS[kind]), **draw(decision), **draw(method), **scaled}
+    return {kind: output, **draw(decision), **draw(method), **scaled}
 
 
 @st.composite
