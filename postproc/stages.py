@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.decoding import ACTIVATIONS, Candidates, Decision, Extras, Sizes, decoder_for, for_examples
+from postproc.kernels.activation import NONE
 from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
+from postproc.signs import HIGHEST_PROBABILITY, ScoreSigns
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -82,6 +84,7 @@ class ClassificationStage:
         self._table = table
         self._thresholds = np.array(table.thresholds, np.float32)
         self._activation = ACTIVATIONS[task.score_activation]
+        self._signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
         """Check the tensors and options of a call."""
@@ -97,15 +100,19 @@ class ClassificationStage:
         if values.ndim != 2 or values.shape[1] != labels:
             raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
         options.check_batch(self.tensor_names, len(values))
+        if self._signs.looks_left and self._activation == NONE:
+            self._signs.look(values)
         return BoundClassification(
-            len(values), values, self._thresholds, self._activation, options, self._table
+            len(values), values, self._thresholds, self._activation, options, self._table, self._signs
         )
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
         (name,) = self.tensor_names
         tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
-        self.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
+        stage = copy.copy(self)
+        stage._signs = copy.copy(self._signs)  # whose looks are for what a network returns
+        stage.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -118,10 +125,11 @@ class BoundClassification:
     activation: int
     options: CallOptions
     table: LabelTable
+    signs: ScoreSigns
 
     def run(self, start: int, stop: int) -> Classifications:
         """Results of images `start` to `stop`."""
-        scores, labels, predicted, offsets = classify(
+        scores, labels, predicted, offsets, is_cut, highest = classify(
             self.values,
             self.thresholds,
             self.activation,
@@ -130,7 +138,9 @@ class BoundClassification:
             start,
             stop,
         )
-        return Classifications(scores, labels, predicted, offsets, self.table)
+        if highest > HIGHEST_PROBABILITY:
+            self.signs.see_highest(highest)
+        return Classifications(scores, labels, predicted, offsets, self.table, is_cut=is_cut)
 
     def join(self, parts: list[Classifications]) -> Classifications:
         """Results of consecutive ranges as one."""
@@ -154,6 +164,8 @@ class DetectionStage:
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
         self._warned: list[bool] = []
+        has_activation = hasattr(task.output, "score_activation")
+        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names)
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
             self.tensor_names = (*self.tensor_names, self._size_tensor)
@@ -165,6 +177,8 @@ class DetectionStage:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors, options, self._sizes)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
+        if self.signs.looks_left and candidates.scores is not None:
+            self.signs.look(candidates.scores())
         transforms = options.transforms
         sizes = self._sizes(tensors, candidates.batch, options)
         if transforms is None and not isinstance(sizes, np.ndarray):
@@ -212,6 +226,7 @@ class DetectionStage:
         """Compile or load the kernels of this output."""
         stage = copy.copy(self)
         stage._decoder = for_examples(self._decoder)
+        stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
         size = self._decoder.example_size
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
         sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
@@ -241,7 +256,7 @@ class BoundDetection:
         stage, most = self.stage, self.options.max_predictions
         if stage.nms_method != "hard":
             return self._run_merging(start, stop)
-        boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.kernel(
+        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = self.candidates.kernel(
             *self.candidates.arguments,
             self._discard,
             stage.iou_threshold,
@@ -255,7 +270,9 @@ class BoundDetection:
         )
         if furthest > 2.0 and self.may_be_pixels:
             stage.warn_of_pixels(furthest)
-        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions)
+        if highest > HIGHEST_PROBABILITY:
+            stage.signs.see_highest(highest)
+        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions, is_cut=is_cut)
 
     def _run_merging(self, start: int, stop: int) -> Detections:
         """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
@@ -263,7 +280,7 @@ class BoundDetection:
         from postproc.kernels.merging import soft_nms, weighted_nms
 
         stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
-        boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
+        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = candidates.kernel(
             *candidates.arguments,
             self._discard,
             _NO_NMS,
@@ -277,19 +294,23 @@ class BoundDetection:
         )
         if furthest > 2.0 and self.may_be_pixels:
             stage.warn_of_pixels(furthest)
+        if highest > HIGHEST_PROBABILITY:
+            stage.signs.see_highest(highest)
         placement = self.placement[start:stop]
         if stage.nms_method == "soft":
-            boxes, merged_scores, rows, predicted, ends = soft_nms(
+            boxes, merged_scores, rows, predicted, ends, is_cut = soft_nms(
                 boxes, scores, labels, orders, offsets, stage.thresholds, self._discard, stage.soft_sigma,
                 stage.class_agnostic, placement, most,
             )  # fmt: skip
         else:
-            boxes, merged_scores, rows, predicted, ends = weighted_nms(
+            boxes, merged_scores, rows, predicted, ends, is_cut = weighted_nms(
                 boxes, scores, labels, offsets, predicted, stage.iou_threshold, stage.class_agnostic,
                 placement, most,
             )  # fmt: skip
         regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns
-        return Detections(merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions)
+        return Detections(
+            merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions, is_cut=is_cut
+        )
 
     @property
     def _discard(self) -> np.float32:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import ACTIVATIONS, Candidates, Decision, SingleTable, SizesOf, pixel_sizes
+from postproc.decoding.base import (
+    ACTIVATIONS,
+    Candidates,
+    Decision,
+    SingleTable,
+    SizesOf,
+    pixel_sizes,
+    probabilities,
+)
 from postproc.errors import TensorError
 from postproc.kernels import activation
 from postproc.kernels.products import detect_products
@@ -36,7 +44,8 @@ class Yolov5Decoder:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         arguments = (table, planar, activation.NONE, _NO_LEVELS, *self._decision.rule)
-        return Candidates(len(table), detect_products, arguments, count)
+        scores = probabilities(table, planar, 5, len(self._decision.ids), activation.NONE)
+        return Candidates(len(table), detect_products, arguments, count, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
@@ -88,7 +97,8 @@ class YoloxDecoder:
                 )
         levels_of_images = np.array(levels, np.int64).reshape(-1, len(self._strides), 3)
         arguments = (table, planar, self._activation, levels_of_images, *self._decision.rule)
-        return Candidates(len(table), detect_products, arguments, count)
+        scores = probabilities(table, planar, 5, len(self._decision.ids), self._activation)
+        return Candidates(len(table), detect_products, arguments, count, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

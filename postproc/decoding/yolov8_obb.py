@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.decoding.base import Candidates, Decision, SingleTable, Sizes, SizesOf, probabilities
 from postproc.kernels import activation
 from postproc.options import CallOptions
 from postproc.results import Detections
@@ -41,7 +41,8 @@ class Yolov8ObbDecoder:
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         arguments = (table, planar, 4, activation.NONE, self._angle_column, *self._decision.rule)
         corners = partial(_with_corners, table, planar, self._angle_column)
-        return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
+        scores = probabilities(table, planar, 4, len(self._decision.ids), activation.NONE)
+        return Candidates(len(table), detect_oriented, arguments, count, extras=corners, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
@@ -73,4 +74,5 @@ def _with_corners(
         found.regions,
         polygons,
         angles,
+        is_cut=found.is_cut,
     )

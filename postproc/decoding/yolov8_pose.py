@@ -73,4 +73,5 @@ def _with_keypoints(
         found.boxes,
         found.regions,
         keypoints,
+        is_cut=found.is_cut,
     )
