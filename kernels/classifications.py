@@ -11,7 +11,9 @@ from .bits import BLOCK, lowest_bit
 from .candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
 from .scan import ALL, NO_HITS, ONE, STRIDE, next_hits, repeat
 
-Classified = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]
+Classified = tuple[
+    NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.bool_], float
+]
 
 _PREDICTED = np.uint64(1 << 63)
 _LABEL_BITS = np.uint64(31)
@@ -31,8 +33,8 @@ def classify(
     """Labels of images `start` to `stop` of `values` (B, L), best first, predicted before discarded.
 
     A finite score above the threshold of its label is predicted; with `show_discarded` the other finite ones
-    are discarded; at most `most` of both an image. Returns scores, labels, predicted (K,) and the offsets of
-    the images (stop - start + 1,).
+    are discarded; at most `most` of both an image. Returns scores, labels, predicted (K,), the offsets of the
+    images (stop - start + 1,), whether each had more (stop - start,), and the highest score.
     """
     labels = values.shape[1]
     logits, probabilities = act.new_row(labels), act.new_row(labels)
@@ -45,6 +47,7 @@ def classify(
     scratch = np.empty(labels, np.uint64)
     collected = np.empty(0, np.uint64)
     offsets = np.zeros(stop - start + 1, np.int64)
+    cuts = np.empty(stop - start, np.bool_)
     for image in range(start, stop):
         row = values[image]
         if activation == act.SOFTMAX:
@@ -68,6 +71,7 @@ def classify(
                     buffer[count] = _pack(score, label, predicted)
                     count += 1
             position += BLOCK
+        cuts[image - start] = count > most
         if count > most:
             if most > 0:
                 keep_best(buffer, count, most, most)
@@ -84,11 +88,13 @@ def classify(
     scores = np.empty(total, np.float32)
     rows = np.empty(total, np.int64)
     predictions = np.empty(total, np.bool_)
+    highest = 0.0
     for index in range(total):
         scores[index] = _score_of(collected[index])
+        highest = max(highest, np.float64(scores[index]))
         rows[index] = np.int64(_LABEL_MASK - (collected[index] & _LABEL_MASK))
         predictions[index] = collected[index] >= _PREDICTED
-    return scores, rows, predictions, offsets
+    return scores, rows, predictions, offsets, cuts, highest
 
 
 @inner

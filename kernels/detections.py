@@ -2,8 +2,9 @@
 
 What has been found so far, the survivors, is a tuple of arrays that every function takes and returns, since
 some of them grow: the three of `nms`, the `keys` and placed `boxes` of all images, `counts` (blocks of `nms`
-in use, detections, detections of earlier images), `ends` of the images among the detections, and the
-`furthest` corner of any that was not suppressed, before it was placed.
+in use, detections, detections of earlier images, whether the image has one too many), `ends` of the images
+among the detections, `cuts`, whether each image had more of them, and the `furthest` corner of any that was
+not suppressed, before it was placed.
 """
 
 from __future__ import annotations
@@ -28,15 +29,25 @@ Survivors = tuple[
     Floats,
     NDArray[np.int64],
     NDArray[np.int64],
+    NDArray[np.bool_],
     NDArray[np.float64],
 ]
 Found = tuple[
-    Floats, Floats, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], float
+    Floats,
+    Floats,
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    float,
+    float,
 ]
 
 _BLOCKS = 0
 _TOTAL = 1
 _EARLIER = 2
+_CUT = 3
 _ROOM = 128
 
 
@@ -48,10 +59,10 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
         heads[bucket] = -1
     links, pool = np.empty((4, 2), np.int32), np.empty((4, 5, LANES), np.float32)
     keys, boxes = np.empty(_ROOM, np.uint64), np.empty((_ROOM, 4), np.float32)
-    counts, ends, furthest = np.empty(3, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
-    counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = ends[0] = 0
+    counts, ends, furthest = np.empty(4, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
+    counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = counts[_CUT] = ends[0] = 0
     furthest[0] = 0.0
-    return heads, links, pool, keys, boxes, counts, ends, furthest
+    return heads, links, pool, keys, boxes, counts, ends, np.empty(images, np.bool_), furthest
 
 
 @inner
@@ -74,7 +85,7 @@ def select(
     most: int,
     survivors: Survivors,
 ) -> tuple[Survivors, bool]:
-    """Suppress, place, clip and count candidates of an image, best first.
+    """Suppress, place, clip and count candidates of an image, best first, to the first one too many.
 
     Parameters
     ----------
@@ -103,16 +114,14 @@ def select(
 
     Returns
     -------
-    The survivors, and whether the image wants a further scan: it has too few detections, and the collector
-    lost candidates.
+    The survivors, and whether the image wants a further scan: it has no detection too many yet, and the
+    collector lost candidates.
     """
     candidates = collector[0]
-    heads, links, pool, keys, boxes, counts, ends, furthest = survivors
+    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     used, total = counts[_BLOCKS], counts[_TOTAL]
     end = counts[_EARLIER] + most
     for index in range(count):
-        if total == end:
-            break
         x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
         if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
             continue
@@ -135,23 +144,27 @@ def select(
             y1, y2 = place(y1, placement[image, 1]), place(y2, placement[image, 1])
             if not (x1 < x2 and y1 < y2):
                 continue
+        if total == end:
+            counts[_CUT] = 1
+            break
         if total == keys.shape[0]:
             keys, boxes = _doubled(keys, boxes)
         keys[total] = key
         boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = x1, y1, x2, y2
         total += 1
     counts[_BLOCKS], counts[_TOTAL] = used, total
-    is_wanting = total < end and continue_below(collector)
-    return (heads, links, pool, keys, boxes, counts, ends, furthest), is_wanting
+    is_wanting = counts[_CUT] == 0 and continue_below(collector)
+    return (heads, links, pool, keys, boxes, counts, ends, cuts, furthest), is_wanting
 
 
 @inner
 def end_image(survivors: Survivors, image: int) -> None:
     """Note where the detections of image number `image` end, and forget what suppresses others in it."""
-    heads, _, _, _, _, counts, ends, _ = survivors
+    heads, _, _, _, _, counts, ends, cuts, _ = survivors
     for bucket in range(heads.shape[0]):
         heads[bucket] = -1
-    counts[_BLOCKS] = 0
+    cuts[image] = counts[_CUT] != 0
+    counts[_BLOCKS] = counts[_CUT] = 0
     counts[_EARLIER] = ends[image + 1] = counts[_TOTAL]
 
 
@@ -159,27 +172,29 @@ def end_image(survivors: Survivors, image: int) -> None:
 def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
-    Also the offsets (B + 1,) of the images and the furthest corner. `columns` is how many boxes belong to
-    one region of the network. Of boxes that have not been placed the order, ``label * per_label + box``,
-    stands in the place of the region.
+    Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner and the highest
+    score. `columns` is how many boxes belong to one region of the network. Of boxes that have not been placed
+    the order, ``label * per_label + box``, stands in the place of the region.
     """
-    _, _, _, keys, boxes, counts, ends, furthest = survivors
+    _, _, _, keys, boxes, counts, ends, cuts, furthest = survivors
     total = counts[_TOTAL]
     corners = np.empty((total, 4), np.float32)
     scores = np.empty(total, np.float32)
     labels = np.empty(total, np.int64)
     regions = np.empty(total, np.int64)
     predicted = np.empty(total, np.bool_)
+    highest = 0.0
     for index in range(total):
         for side in range(4):
             corners[index, side] = boxes[index, side]
         key = keys[index]
         label, box = divmod(order_of(key), per_label)
         scores[index] = score_of(key)
+        highest = max(highest, np.float64(scores[index]))
         labels[index] = label
         regions[index] = box // columns if placement.shape[0] > 0 else order_of(key)
         predicted[index] = is_predicted(key)
-    return corners, scores, labels, regions, predicted, ends, furthest[0]
+    return corners, scores, labels, regions, predicted, ends, cuts, furthest[0], highest
 
 
 @inner
@@ -207,10 +222,10 @@ def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
 
 
 @inner
-def is_full(survivors: Survivors, most: int) -> bool:
-    """Whether the image has as many detections as are wanted."""
-    _, _, _, _, _, counts, _, _ = survivors
-    return bool(counts[_TOTAL] == counts[_EARLIER] + most)
+def is_cut(survivors: Survivors) -> bool:
+    """Whether the image has had one detection too many."""
+    _, _, _, _, _, counts, _, _, _ = survivors
+    return bool(counts[_CUT] != 0)
 
 
 @inner
@@ -222,21 +237,25 @@ def add_placed(
     y2: np.float32,
     placement: NDArray[np.float64],
     image: int,
+    most: int,
     survivors: Survivors,
 ) -> Survivors:
-    """Place and clip a box that nothing has suppressed, and add it if it still has an area.
+    """Place and clip a box that nothing has suppressed, and add it if it still has an area and there is room.
 
     `select` has this in its loop; it is for kernels that suppress in ways of their own.
     """
-    heads, links, pool, keys, boxes, counts, ends, furthest = survivors
+    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     furthest[0] = max(furthest[0], max(x2, y2))
     left, right = place(x1, placement[image, 0]), place(x2, placement[image, 0])
     top, bottom = place(y1, placement[image, 1]), place(y2, placement[image, 1])
     if left < right and top < bottom:
         total = counts[_TOTAL]
+        if total == counts[_EARLIER] + most:
+            counts[_CUT] = 1
+            return survivors
         if total == keys.shape[0]:
             keys, boxes = _doubled(keys, boxes)
         keys[total] = key
         boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
         counts[_TOTAL] = total + 1
-    return heads, links, pool, keys, boxes, counts, ends, furthest
+    return heads, links, pool, keys, boxes, counts, ends, cuts, furthest

@@ -17,7 +17,12 @@ from .detections import place
 from .iou import box_area, intersection
 
 Merged = tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+    NDArray[np.bool_],
 ]
 
 
@@ -44,10 +49,11 @@ def soft_nms(
 
     Returns
     -------
-    boxes (K, 4) placed, scores (K,), rows (K,) of the candidates, predicted (K,) and offsets (B + 1,).
+    boxes (K, 4) placed, scores (K,), rows (K,) of the candidates, predicted (K,), offsets (B + 1,), and
+    whether each image had more (B,).
     """
     result = _new_merged(offsets, most)
-    placed, current, rows, predicted, ends = result
+    placed, current, rows, predicted, ends, cuts = result
     total = 0
     for image in range(offsets.shape[0] - 1):
         first, count = offsets[image], offsets[image + 1] - offsets[image]
@@ -62,7 +68,7 @@ def soft_nms(
             members[index] = row
             met[index] = 0
         size, keeps, end = count, 0, total + most
-        while size > 0 and total < end:
+        while size > 0 and total <= end:
             key, row = heap[0], members[0]
             if key == NO_KEY:
                 break
@@ -87,8 +93,10 @@ def soft_nms(
             if _write(placed, total, boxes[row], placement[image]):
                 current[total], rows[total], predicted[total] = score, row, is_predicted(key)
                 total += 1
+        cuts[image] = total > end
+        total = min(total, end)
         ends[image + 1] = total
-    return placed[:total], current[:total], rows[:total], predicted[:total], ends
+    return placed[:total], current[:total], rows[:total], predicted[:total], ends, cuts
 
 
 @kernel
@@ -110,7 +118,7 @@ def weighted_nms(
     candidates follow, suppressed by the merged boxes and by each other. Returns what `soft_nms` does.
     """
     result = _new_merged(offsets, most)
-    placed, current, rows, predicted, ends = result
+    placed, current, rows, predicted, ends, cuts = result
     total = 0
     for image in range(offsets.shape[0] - 1):
         first, stop = offsets[image], offsets[image + 1]
@@ -122,7 +130,7 @@ def weighted_nms(
                 merged[index, side] = boxes[first + index, side]
         keeps, end = 0, total + most
         for row in range(first, stop):
-            if total == end:
+            if total > end:
                 break
             if used[row - first]:
                 continue
@@ -144,8 +152,10 @@ def weighted_nms(
             if _write(placed, total, merged[row - first], placement[image]):
                 current[total], rows[total], predicted[total] = scores[row], row, predictions[row]
                 total += 1
+        cuts[image] = total > end
+        total = min(total, end)
         ends[image + 1] = total
-    return placed[:total], current[:total], rows[:total], predicted[:total], ends
+    return placed[:total], current[:total], rows[:total], predicted[:total], ends, cuts
 
 
 @inner
@@ -188,7 +198,7 @@ def _new_merged(offsets: NDArray[np.int64], most: int) -> Merged:
     images = offsets.shape[0] - 1
     room = 0
     for image in range(images):
-        room += min(most, offsets[image + 1] - offsets[image])
+        room += min(most + 1, offsets[image + 1] - offsets[image])  # the last is one too many
     ends = np.empty(images + 1, np.int64)
     ends[0] = 0
     return (
@@ -197,6 +207,7 @@ def _new_merged(offsets: NDArray[np.int64], most: int) -> Merged:
         np.empty(room, np.int64),
         np.empty(room, np.bool_),
         ends,
+        np.empty(images, np.bool_),
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ._jit import inner, kernel
 from .candidates import order_of
 from .collector import begin_image, continue_below, new_collector, widened
-from .detections import Found, add_placed, end_image, found, is_full, new_survivors
+from .detections import Found, add_placed, end_image, found, is_cut, new_survivors
 from .placement import placed
 from .rectangles import enclosing_box, new_polygons, read_rectangle, shared_area
 from .scores import scan_scores
@@ -69,7 +69,7 @@ def detect_oriented(
                 table[image], planar, first, thresholds, discard, activation, multi_label, room, collector
             )
             for index in range(count):
-                if is_full(survivors, most):
+                if is_cut(survivors):
                     break
                 key = collector[0][index]
                 label, box = divmod(order_of(key), count_of_boxes)
@@ -95,9 +95,10 @@ def detect_oriented(
                     np.float32(y2),
                     placement,
                     image,
+                    most,
                     survivors,
                 )
-            is_wanting = not is_full(survivors, most) and continue_below(collector)
+            is_wanting = not is_cut(survivors) and continue_below(collector)
             if is_wanting:
                 collector, room = widened(collector, room, most_keys)
         end_image(survivors, image - start)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Size = Sequence[int]  # height, width
 _LONGEST_SIDE = 2**31
 _FURTHEST = float(np.finfo(np.float32).max)
+_MOST_PADDED = 1 << 28  # rows of all images, which take 28 bytes each
 Result = TypeVar("Result", bound="Classifications")
 
 
@@ -66,13 +67,20 @@ class Classifications:
         The rows of image i are ``offsets[i]`` to ``offsets[i + 1]``.
     table : LabelTable
         Ids, names and thresholds of all labels.
+    is_cut : (B,) bool
+        Whether a larger `max_predictions` would have given an image more rows. Rows that are left out of a
+        result later, by a mask or by `take`, do not count.
     """
+
+    _OF_IMAGES: ClassVar[tuple[str, ...]] = ("is_cut",)
+    """Fields that hold a value an image, and not one a row."""
 
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     predicted: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     table: LabelTable
+    is_cut: NDArray[np.bool_] = field(kw_only=True)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -98,7 +106,8 @@ class Classifications:
 
     def _images(self: Result, start: int, stop: int) -> Result:
         rows = slice(self.offsets[start], self.offsets[stop])
-        return self._with(rows, self.offsets[start : stop + 1] - self.offsets[start])
+        of_images = {name: getattr(self, name)[start:stop] for name in self._OF_IMAGES}
+        return self._with(rows, self.offsets[start : stop + 1] - self.offsets[start], **of_images)
 
     def _rows(self: Result, mask: NDArray[np.bool_]) -> Result:
         if len(mask) != len(self.labels):
@@ -106,13 +115,41 @@ class Classifications:
         before = np.concatenate([[0], np.cumsum(mask)])
         return self._with(mask, before[self.offsets].astype(np.int64))
 
-    def _with(self: Result, rows: slice | NDArray[np.bool_], offsets: NDArray[np.int64]) -> Result:
+    def _with(
+        self: Result,
+        rows: slice | NDArray[np.bool_] | NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        **of_images: Any,
+    ) -> Result:
         columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in self._columns()}
-        return replace(self, **columns, offsets=offsets)
+        return replace(self, **columns, **of_images, offsets=offsets)
 
     @classmethod
     def _columns(cls) -> list[str]:
-        return [field.name for field in fields(cls) if field.name not in ("offsets", "table")]
+        others = ("offsets", "table", *cls._OF_IMAGES)
+        return [field.name for field in fields(cls) if field.name not in others]
+
+    def take(self: Result, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Result:
+        """Rows by their numbers, such as those that a tracker or an NMS of your own kept.
+
+        Rows stay grouped by image, in the given order within one; all images are kept. A row that is given
+        twice is there twice. `is_cut` stays as it is.
+
+        Parameters
+        ----------
+        rows : (N,) int
+            Numbers of rows; negative ones count from the end, as NumPy's do.
+
+        Raises
+        ------
+        IndexError
+            If a number is out of range, or these are no row numbers.
+        """
+        numbers = _row_numbers(rows, len(self.labels))
+        images = np.searchsorted(self.offsets, numbers, side="right") - 1
+        counts = np.bincount(images, minlength=len(self))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return self._with(numbers[np.argsort(images, kind="stable")], offsets)
 
     @classmethod
     def concatenate(cls: type[Result], parts: Sequence[Result]) -> Result:
@@ -127,7 +164,8 @@ class Classifications:
         ends = np.cumsum([0, *(part.offsets[-1] for part in parts)])
         offsets = [part.offsets[1:] + start for part, start in zip(parts, ends, strict=False)]
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls._columns()
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in (*cls._columns(), "is_cut")
         }
         return replace(parts[0], **columns, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
 
@@ -153,8 +191,10 @@ class Classifications:
         images = []
         start = 0
         for end in self.offsets[1:].tolist():
-            first_discarded = start + sum(predicted[start:end])
-            images.append({"predicted": rows[start:first_discarded], "discarded": rows[first_discarded:end]})
+            of_image: dict[str, list[dict[str, Any]]] = {"predicted": [], "discarded": []}
+            for row in range(start, end):  # in any order, after `take`
+                of_image["predicted" if predicted[row] else "discarded"].append(rows[row])
+            images.append(of_image)
             start = end
         return images
 
@@ -214,24 +254,74 @@ class Detections(Classifications):
             start = end
         return rows
 
-    def to_pixels(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float32]:
+    @overload
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[False] = False
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[True]
+    ) -> NDArray[np.int64]: ...
+
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: bool = False
+    ) -> NDArray[np.float32] | NDArray[np.int64]:
         """Boxes in pixels.
 
         Parameters
         ----------
         sizes : (2,) or (B, 2)
             Height and width of all images, or of each.
+        rounded : bool
+            To the nearest whole pixel, halves up: what crops and drawings take. A corner that was whole
+            before it came to [0, 1] comes back exactly; ``int()`` and ``astype(int)`` would make some a pixel
+            less, since float32 holds them a little low.
 
         Returns
         -------
-        (K, 4) float32, xyxy
+        (K, 4) float32, or int64 if rounded, xyxy
 
         Raises
         ------
         TensorError
             If there is not one size, or one per image.
         """
-        return np.asarray(self.boxes * self._widths_and_heights(sizes)[:, [0, 1, 0, 1]], np.float32)
+        pixels = self.boxes * self._widths_and_heights(sizes)[:, [0, 1, 0, 1]]
+        return np.floor(pixels + 0.5).astype(np.int64) if rounded else pixels.astype(np.float32)
+
+    def padded(self, most: int) -> PaddedDetections:
+        """Predicted boxes in arrays of a fixed shape, for hosts that need one.
+
+        Parameters
+        ----------
+        most : int
+            Rows of each image. Those that do not fit, the last ones, are left out.
+
+        Raises
+        ------
+        TensorError
+            If `most` is not a whole number of 0 or more, or the arrays would take more than 7 GiB.
+        """
+        if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 0:
+            raise TensorError(f"most must be an integer of 0 or more; got {most!r}")
+        if len(self) * int(most) > _MOST_PADDED:
+            raise TensorError(f"{most} rows of {len(self)} images are more than {_MOST_PADDED}")
+        found = self[self.predicted]
+        counts = np.diff(found.offsets)
+        images = images_of_rows(found.offsets)
+        places = np.arange(len(images)) - found.offsets[images]
+        fits = places < most
+        images, places = images[fits], places[fits]
+        boxes = np.zeros((len(self), most, 4), np.float32)
+        scores = np.zeros((len(self), most), np.float32)
+        labels = np.full((len(self), most), -1, np.int64)
+        boxes[images, places] = found.boxes[fits]
+        scores[images, places] = found.scores[fits]
+        labels[images, places] = found.label_ids[fits]
+        return PaddedDetections(
+            boxes, scores, labels, np.minimum(counts, most), self.is_cut | (counts > most)
+        )
 
     def _widths_and_heights(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float64]:
         """Width and height (K, 2) of the image of each row."""
@@ -285,6 +375,30 @@ class Detections(Classifications):
             class_id=found.label_ids,
             data={"class_name": np.array(found.label_names, dtype=str)},
         )
+
+
+class PaddedDetections(NamedTuple):
+    """Predicted boxes of a batch in arrays of a fixed shape, as `Detections.padded` gives them.
+
+    Parameters
+    ----------
+    boxes : (B, most, 4) float32
+        As of `Detections`; zeros where there is no row.
+    scores : (B, most) float32
+        Zeros where there is no row.
+    labels : (B, most) int64
+        Label ids; -1 where there is no row.
+    count : (B,) int64
+        How many rows each image has, the first ones.
+    is_cut : (B,) bool
+        Whether an image had more, here or already in the result that was padded.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    count: NDArray[np.int64]
+    is_cut: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -388,6 +502,26 @@ def _index(index: Any) -> NDArray[Any]:
     if isinstance(index, np.ma.MaskedArray) and np.ma.is_masked(index):
         raise IndexError("masked elements of an index are neither true nor false; fill them in")
     return array
+
+
+def _row_numbers(rows: Any, count: int) -> NDArray[np.int64]:
+    """Row numbers from 0 of those given, which may count from the end."""
+    try:
+        array = np.asarray(rows)
+    except ValueError as error:
+        raise IndexError(f"take needs row numbers, (N,) integers; {error}") from None
+    if array.shape == (0,):
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        advice = "; index with a mask instead: detections[mask]" if array.dtype == np.bool_ else ""
+        raise IndexError(
+            f"take needs row numbers, (N,) integers; got {array.dtype} of shape {array.shape}{advice}"
+        )
+    outside = (array < -count) | (array >= count)
+    if outside.any():
+        raise IndexError(f"row {array[outside][0]} is out of range: there are {count}")
+    numbers = array.astype(np.int64)
+    return np.where(numbers < 0, numbers + count, numbers)
 
 
 def _require_parts(parts: Sequence[object]) -> None:

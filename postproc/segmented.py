@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +40,11 @@ class SegmentedDetections(Detections):
         network's input, which the prototypes cover.
     """
 
+    _OF_IMAGES: ClassVar[tuple[str, ...]] = (*Detections._OF_IMAGES, "prototypes", "frames")
+
     coefficients: NDArray[np.float32]
     prototypes: tuple[NDArray[np.float32], ...]
     frames: NDArray[np.float64]
-
-    @classmethod
-    def _columns(cls) -> list[str]:
-        names = super(SegmentedDetections, cls)._columns()
-        return [name for name in names if name not in ("prototypes", "frames")]
-
-    def _images(self, start: int, stop: int) -> SegmentedDetections:
-        part = super(SegmentedDetections, self)._images(start, stop)
-        return replace(part, prototypes=self.prototypes[start:stop], frames=self.frames[start:stop])
 
     @classmethod
     def concatenate(cls, parts: Sequence[SegmentedDetections]) -> SegmentedDetections:

@@ -22,11 +22,13 @@ from postproc.decoding import (
     for_examples,
     with_decision,
 )
+from postproc.kernels.activation import NONE
 from postproc.kernels.classifications import classify
 from postproc.options import CallOptions, Size
 from postproc.results import Classifications, Detections, LabelTable
 from postproc.schema import Classification, Detection
 from postproc.schema.yolo_outputs import TableOutput
+from postproc.signs import HIGHEST_PROBABILITY, ScoreSigns
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -110,6 +112,7 @@ class ClassificationStage:
         self.table = table
         self._thresholds = np.array(table.thresholds, np.float32)
         self._activation = ACTIVATIONS[task.score_activation]
+        self._signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
 
     def replaced(self, fields: Mapping[str, Any]) -> ClassificationStage:
         """Return it with other thresholds, if `fields` have some."""
@@ -132,15 +135,19 @@ class ClassificationStage:
         if values.ndim != 2 or values.shape[1] != labels:
             raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
         options.check_batch(self.tensor_names, len(values))
+        if self._signs.looks_left and self._activation == NONE:
+            self._signs.look(values)
         return BoundClassification(
-            len(values), values, self._thresholds, self._activation, options, self.table
+            len(values), values, self._thresholds, self._activation, options, self.table, self._signs
         )
 
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
         (name,) = self.tensor_names
         tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
-        self.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
+        stage = copy.copy(self)
+        stage._signs = copy.copy(self._signs)  # whose looks are for what a network returns
+        stage.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
 
 
 @dataclass(eq=False, slots=True)
@@ -153,10 +160,11 @@ class BoundClassification:
     activation: int
     options: CallOptions
     table: LabelTable
+    signs: ScoreSigns
 
     def run(self, start: int, stop: int) -> Classifications:
         """Results of images `start` to `stop`."""
-        scores, labels, predicted, offsets = classify(
+        scores, labels, predicted, offsets, is_cut, highest = classify(
             self.values,
             self.thresholds,
             self.activation,
@@ -165,7 +173,9 @@ class BoundClassification:
             start,
             stop,
         )
-        return Classifications(scores, labels, predicted, offsets, self.table)
+        if highest > HIGHEST_PROBABILITY:
+            self.signs.see_highest(highest)
+        return Classifications(scores, labels, predicted, offsets, self.table, is_cut=is_cut)
 
     def join(self, parts: list[Classifications]) -> Classifications:
         """Results of consecutive ranges as one."""
@@ -195,6 +205,8 @@ class DetectionStage:
             task.output.boxes_are_normalized or task.output.needs_input_size
         )
         self._warned: list[bool] = []
+        has_activation = hasattr(task.output, "score_activation")
+        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names)
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
             self.tensor_names = (*self.tensor_names, self._size_tensor)
@@ -222,6 +234,8 @@ class DetectionStage:
         """Check the tensors and options of a call."""
         candidates = self._decoder.bind(tensors, options, self._sizes)
         options.check_batch(self._decoder.tensor_names, candidates.batch)
+        if self.signs.looks_left and candidates.scores is not None:
+            self.signs.look(candidates.scores())
         transforms = options.transforms
         sizes = None if self._boxes_are_normalized else self._sizes(tensors, candidates.batch, options)
         if transforms is None and not isinstance(sizes, np.ndarray):
@@ -251,7 +265,13 @@ class DetectionStage:
             batch, 2
         )
 
-    def check_reach(self, furthest: float, sizes: Sizes) -> None:
+    def check(self, furthest: float, highest: float, sizes: Sizes) -> None:
+        """Say once what the furthest corner and the highest score found tell of a wrong reading."""
+        if highest > HIGHEST_PROBABILITY:
+            self.signs.see_highest(highest)
+        self._check_reach(furthest, sizes)
+
+    def _check_reach(self, furthest: float, sizes: Sizes) -> None:
         """Say once that boxes, of which one reaches so far, seem to be in another unit than is said."""
         if furthest == 0.0 or self._warned or not self._unit_is_told:
             return
@@ -283,6 +303,7 @@ class DetectionStage:
         """Compile or load the kernels of this output."""
         stage = copy.copy(self)
         stage._decoder = for_examples(self._decoder)
+        stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
         size = self._decoder.example_size
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
         sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
@@ -312,7 +333,7 @@ class BoundDetection:
         stage, most = self.stage, self.options.max_predictions
         if stage.nms_method != "hard":
             return self._run_merging(start, stop)
-        boxes, scores, labels, regions, predicted, ends, furthest = self.candidates.kernel(
+        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = self.candidates.kernel(
             *self.candidates.arguments,
             self._discard,
             stage.iou_thresholds,
@@ -324,8 +345,8 @@ class BoundDetection:
             start,
             stop,
         )
-        stage.check_reach(furthest, self.sizes)
-        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions)
+        stage.check(furthest, highest, self.sizes)
+        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions, is_cut=is_cut)
 
     def _run_merging(self, start: int, stop: int) -> Detections:
         """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
@@ -333,7 +354,7 @@ class BoundDetection:
         from postproc.kernels.merging import soft_nms, weighted_nms
 
         stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
-        boxes, scores, labels, orders, predicted, offsets, furthest = candidates.kernel(
+        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = candidates.kernel(
             *candidates.arguments,
             self._discard,
             *_NO_NMS,
@@ -344,20 +365,22 @@ class BoundDetection:
             start,
             stop,
         )
-        stage.check_reach(furthest, self.sizes)
+        stage.check(furthest, highest, self.sizes)
         placement = self.placement[start:stop]
         if stage.nms_method == "soft":
-            boxes, merged_scores, rows, predicted, ends = soft_nms(
+            boxes, merged_scores, rows, predicted, ends, is_cut = soft_nms(
                 boxes, scores, labels, orders, offsets, stage.thresholds, self._discard, stage.soft_sigma,
                 stage.class_agnostic, placement, most,
             )  # fmt: skip
         else:
-            boxes, merged_scores, rows, predicted, ends = weighted_nms(
+            boxes, merged_scores, rows, predicted, ends, is_cut = weighted_nms(
                 boxes, scores, labels, offsets, predicted, stage.iou_thresholds, stage.class_agnostic,
                 placement, most,
             )  # fmt: skip
         regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns
-        return Detections(merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions)
+        return Detections(
+            merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions, is_cut=is_cut
+        )
 
     @property
     def _discard(self) -> np.float32:

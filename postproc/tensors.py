@@ -16,6 +16,7 @@ _FLOAT32 = np.dtype(np.float32)
 _MOST_REPEATED = 1 << 30
 # And an array without elements can have axes of any length: a million images of no boxes, still.
 _MOST_OF_NOTHING = 1 << 20
+QUANTISED_ADVICE = "quantised numbers stand for (q - zero_point) * scale, of the network's two constants"
 
 
 def find(tensors: Mapping[str, Any], name: str) -> Any:
@@ -121,9 +122,12 @@ def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
         return _converted_bits(name, array, bfloat16_to_float32)
     if array.dtype.kind == "f":
         return _copied(name, array, np.float32)
+    advice = "convert it with .astype(np.float32)"
+    if array.dtype.kind in "iu":
+        advice = f"{QUANTISED_ADVICE}: pass that as float32, which a mere cast is not"
     raise TensorError(
         f"tensor {name!r} must be of float32, float16, bfloat16 or float64; found dtype {array.dtype}; "
-        "convert it with .astype(np.float32)"
+        f"{advice}"
     )
 
 

@@ -133,7 +133,8 @@ def assert_same(actual: Recognitions, expected: Recognitions) -> None:
     """Check that two results are equal, bit for bit."""
     for one, other in zip(actual.outputs, expected.outputs, strict=True):
         assert type(one) is type(other)
-        names = ["offsets", *one._columns(), *(["frames"] if isinstance(one, SegmentedDetections) else [])]
+        frames = ["frames"] if isinstance(one, SegmentedDetections) else []
+        names = ["offsets", "is_cut", *one._columns(), *frames]
         for name in names:
             assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
 

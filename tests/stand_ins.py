@@ -103,6 +103,7 @@ class RecordingPost:
                     predicted=np.ones(images, np.bool_),
                     offsets=np.arange(images + 1),
                     table=LabelTable(np.zeros(1, np.int64), ("mark",), (0.0,)),
+                    is_cut=np.zeros(images, np.bool_),
                 ),
             )
         )

@@ -17,6 +17,7 @@ from postproc.decoding.base import (
     as_rows,
     check_order,
     is_planar,
+    probabilities,
     with_batch,
 )
 from postproc.kernels import activation
@@ -87,7 +88,8 @@ class AnchoredDecoder:
             False,
             *self._decision.rule,
         )
-        return Candidates(batch, detect_anchored, arguments, boxes_count)
+        of_labels = probabilities(scores, planar, first, labels, self._activation)
+        return Candidates(batch, detect_anchored, arguments, boxes_count, scores=of_labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

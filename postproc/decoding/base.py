@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -77,6 +78,9 @@ class Candidates(NamedTuple):
         How many of them belong to one region of the network.
     extras : Extras, optional
         Adds what comes with the boxes that are kept.
+    scores : function, optional
+        Gives the scores as the network wrote them, (B, N, L) of labels or in another shape, where they are to
+        be probabilities.
     """
 
     batch: int
@@ -85,6 +89,7 @@ class Candidates(NamedTuple):
     per_label: int
     columns: int = 1
     extras: Extras | None = None
+    scores: Callable[[], NDArray[np.float32]] | None = None
 
 
 class Decoder(Protocol):
@@ -190,6 +195,27 @@ def pixel_sizes(name: str, sizes: Sizes) -> NDArray[np.float64]:
 def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
     """Add the batch axis, if it is missing."""
     return array[None] if array.ndim == rank - 1 else array
+
+
+def probabilities(
+    values: NDArray[np.float32], planar: bool, first: int, labels: int, score_activation: int
+) -> Callable[[], NDArray[np.float32]] | None:
+    """Return what gives `scores` of `Candidates`; None where an activation makes probabilities of any.
+
+    Those of the labels begin at column `first` of values (B, N, C), or (B, C, N) if `planar`.
+    """
+    if score_activation != activation.NONE:
+        return None
+    return partial(_of_labels, values, planar, slice(first, first + labels))
+
+
+def _of_labels(values: NDArray[np.float32], planar: bool, labels: slice) -> NDArray[np.float32]:
+    return (np.swapaxes(values, 1, 2) if planar else values)[:, :, labels]
+
+
+def without_padding(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores of a list but for -1, with which many lists are filled up."""
+    return scores[scores != -1.0]
 
 
 def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:

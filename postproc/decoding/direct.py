@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from postproc.decoding.base import (
     as_rows,
     check_order,
     is_planar,
+    without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
 from postproc.kernels import activation
@@ -92,7 +93,8 @@ class DirectDecoder:
             *(corners.reshape(math.prod(corners.shape[:-1]), 4), self._format, corners.ndim == 4),
             *self._decision.rule,
         )
-        return Candidates(batch, detect_listed, arguments, count * columns, columns)
+        listed = partial(without_padding, flat) if self._activation == activation.NONE else None
+        return Candidates(batch, detect_listed, arguments, count * columns, columns, scores=listed)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every dtype of classes: to compile the kernels on."""

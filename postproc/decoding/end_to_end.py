@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SizesOf, check_order
+from postproc.decoding.base import (
+    BOX_FORMATS,
+    Candidates,
+    Decision,
+    SizesOf,
+    check_order,
+    without_padding,
+)
 from postproc.decoding.class_rows import ClassRows
 from postproc.errors import TensorError
 from postproc.kernels import activation
@@ -62,22 +69,29 @@ class EndToEndDecoder:
         longest = int(lengths.max(initial=0))
         check_order(self.tensor_names[0], longest, len(self._decision.ids))
 
-        def matter() -> NDArray[np.bool_]:
-            # Of the rows that an image has, those that score enough.
+        def listed() -> NDArray[np.bool_]:
+            # The rows that an image has.
             steps = np.zeros(len(rows.scores) + 1, np.int64)
             np.add.at(steps, rows.firsts, 1)
             np.add.at(steps, rows.ends, -1)
             mask: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
-            mask &= rows.scores > self._decision.thresholds.min()
             return mask
 
-        labels = self._classes.of(rows.classes, matter)
+        labels = self._classes.of(
+            rows.classes, lambda: listed() & (rows.scores > self._decision.thresholds.min())
+        )
         arguments = (
             *(rows.scores.reshape(-1, 1), labels.reshape(-1, 1), rows.firsts, rows.ends, longest),
             *(activation.NONE, rows.boxes, self._format, False),
             *self._decision.rule,
         )
-        return Candidates(len(rows.firsts), detect_listed, arguments, longest)
+        return Candidates(
+            len(rows.firsts),
+            detect_listed,
+            arguments,
+            longest,
+            scores=lambda: without_padding(rows.scores[listed()]),
+        )
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every dtype of classes: to compile the kernels on."""

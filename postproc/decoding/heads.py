@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from postproc.decoding.base import (
     as_rows,
     check_order,
     is_planar,
+    probabilities,
     with_batch,
 )
 from postproc.kernels import activation
@@ -54,6 +55,10 @@ class _Scores:
         if planar and self.activation == activation.SOFTMAX:  # which goes along rows
             return as_rows(scores), False
         return scores, planar
+
+    def probabilities(self, scores: Floats, planar: bool) -> Callable[[], Floats] | None:
+        """Return what gives the scores of the labels, where they are to be probabilities."""
+        return probabilities(scores, planar, self.first, self._labels, self.activation)
 
     @property
     def example_count(self) -> int:
@@ -109,7 +114,8 @@ class StandardDecoder:
             self._scores.first if per_region == columns else 0,
             *self._decision.rule,
         )
-        return Candidates(batch, detect_scored_boxes, arguments, count)
+        of_labels = self._scores.probabilities(scores, planar)
+        return Candidates(batch, detect_scored_boxes, arguments, count, scores=of_labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
@@ -156,7 +162,8 @@ class SsdDecoder:
             *(self._output.offsets_order == "yxhw", self._output.size_coding == "linear"),
             *self._decision.rule,
         )
-        return Candidates(batch, detect_anchored, arguments, count)
+        of_labels = self._scores.probabilities(scores, planar)
+        return Candidates(batch, detect_anchored, arguments, count, scores=of_labels)
 
     def for_examples(self) -> SsdDecoder:
         """Return a decoder whose priors, if the document has them, are as many as those of the examples."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from postproc.decoding.base import (
     SingleTable,
     SizesOf,
     pixel_sizes,
+    probabilities,
 )
 from postproc.errors import TensorError
 from postproc.kernels import activation, boxes
@@ -49,11 +50,25 @@ class Yolov5Decoder:
             *(table, planar, activation.NONE, self._objectness_alone, self._format, _NO_LEVELS),
             *self._decision.rule,
         )
-        return Candidates(len(table), detect_products, arguments, count)
+        scores = _factors(table, planar, self._objectness_alone, self._decision, activation.NONE)
+        return Candidates(len(table), detect_products, arguments, count, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         return self._table.examples()
+
+
+def _factors(
+    table: NDArray[np.float32],
+    planar: bool,
+    objectness_alone: bool,
+    decision: Decision,
+    score_activation: int,
+) -> Callable[[], NDArray[np.float32]] | None:
+    """Return what gives the factors of the scores that are to be probabilities: see `Candidates`."""
+    if objectness_alone:
+        return probabilities(table, planar, 4, 1, score_activation)
+    return probabilities(table, planar, 5, len(decision.ids), score_activation)
 
 
 # Cells are counted as int64, those of all strides together.
@@ -105,7 +120,8 @@ class YoloxDecoder:
             *(table, planar, self._activation, self._objectness_alone, boxes.CXCYWH, levels_of_images),
             *self._decision.rule,
         )
-        return Candidates(len(table), detect_products, arguments, count)
+        scores = _factors(table, planar, self._objectness_alone, self._decision, self._activation)
+        return Candidates(len(table), detect_products, arguments, count, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, SizesOf
+from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, SizesOf, probabilities
 from postproc.kernels import activation
 from postproc.kernels.scored_boxes import detect_scored_boxes
 from postproc.options import CallOptions
@@ -47,4 +47,5 @@ def boxes_of_table(
         *(table, planar, box_format, 0, 0),
         *decision.rule,
     )
-    return Candidates(len(table), detect_scored_boxes, arguments, count)
+    scores = probabilities(table, planar, 4, len(decision.ids), activation.NONE)
+    return Candidates(len(table), detect_scored_boxes, arguments, count, scores=scores)

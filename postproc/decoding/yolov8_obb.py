@@ -17,6 +17,7 @@ from postproc.decoding.base import (
     Sizes,
     SizesOf,
     pixel_sizes,
+    probabilities,
 )
 from postproc.kernels import activation
 from postproc.options import CallOptions
@@ -52,7 +53,8 @@ class Yolov8ObbDecoder:
         scales = pixel_sizes(name, sizes(tensors, len(table), options)) if self._needs_size else UNIT
         arguments = (table, planar, 4, activation.NONE, self._angle_column, scales, *self._decision.rule)
         corners = partial(_with_corners, table, planar, self._angle_column, scales)
-        return Candidates(len(table), detect_oriented, arguments, count, extras=corners)
+        scores = probabilities(table, planar, 4, len(self._decision.ids), activation.NONE)
+        return Candidates(len(table), detect_oriented, arguments, count, extras=corners, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         """Small tensors of one image, for every layout that may come: to compile the kernels on."""
@@ -85,4 +87,5 @@ def _with_corners(
         found.regions,
         polygons,
         angles,
+        is_cut=found.is_cut,
     )

@@ -75,4 +75,5 @@ def _with_keypoints(
         found.boxes,
         found.regions,
         keypoints,
+        is_cut=found.is_cut,
     )

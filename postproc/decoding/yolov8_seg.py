@@ -109,4 +109,5 @@ def _with_masks(
         coefficients,
         tuple(prototypes[start : start + len(found)]),
         frames,
+        is_cut=found.is_cut,
     )

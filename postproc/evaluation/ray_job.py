@@ -189,6 +189,7 @@ def packed(predicted: Predicted) -> Any:
             values = getattr(output, name)
             ends = pa.array(output.offsets * (values.size // max(1, len(values))), pa.int64())
             columns[f"{row}.{name}"] = pa.LargeListArray.from_arrays(ends, pa.array(values.reshape(-1)))
+        columns[f"{row}.is_cut"] = pa.array(output.is_cut)
     return pa.table(columns)
 
 
@@ -202,6 +203,7 @@ def unpacked(table: Any, post: PostProcessor) -> Predicted:
         counts = lists["scores"].value_lengths().to_numpy()
         columns: dict[str, Any] = {name: _values(column) for name, column in lists.items()}
         columns["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        columns["is_cut"] = table.column(f"{row}.is_cut").to_numpy()
         columns["table"] = label_table(described.labels, post_processing)
         if is_detection:
             columns["boxes"] = columns["boxes"].reshape(-1, 4)

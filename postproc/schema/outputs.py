@@ -66,6 +66,13 @@ class DetectionOutput(Alternative):
     default_nms_threshold: ClassVar[float] = 0.3
     """The `nms_threshold` of a detection that gives none."""
 
+    @property
+    def scores_name(self) -> str:
+        """Name of the tensor that holds scores, by themselves or with boxes; the first, of several."""
+        names = (getattr(self, field, None) for field in ("scores_tensor", "output_tensor", "output_tensors"))
+        name = next(name for name in names if name is not None)
+        return name if isinstance(name, str) else str(name[0])
+
 
 class AnchoredOutput(DetectionOutput):
     """Offsets to anchors (proposals), as of Faster R-CNN, and a score per label."""

@@ -155,6 +155,7 @@ def detections_of(scene: Scene) -> Detections:
         LabelTable(np.arange(labels) + 1, tuple(map(str, range(labels))), (0.5,) * labels),
         (corners / IMAGE_SIDE).astype(np.float32),
         np.arange(len(scene.labels)),
+        is_cut=np.zeros(scene.count, np.bool_),
     )
 
 

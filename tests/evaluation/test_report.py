@@ -79,6 +79,7 @@ def evaluated(
         table,
         np.array([box for *_, box in found], np.float32).reshape(-1, 4) / SIDE,
         np.arange(len(found)),
+        is_cut=np.zeros(images, np.bool_),
     )
     outputs = (low[low.scores > threshold], low)
     collected = Collected(Recognitions(outputs), all_of(truth), (), (), ())

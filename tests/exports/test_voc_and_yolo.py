@@ -50,6 +50,7 @@ def box(*corners: float, name: str = "cat", score: float = 0.75, predicted: bool
         LabelTable(np.array([5]), (name,), (0.5,)),
         np.array([corners], np.float32),
         np.zeros(1, np.int64),
+        is_cut=np.array([False]),
     )
 
 

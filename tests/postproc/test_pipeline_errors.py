@@ -57,7 +57,6 @@ def test_call_without_a_mapping_says_so(tensors: Any) -> None:
 
 
 BAD_DTYPES = {
-    "int64": zeros(3, 3, dtype=np.int64),
     "bool": zeros(3, 3, dtype=bool),
     "complex128": zeros(3, 3, dtype=complex),
     "<U1": np.full((3, 3), "a"),
@@ -75,6 +74,17 @@ def test_call_scores_of_another_dtype_name_it(dtype: str) -> None:
         {"scores": BAD_DTYPES[dtype]},
         "tensor 'scores' must be of float32, float16, bfloat16 or float64",
         f"found dtype {dtype}; convert it with .astype(np.float32)",
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_call_integer_scores_are_advised_what_they_stand_for_and_no_cast(dtype: Any) -> None:
+    with pytest.raises(TensorError) as caught:
+        post_processor("classification")({"scores": zeros(3, 3, dtype=dtype)})
+    assert str(caught.value) == (
+        "tensor 'scores' must be of float32, float16, bfloat16 or float64; found dtype "
+        f"{np.dtype(dtype)}; quantised numbers stand for (q - zero_point) * scale, of the network's two "
+        "constants: pass that as float32, which a mere cast is not"
     )
 
 

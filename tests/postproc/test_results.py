@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 
 from postproc import Classifications, Detections, Recognitions, TensorError
 from postproc.results import LabelTable
@@ -33,6 +34,7 @@ BOXES = np.array(
     ],
     np.float32,
 )
+IS_CUT = [True, False, True]
 SCORES = np.array([0.75, 0.625, 0.5, 0.25, 0.875, 0.125], np.float32)
 
 
@@ -45,12 +47,13 @@ def detections() -> Detections:
         table=TABLE,
         boxes=BOXES.copy(),
         regions=np.array([42, 5, 42, 9, 42, 0]),
+        is_cut=np.array(IS_CUT),
     )
 
 
 def classifications() -> Classifications:
     of = detections()
-    return Classifications(of.scores, of.labels, of.predicted, of.offsets, TABLE)
+    return Classifications(of.scores, of.labels, of.predicted, of.offsets, TABLE, is_cut=of.is_cut)
 
 
 def empty(images: int) -> Detections:
@@ -95,6 +98,107 @@ def test_results_index_takes_every_column_along() -> None:
     assert_array_equal(last.predicted, [True, False])
     assert_array_equal(last.offsets, np.array([0, 2]), strict=True)
     assert last.table is TABLE
+
+
+@pytest.mark.parametrize("make", [detections, classifications], ids=["detections", "classifications"])
+def test_results_know_which_images_were_cut_however_they_are_indexed(make: Any) -> None:
+    found = make()
+    images = (found[0], found[1], found[-1], found[1:], found[3:])
+    assert [part.is_cut.tolist() for part in images] == [[True], [False], [True], [False, True], []]
+    assert found[found.scores > 0.7].is_cut.tolist() == IS_CUT
+    assert found.take([]).is_cut.tolist() == IS_CUT
+    joined = make().concatenate([found[2], found[1], found[1:]])
+    assert_array_equal(joined.is_cut, np.array([True, False, False, True]), strict=True)
+
+
+@pytest.mark.parametrize("make", [detections, classifications], ids=["detections", "classifications"])
+@pytest.mark.parametrize("rows_type", [list, np.array, np.int32, np.uint8], ids=lambda kind: kind.__name__)
+def test_take_groups_rows_by_image_and_keeps_their_order_within_one(make: Any, rows_type: Any) -> None:
+    found = make().take(rows_type([5, 2, 0, 4, 2]))
+    assert type(found) is type(make())
+    assert rows_of(found) == [[0.5, 0.75, 0.5], [], [0.125, 0.875]]
+    assert_array_equal(found.offsets, np.array([0, 3, 3, 5]), strict=True)
+
+
+def test_take_takes_every_column_along() -> None:
+    found = detections().take([3, 1])
+    assert_array_equal(found.boxes, BOXES[[3, 1]], strict=True)
+    assert_array_equal(found.labels, [2, 1])
+    assert_array_equal(found.regions, [9, 5])
+    assert_array_equal(found.predicted, [False, True])
+
+
+def test_take_negative_numbers_count_rows_from_the_end() -> None:
+    assert rows_of(detections().take([-1, -6])) == [[0.75], [], [0.125]]
+
+
+@pytest.mark.parametrize("rows", [[], np.empty(0), np.empty(0, np.int64)], ids=["list", "floats", "integers"])
+def test_take_no_rows_keeps_all_images(rows: Any) -> None:
+    assert rows_of(detections().take(rows)) == [[], [], []]
+    assert len(empty(0).take(rows)) == 0
+
+
+@pytest.mark.parametrize("row", [6, -7, 2**40, np.uint64(2**63)])
+def test_take_a_row_out_of_range_is_an_index_error(row: Any) -> None:
+    with pytest.raises(IndexError, match=rf"row {row} is out of range: there are 6"):
+        detections().take([row])
+
+
+@pytest.mark.parametrize("rows", [[0.0], 1, [[1]], "1", [None], [[1], [1, 2]], [2**70]], ids=repr)
+def test_take_what_are_no_row_numbers_is_an_index_error(rows: Any) -> None:
+    with pytest.raises(IndexError, match=r"take needs row numbers, \(N,\) integers"):
+        detections().take(rows)
+
+
+def test_take_a_mask_is_an_index_error_that_says_how_to_use_it() -> None:
+    mask: Any = [True] * 6
+    with pytest.raises(IndexError, match=r"index with a mask instead: detections\[mask\]"):
+        detections().take(mask)
+
+
+def test_take_in_another_order_keeps_predicted_and_discarded_apart_in_json() -> None:
+    first, _, last = detections().take([3, 1, 5, 4]).to_dicts()
+    assert [row["label_name"] for row in first["predicted"]] == ["dog"]
+    assert [row["label_name"] for row in first["discarded"]] == ["owl"]
+    assert [row["label_name"] for row in last["predicted"]] == ["owl"]
+    assert [row["label_name"] for row in last["discarded"]] == ["cat"]
+
+
+def test_padded_gives_predicted_rows_in_a_fixed_shape() -> None:
+    boxes, scores, labels, counts, is_cut = detections().padded(3)
+    expected = np.zeros((3, 3, 4), np.float32)
+    expected[0, :2], expected[2, 0] = BOXES[:2], BOXES[4]
+    assert_array_equal(boxes, expected, strict=True)
+    assert_array_equal(scores, np.float32([[0.75, 0.625, 0], [0, 0, 0], [0.875, 0, 0]]), strict=True)
+    assert_array_equal(labels, np.array([[7, 3, -1], [-1, -1, -1], [2**60, -1, -1]]), strict=True)
+    assert_array_equal(counts, np.array([2, 0, 1]), strict=True)
+    assert_array_equal(is_cut, np.array([True, False, True]), strict=True)
+
+
+def test_padded_says_what_it_leaves_out() -> None:
+    found = replace(detections(), is_cut=np.zeros(3, np.bool_))
+    padded = found.padded(1)
+    assert padded.scores.tolist() == [[0.75], [0.0], [0.875]]
+    assert padded.count.tolist() == [1, 0, 1]
+    assert padded.is_cut.tolist() == [True, False, False]
+    assert found.padded(2).is_cut.tolist() == [False, False, False]
+    none = found.padded(0)
+    assert (none.boxes.shape, none.labels.shape) == ((3, 0, 4), (3, 0))
+    assert none.is_cut.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_padded_without_rows_is_all_padding(images: int) -> None:
+    padded = empty(images).padded(np.int64(4))
+    assert padded.boxes.shape == (images, 4, 4)
+    assert (padded.labels == -1).all()
+    assert padded.count.tolist() == [0] * images
+
+
+@pytest.mark.parametrize("most", [-1, 1.0, True, None, "3", 2**62], ids=repr)
+def test_padded_to_no_sensible_number_of_rows_is_a_tensor_error(most: Any) -> None:
+    with pytest.raises(TensorError, match=r"most must be an integer|rows of 3 images are more than"):
+        detections().padded(most)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +354,45 @@ def test_to_pixels_size_per_image(as_type: Any) -> None:
     pixels = detections().to_pixels(as_type([(100, 10), (1, 1), (480, 640)]))
     assert_array_equal(pixels[1], [5, 50, 10, 100])
     assert_array_equal(pixels[4], [160, 240, 480, 480])
+
+
+def boxes_at(corners: NDArray[Any], size: tuple[int, int]) -> Detections:
+    """One image with a box of each row of corners, which are in pixels of a size."""
+    height, width = size
+    count = len(corners)
+    return Detections(
+        np.ones(count, np.float32),
+        np.zeros(count, np.int64),
+        np.ones(count, np.bool_),
+        np.array([0, count]),
+        TABLE,
+        (corners / np.array([width, height, width, height])).astype(np.float32),
+        np.arange(count),
+        is_cut=np.array([False]),
+    )
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 7, 100, 333, 640, 1080, 1333, 1920, 4000, 12345, 65536, 1000003])
+def test_to_pixels_rounded_gives_every_whole_corner_back(side: int) -> None:
+    whole = np.arange(0, side + 1, max(1, side // 20000))
+    corners = np.stack([whole, whole[::-1], whole, whole[::-1]], axis=1)
+    found = boxes_at(corners, (side, side))
+    assert_array_equal(found.to_pixels((side, side), rounded=True), corners, strict=True)
+
+
+def test_to_pixels_rounded_is_for_where_int_loses_pixels() -> None:
+    """Of the inner corners of an image 1333 wide 84 are a step low in float32."""
+    whole = np.arange(5, 1329)
+    found = boxes_at(np.stack([whole] * 4, axis=1), (1333, 1333))
+    assert (found.to_pixels((1333, 1333)).astype(int)[:, 0] != whole).sum() == 84
+    assert (found.to_pixels((1333, 1333), rounded=True)[:, 0] == whole).all()
+
+
+def test_to_pixels_rounded_goes_to_the_nearest_and_halves_go_up() -> None:
+    corners = np.array([[0.5, 1.5, 2.5, 3.5], [0.25, 1.75, 2.375, 3.625]])
+    pixels = boxes_at(corners, (4, 4)).to_pixels([(4, 4)], rounded=True)
+    assert_array_equal(pixels, np.array([[1, 2, 3, 4], [0, 2, 2, 4]]), strict=True)
+    assert empty(2).to_pixels([10, 10], rounded=True).shape == (0, 4)
 
 
 @pytest.mark.parametrize(

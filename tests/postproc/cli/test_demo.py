@@ -102,6 +102,7 @@ def result_of(boxes: NDArray[np.float32], digits: list[int]) -> DemoResult:
             table=table,
             boxes=(boxes / np.array([640, 480, 640, 480])).astype(np.float32),
             regions=np.arange(count),
+            is_cut=np.array([False]),
         ),
     )
 

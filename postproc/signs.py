@@ -1,0 +1,118 @@
+"""Signs that scores are not what a document says: logged once an output, without any effect on results."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.tensors import QUANTISED_ADVICE
+
+logger = logging.getLogger(__name__)
+
+# Half precision and 8 bits round a probability to 256/255 at most, and to as much below 0.
+_MARGIN = 0.01
+HIGHEST_PROBABILITY = 1.0 + _MARGIN
+# A tensor of nothing but zeros, of an empty image, says nothing: the next one is looked at, but not for ever.
+_LOOKS = 10
+# In fewer rows scores of 0 and 1 may be chance, or somebody's test.
+_ENOUGH_ROWS = 50
+_SAMPLED_ROWS = 64
+
+
+class ScoreSigns:
+    """What the scores of an output look like, and whether that has been said.
+
+    Parameters
+    ----------
+    name : str
+        The tensor that holds the scores.
+    kind : str
+        The kind of output that it is read as.
+    has_activation : bool
+        Whether that kind has a `score_activation` to declare.
+    labels : tuple of str
+        Names of the labels.
+    """
+
+    def __init__(self, name: str, kind: str, has_activation: bool, labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._kind = kind
+        self._remedy = (
+            'declare score_activation "sigmoid" or "softmax"'
+            if has_activation
+            else f"{kind} takes probabilities: export the network with its sigmoid"
+        )
+        self._labels = labels
+        self._said: dict[None, object] = {}
+        self.looks_left = _LOOKS
+
+    def see_highest(self, score: float) -> None:
+        """Warn of a score above 1 that has been found."""
+        self._warn(f"scores in tensor {self._name!r} reach up to {score:.4g}; {self._causes}")
+
+    def look(self, scores: NDArray[np.float32]) -> None:
+        """Look at all scores of a call, (B, N, L) of labels or of another shape, before any threshold.
+
+        Warns if some are below 0, or if those of a label look like the classes of finished rows. To be called
+        while there are `looks_left`.
+        """
+        if scores.size == 0:
+            return
+        with np.errstate(all="ignore"):
+            lowest, highest = float(scores.min()), float(scores.max())
+            if lowest == highest == 0.0:
+                self.looks_left -= 1
+                return
+            self.looks_left = 0
+            if not lowest >= -_MARGIN:  # or NaN; -inf may mask a score
+                finite = scores[np.isfinite(scores)]
+                lowest, highest = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+            if lowest < -_MARGIN:
+                reach = f"reach from {lowest:.4g} to {highest:.4g}"
+                self._warn(f"scores in tensor {self._name!r} {reach}; {self._causes}")
+                return
+            column = _class_column(scores) if scores.ndim == 3 else None
+        if column is not None:
+            self._warn(
+                f"tensor {self._name!r}: what is read as scores of the label {self._labels[column]!r} are "
+                f"whole numbers in each of {scores.shape[0] * scores.shape[1]} rows, as classes are: is it a "
+                f"table of finished detections, or of another kind than {self._kind}?"
+            )
+
+    @property
+    def _causes(self) -> str:
+        return (
+            f"probabilities are 0 to 1. If they are logits, {self._remedy}; {QUANTISED_ADVICE}; else the "
+            f"tensor may be of another kind than {self._kind}"
+        )
+
+    def _warn(self, message: str) -> None:
+        own = object()
+        if self._said.setdefault(None, own) is own:  # of several threads one
+            logger.warning(message)
+
+
+def _class_column(scores: NDArray[np.float32]) -> int | None:
+    """Label whose scores look like classes, if there is one.
+
+    They are whole, not all 0, and each that is not 0 has a fraction beside it, the score of its row: in
+    one-hot scores none has.
+    """
+    images, rows, labels = scores.shape
+    if labels < 2 or images * rows < _ENOUGH_ROWS:
+        return None
+    columns = np.flatnonzero(_is_whole(scores[:, :: rows // _SAMPLED_ROWS + 1]).all(axis=(0, 1)))
+    columns = columns[_is_whole(scores[:, :, columns]).all(axis=(0, 1))]  # of few, as a rule of none
+    for column in columns.tolist():
+        named = scores[scores[:, :, column] != 0.0]
+        if len(named) and not _is_whole(named).all(axis=1).any():
+            return int(column)
+    return None
+
+
+def _is_whole(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    whole: NDArray[np.bool_] = np.trunc(numbers) == numbers
+    return whole
