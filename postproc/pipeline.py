@@ -120,7 +120,7 @@ class PostProcessor:
         thresholds : float, sequence or dict, optional
             One for all labels, one per label, or by label name. Left out: v0.7's default for all.
         default_threshold : float, optional
-            For the labels that thresholds by name leave out.
+            For the labels that thresholds by name leave out; for all where there are none.
         label_ids : sequence of int, optional
             Ids of the labels; their rows if left out.
         num_threads : int
@@ -200,6 +200,8 @@ class PostProcessor:
         if len(ids) != len(names):
             found = len(label_ids) if isinstance(label_ids, Sized) else "others"
             raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {found}")
+        if thresholds is None and default_threshold is not None:
+            thresholds = {}
         given = thresholds_of(thresholds, default_threshold, names)
         if given is not None:
             task = {**task, "thresholds": given}

@@ -25,6 +25,10 @@ _MOST_PADDED = 1 << 28  # rows of all images, which take 28 bytes each
 Result = TypeVar("Result", bound="Classifications")
 
 
+def _no_images() -> NDArray[np.bool_]:
+    return np.empty(0, np.bool_)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class LabelTable:
     """The labels that rows of results refer to.
@@ -69,7 +73,7 @@ class Classifications:
         Ids, names and thresholds of all labels.
     is_cut : (B,) bool
         Whether a larger `max_predictions` would have given an image more rows. Rows that are left out of a
-        result later, by a mask or by `take`, do not count.
+        result later, by a mask or by `take`, do not count. Left out: false for all.
     """
 
     _OF_IMAGES: ClassVar[tuple[str, ...]] = ("is_cut",)
@@ -80,7 +84,11 @@ class Classifications:
     predicted: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     table: LabelTable
-    is_cut: NDArray[np.bool_] = field(kw_only=True)
+    is_cut: NDArray[np.bool_] = field(kw_only=True, default_factory=_no_images)
+
+    def __post_init__(self) -> None:
+        if not len(self.is_cut):
+            object.__setattr__(self, "is_cut", np.zeros(len(self), np.bool_))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -199,8 +199,9 @@ def test_for_some_labels_by_name_the_default_threshold_is_for_the_others() -> No
     for made, kind in ((post, "classification"), (detector, "detection")):
         (post_processing,) = made.version.dump()["post_processings"]
         assert post_processing[kind]["thresholds"] == [0.5, 0.2, 0.5]
-    everything = PostProcessor.for_detection(LABELS, DIRECT, thresholds={}, default_threshold=np.float32(0.5))
-    assert everything.version.dump()["post_processings"][0]["detection"]["thresholds"] == [0.5] * 3
+    for none in ({}, None):
+        post = PostProcessor.for_detection(LABELS, DIRECT, thresholds=none, default_threshold=np.float32(0.5))
+        assert post.version.dump()["post_processings"][0]["detection"]["thresholds"] == [0.5] * 3
 
 
 def test_for_detection_one_threshold_stays_one_in_the_document() -> None:
