@@ -264,7 +264,7 @@ def test_load_dict_as_long_as_the_longest_text_is_accepted(problems_of: Any) -> 
     ]
 
 
-# A dict, and as much text as it counts for: no bracket is closed, and values of other types are one character.
+# A dict, and as much text as it counts for: no bracket is closed, and other values are of one character.
 COUNTED: dict[str, tuple[dict[str, Any], str]] = {
     "empty": ({}, ""),
     "number": ({"a": 1}, '"a":1'),
