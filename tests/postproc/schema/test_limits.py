@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from postproc.errors import SchemaError
-from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair, sizes
 from postproc.schema import limits as most
 from tests.fuzz_documents.target import check_error
 from tests.postproc.schema.documents import CLASSIFICATION, IMAGE, LABELS, SPEC, SSD, YOLO, YOLOV3, YOLOX
@@ -262,6 +262,33 @@ def test_load_dict_as_long_as_the_longest_text_is_accepted(problems_of: Any) -> 
     assert problems_of(RecognitionVersion, values) == [
         "expected at most 16,777,216 characters of JSON, got more"
     ]
+
+
+# A dict, and as much text as it counts for: no bracket is closed, and other values are of one character.
+COUNTED: dict[str, tuple[dict[str, Any], str]] = {
+    "empty": ({}, ""),
+    "number": ({"a": 1}, '"a":1'),
+    "long_number": ({"a": 12345}, '"a":1'),
+    "numbers": ({"a": [0, 0.5, True]}, '"a":[0,0,1,'),
+    "tuple": ({"a": (0, 0)}, '"a":[0,0,'),
+    "text": ({"a": "bcd"}, '"a":"bcd"'),
+    "texts": ({"a": ["bcd", ""]}, '"a":["bcd","",'),
+    "long_name": ({"abcd": 1}, '"abcd":1'),
+    "two": ({"a": 1, "b": 2}, '"a":1"b":2'),
+    "nested": ({"a": {"b": [[], {}, None]}}, '"a":{"b":[[,{,0,'),
+}
+
+
+@pytest.mark.parametrize(("document", "text"), COUNTED.values(), ids=COUNTED)
+def test_check_size_counts_the_characters_of_the_shortest_text(
+    document: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "MOST_BYTES", len(text))
+    sizes.check_size(document)
+    monkeypatch.setattr(sizes, "MOST_BYTES", len(text) - 1)
+    with pytest.raises(SchemaError, match=f"expected at most {len(text) - 1} characters of JSON, got more"):
+        sizes.check_size(document)
+    assert len(text) <= len(json.dumps(document, separators=(",", ":")))  # a dict may hold what a text may
 
 
 def test_load_file_beyond_the_limit_is_an_error_before_it_is_read(tmp_path: Path, problems_of: Any) -> None:
