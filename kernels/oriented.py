@@ -61,7 +61,7 @@ def detect_oriented(
         collector, room = narrow, top
         begin_image(collector)
         numbers = table[image].reshape(-1)
-        scale = scales[image if scales.shape[0] > 1 else 0]
+        scale_x, scale_y = _scale(scales, image)
         used = 0
         is_wanting = True
         while is_wanting:
@@ -75,7 +75,9 @@ def detect_oriented(
                 label, box = divmod(order_of(key), count_of_boxes)
                 if used == pool.shape[0]:
                     pool, links = _doubled(pool, links)
-                if not _read(numbers, box * row_step, column_step, angle_column, scale, pool[used]):
+                if not _read(
+                    numbers, box * row_step, column_step, angle_column, scale_x, scale_y, pool[used]
+                ):
                     continue
                 bucket = 0 if class_agnostic else label
                 limit = np.float64(iou_thresholds[bucket])
@@ -128,10 +130,10 @@ def gather_corners(
     angles = np.empty(regions.shape[0], np.float32)
     rectangle = np.empty(_NUMBERS, np.float64)
     for image in range(offsets.shape[0] - 1):
-        scale = scales[start + image if scales.shape[0] > 1 else 0]
+        scale_x, scale_y = _scale(scales, start + image)
         for row in range(offsets[image], offsets[image + 1]):
             at = (start + image) * size + regions[row] * row_step
-            _read(numbers, at, column_step, angle_column, scale, rectangle)
+            _read(numbers, at, column_step, angle_column, scale_x, scale_y, rectangle)
             angles[row] = numbers[at + angle_column * column_step]
             for corner in range(4):
                 along_width = 1.0 if corner == 0 or corner == 1 else -1.0
@@ -148,22 +150,29 @@ def gather_corners(
 
 
 @inner
+def _scale(scales: NDArray[np.float64], image: int) -> tuple[float, float]:
+    row = image if scales.shape[0] > 1 else 0
+    return scales[row, 0], scales[row, 1]
+
+
+@inner
 def _read(
     numbers: NDArray[np.float32],
     at: int,
     step: int,
     angle_column: int,
-    scale: NDArray[np.float64],
+    scale_x: float,
+    scale_y: float,
     rectangle: NDArray[np.float64],
 ) -> bool:
     """Write a rectangle with its area and enclosing box; False if it is not finite, or has no area."""
     width, height = (
-        np.float64(numbers[at + 2 * step]) * scale[0],
-        np.float64(numbers[at + 3 * step]) * scale[1],
+        np.float64(numbers[at + 2 * step]) * scale_x,
+        np.float64(numbers[at + 3 * step]) * scale_y,
     )
     read_rectangle(
-        np.float64(numbers[at]) * scale[0],
-        np.float64(numbers[at + step]) * scale[1],
+        np.float64(numbers[at]) * scale_x,
+        np.float64(numbers[at + step]) * scale_y,
         width,
         height,
         np.float64(numbers[at + angle_column * step]),

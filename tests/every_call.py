@@ -75,7 +75,8 @@ def in_every_form(batch: Any) -> None:
 
 
 def call_every_kind() -> None:
-    from tests.pipelines import post_processor, tensors_of
+    from postproc import PostProcessor
+    from tests.pipelines import LABELS, OUTPUTS, post_processor, tensors_of
 
     for kind in KINDS:
         post = post_processor(kind, num_threads=2)
@@ -99,6 +100,8 @@ def call_every_kind() -> None:
     for kind in ("yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg"):
         tensors = tensors_of(kind)
         call(post_processor(kind), {**tensors, "table": tensors["table"].transpose(0, 2, 1)})
+        output = OUTPUTS[kind].model_copy(update={"coordinates": "normalized"})
+        call(PostProcessor.for_detection(LABELS, output, thresholds=0.4, input_size=[20, 32]), tensors)
 
 
 def call_every_option(activation: Any) -> None:
