@@ -34,8 +34,8 @@ def workloads() -> dict[str, Callable[[], Any]]:
     ordinary = yolov8_tensor(1)
     nothing = ordinary.copy()
     nothing[:, 4:] *= 0.2
-    # A hundred places, and all other boxes on the first of them: the results are found at once, and then there
-    # is no further one among all candidates.
+    # A hundred places, and all other boxes on the first of them: the results are found at once, and then
+    # there is no further one among all candidates.
     crowd, rng = np.zeros_like(ordinary), np.random.default_rng(0)
     crowd[0, :4] = np.array([20, 20, 30, 30], np.float32)[:, np.newaxis]
     for index in range(100):

@@ -126,11 +126,8 @@ class CutImages:
     def tell(self) -> None:
         """Say on stderr how many there were, if there were any."""
         if self._cut:
-            typer.echo(
-                f"{self._cut} of {self._images} images have more results than --max-predictions {self._most}: "
-                "a higher one gives them",
-                err=True,
-            )
+            cut, option = f"{self._cut} of {self._images} images", f"--max-predictions {self._most}"
+            typer.echo(f"{cut} have more results than {option}: a higher one gives them", err=True)
 
 
 class DrawnImages:
