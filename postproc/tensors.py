@@ -16,7 +16,7 @@ _FLOAT32 = np.dtype(np.float32)
 _MOST_REPEATED = 1 << 30
 # And an array without elements can have axes of any length: a million images of no boxes, still.
 _MOST_OF_NOTHING = 1 << 20
-QUANTISED_ADVICE = "quantised numbers stand for (q - zero_point) * scale, of the network's two constants"
+QUANTISED_ADVICE = "quantised numbers q stand for (q - zero_point) * scale"
 
 
 def find(tensors: Mapping[str, Any], name: str) -> Any:

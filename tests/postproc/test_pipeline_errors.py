@@ -83,8 +83,8 @@ def test_call_integer_scores_are_advised_what_they_stand_for_and_no_cast(dtype: 
         post_processor("classification")({"scores": zeros(3, 3, dtype=dtype)})
     assert str(caught.value) == (
         "tensor 'scores' must be of float32, float16, bfloat16 or float64; found dtype "
-        f"{np.dtype(dtype)}; quantised numbers stand for (q - zero_point) * scale, of the network's two "
-        "constants: pass that as float32, which a mere cast is not"
+        f"{np.dtype(dtype)}; quantised numbers q stand for (q - zero_point) * scale: "
+        "pass that as float32, which a mere cast is not"
     )
 
 

@@ -93,6 +93,16 @@ def test_boxes_in_pixels_without_a_size_are_logged_once(warnings_logged: Any) ->
     assert len(warnings_logged()) == 1
 
 
+@pytest.mark.parametrize("nms_method", ["soft", "weighted"])
+def test_boxes_in_pixels_are_logged_whatever_the_nms_method(nms_method: str, warnings_logged: Any) -> None:
+    post = post_processor("direct", nms_method=nms_method)
+    post(tensors_in_pixels(1))
+    assert warnings_logged() == []
+    post(tensors_in_pixels(640))
+    (message,) = warnings_logged()
+    assert "declare the detection's input_size, or pass input_size" in message
+
+
 @pytest.mark.parametrize("kind", ["anchored", "yolov8"])
 def test_boxes_in_pixels_of_other_outputs_are_logged_too(kind: str, warnings_logged: Any) -> None:
     tensors = tensors_of(kind)

@@ -10,7 +10,13 @@ import typer
 from postproc.cli.options import BatchSize, Model, SpecFile, VersionFile, file
 from postproc.cli.terminal import Progress, load
 from postproc.cli.work.export import Format, export_options, open_sink
-from postproc.cli.work.run import DrawnImages, open_network, recognise_images, recognise_tensors
+from postproc.cli.work.run import (
+    CutImages,
+    DrawnImages,
+    open_network,
+    recognise_images,
+    recognise_tensors,
+)
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
 
@@ -94,11 +100,14 @@ def run(
             if value is not None:
                 raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
         post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
+        cut = CutImages(max_predictions)
         with open_sink(format, output, post.spec, [], options) as sink:
             for names, sizes, recognitions in recognise_tensors(
                 tensors, post, show_discarded, max_predictions
             ):
                 sink.write(names, sizes, recognitions)
+                cut.count(recognitions)
+        cut.tell()
         return
 
     if model is None:
@@ -109,6 +118,7 @@ def run(
     with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
         runner, preprocessor = open_network(model, post, preprocessing)
         drawn = None if draw is None else DrawnImages(draw, images)
+        cut = CutImages(max_predictions)
         for recognised in recognise_images(
             runner,
             preprocessor,
@@ -120,10 +130,12 @@ def run(
         ):
             size = [recognised.image.height, recognised.image.width]
             sink.write([str(recognised.path)], size, recognised.recognitions)
+            cut.count(recognised.recognitions)
             if drawn is not None:
                 drawn.save(recognised)
             progress.advance()
     if drawn is not None:
         typer.echo(f"{drawn.count} of {len(images)} images drawn into {draw}", err=True)
+    cut.tell()
     if progress.failures:
         raise typer.Exit(1)

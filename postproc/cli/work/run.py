@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from postproc.archives import Predicted, predict_archive
@@ -108,6 +109,25 @@ def recognise_tensors(
         parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
     for names, sizes, recognitions in parts:
         yield names, sizes if (sizes > 0).all() else None, recognitions
+
+
+class CutImages:
+    """Counts the images of which `max_predictions` left something out."""
+
+    def __init__(self, max_predictions: int) -> None:
+        self._most = max_predictions
+        self._images = self._cut = 0
+
+    def count(self, recognitions: Recognitions) -> None:
+        """Count a batch of images, each once however many of its outputs were cut."""
+        self._images += len(recognitions)
+        self._cut += int(np.any([output.is_cut for output in recognitions.outputs], axis=0).sum())
+
+    def tell(self) -> None:
+        """Say on stderr how many there were, if there were any."""
+        if self._cut:
+            cut, option = f"{self._cut} of {self._images} images", f"--max-predictions {self._most}"
+            typer.echo(f"{cut} have more results than {option}: a higher one gives them", err=True)
 
 
 class DrawnImages:

@@ -148,6 +148,33 @@ def test_run_with_show_discarded_and_max_predictions_passes_them_on(folder: Path
     assert line["outputs"][0]["labels"]["discarded"] == []
 
 
+@pytest.mark.parametrize("batch_size", ["1", "2"])
+def test_run_says_at_the_end_how_many_images_were_cut(batch_size: str, folder: Path) -> None:
+    write(
+        "version.json",
+        {"post_processings": [{"detection": {"direct_output": DIRECT, "thresholds": [0.5, 0.5]}}]},
+    )
+    arguments = ["--batch-size", batch_size, "model.onnx", *IMAGE_SIZES]
+    result = run("--max-predictions", "1", *arguments)
+    assert (result.exit_code, len(lines(result))) == (0, 3)
+    assert result.stderr == (
+        "3 of 3 images have more results than --max-predictions 1: a higher one gives them\n"
+    )
+    assert run("--max-predictions", "2", *arguments).stderr == ""
+
+
+def test_run_tensors_says_how_many_images_were_cut(folder: Path) -> None:
+    tensors = {name: np.stack([value] * 3) for name, value in ANSWER.items()}
+    tensors["scores"][1:, 2] = 0.8
+    save("t.npz", tensors)
+    assert run("--tensors", "t.npz", "--max-predictions", "1").stderr.startswith(
+        "2 of 3 images have more results"
+    )
+    with_discarded = run("--tensors", "t.npz", "--max-predictions", "1", "--show-discarded")
+    assert with_discarded.stderr.startswith("3 of 3 images")
+    assert run("--tensors", "t.npz").stderr == ""
+
+
 def test_run_reports_unreadable_images_and_goes_on(folder: Path) -> None:
     Path("broken.png").write_bytes(b"not an image")
     Path("folder").mkdir()
