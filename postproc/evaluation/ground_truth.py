@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
 from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
-from postproc.evaluation.truth_files import TruthFile, read_coco, read_csv
+from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
 from postproc.results import images_of_rows
 from postproc.schema import Labels, RecognitionSpec
 
@@ -66,6 +66,8 @@ class GroundTruth:
     ----------
     names : tuple of str
         File name of each image, as the file writes it.
+    ids : (I,) int64
+        COCO's id of each image; its row in a CSV file.
     sizes : (I, 2) int64
         Height and width of each image; 0 where the file does not say.
     offsets, labels, boxes, crowd
@@ -78,6 +80,8 @@ class GroundTruth:
         Whether categories were told by id or by name, and which were left out.
     source : str
         Name of the file.
+    unused : dict of str to int
+        How many objects have ``"keypoints"`` or ``"masks"`` besides their boxes.
 
     Examples
     --------
@@ -93,6 +97,7 @@ class GroundTruth:
     """
 
     names: tuple[str, ...]
+    ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -102,6 +107,7 @@ class GroundTruth:
     table: Labels
     categories: CategoryMap
     source: str
+    unused: dict[str, int]
     _rows: dict[str, list[int]]
 
     @classmethod
@@ -177,6 +183,7 @@ class GroundTruth:
                 by_name.setdefault(key, []).append(row)
         return cls(
             names=read.names,
+            ids=read.ids,
             sizes=read.sizes,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             labels=rows[order],
@@ -186,6 +193,7 @@ class GroundTruth:
             table=labels,
             categories=mapped,
             source=read.source,
+            unused=read.unused,
             _rows=by_name,
         )
 
@@ -195,7 +203,8 @@ class GroundTruth:
     def find(self, name: str | os.PathLike[str]) -> int | None:
         """Row of the image in a file; None if it has no ground truth.
 
-        An image is found by its whole path, else by its file name, else by that without its ending.
+        An image is found by its whole path, else by its file name, else by that without its ending, each in
+        any Unicode normalisation.
 
         Raises
         ------
@@ -250,12 +259,16 @@ class GroundTruth:
 
 def _keys(name: str) -> list[str]:
     """Give what an image is looked up by, the most telling first."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = _path(name)
     return [f"path {path}", f"name {path.name}", f"stem {path.stem}"]
+
+
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(normal(name).replace("\\", "/"))
 
 
 def _ends_alike(path: str, name: str) -> bool:
     """Whether the whole of the shorter path is the end of the longer one."""
-    a, b = (PurePosixPath(text.replace("\\", "/")).parts for text in (path, name))
+    a, b = (_path(text).parts for text in (path, name))
     length = min(len(a), len(b))
     return a[-length:] == b[-length:]

@@ -44,6 +44,9 @@ class DetectionOutput(Alternative):
     boxes_are_in_pixels: ClassVar[bool] = False
     """Whether boxes are in pixels of the network's input, even where no `input_size` says so."""
 
+    yields: ClassVar[str] = "boxes"
+    """What its results say where things are by; upright boxes come with whatever else it is."""
+
     needs_input_size: ClassVar[bool] = False
     """Whether boxes cannot be decoded without the size of the network's input."""
 

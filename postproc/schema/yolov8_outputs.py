@@ -28,6 +28,7 @@ class Yolov8PoseOutput(DetectionOutput):
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
+    yields: ClassVar[str] = "keypoints"
 
     output_tensor: Name = Field(
         description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): cx, cy, w, h in pixels of the input, one "
@@ -51,6 +52,7 @@ class Yolov8ObbOutput(DetectionOutput):
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
+    yields: ClassVar[str] = "oriented boxes"
     nms_methods: ClassVar[tuple[str, ...]] = ("hard",)
 
     output_tensor: Name = Field(
@@ -69,6 +71,7 @@ class Yolov8SegOutput(DetectionOutput):
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
+    yields: ClassVar[str] = "masks"
 
     output_tensor: Name = Field(
         description="(B, 4+L+M, N) or (B, N, 4+L+M): cx, cy, w, h in pixels of the input, one probability "

@@ -147,12 +147,62 @@ def test_load_of_a_file_that_is_no_ground_truth_is_an_error(tmp_path: Path) -> N
     path = tmp_path / "x.json"
     with pytest.raises(SchemaError, match=r"x\.json: cannot be read: No such file"):
         GroundTruth.load(path, spec())
-    path.write_text("[1")
-    with pytest.raises(SchemaError, match=r"x\.json is not JSON"):
+
+
+FIRST = b'{"image": "a.jpg", "outputs": []}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"[1", "what is not JSON: Expecting"),
+        (b"\xff\xfe\x00", "what is not JSON: "),
+        (b"", "an empty file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "a Git LFS pointer .* git lfs pull",
+        ),
+        (b"\x1f\x8b\x08\x00", "a gzip file: unpack it"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x89PNG\r\n", "an image"),
+        (b"<!DOCTYPE html>\n<html>", "a web page"),
+        (
+            b"<annotation>\n<object/></annotation>",
+            r"a Pascal VOC annotation \(XML\); convert it to COCO JSON",
+        ),
+        (b'<?xml version="1.0"?>\n<annotation>', "a Pascal VOC annotation"),
+        (b"<annotations><image/></annotations>", "XML; convert"),
+        (b"<svg/>", "XML; convert"),
+        (b"0 0.5 0.5 0.1 0.2\n1 0.4 0.3 0.1 1e-2\n", "YOLO's text, lines of a class and numbers; convert it"),
+        (b"file,label\na.jpg,cat\n", "CSV; convert it to COCO JSON"),
+        (FIRST * 2, "lines of JSON, such as postproc run writes"),
+        (FIRST, "a result of postproc run"),
+        (
+            b'[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]',
+            "a list of COCO results",
+        ),
+        (b"[1, 2]", "a list of 2"),
+        (b"7", "7"),
+        (b"{}", "an empty object"),
+        (b'{"b": 1, "a": 2}', r'an object with \["a", "b"\]'),
+        (b'{"outputs": []}', "a recognition spec: are --spec and --truth swapped"),
+        (b'{"post_processings": []}', "a recognition version: are --version and --truth swapped"),
+        (b'{"inputs": []}', "a preprocessing document"),
+        (b'{"shapes": [], "imagePath": "a.jpg"}', "a LabelMe annotation; convert it"),
+    ],
+)
+def test_load_of_a_file_that_is_no_ground_truth_says_what_it_is(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    expected = "expected COCO JSON, an object with images, annotations and categories"
+    with pytest.raises(SchemaError, match=rf"x\.json: {expected}; found ({found})"):
         GroundTruth.load(path, spec())
-    path.write_text("[1]")
-    with pytest.raises(SchemaError, match="expected an object with images, annotations and categories"):
-        GroundTruth.load(path, spec())
+    with pytest.raises(
+        SchemaError, match=rf"x\.json: {expected}, or CSV in a file whose name ends in \.csv; found"
+    ):
+        GroundTruth.load(path, spec("NONE"))
 
 
 # --- categories
