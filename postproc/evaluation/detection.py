@@ -101,9 +101,9 @@ class CocoLimit:
         limit = f"COCO's limit of {counted(self.max_detections, 'detection')} an image and label"
         if self.images:
             said.append(
-                f"{limit} is below the number of objects in {counted(self.images, 'image')}, up to "
+                f"{limit} is below the objects of a label in {counted(self.images, 'image')}, up to "
                 f"{self.most_objects} of {self.most_label!r} in {self.most_image}, so that AP and AR cannot "
-                f"reach 1: --max-detections {self.most_objects} would take all (max_detections in Python)"
+                f"reach 1; --max-detections {self.most_objects} would take all"
             )
         if self.detections:
             said.append(

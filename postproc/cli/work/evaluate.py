@@ -162,17 +162,14 @@ def show(evaluation: Evaluation, console: Console) -> None:
     if is_detection:
         coco = document["coco"]
         limit = document["coco_limit"]["max_detections"]
-        table = Table(
-            title=f"COCO's box AP and AR, of {_counted(limit, 'detection')} an image and label at most",
-            caption="\n".join(document["remarks"]) or None,
-            caption_justify="left",
-            show_header=False,
-        )
+        table = Table(title=f"COCO's box AP and AR, {limit} an image and label at most", show_header=False)
         names = list(coco)
         for row in (names[:6], names[6:]):
             table.add_row(*(Text(name.replace("_", " "), "bold") for name in row))
             table.add_row(*(_share(coco[name]) for name in row), end_section=True)
         console.print(table)
+        for remark in document["remarks"]:
+            console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     else:
         shown = [(name, document[name]) for name in ("top1", "top5", "mAP") if document[name] is not None]
         console.print("   ".join(f"{name} {_share(value)}" for name, value in shown))
