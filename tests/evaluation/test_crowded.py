@@ -1,4 +1,4 @@
-"""Images with hundreds of finds: the numbers of pycocotools and `calibrate`, and what a limit cuts is said."""
+"""Images with hundreds of finds: numbers as pycocotools' and calibrate's, and what a limit cuts is said."""
 
 from __future__ import annotations
 
