@@ -78,6 +78,7 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
     empty = _without_rows(next(iter(parts.values())))
     unsized = np.ones(2, np.int64)  # of an image that was not predicted, so that its size does not matter
     batch = truth.batch(rows, [sizes.get(row, unsized) for row in rows])
+    truth.check_sizes(np.array(list(sizes)), np.array(list(sizes.values())))
     return Collected(
         Recognitions.concatenate([parts.get(row, empty) for row in rows]),
         batch,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from postproc.errors import SchemaError
 from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
 from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
+from postproc.evaluation.units import check_units
 from postproc.results import images_of_rows
 from postproc.schema import Labels, RecognitionSpec
 
@@ -170,6 +171,9 @@ class GroundTruth:
     def _assembled(
         cls, read: TruthFile, labels: Labels, mapped: CategoryMap, needs_boxes: bool
     ) -> GroundTruth:
+        if needs_boxes:
+            images = read.image_of_each
+            check_units(read.boxes, read.sizes[images], read.source, lambda row: read.names[images[row]])
         rows = np.array([mapped.rows.get(key, -1) for key in read.category_of_each], np.int64)
         order = np.argsort(read.image_of_each, kind="stable")
         order = order[rows[order] >= 0]
@@ -199,6 +203,32 @@ class GroundTruth:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def check_sizes(self, images: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Check boxes by sizes that the file does not say, as `load` does by those that it says.
+
+        Parameters
+        ----------
+        images : (B,) int64
+            Rows of images.
+        sizes : (B, 2) int64
+            Height and width of each, as predictions know them.
+
+        Raises
+        ------
+        SchemaError
+            If boxes look like another thing than x, y, width and height in pixels.
+        """
+        unsaid = (self.sizes[images] < 1).any(axis=1)
+        if self.table.roi == "BBOX" and unsaid.any():
+            batch = self.batch(images[unsaid], sizes[unsaid])
+            owners = images_of_rows(batch.offsets)
+            check_units(
+                batch.boxes,
+                batch.sizes[owners],
+                self.source,
+                lambda row: self.names[batch.images[owners[row]]],
+            )
 
     def find(self, name: str | os.PathLike[str]) -> int | None:
         """Row of the image in a file; None if it has no ground truth.
@@ -250,7 +280,8 @@ class GroundTruth:
         if self.table.roi == "BBOX" and (missing := np.flatnonzero((known < 1).any(axis=1))).size:
             row = int(rows[missing[0]])
             raise SchemaError(
-                f"{self.source}: images[{row}]: width and height of {self.names[row]!r} are needed"
+                f"{self.source}: images[{row}]: width and height of {self.names[row]!r} are needed, "
+                "which the predictions do not know either"
             )
         return TruthBatch(
             rows, known, offsets, of_each, self.labels[of_each], self.boxes[of_each], self.crowd[of_each]
