@@ -9,8 +9,9 @@ import pytest
 
 from postproc.errors import SchemaError
 from postproc.evaluation.collecting import collect
+from postproc.evaluation.ground_truth import GroundTruth
 from postproc.results import Recognitions
-from tests.evaluation.scenes import IMAGE_SIDE, detections_of, random_scene, truth_of
+from tests.evaluation.scenes import IMAGE_SIDE, detections_of, random_scene, spec_of, truth_of
 
 SIZE = (IMAGE_SIDE, IMAGE_SIDE)
 
@@ -58,6 +59,23 @@ def test_collect_names_images_of_other_proportions() -> None:
     assert collect(truth, predictions([1, 2], size=(801, 799))).misshapen == ()
     collected = collect(truth, [*predictions([1]), *predictions([2], size=(300, 400))])
     assert collected.misshapen == ("2.png (400 x 400, predicted as 400 x 300)",)
+
+
+@pytest.mark.parametrize("size", [(300, 400), (400, 300), (200, 100)], ids=["wider", "taller", "both"])
+@pytest.mark.parametrize("written", [(400, 400), (100, 200)])
+def test_collect_names_images_that_are_wider_or_taller_than_their_ground_truth(
+    size: tuple[int, int], written: tuple[int, int]
+) -> None:
+    document = random_scene(0).truth_document()
+    document["annotations"] = []
+    for image in document["images"]:
+        image["height"], image["width"] = written
+    truth = GroundTruth.load(document, spec_of())
+    (height, width), (written_height, written_width) = size, written
+    assert collect(truth, predictions([2], size=size)).misshapen == (
+        f"2.png ({written_width} x {written_height}, predicted as {width} x {height})",
+    )
+    assert collect(truth, predictions([2], size=(3 * written_height, 3 * written_width))).misshapen == ()
 
 
 def test_collect_of_no_known_image_or_one_twice_is_an_error() -> None:
