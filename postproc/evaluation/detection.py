@@ -175,24 +175,17 @@ class DetectionEvaluation:
 
     def coco_limit(self) -> CocoLimit:
         """Tell what COCO's limit of detections an image and label leaves out."""
-        batch = self.collected.truth
-        labels = len(self.truth.table.labels)
-        counted = ~batch.crowd
-        groups = images_of_rows(batch.offsets)[counted] * labels + batch.labels[counted]
-        crowded, objects = np.unique(groups, return_counts=True)
-        limit = self.coco.max_detections
-        fullest = int(objects.argmax()) if len(objects) else None
-        return CocoLimit(
-            limit,
-            images=len(np.unique(crowded[objects > limit] // labels)),
-            most_objects=0 if fullest is None else int(objects[fullest]),
-            most_image="" if fullest is None else self._image_name(int(crowded[fullest]) // labels),
-            most_label="" if fullest is None else self.detections.table.names[crowded[fullest] % labels],
-            detections=int(is_beyond(self.detections, limit).sum()),
-        )
-
-    def _image_name(self, row: int) -> str:
-        return self.truth.names[self.collected.truth.images[row]]
+        batch, limit = self.collected.truth, self.coco.max_detections
+        names = self.detections.table.names
+        objects = images_of_rows(batch.offsets)[~batch.crowd] * len(names) + batch.labels[~batch.crowd]
+        pairs, counts = np.unique(objects, return_counts=True)
+        most, image, label = 0, "", ""
+        if len(pairs):
+            most = int(counts.max())
+            row, of_label = divmod(int(pairs[counts.argmax()]), len(names))
+            image, label = self.truth.names[int(batch.images[row])], names[of_label]
+        images = len(np.unique(pairs[counts > limit] // len(names)))
+        return CocoLimit(limit, images, most, image, label, int(is_beyond(self.detections, limit).sum()))
 
     def remarks(self) -> list[str]:
         """Say what a reader of the numbers has to know: what a limit cuts, and what is not measured."""
@@ -204,8 +197,8 @@ class DetectionEvaluation:
                 f"the version finds {self.yields} as well: its boxes are measured, the {self.yields} are not"
             )
         if self.truth.unused:
-            parts = " and ".join(f"{kind} of {count}" for kind, count in self.truth.unused.items())
-            said.append(f"the ground truth has {parts} objects besides their boxes, which are not used")
+            parts = (f"{kind} of {counted(count, 'object')}" for kind, count in self.truth.unused.items())
+            said.append(f"the ground truth has {' and '.join(parts)} besides their boxes, which are not used")
         return said
 
     def to_dict(self) -> dict[str, Any]:
