@@ -15,7 +15,7 @@ from postproc.transforms import ImageTransform
 
 Size: TypeAlias = tuple[float, float]  # height, width
 
-_MOST_PREDICTIONS = 2**31 - 1
+MOST_PREDICTIONS = 2**31 - 1  # more than any image has: all of them
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +49,7 @@ class CallOptions:
             batch_size = _count("batch_size", batch_size)
         return cls(
             _flag("show_discarded", show_discarded),
-            min(max_predictions, _MOST_PREDICTIONS),
+            min(max_predictions, MOST_PREDICTIONS),
             None if input_size is None else _size(input_size),
             None if transforms is None else _transforms(transforms),
             batch_size,

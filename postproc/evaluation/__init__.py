@@ -5,11 +5,12 @@ from __future__ import annotations
 from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
 from postproc.evaluation.choosing import Objective
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
-from postproc.evaluation.collecting import Collected, collect, measuring_documents
+from postproc.evaluation.collecting import Collected, collect
 from postproc.evaluation.detection import DetectionEvaluation, Found, evaluate_detections
 from postproc.evaluation.gathering import gather
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.evaluation.matches import Matches, match
+from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.evaluation.one_pass import OnePass
 from postproc.evaluation.validation import Validation
 
@@ -21,6 +22,7 @@ __all__ = [
     "Found",
     "GroundTruth",
     "Matches",
+    "MeasuringPostProcessor",
     "Objective",
     "OnePass",
     "Settings",
@@ -32,6 +34,5 @@ __all__ = [
     "evaluate_detections",
     "gather",
     "match",
-    "measuring_documents",
     "with_thresholds",
 ]

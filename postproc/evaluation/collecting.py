@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from postproc.errors import SchemaError
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.results import Recognitions
-from postproc.schema import Detection, RecognitionSpec, RecognitionVersion
 
-LOWEST_THRESHOLD = 0.001
 _DIFFERENCE = 0.02  # of the proportions of an image and of its ground truth: rounding when it was resized
 
 Predictions = Iterable[tuple[Sequence[str | os.PathLike[str]], Any, Recognitions]]
@@ -44,36 +42,6 @@ class Collected:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     misshapen: tuple[str, ...]
-
-
-def measuring_documents(
-    spec: RecognitionSpec, version: RecognitionVersion, output: int = 0
-) -> tuple[RecognitionSpec, RecognitionVersion]:
-    """Documents by which one output of a version is measured, from one look at each tensor.
-
-    For an output of boxes they have two outputs: the version's own, and one with every threshold lowered to
-    `LOWEST_THRESHOLD`, as average precision asks for. For labels of whole images they have the version's own:
-    ask for its discarded scores as well.
-
-    Raises
-    ------
-    SchemaError
-        If there is no such output.
-    """
-    post_processings = version.post_processings or ()
-    if not 0 <= output < len(post_processings):
-        raise SchemaError(f"output: the version has outputs 0 to {len(post_processings) - 1}, got {output}")
-    labels, own = spec.outputs[output], post_processings[output]
-    described = [own.dump()]
-    if isinstance(own.task, Detection):
-        low = own.dump()
-        lowered = [min(LOWEST_THRESHOLD, value) for value in own.task.thresholds_for(labels.labels)]
-        low["detection"]["thresholds"] = lowered
-        described.append(low)
-    return (
-        RecognitionSpec.load({**spec.dump(), "outputs": [labels.dump()] * len(described)}),
-        RecognitionVersion.load({**version.dump(), "post_processings": described}),
-    )
 
 
 def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: bool = False) -> Collected:
@@ -110,6 +78,7 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
     empty = _without_rows(next(iter(parts.values())))
     unsized = np.ones(2, np.int64)  # of an image that was not predicted, so that its size does not matter
     batch = truth.batch(rows, [sizes.get(row, unsized) for row in rows])
+    truth.check_sizes(np.array(list(sizes)), np.array(list(sizes.values())))
     return Collected(
         Recognitions.concatenate([parts.get(row, empty) for row in rows]),
         batch,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.evaluation.coco_metrics import CocoMetrics, coco_metrics
+from postproc.evaluation.coco_metrics import MAX_DETECTIONS, CocoMetrics, coco_metrics, is_beyond
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.matches import IGNORED, NOTHING, Matches, match
-from postproc.results import Detections
+from postproc.results import Detections, images_of_rows
+from postproc.schema.problems import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,47 @@ class Found:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class CocoLimit:
+    """What COCO's limit of detections an image and label leaves out.
+
+    Parameters
+    ----------
+    max_detections : int
+        The limit.
+    images : int
+        Images with more objects of a label than that, so that AP and AR cannot reach 1.
+    most_objects, most_image, most_label : int, str, str
+        The most objects of a label on an image, and which.
+    detections : int
+        The version's own detections that lie beyond the limit, which AP and AR do not count.
+    """
+
+    max_detections: int
+    images: int
+    most_objects: int
+    most_image: str
+    most_label: str
+    detections: int
+
+    def remarks(self) -> list[str]:
+        """Say it, if anything is left out."""
+        said = []
+        limit = f"COCO's limit of {counted(self.max_detections, 'detection')} an image and label"
+        if self.images:
+            said.append(
+                f"{limit} is below the objects of a label in {counted(self.images, 'image')}, up to "
+                f"{self.most_objects} of {self.most_label!r} in {self.most_image}, so that AP and AR cannot "
+                f"reach 1; --max-detections {self.most_objects} would take all"
+            )
+        if self.detections:
+            said.append(
+                f"{limit} cuts {self.detections} of the version's own detections: AP and AR leave them out, "
+                "precision, recall and F1 count them"
+            )
+        return said
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class DetectionEvaluation:
     """How well the boxes of a data set are found.
@@ -86,6 +128,9 @@ class DetectionEvaluation:
         Of the version's own detections, and of those at lowered thresholds.
     coco : CocoMetrics
         Of the detections at lowered thresholds.
+    yields : str
+        What the version says where things are by: ``"boxes"``, ``"keypoints"``, ``"masks"`` or ``"oriented
+        boxes"``. Upright boxes are what is measured, whatever it is.
     """
 
     truth: GroundTruth
@@ -94,6 +139,7 @@ class DetectionEvaluation:
     matches: Matches
     low_matches: Matches
     coco: CocoMetrics
+    yields: str = "boxes"
 
     @property
     def detections(self) -> Detections:
@@ -127,6 +173,34 @@ class DetectionEvaluation:
         objects = int((matches.written[:, 1] == label).sum())
         return right / np.arange(1, len(rows) + 1), right / max(objects, 1)
 
+    def coco_limit(self) -> CocoLimit:
+        """Tell what COCO's limit of detections an image and label leaves out."""
+        batch, limit = self.collected.truth, self.coco.max_detections
+        names = self.detections.table.names
+        objects = images_of_rows(batch.offsets)[~batch.crowd] * len(names) + batch.labels[~batch.crowd]
+        pairs, counts = np.unique(objects, return_counts=True)
+        most, image, label = 0, "", ""
+        if len(pairs):
+            most = int(counts.max())
+            row, of_label = divmod(int(pairs[counts.argmax()]), len(names))
+            image, label = self.truth.names[int(batch.images[row])], names[of_label]
+        images = len(np.unique(pairs[counts > limit] // len(names)))
+        return CocoLimit(limit, images, most, image, label, int(is_beyond(self.detections, limit).sum()))
+
+    def remarks(self) -> list[str]:
+        """Say what a reader of the numbers has to know: what a limit cuts, and what is not measured."""
+        said = self.coco_limit().remarks()
+        if self.yields == "oriented boxes":
+            said.append("the upright boxes around the oriented ones that the version finds are measured")
+        elif self.yields != "boxes":
+            said.append(
+                f"the version finds {self.yields} as well: its boxes are measured, the {self.yields} are not"
+            )
+        if self.truth.unused:
+            parts = (f"{kind} of {counted(count, 'object')}" for kind, count in self.truth.unused.items())
+            said.append(f"the ground truth has {' and '.join(parts)} besides their boxes, which are not used")
+        return said
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON; None (null) where there is nothing to measure a number on."""
         table = self.detections.table
@@ -146,30 +220,45 @@ class DetectionEvaluation:
             "images": len(self.collected.truth),
             "images_without_prediction": len(self.collected.missing),
             "iou": self.iou,
+            "measured": "boxes",
+            "version_yields": self.yields,
+            "remarks": self.remarks(),
+            "coco_limit": asdict(self.coco_limit()),
             "coco": self.coco.numbers,
             "total": self.total().to_dict(),
             "labels": labels,
         }
 
 
-def evaluate_detections(truth: GroundTruth, collected: Collected, *, iou: float = 0.5) -> DetectionEvaluation:
+def evaluate_detections(
+    truth: GroundTruth,
+    collected: Collected,
+    *,
+    iou: float = 0.5,
+    max_detections: int = MAX_DETECTIONS,
+    yields: str = "boxes",
+) -> DetectionEvaluation:
     """Measure detections by their ground truth.
 
-    COCO's numbers come from the detections at lowered thresholds, of which COCO takes the best 100 of each
-    image and label; precision, recall and F1 from the version's own.
+    COCO's numbers come from the detections at lowered thresholds, of which COCO takes the best
+    `max_detections` of each image and label; precision, recall and F1 from all of the version's own.
 
     Parameters
     ----------
     truth : GroundTruth
     collected : Collected
-        Of a `PostProcessor` with the documents of `measuring_documents`.
+        Of a `MeasuringPostProcessor` with the same `max_detections`, or a higher one.
     iou : float
         Jaccard index from which on a detection takes an object, above 0 and at most 1.
+    max_detections : int
+        COCO's limit, the last of its ``maxDets``.
+    yields : str
+        As of `DetectionEvaluation`; a version's is ``post_processing.task.output.yields``.
 
     Raises
     ------
     TensorError
-        If `iou` is out of range.
+        If `iou` or `max_detections` is out of range.
     ImportError
         If the extra ``eval`` is missing.
     """
@@ -180,7 +269,8 @@ def evaluate_detections(truth: GroundTruth, collected: Collected, *, iou: float 
         iou,
         match(own, collected.truth, iou),
         match(low, collected.truth, iou),
-        coco_metrics(truth, collected.truth, low),
+        coco_metrics(truth, collected.truth, low, max_detections=max_detections),
+        yields,
     )
 
 

@@ -45,17 +45,18 @@ class Evidence:
 
     @classmethod
     def of(cls, matches: Matches, labels: int, images: NDArray[np.int64] | None = None) -> Evidence:
-        """Sort matches. What is ignored (crowds) and what no threshold keeps (0 or less) is left out.
+        """Sort matches. What is ignored (crowds) is left out.
 
         Parameters
         ----------
         matches : Matches
+            Of predictions, whose scores are above a threshold and so above 0.
         labels : int
             Number of labels of the output.
         images : (I,) int64, optional
             Rows of all images in the ground truth, ascending; by default those up to ``matches.images``.
         """
-        counted = np.flatnonzero((matches.truth != IGNORED) & (matches.score > 0))
+        counted = np.flatnonzero(matches.truth != IGNORED)
         labelled = matches.label[counted]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(labelled, minlength=labels))]).astype(np.int64)
         # By label, which 16 bits make a radix sort; then keys of a score and a row, since sorting keys is

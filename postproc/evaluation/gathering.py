@@ -79,6 +79,7 @@ class _Gatherer:
         self.unknown: list[str] = []
         self._iou = iou
         self._seen = np.zeros(len(passed.truth), np.bool_)
+        self._sizes = np.zeros((len(passed.truth), 2), np.int64)
         self._parts: list[list[Matches]] = [[] for _ in passed.nms_thresholds]
 
     def add(
@@ -96,6 +97,7 @@ class _Gatherer:
                 raise predicted_twice(truth, image, names[index])
             self._seen[image] = True
         batch = truth.batch(images, sizes[known])
+        self._sizes[images] = batch.sizes
         for parts, result in zip(self._parts, results, strict=True):
             counts = np.diff(result.offsets)
             if (full := np.flatnonzero(counts >= MOST_PREDICTIONS)).size:
@@ -117,6 +119,8 @@ class _Gatherer:
         truth, labels = self.passed.truth, len(self.passed.truth.table.labels)
         if not self._seen.any():
             raise none_known(truth, self.unknown)
+        seen = np.flatnonzero(self._seen)
+        truth.check_sizes(seen, self._sizes[seen])
         unseen = np.flatnonzero(~self._seen)
         if only_predicted or not unseen.size:
             unseen = unseen[:0]
@@ -127,7 +131,7 @@ class _Gatherer:
             written=np.stack([batch.image_of_each()[counted], batch.labels[counted]], axis=1),
             images=len(unseen),
         )
-        images = np.flatnonzero(self._seen) if only_predicted else np.arange(len(truth))
+        images = seen if only_predicted else np.arange(len(truth))
         return tuple(
             Variant(value, Evidence.of(Matches.concatenate([*parts, missed]), labels, images))
             for value, parts in zip(self.passed.nms_thresholds, self._parts, strict=True)

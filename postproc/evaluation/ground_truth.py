@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
 from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
-from postproc.evaluation.truth_files import TruthFile, read_coco, read_csv
+from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
+from postproc.evaluation.units import check_units
 from postproc.results import images_of_rows
 from postproc.schema import Labels, RecognitionSpec
 
@@ -66,6 +67,8 @@ class GroundTruth:
     ----------
     names : tuple of str
         File name of each image, as the file writes it.
+    ids : (I,) int64
+        COCO's id of each image; its row in a CSV file.
     sizes : (I, 2) int64
         Height and width of each image; 0 where the file does not say.
     offsets, labels, boxes, crowd
@@ -78,6 +81,8 @@ class GroundTruth:
         Whether categories were told by id or by name, and which were left out.
     source : str
         Name of the file.
+    unused : dict of str to int
+        How many objects have ``"keypoints"`` or ``"masks"`` besides their boxes.
 
     Examples
     --------
@@ -93,6 +98,7 @@ class GroundTruth:
     """
 
     names: tuple[str, ...]
+    ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -102,6 +108,7 @@ class GroundTruth:
     table: Labels
     categories: CategoryMap
     source: str
+    unused: dict[str, int]
     _rows: dict[str, list[int]]
 
     @classmethod
@@ -164,6 +171,9 @@ class GroundTruth:
     def _assembled(
         cls, read: TruthFile, labels: Labels, mapped: CategoryMap, needs_boxes: bool
     ) -> GroundTruth:
+        if needs_boxes:
+            images = read.image_of_each
+            check_units(read.boxes, read.sizes[images], read.source, lambda row: read.names[images[row]])
         rows = np.array([mapped.rows.get(key, -1) for key in read.category_of_each], np.int64)
         order = np.argsort(read.image_of_each, kind="stable")
         order = order[rows[order] >= 0]
@@ -177,6 +187,7 @@ class GroundTruth:
                 by_name.setdefault(key, []).append(row)
         return cls(
             names=read.names,
+            ids=read.ids,
             sizes=read.sizes,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             labels=rows[order],
@@ -186,16 +197,44 @@ class GroundTruth:
             table=labels,
             categories=mapped,
             source=read.source,
+            unused=read.unused,
             _rows=by_name,
         )
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def check_sizes(self, images: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Check boxes by sizes that the file does not say, as `load` does by those that it says.
+
+        Parameters
+        ----------
+        images : (B,) int64
+            Rows of images.
+        sizes : (B, 2) int64
+            Height and width of each, as predictions know them.
+
+        Raises
+        ------
+        SchemaError
+            If boxes look like another thing than x, y, width and height in pixels.
+        """
+        unsaid = (self.sizes[images] < 1).any(axis=1)
+        if self.table.roi == "BBOX" and unsaid.any():
+            batch = self.batch(images[unsaid], sizes[unsaid])
+            owners = images_of_rows(batch.offsets)
+            check_units(
+                batch.boxes,
+                batch.sizes[owners],
+                self.source,
+                lambda row: self.names[batch.images[owners[row]]],
+            )
+
     def find(self, name: str | os.PathLike[str]) -> int | None:
         """Row of the image in a file; None if it has no ground truth.
 
-        An image is found by its whole path, else by its file name, else by that without its ending.
+        An image is found by its whole path, else by its file name, else by that without its ending, each in
+        any Unicode normalisation.
 
         Raises
         ------
@@ -241,7 +280,8 @@ class GroundTruth:
         if self.table.roi == "BBOX" and (missing := np.flatnonzero((known < 1).any(axis=1))).size:
             row = int(rows[missing[0]])
             raise SchemaError(
-                f"{self.source}: images[{row}]: width and height of {self.names[row]!r} are needed"
+                f"{self.source}: images[{row}]: width and height of {self.names[row]!r} are needed, "
+                "which the predictions do not know either"
             )
         return TruthBatch(
             rows, known, offsets, of_each, self.labels[of_each], self.boxes[of_each], self.crowd[of_each]
@@ -250,12 +290,16 @@ class GroundTruth:
 
 def _keys(name: str) -> list[str]:
     """Give what an image is looked up by, the most telling first."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = _path(name)
     return [f"path {path}", f"name {path.name}", f"stem {path.stem}"]
+
+
+def _path(name: str) -> PurePosixPath:
+    return PurePosixPath(normal(name).replace("\\", "/"))
 
 
 def _ends_alike(path: str, name: str) -> bool:
     """Whether the whole of the shorter path is the end of the longer one."""
-    a, b = (PurePosixPath(text.replace("\\", "/")).parts for text in (path, name))
+    a, b = (_path(text).parts for text in (path, name))
     length = min(len(a), len(b))
     return a[-length:] == b[-length:]

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from postproc.errors import SchemaError, SchemaProblem
-from postproc.evaluation.collecting import LOWEST_THRESHOLD
 from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.measuring import LOWEST_THRESHOLD
 from postproc.schema import Detection, RecognitionSpec, RecognitionVersion, check_pair
 
 MOST_PREDICTIONS = 100_000

@@ -28,7 +28,6 @@ Evaluation = DetectionEvaluation | ClassificationEvaluation
 
 MOST_CHARTED = 30  # labels
 MOST_MISTAKES = 24  # of each kind
-_HEADLINES = {"detection": ("AP", "AP50", "AR100"), "classification": ("top1", "top5", "mAP")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,10 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage |
     )
     environment.filters["number"] = _number
     template = (files("postproc.evaluation.templates") / "report.html.jinja").read_text(encoding="utf-8")
-    values = document.get("coco", document)
     return environment.from_string(template).render(
         title=title,
         document=document,
-        headlines=[(name, values[name]) for name in _HEADLINES[document["task"]]],
+        headlines=_headlines(document),
         labels=labels,
         charts=charts,
         left_out=sum(1 for label in labels if label["objects"] or label["wrong"]) - len(charts),
@@ -118,6 +116,13 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage |
         has_pictures=open_image is not None,
         collected=evaluation.collected,
     )
+
+
+def _headlines(document: dict[str, Any]) -> list[tuple[str, float | None]]:
+    if document["task"] == "classification":
+        return [(name, document[name]) for name in ("top1", "top5", "mAP")]
+    names = ("AP", "AP50", f"AR{document['coco_limit']['max_detections']}")
+    return [(f"box {name}", document["coco"][name]) for name in names]
 
 
 def _charts(evaluation: Evaluation, label: dict[str, Any]) -> tuple[str, str]:

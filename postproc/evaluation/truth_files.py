@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError, SchemaProblem
+from postproc.evaluation.wrong_truth import EXPECTED, kind_of_bytes, kind_of_json
 from postproc.schema.problems import describe
 
 _MOST_PROBLEMS = 20
+_UNUSED = {"keypoints": "keypoints", "masks": "segmentation"}  # members of annotations
 _LARGEST = 2**63
 
 
@@ -26,6 +29,7 @@ class TruthFile:
 
     source: str
     names: tuple[str, ...]
+    ids: NDArray[np.int64]  # of the images
     sizes: NDArray[np.int64]
     categories: dict[int | str, str]  # those that objects use
     image_of_each: NDArray[np.int64]
@@ -33,6 +37,7 @@ class TruthFile:
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
+    unused: dict[str, int] = field(default_factory=dict)  # objects with keypoints or masks
 
 
 @dataclass(slots=True)
@@ -58,21 +63,23 @@ class _Problems:
 
 def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) -> TruthFile:
     """Read COCO's images, categories and annotations; `needs_boxes` says whether each must have a bbox."""
-    document = _parsed(source) if isinstance(source, Path) else source
+    expected = EXPECTED if needs_boxes else f"{EXPECTED}, or CSV in a file whose name ends in .csv"
+    document = _parsed(source, expected) if isinstance(source, Path) else source
     problems = _Problems(name)
-    if not isinstance(document, Mapping):
-        raise SchemaError(f"{name}: expected an object with images, annotations and categories, as COCO's")
+    if not isinstance(document, Mapping) or not {"images", "annotations", "categories"} & document.keys():
+        raise SchemaError(f"{name}: {expected}; found {kind_of_json(document)}")
     images, categories, annotations = (
         _list(document, key, problems) for key in ("images", "categories", "annotations")
     )
     problems.check()
-    rows = _images(images, problems)
+    rows, sizes = _images(images, problems)
     known = _categories(categories, problems)
     problems.check()
     of_image: list[int] = []
     of_category: list[int | str] = []
     boxes, areas, crowd = [], [], []
     ids: dict[Any, int] = {}
+    unused = dict.fromkeys(_UNUSED, 0)
     for row, item in enumerate(annotations):
         path = f"annotations[{row}]"
         image: Any
@@ -80,15 +87,18 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
         if not isinstance(item, Mapping):
             problems.add(path, f"expected an object, got {describe(item)}")
             continue
-        image, category, key = item.get("image_id"), item.get("category_id"), item.get("id")
-        if not _is_id(image) or image not in rows:
-            problems.add(f"{path}.image_id", f"expected the id of one of images, got {describe(image)}")
-        if not _is_id(category) or category not in known:
+        image, category, key = _whole(item.get("image_id")), _whole(item.get("category_id")), item.get("id")
+        if image not in rows:
             problems.add(
-                f"{path}.category_id", f"expected the id of one of categories, got {describe(category)}"
+                f"{path}.image_id", f"expected the id of one of images, got {describe(item.get('image_id'))}"
+            )
+        if category not in known:
+            problems.add(
+                f"{path}.category_id",
+                f"expected the id of one of categories, got {describe(item.get('category_id'))}",
             )
         if key is not None:
-            if not isinstance(key, (int, str)) or isinstance(key, bool):
+            if not isinstance(key, str) and _whole(key) is None:
                 problems.add(f"{path}.id", f"expected an integer, got {describe(key)}")
             elif (first := ids.setdefault(key, row)) != row:
                 problems.add(f"{path}.id", f"expected unique ids, got {key}, the id of annotations[{first}]")
@@ -102,6 +112,10 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
             problems.add(f"{path}.iscrowd", f"expected 0 or 1, got {describe(is_crowd)}")
         if problems.found:
             continue
+        if needs_boxes:
+            for kind, member in _UNUSED.items():
+                value = item.get(member)
+                unused[kind] += isinstance(value, (list, dict)) and any(value)
         of_image.append(rows[image])
         of_category.append(category)
         boxes.append(box)
@@ -112,13 +126,15 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
     return TruthFile(
         source=name,
         names=tuple(item["file_name"] for item in images),
-        sizes=np.array([[item.get("height", 0), item.get("width", 0)] for item in images], np.int64),
+        ids=np.array(list(rows), np.int64),
+        sizes=np.array(sizes, np.int64),
         categories={key: text for key, text in known.items() if key in used},
         image_of_each=np.array(of_image, np.int64),
         category_of_each=of_category,
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         areas=np.array(areas, np.float64),
         crowd=np.array(crowd, np.bool_),
+        unused={kind: count for kind, count in unused.items() if count},
     )  # fmt: skip
 
 
@@ -126,6 +142,7 @@ def read_csv(path: Path) -> TruthFile:
     """Read rows of a file name and a label."""
     problems = _Problems(str(path))
     rows: dict[str, int] = {}
+    names: list[str] = []  # as the file writes them
     of_image, labels = [], []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -136,7 +153,8 @@ def read_csv(path: Path) -> TruthFile:
                 if len(texts) != 2 or not texts[0]:
                     problems.add(f"line {number}", f"expected a file name and a label, got {cells}")
                     continue
-                image = rows.setdefault(texts[0], len(rows))
+                image = rows.setdefault(normal(texts[0]), len(rows))
+                names += texts[:1] if image == len(names) else []
                 if texts[1]:
                     of_image.append(image)
                     labels.append(texts[1])
@@ -147,7 +165,8 @@ def read_csv(path: Path) -> TruthFile:
         raise SchemaError(f"{path}: expected rows of a file name and a label, found none")
     return TruthFile(
         source=str(path),
-        names=tuple(rows),
+        names=tuple(names),
+        ids=np.arange(len(rows)),
         sizes=np.zeros((len(rows), 2), np.int64),
         categories={label: label for label in labels},
         image_of_each=np.array(of_image, np.int64),
@@ -158,14 +177,17 @@ def read_csv(path: Path) -> TruthFile:
     )
 
 
-def _parsed(path: Path) -> Any:
-    # Without the look-out for repeated keys that specs get, which would double the time of a large file.
+def _parsed(path: Path, expected: str) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from None
+    # Without the look-out for repeated keys that specs get, which would double the time of a large file.
+    try:
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise SchemaError(f"{path} is not JSON: {error}") from None
+        found = kind_of_bytes(content) or f"what is not JSON: {error}"
+        raise SchemaError(f"{path}: {expected}; found {found}") from None
 
 
 def _list(document: Mapping[str, Any], key: str, problems: _Problems) -> list[Any]:
@@ -177,41 +199,52 @@ def _list(document: Mapping[str, Any], key: str, problems: _Problems) -> list[An
     return value
 
 
-def _images(images: list[Any], problems: _Problems) -> dict[int, int]:
+def normal(name: str) -> str:
+    """Give a file name as NFC: the same letters may be written in several ways, and macOS takes NFD."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def _images(images: list[Any], problems: _Problems) -> tuple[dict[int, int], list[list[int]]]:
+    """Rows of the images by their ids, and heights and widths, 0 where nothing is said."""
     rows: dict[int, int] = {}
     if not images:
         problems.add("images", "expected at least one image, got none")
     names: dict[str, int] = {}
-    key: Any
+    sizes = []
     for row, item in enumerate(images):
         path = f"images[{row}]"
         if not isinstance(item, Mapping):
             problems.add(path, f"expected an object, got {describe(item)}")
             continue
-        key, name = item.get("id"), item.get("file_name")
-        if not _is_id(key):
-            problems.add(f"{path}.id", f"expected an integer, got {describe(key)}")
+        key, name = _whole(item.get("id")), item.get("file_name")
+        if key is None:
+            problems.add(f"{path}.id", f"expected an integer, got {describe(item.get('id'))}")
         elif (first := rows.setdefault(key, row)) != row:
             problems.add(f"{path}.id", f"expected unique ids, got {key}, the id of images[{first}]")
         if not isinstance(name, str) or not name:
             problems.add(f"{path}.file_name", f"expected a file name, got {describe(name)}")
-        elif (first := names.setdefault(name, row)) != row:
-            problems.add(f"{path}.file_name", f"expected unique names, got {name!r}, that of images[{first}]")
+        elif (first := names.setdefault(normal(name), row)) != row:
+            spelt = "" if images[first]["file_name"] == name else " but for its Unicode normalisation"
+            problems.add(
+                f"{path}.file_name", f"expected unique names, got {name!r}, that of images[{first}]{spelt}"
+            )
+        sides = []
         for side in ("height", "width"):
-            value = item.get(side, 1)
-            if not _is_id(value) or value < 1:
+            value = item.get(side)
+            sides.append(0 if value is None else _whole(value) or 0)
+            if value is not None and sides[-1] < 1:
                 problems.add(f"{path}.{side}", f"expected a positive integer, got {describe(value)}")
-    return rows
+        sizes.append(sides)
+    return rows, sizes
 
 
 def _categories(categories: list[Any], problems: _Problems) -> dict[int, str]:
     known: dict[int, str] = {}
-    key: Any
     for row, item in enumerate(categories):
         path = f"categories[{row}]"
-        key, name = (item.get("id"), item.get("name")) if isinstance(item, Mapping) else (None, None)
-        if not _is_id(key):
-            problems.add(f"{path}.id", f"expected an integer, got {describe(key)}")
+        written, name = (item.get("id"), item.get("name")) if isinstance(item, Mapping) else (None, None)
+        if (key := _whole(written)) is None:
+            problems.add(f"{path}.id", f"expected an integer, got {describe(written)}")
         elif key in known:
             problems.add(f"{path}.id", f"expected unique ids, got {key} again")
         elif not isinstance(name, str):
@@ -233,8 +266,12 @@ def _box(item: Mapping[str, Any], path: str, problems: _Problems) -> tuple[float
     return 0.0, 0.0, 0.0, 0.0
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
+def _whole(value: Any) -> int | None:
+    """Give an integer, also where it is written as 1.0, as pandas writes columns with gaps; else None."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
+    return value if is_whole else None
 
 
 def _is_number(value: Any) -> bool:

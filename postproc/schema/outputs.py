@@ -55,6 +55,9 @@ class DetectionOutput(Alternative):
         """Whether decoding yields boxes in pixels of the input, even where no `input_size` says so."""
         return False
 
+    yields: ClassVar[str] = "boxes"
+    """What its results say where things are by; upright boxes come with whatever else it is."""
+
     @property
     def needs_input_size(self) -> bool:
         """Whether the tensors cannot be decoded without the size of the network's input."""

@@ -27,6 +27,8 @@ class Yolov8PoseOutput(UprightTableOutput):
     of v0.7.
     """
 
+    yields: ClassVar[str] = "keypoints"
+
     output_tensor: Name = Field(
         description="(B, 4+L+P*D, N) or (B, N, 4+L+P*D): a box, one probability per label, then the D "
         "numbers of each of P keypoints."
@@ -50,6 +52,7 @@ class Yolov8ObbOutput(TableOutput):
 
     boxes_are_normalized: ClassVar[bool] = False
     boxes_are_in_pixels: ClassVar[bool] = True
+    yields: ClassVar[str] = "oriented boxes"
     nms_methods: ClassVar[tuple[str, ...]] = ("hard",)
 
     output_tensor: Name = Field(
@@ -70,6 +73,8 @@ class Yolov8SegOutput(UprightTableOutput):
     asked for. A mask is where coefficients times prototypes is above 0, inside of the box: cropped in pixels,
     so that normalized boxes need the input's size beside them. An extension of v0.7.
     """
+
+    yields: ClassVar[str] = "masks"
 
     output_tensor: Name = Field(
         description="(B, 4+L+M, N) or (B, N, 4+L+M): a box, one probability per label, then the coefficients "

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from postproc import PostProcessor, RecognitionSpec, RecognitionVersion
 from postproc.errors import SchemaError
-from postproc.evaluation.collecting import collect, measuring_documents
+from postproc.evaluation.collecting import collect
+from postproc.evaluation.ground_truth import GroundTruth
 from postproc.results import Recognitions
 from tests.evaluation.scenes import IMAGE_SIDE, detections_of, random_scene, spec_of, truth_of
 
@@ -61,6 +61,23 @@ def test_collect_names_images_of_other_proportions() -> None:
     assert collected.misshapen == ("2.png (400 x 400, predicted as 400 x 300)",)
 
 
+@pytest.mark.parametrize("size", [(300, 400), (400, 300), (200, 100)], ids=["wider", "taller", "both"])
+@pytest.mark.parametrize("written", [(400, 400), (100, 200)])
+def test_collect_names_images_that_are_wider_or_taller_than_their_ground_truth(
+    size: tuple[int, int], written: tuple[int, int]
+) -> None:
+    document = random_scene(0).truth_document()
+    document["annotations"] = []
+    for image in document["images"]:
+        image["height"], image["width"] = written
+    truth = GroundTruth.load(document, spec_of())
+    (height, width), (written_height, written_width) = size, written
+    assert collect(truth, predictions([2], size=size)).misshapen == (
+        f"2.png ({written_width} x {written_height}, predicted as {width} x {height})",
+    )
+    assert collect(truth, predictions([2], size=(3 * written_height, 3 * written_width))).misshapen == ()
+
+
 def test_collect_of_no_known_image_or_one_twice_is_an_error() -> None:
     truth = truth_of(random_scene(0))
     with pytest.raises(
@@ -72,24 +89,3 @@ def test_collect_of_no_known_image_or_one_twice_is_an_error() -> None:
         collect(truth, [(["x.png"], [SIZE], found[0])])
     with pytest.raises(SchemaError, match=r"two predictions are of the image '3\.png'"):
         collect(truth, predictions([3, 2, 3]))
-
-
-def test_measuring_documents_give_the_version_and_all_that_scores_anything() -> None:
-    spec = RecognitionSpec.load(spec_of(2))
-    direct = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
-    detection = {"direct_output": direct, "thresholds": [0.5, 0.0005], "nms_threshold": 0.4}
-    version = RecognitionVersion.load({"spec_id": 3, "post_processings": [{"detection": detection}]})
-    documents = measuring_documents(spec, version)
-    own, low = (item.detection for item in documents[1].post_processings or ())
-    assert own == version.post_processings[0].detection  # type: ignore[index]
-    assert low is not None
-    assert low.thresholds == (0.001, 0.0005)
-    assert low.nms_threshold == 0.4
-    tensors = {
-        "boxes": np.array([[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.7, 0.7]]], np.float32),
-        "scores": np.array([[0.7, 0.02]], np.float32),
-        "classes": np.array([[1, 1]]),
-    }
-    assert [len(found.labels) for found in PostProcessor(*documents)(tensors).outputs] == [1, 2]
-    with pytest.raises(SchemaError, match="the version has outputs 0 to 0, got 1"):
-        measuring_documents(spec, version, 1)

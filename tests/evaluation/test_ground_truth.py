@@ -106,9 +106,78 @@ def test_find_an_image_that_several_fit_is_an_error() -> None:
         GroundTruth.load(DOCUMENT, spec()).find("a.jpg")
 
 
+NFC, NFD = "caf\u00e9.jpg", "cafe\u0301.jpg"
+
+
+@pytest.mark.parametrize(("written", "name"), [(NFC, NFD), (NFD, NFC)], ids=["NFD file", "NFC file"])
+def test_find_an_image_in_another_unicode_normalisation(written: str, name: str) -> None:
+    truth = GroundTruth.load(changed(images__2__file_name=f"day/{written}"), spec())
+    for path in (f"day/{name}", f"pages/day/{name}", name, name.replace("jpg", "png")):
+        assert truth.find(path) == 2
+    assert truth.names[2] == f"day/{written}"
+    several = changed(images__0__file_name=f"night/{written}", images__1__file_name=f"day/{written}")
+    assert GroundTruth.load(several, spec()).find(f"day/{name}") == 1
+    with pytest.raises(SchemaError, match=r"may be any of 'night/.*', 'day/"):
+        GroundTruth.load(several, spec()).find(name)
+
+
+def test_names_that_differ_in_unicode_normalisation_only_are_an_error() -> None:
+    message = r"images\[2\].file_name: .* that of images\[0\] but for its Unicode normalisation"
+    with pytest.raises(SchemaError, match=message):
+        GroundTruth.load(changed(images__0__file_name=NFC, images__2__file_name=NFD), spec())
+
+
+def test_names_of_a_csv_that_differ_in_unicode_normalisation_are_one_image(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{NFD},dog\nb.jpg,cat\n{NFC},cat\n", encoding="utf-8")
+    truth = GroundTruth.load(path, spec("NONE"))
+    assert truth.names == (NFD, "b.jpg")
+    assert (truth.labels.tolist(), truth.offsets.tolist()) == ([1, 0, 0], [0, 2, 3])
+
+
+def as_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_floats(item) for item in value]
+    return float(value) if isinstance(value, int) else value
+
+
+def test_load_takes_whole_floats_for_integers() -> None:
+    whole, floats = (GroundTruth.load(document, spec()) for document in (DOCUMENT, as_floats(DOCUMENT)))
+    for name in ("ids", "sizes", "offsets", "labels", "boxes", "areas", "crowd"):
+        np.testing.assert_array_equal(getattr(floats, name), getattr(whole, name), strict=True)
+    with pytest.raises(SchemaError, match=r"by names: 1 'cat'; the spec has 4 'dog'"):
+        GroundTruth.load(as_floats(DOCUMENT), spec(labels=((4, "dog"),)))
+
+
+def test_load_counts_keypoints_and_masks_that_are_not_used() -> None:
+    document = changed(
+        annotations__0__keypoints=[1, 2, 2],
+        annotations__1__keypoints=[0, 0, 0],
+        annotations__1__segmentation={"size": [48, 64], "counts": "0"},
+        annotations__2__segmentation=[],
+        annotations__0__segmentation=[[1, 2, 3, 4, 5, 6]],
+    )
+    assert GroundTruth.load(document, spec()).unused == {"keypoints": 1, "masks": 2}
+    assert GroundTruth.load(document, spec("NONE")).unused == {}
+    assert GroundTruth.load(DOCUMENT, spec()).unused == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"images__0__id": 1.5}, r"images\[0\].id: expected an integer, got 1.5"),
+        ({"images__0__id": float("inf")}, r"images\[0\].id: expected an integer, got Infinity"),
+        ({"images__0__id": True}, r"images\[0\].id: expected an integer, got true"),
+        ({"images__0__height": 48.5}, r"images\[0\].height: expected a positive integer, got 48.5"),
+        ({"images__0__height": "48"}, r'images\[0\].height: expected a positive integer, got "48"'),
+        ({"images__0__height": 0}, r"images\[0\].height: expected a positive integer, got 0"),
+        ({"categories__0__id": 1.5}, r"categories\[0\].id: expected an integer, got 1.5"),
+        ({"annotations__0__image_id": 20.5}, r"annotations\[0\].image_id: .* one of images, got 20.5"),
+        ({"annotations__0__category_id": 2.5}, r"annotations\[0\].category_id: .*, got 2.5"),
+        ({"annotations__0__id": 1.5}, r"annotations\[0\].id: expected an integer, got 1.5"),
+        ({"annotations__1__id": 1.0}, r"annotations\[1\].id: .* got 1.0, the id of annotations\[0\]"),
         ({"images": None}, r"truth: images: expected a list, .* got nothing"),
         ({"images": []}, r"images: expected at least one image"),
         ({"images__1__id": 30}, r"images\[1\].id: expected unique ids, got 30, the id of images\[0\]"),
@@ -147,12 +216,62 @@ def test_load_of_a_file_that_is_no_ground_truth_is_an_error(tmp_path: Path) -> N
     path = tmp_path / "x.json"
     with pytest.raises(SchemaError, match=r"x\.json: cannot be read: No such file"):
         GroundTruth.load(path, spec())
-    path.write_text("[1")
-    with pytest.raises(SchemaError, match=r"x\.json is not JSON"):
+
+
+FIRST = b'{"image": "a.jpg", "outputs": []}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"[1", "what is not JSON: Expecting"),
+        (b"\xff\xfe\x00", "what is not JSON: "),
+        (b"", "an empty file"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "a Git LFS pointer .* git lfs pull",
+        ),
+        (b"\x1f\x8b\x08\x00", "a gzip file: unpack it"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x89PNG\r\n", "an image"),
+        (b"<!DOCTYPE html>\n<html>", "a web page"),
+        (
+            b"<annotation>\n<object/></annotation>",
+            r"a Pascal VOC annotation \(XML\); convert it to COCO JSON",
+        ),
+        (b'<?xml version="1.0"?>\n<annotation>', "a Pascal VOC annotation"),
+        (b"<annotations><image/></annotations>", "XML; convert"),
+        (b"<svg/>", "XML; convert"),
+        (b"0 0.5 0.5 0.1 0.2\n1 0.4 0.3 0.1 1e-2\n", "YOLO's text, lines of a class and numbers; convert it"),
+        (b"file,label\na.jpg,cat\n", "CSV; convert it to COCO JSON"),
+        (FIRST * 2, "lines of JSON, such as postproc run writes"),
+        (FIRST, "a result of postproc run"),
+        (
+            b'[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]',
+            "a list of COCO results",
+        ),
+        (b"[1, 2]", "a list of 2"),
+        (b"7", "7"),
+        (b"{}", "an empty object"),
+        (b'{"b": 1, "a": 2}', r'an object with \["a", "b"\]'),
+        (b'{"outputs": []}', "a recognition spec: are --spec and --truth swapped"),
+        (b'{"post_processings": []}', "a recognition version: are --version and --truth swapped"),
+        (b'{"inputs": []}', "a preprocessing document"),
+        (b'{"shapes": [], "imagePath": "a.jpg"}', "a LabelMe annotation; convert it"),
+    ],
+)
+def test_load_of_a_file_that_is_no_ground_truth_says_what_it_is(
+    tmp_path: Path, content: bytes, found: str
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    expected = "expected COCO JSON, an object with images, annotations and categories"
+    with pytest.raises(SchemaError, match=rf"x\.json: {expected}; found ({found})"):
         GroundTruth.load(path, spec())
-    path.write_text("[1]")
-    with pytest.raises(SchemaError, match="expected an object with images, annotations and categories"):
-        GroundTruth.load(path, spec())
+    with pytest.raises(
+        SchemaError, match=rf"x\.json: {expected}, or CSV in a file whose name ends in \.csv; found"
+    ):
+        GroundTruth.load(path, spec("NONE"))
 
 
 # --- categories

@@ -14,9 +14,10 @@ from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, TensorError
 from postproc.archives import Predicted
-from postproc.evaluation.collecting import collect, measuring_documents
+from postproc.evaluation.collecting import collect
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.evaluation.predicting import predict_saved
 from postproc.evaluation.saved_tensors import TensorFile
 from tests.evaluation.tensor_files import image_of, write
@@ -140,7 +141,7 @@ def test_packed_results_are_unpacked_as_they_were(kind: str) -> None:
 def test_evaluation_with_ray_is_that_of_one_process_to_the_last_digit(
     folder: Path, post: PostProcessor, truth: GroundTruth, cluster: Path
 ) -> None:
-    measuring = PostProcessor(*measuring_documents(post.spec, post.version))
+    measuring = MeasuringPostProcessor(post.spec, post.version)
     one = evaluate_detections(truth, collect(truth, predict_saved([folder], measuring)))
     found = list(predict_with_ray([folder], measuring, workers=3))
     assert len(found) > 1

@@ -77,10 +77,14 @@ def evaluate(
         ),
     ] = None,
     iou: JaccardIndex = 0.5,
-    max_predictions: Annotated[
+    max_detections: Annotated[
         int,
-        typer.Option(min=1, help="Most boxes an image; COCO's numbers take 100 of an image and label."),
-    ] = 300,
+        typer.Option(
+            min=1,
+            help="COCO's limit: AP and AR are of the best so many boxes of an image and label. Precision, "
+            "recall and F1 are of all.",
+        ),
+    ] = 100,
     batch_size: BatchSize = 8,
     output: Annotated[
         int, typer.Option("--output-index", min=0, help="Which output of the spec to measure.")
@@ -97,7 +101,6 @@ def evaluate(
         find_images,
         image_opener,
         measure,
-        needs_discarded,
         notes,
         predict_tensors,
         show,
@@ -123,23 +126,12 @@ def evaluate(
     )
     shown = images or ([pictures] if pictures is not None else [])
     files = find_images(shown, known) if shown else None
-    if known.table.roi != "BBOX":
-        max_predictions = max(max_predictions, len(known.table.labels))
     with Progress(len(files.paths) if files and model else len(known), shares_terminal=False) as progress:
 
         def predict(post: PostProcessor) -> Predictions:
             if model is None or files is None:
-                return predict_tensors(tensors or [], post, max_predictions, ray, progress.advance)
-            return predict_images(
-                post,
-                model,
-                preprocessing,
-                files.paths,
-                progress,
-                batch_size=batch_size,
-                max_predictions=max_predictions,
-                show_discarded=needs_discarded(post),
-            )
+                return predict_tensors(tensors or [], post, ray, progress.advance)
+            return predict_images(post, model, preprocessing, files.paths, progress, batch_size=batch_size)
 
         evaluation = measure(
             *loaded,
@@ -147,6 +139,7 @@ def evaluate(
             predict,
             output=output,
             iou=iou,
+            max_detections=max_detections,
             only_predicted=files is not None and files.folder is None,
         )
     for note in notes(evaluation):

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
-from postproc.evaluation.collecting import Predictions, collect, measuring_documents
+from postproc.evaluation.collecting import Predictions, collect
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.pipeline import PostProcessor
 from postproc.schema import Classification, RecognitionSpec, RecognitionVersion
 
@@ -90,25 +91,15 @@ def find_images(arguments: Sequence[Path], truth: GroundTruth) -> ImageFiles:
     return ImageFiles([found[row] for row in sorted(found)], found, folder)
 
 
-def needs_discarded(post: PostProcessor) -> bool:
-    """Whether all scores are measured, and not only those above a threshold: of labels of whole images."""
-    return any(item.classification is not None for item in post.version.post_processings or ())
-
-
 def predict_tensors(
     paths: Sequence[str],
     post: PostProcessor,
-    max_predictions: int,
     ray_address: str | None,
     on_images: Callable[[int], None],
 ) -> Predictions:
     """Post-process saved tensors here, or on a Ray cluster: names, sizes and Recognitions, batch by batch."""
     from postproc.evaluation.predicting import predict_saved
 
-    options: dict[str, Any] = {
-        "show_discarded": needs_discarded(post),
-        "max_predictions": max_predictions,
-    }
     with ExitStack() as stack:
         predict: Callable[..., Iterator[Any]] = predict_saved
         if ray_address is not None:
@@ -116,7 +107,7 @@ def predict_tensors(
 
             stack.enter_context(connected(ray_address))
             predict = predict_with_ray
-        for predicted in predict(paths, post, **options):
+        for predicted in predict(paths, post):
             yield predicted
             on_images(len(predicted.names))
 
@@ -129,15 +120,18 @@ def measure(
     *,
     output: int,
     iou: float,
+    max_detections: int,
     only_predicted: bool,
 ) -> Evaluation:
-    """Predict with the documents that measuring asks for, and measure."""
-    measuring = measuring_documents(spec, version, output)
-    post = PostProcessor(*measuring)
+    """Predict what measuring asks for, and measure."""
+    post = MeasuringPostProcessor(spec, version, output, max_detections=max_detections)
     collected = collect(truth, predictions(post), only_predicted=only_predicted)
-    if isinstance((measuring[1].post_processings or ())[0].task, Classification):
+    task = (version.post_processings or ())[output].task
+    if isinstance(task, Classification):
         return evaluate_classifications(truth, collected)
-    return evaluate_detections(truth, collected, iou=iou)
+    return evaluate_detections(
+        truth, collected, iou=iou, max_detections=max_detections, yields=task.output.yields
+    )
 
 
 def notes(evaluation: Evaluation) -> Iterator[str]:
@@ -167,12 +161,15 @@ def show(evaluation: Evaluation, console: Console) -> None:
     is_detection = document["task"] == "detection"
     if is_detection:
         coco = document["coco"]
-        table = Table(title="COCO, Jaccard index 0.50 to 0.95", show_header=False)
+        limit = document["coco_limit"]["max_detections"]
+        table = Table(title=f"COCO's box AP and AR, {limit} an image and label at most", show_header=False)
         names = list(coco)
         for row in (names[:6], names[6:]):
             table.add_row(*(Text(name.replace("_", " "), "bold") for name in row))
             table.add_row(*(_share(coco[name]) for name in row), end_section=True)
         console.print(table)
+        for remark in document["remarks"]:
+            console.print(Text(f"{remark[0].upper()}{remark[1:]}."))
     else:
         shown = [(name, document[name]) for name in ("top1", "top5", "mAP") if document[name] is not None]
         console.print("   ".join(f"{name} {_share(value)}" for name, value in shown))
@@ -191,7 +188,7 @@ def _label_table(document: dict[str, Any], things: str, is_detection: bool) -> T
     at = f", Jaccard index {document['iou']:g}" if is_detection else ""
     table = Table(title=f"{images}, at the version's thresholds{at}", caption="; ".join(captions) or None)
     table.add_column("label", max_width=24, no_wrap=True, overflow="ellipsis")
-    for name in (things, "threshold", "precision", "recall", "F1", "AP"):
+    for name in (things, "threshold", "precision", "recall", "F1", "box AP" if is_detection else "AP"):
         table.add_column(name, justify="right", no_wrap=True)
     mean = document["coco"]["AP"] if is_detection else document["mAP"]
     shares = [_share(total[name]) for name in ("precision", "recall", "f1")]

@@ -20,8 +20,7 @@ def predict_images(
     progress: Progress,
     *,
     batch_size: int,
-    max_predictions: int,
-    show_discarded: bool = False,
+    max_predictions: int = 100,
 ) -> Predictions:
     """Run the network on image files, batch after batch; one that cannot be read is reported and left out."""
     runner, preprocessor = open_network(model, post, preprocessing)
@@ -30,7 +29,6 @@ def predict_images(
         preprocessor,
         paths,
         batch_size=batch_size,
-        show_discarded=show_discarded,
         max_predictions=max_predictions,
         on_unreadable=lambda _, error: progress.fail(error),
     ):

@@ -344,3 +344,89 @@ def test_evaluate_asks_for_a_network_or_tensors(
     result = invoke("evaluate", *documents, *given, columns=200)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def crowd(folder: Path, columns: int, rows: int) -> None:
+    """Make a grid of cats, each of which the network finds, on each of the three images."""
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(columns), np.arange(rows)))
+    corners = np.stack([x / columns, y / rows, (x + 0.75) / columns, (y + 0.75) / rows], axis=1)
+    found = {
+        "boxes": corners.astype(np.float32),
+        "scores": np.linspace(0.95, 0.55, columns * rows, dtype=np.float32),
+        "classes": np.full(columns * rows, 11, np.float32),
+    }
+    (folder / "model.onnx").write_bytes(answering(found, ("N", 3, 8, 8)))
+    truth = json.loads((folder / "truth.json").read_text())
+    for image in truth["images"]:
+        image["width"] = 80  # other than those of the files: boxes are in pixels of what is said here
+        image["height"] = 80
+    sides = (corners[:, 2:] - corners[:, :2]) * 80
+    boxes = np.hstack([corners[:, :2] * 80, sides]).tolist()
+    truth["annotations"] = [
+        {"image_id": row, "category_id": 11, "bbox": box} for row in range(3) for box in boxes
+    ]
+    write(folder / "truth.json", truth)
+
+
+def test_evaluate_of_crowded_images_says_what_the_limit_cuts_and_takes_another(folder: Path) -> None:
+    crowd(folder, columns=20, rows=20)
+    saved = (*dumped(folder), f"--truth={folder / 'truth.json'}", "--json", folder / "out.json")
+    for options, recall, name in (((), 0.25, "AR100"), (("--max-detections", "400"), 1, "AR400")):
+        result = invoke(*saved, *options)
+        assert result.exit_code == 0, result.output
+        from_tensors = numbers(result, folder)
+        result = evaluate(folder, folder / "images", *options, "--json", folder / "out.json")
+        assert result.exit_code == 0, result.output
+        assert numbers(result, folder) == from_tensors
+        assert from_tensors["coco"][name] == pytest.approx(recall)
+        assert from_tensors["coco"]["AP"] == pytest.approx(recall, abs=0.01)
+        total = from_tensors["total"]
+        assert (total["right"], total["wrong"], total["missed"]) == (1200, 0, 0)
+        said = "up to 400 of 'cat' in a.png, so that AP and AR cannot reach 1; --max-detections 400 would"
+        report = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+        for text in (result.stdout, report):
+            is_said = said in " ".join(text.split())
+            assert (
+                is_said == ("900 of the version's own detections" in " ".join(text.split())) == (not options)
+            )
+        assert f"of at most {name[2:]}\ndetections an image and label" in report
+        assert f"<span>box {name}</span>" in report
+        assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_evaluate_of_a_pose_network_names_its_boxes_as_what_is_measured(folder: Path) -> None:
+    table = np.zeros((1, 4 + 2 + 6, 3), np.float32)
+    table[0, :, 0] = [12, 16, 16, 16, 0.9, 0.1, 10, 12, 0.8, 14, 18, 0.8]
+    (folder / "model.onnx").write_bytes(answering({"table": table[0]}, ("N", 3, SIDE, SIDE)))
+    pose = {"yolov8_pose_output": {"output_tensor": "table", "keypoints": 2}, "input_size": [SIDE, SIDE]}
+    write(folder / "version.json", {"post_processings": [{"detection": {**pose, "thresholds": [0.5, 0.7]}}]})
+    truth = json.loads((folder / "truth.json").read_text())
+    for annotation in truth["annotations"]:
+        annotation["keypoints"] = [10, 12, 2, 14, 18, 2]
+    write(folder / "truth.json", truth)
+    report = folder / "report.html"
+    result = evaluate(folder, folder / "images", "--json", folder / "out.json", "--report", report)
+    assert result.exit_code == 0, result.output
+    found = numbers(result, folder)
+    assert (found["total"]["right"], found["measured"], found["version_yields"]) == (3, "boxes", "keypoints")
+    assert "COCO's box AP and AR" in result.stdout
+    for text in (" ".join(result.stdout.split()), html.unescape(report.read_text(encoding="utf-8"))):
+        assert text.count("box AP") > 1
+        assert (
+            text.count("The version finds keypoints as well: its boxes are measured, the keypoints are not.")
+            == 1
+        )
+        assert (
+            text.count("The ground truth has keypoints of 3 objects besides their boxes, which are not used.")
+            == 1
+        )
+
+
+def test_evaluate_finds_files_whose_names_are_in_another_unicode_normalisation(folder: Path) -> None:
+    truth = json.loads((folder / "truth.json").read_text())
+    truth["images"][0]["file_name"] = "caf\u00e9.png"
+    write(folder / "truth.json", truth)
+    (folder / "images" / "a.png").rename(folder / "images" / "cafe\u0301.png")
+    result = evaluate(folder, folder / "images", "--json", folder / "out.json")
+    assert result.exit_code == 0, result.output
+    assert numbers(result, folder)["total"]["right"] == 3
