@@ -218,7 +218,17 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     ),
     "yolov8_pose_all_fields": (
         PostProcessing,
-        {"detection": {"yolov8_pose_output": {**YOLOX, "keypoints": 17, "dimensions": 2, "layout": "auto"}}},
+        {
+            "detection": {
+                "yolov8_pose_output": {
+                    **YOLOX,
+                    "keypoints": 17,
+                    "dimensions": 2,
+                    "skeleton": [[16, 14], [14, 12]],
+                    "layout": "auto",
+                }
+            }
+        },
     ),
     "yolox_all_fields": (
         PostProcessing,

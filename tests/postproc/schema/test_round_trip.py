@@ -134,7 +134,7 @@ OUTPUTS: dict[str, Documents] = {
     "yolov8_output": tensor_and_layout,
     "yolov8_pose_output": documents(
         {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
-        {"dimensions": st.sampled_from([2, 3]), "layout": layouts},
+        {"dimensions": st.sampled_from([2, 3]), "skeleton": st.sampled_from([[], None]), "layout": layouts},
     ),
     "yolov8_obb_output": tensor_and_layout,
     "yolov8_seg_output": documents(
