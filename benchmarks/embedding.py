@@ -134,7 +134,7 @@ def hand_over_table(seconds: float) -> Iterator[str]:
 
 def worker_table() -> Iterator[str]:
     """Lines of a table of how workers start, and what memory they have."""
-    yield f"| worker, {_WORKERS} at once | to its first result | memory of its own | and its share of others' |"
+    yield f"| worker, {_WORKERS} at once | to its first result | memory of its own | and its part of others |"
     yield "| --- | ---: | ---: | ---: |"
     with tempfile.TemporaryDirectory() as folder:
         tensor, cache = Path(folder, "tensor.npy"), Path(folder, "cache")
