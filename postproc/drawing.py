@@ -71,7 +71,7 @@ class DrawableClassifications(Protocol):
 class DrawableDetections(DrawableClassifications, Protocol):
     """The detections of one image: one row per box.
 
-    They may also have the ``keypoints`` of `KeypointDetections`, the ``polygons`` of
+    They may also have the ``keypoints`` and ``skeleton`` of `KeypointDetections`, the ``polygons`` of
     `OrientedDetections` or the ``masks`` of `SegmentedDetections`.
     """
 
@@ -91,8 +91,8 @@ def draw_outputs(
 
     Predicted boxes are drawn with solid lines, discarded ones with thin dashes below them; each
     carries its label's name and the score. Oriented boxes are drawn as such, and masks tint what they
-    cover. Keypoints are dots, hollow where they score 0.5 or less. Classifications are listed in the
-    upper left corner. A label has the same colour in every picture.
+    cover. Keypoints are dots, hollow where they score 0.5 or less; the others are joined as the skeleton
+    says. Classifications are listed in the upper left corner. A label has the same colour in every picture.
 
     Parameters
     ----------
@@ -174,6 +174,7 @@ class _Boxed(NamedTuple):
     box: Box
     corners: list[Point]  # of an oriented box; none of an upright one
     dots: list[tuple[Point, bool]]  # keypoints, and whether they are visible
+    limbs: list[tuple[Point, Point]]  # visible keypoints that are joined
     mask: Mask | None
 
 
@@ -208,18 +209,21 @@ class _Canvas:
         for item in reversed(ranked):
             if item.mask is not None:
                 self._tint(item.mask(), item.row.color, 0.45 if item.row.predicted else 0.2)
-        for row, box, corners, _, _ in reversed(ranked):
-            if corners:
-                self._outline_polygon(corners, row.color, row.predicted)
+        for item in reversed(ranked):
+            row = item.row
+            if item.corners:
+                self._outline_polygon(item.corners, row.color, row.predicted)
             elif row.predicted:
-                self._outline(box, row.color, self._line)
+                self._outline(item.box, row.color, self._line)
             else:
-                self._dash(box, row.color)
-        for row, _, _, dots, _ in reversed(ranked):
-            for point, is_visible in dots:
-                self._dot(point, row.color, row.predicted and is_visible)
+                self._dash(item.box, row.color)
+        for item in reversed(ranked):
+            self._join(item.limbs, item.row)
+            for point, is_visible in item.dots:
+                self._dot(point, item.row.color, item.row.predicted and is_visible)
         tags: list[tuple[_Row, str, Box]] = []
-        for row, box, _, _, _ in ranked:
+        for item in ranked:
+            row, box = item.row, item.box
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
             spots = self._spots(box, width)
@@ -327,14 +331,22 @@ class _Canvas:
             for x, y in corners:
                 self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
 
+    def _join(self, limbs: list[tuple[Point, Point]], row: _Row) -> None:
+        """Draw the limbs of a pose; those of a predicted one with the rim of its dots around them all."""
+        strokes = [(row.color, self._line if row.predicted else self._thin)]
+        if row.predicted:
+            strokes.insert(0, (_rim(row.color), self._line + 2 * self._thin))
+        for color, width in strokes:
+            for limb in limbs:
+                self._draw.line(limb, fill=color, width=width)
+
     def _dot(self, point: Point, color: Color, filled: bool) -> None:
         """Draw a dot with a rim that sets it off from a picture of its colour."""
         radius = 1.5 * self._line + 1
-        rim = _BLACK if _is_light(color) else _WHITE
         x, y = point
         around = x - radius, y - radius, x + radius, y + radius
         if filled:
-            self._draw.ellipse(around, fill=color, outline=rim, width=self._thin)
+            self._draw.ellipse(around, fill=color, outline=_rim(color), width=self._thin)
         else:
             self._draw.ellipse(around, outline=color, width=self._thin)
 
@@ -353,9 +365,12 @@ def _boxed(output: DrawableDetections, size: tuple[int, int]) -> list[_Boxed]:
     boxes = _pixel_boxes(output.boxes, size)
     rows = _rows(output, len(boxes))
     corners = _corners(getattr(output, "polygons", None), len(boxes), size)
-    dots = _dots(getattr(output, "keypoints", None), len(boxes), size)
+    poses = _poses(getattr(output, "keypoints", None), getattr(output, "skeleton", ()), len(boxes), size)
     masks = [_mask(output, row, size) for row in range(len(boxes))]
-    return [_Boxed(*items) for items in zip(rows, boxes, corners, dots, masks, strict=True)]
+    return [
+        _Boxed(row, box, sides, dots, limbs, mask)
+        for row, box, sides, (dots, limbs), mask in zip(rows, boxes, corners, poses, masks, strict=True)
+    ]
 
 
 def _mask(output: Any, row: int, size: tuple[int, int]) -> Mask | None:
@@ -382,20 +397,32 @@ def _corners(polygons: object, rows: int, size: tuple[int, int]) -> list[list[Po
     return [[(x, y) for x, y in row] for row in pixels.tolist()]
 
 
-def _dots(keypoints: object, rows: int, size: tuple[int, int]) -> list[list[tuple[Point, bool]]]:
-    """Return the keypoints of each row that lie in the picture; those that are all zeros are not there."""
+def _poses(
+    keypoints: object, skeleton: Iterable[tuple[int, int]], rows: int, size: tuple[int, int]
+) -> list[tuple[list[tuple[Point, bool]], list[tuple[Point, Point]]]]:
+    """Return the dots and limbs of each row, of keypoints in the picture; all zeros are none."""
     if keypoints is None:
-        return [[]] * rows
+        return [([], [])] * rows
     points = np.asarray(keypoints, np.float64)
     if points.ndim != 3 or len(points) != rows or points.shape[2] not in (2, 3):
         raise TensorError(f"keypoints: expected shape ({rows}, P, 2) or ({rows}, P, 3), got {points.shape}")
+    limbs, count = list(skeleton), points.shape[1]
+    if not all(1 <= number <= count for limb in limbs for number in limb):
+        raise TensorError(f"skeleton: expected pairs of keypoints' numbers, 1 to {count}, got {limbs}")
     shown = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2) & points.any(axis=2)
     visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
-    dots: list[list[tuple[Point, bool]]] = [[] for _ in range(rows)]
-    for row, point in np.argwhere(shown).tolist():
-        x, y = (points[row, point, :2] * size).tolist()
-        dots[row].append(((x, y), bool(visible[row, point])))
-    return dots
+    poses = []
+    for row in range(rows):
+        pixels: list[Point] = [(x, y) for x, y in (points[row, :, :2] * size).tolist()]
+        is_visible, is_joined = visible[row].tolist(), (shown[row] & visible[row]).tolist()
+        dots = [(pixels[point], is_visible[point]) for point in np.flatnonzero(shown[row]).tolist()]
+        lines = [
+            (pixels[first - 1], pixels[second - 1])
+            for first, second in limbs
+            if is_joined[first - 1] and is_joined[second - 1]
+        ]
+        poses.append((dots, lines))
+    return poses
 
 
 def _rows(output: DrawableClassifications, boxes: int | None = None) -> list[_Row]:
@@ -440,6 +467,10 @@ def _has_boxes(output: DrawableDetections | DrawableClassifications) -> TypeGuar
 
 def _slices(box: Box) -> tuple[slice, slice]:
     return slice(box[1], box[3]), slice(box[0], box[2])
+
+
+def _rim(color: Color) -> Color:
+    return _BLACK if _is_light(color) else _WHITE
 
 
 def _is_light(color: Color) -> bool:

@@ -372,8 +372,7 @@ class Detections(Classifications):
         TensorError
             If these are the boxes of several images: index one first.
         """
-        if len(self) != 1:
-            raise TensorError(f"to_supervision takes one image, as of detections[i]; these are {len(self)}")
+        require_one_image(self, "to_supervision")
         import supervision
 
         found = self[self.predicted]
@@ -456,6 +455,18 @@ class Recognitions:
         _require_parts(parts)
         outputs = zip(*(part.outputs for part in parts), strict=True)
         return cls(tuple(type(output[0]).concatenate(output) for output in outputs))
+
+
+def require_one_image(found: Classifications, method: str) -> None:
+    """Check that results are those of one image, which the method takes.
+
+    Raises
+    ------
+    TensorError
+        If they are of none, or of several.
+    """
+    if len(found) != 1:
+        raise TensorError(f"{method} takes one image, as of detections[i]; these are {len(found)}")
 
 
 def images_of_rows(offsets: NDArray[np.int64]) -> NDArray[np.int64]:

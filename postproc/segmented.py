@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.masks import draw_masks, encode_masks, trace_masks
-from postproc.results import Detections, Size, image_sizes
+from postproc.results import Detections, Size, image_sizes, require_one_image
 
 if TYPE_CHECKING:
     import supervision
@@ -81,8 +81,7 @@ class SegmentedDetections(Detections):
             If these are the boxes of several images (index one first), the size is none, or the masks would
             take more than 8 GiB.
         """
-        if len(self) != 1:
-            raise TensorError(f"masks takes one image, as of detections[i]; these are {len(self)}")
+        require_one_image(self, "masks")
         height, width = _whole(size)
         if len(self.labels) * height * width > _MOST_PIXELS:
             raise TensorError(

@@ -16,7 +16,7 @@ from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
 
 if TYPE_CHECKING:
-    from postproc.keypoints import KeypointDetections
+    from postproc.keypoints import KeypointDetections, Skeleton
 
 
 class Yolov8PoseDecoder:
@@ -30,6 +30,7 @@ class Yolov8PoseDecoder:
         self._decision = decision
         self._format = BOX_FORMATS[output.box_format]
         self._points, self._dimensions = output.keypoints, output.dimensions
+        self._skeleton = output.skeleton
         self._first = 4 + len(decision.ids)
         channels = self._first + self._points * self._dimensions
         reason = "4 + labels + keypoints * dimensions"
@@ -39,7 +40,9 @@ class Yolov8PoseDecoder:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        keypoints = partial(_with_keypoints, table, planar, self._first, self._points, self._dimensions)
+        keypoints = partial(
+            _with_keypoints, table, planar, self._first, self._points, self._dimensions, self._skeleton
+        )
         candidates = boxes_of_table(table, planar, count, self._format, self._decision)
         return candidates._replace(extras=keypoints)
 
@@ -54,6 +57,7 @@ def _with_keypoints(
     first: int,
     points: int,
     dimensions: int,
+    skeleton: Skeleton | None,
     found: Detections,
     placement: NDArray[np.float64],
     sizes: Sizes,
@@ -61,8 +65,10 @@ def _with_keypoints(
 ) -> KeypointDetections:
     # Not at the top: every import of postproc would pay for what few documents need.
     from postproc.kernels.keypoints import gather_keypoints
-    from postproc.keypoints import KeypointDetections
+    from postproc.keypoints import KeypointDetections, usual_skeleton
 
+    if skeleton is None:
+        skeleton = usual_skeleton(points, found.table.names)
     keypoints = gather_keypoints(
         table, planar, first, points, dimensions, found.regions, found.offsets, placement, start
     )
@@ -75,5 +81,6 @@ def _with_keypoints(
         found.boxes,
         found.regions,
         keypoints,
+        skeleton,
         is_cut=found.is_cut,
     )

@@ -87,17 +87,21 @@ class CocoWriter(ResultWriter):
         if self._ids is not None:
             found = self._ids.get(image, self._ids.get(path.name))
             if found is None:
-                raise ExportError(f"image {image!r}: no image id is given for it")
+                raise ExportError(
+                    f"image {image!r}: no image id is given for it; image_ids (--image-ids) must list the "
+                    "file name of every image"
+                )
         elif path.stem.isascii() and path.stem.isdecimal():
             found = int(path.stem)
         else:
             raise ExportError(
-                f"image {image!r}: COCO knows images by ids, and this name is no number; give image ids, "
-                "such as those of a COCO file that lists the images"
+                f"image {image!r}: COCO knows images by ids, and this name is no number; give image_ids "
+                "(--image-ids COCO.json, a file that lists the images)"
             )
         owner = owners.setdefault(found, image)
         if owner != image:
-            raise ExportError(f"images {owner!r} and {image!r} have the same image id, {found}")
+            advice = "; give image_ids (--image-ids COCO.json)" if self._ids is None else ""
+            raise ExportError(f"images {owner!r} and {image!r} have the same image id, {found}{advice}")
         return found
 
 

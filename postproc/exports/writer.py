@@ -103,7 +103,8 @@ class ResultWriter(ABC):
                 raise ExportError(f"sizes must be whole numbers of pixels; found {pairs.tolist()}")
         elif self.needs_sizes:
             raise ExportError(
-                f"{self.path}: this format is in pixels, and the size of image {names[0]!r} is not known"
+                f"{self.path}: this format is in pixels, and the size of image {names[0]!r} is not known; "
+                "give sizes (saved tensors that `postproc dump` wrote know them)"
             )
         self._add(names, known, recognitions)
 
@@ -182,7 +183,10 @@ def boxes_output(spec: RecognitionSpec, output: int | None) -> int:
             return rows[0]
         if not rows:
             raise ExportError("this format holds boxes, and the spec has labels of whole images only")
-        raise ExportError(f"this format holds the boxes of one output; choose one of the outputs {rows}")
+        raise ExportError(
+            f"this format holds the boxes of one output; choose one of the outputs {rows} with output "
+            "(--output-index)"
+        )
     if output not in rows:
         raise ExportError(f"output {output} has no boxes; those of the spec that have are {rows}")
     return output

@@ -48,6 +48,9 @@ MOST_PRIORS = 100_000
 MOST_KEYPOINTS = 1_000
 """Keypoints of a box: COCO-WholeBody has 133, MediaPipe's face mesh 478."""
 
+MOST_LIMBS = 10_000
+"""Pairs of keypoints that are joined: COCO's skeleton has 19, MediaPipe's face mesh 2,556."""
+
 MOST_INPUTS = 16
 """Input tensors of a network: one or two, rarely more."""
 

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from postproc.schema.fields import Name
-from postproc.schema.limits import MOST_KEYPOINTS
+from postproc.schema.fields import Listed, Name, Pair, PositiveInteger
+from postproc.schema.limits import MOST_KEYPOINTS, MOST_LIMBS
 from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.sizes import AtMost
 from postproc.schema.yolo_outputs import TableOutput, UprightTableOutput
 
 KeypointCount = Annotated[
@@ -18,6 +19,8 @@ KeypointCount = Annotated[
 
 # No Literal, which takes 2.0 where integers are asked for.
 KeypointDimensions = Annotated[int, Field(ge=2, le=3), expecting("2 or 3")]
+
+Limb = Annotated[Pair[PositiveInteger], expecting("the numbers of two keypoints, counted from 1")]
 
 
 class Yolov8PoseOutput(UprightTableOutput):
@@ -39,6 +42,24 @@ class Yolov8PoseOutput(UprightTableOutput):
         description="D, the numbers of a keypoint. 3: x, y, in what the boxes are in, and a probability that "
         "it is visible. 2: x and y only.",
     )
+    skeleton: Annotated[Listed[Limb], AtMost(MOST_LIMBS, "pairs")] | None = Field(
+        default=None,
+        description="Which keypoints a drawing joins: pairs of their numbers, counted from 1 as in COCO's "
+        "categories. Left out: COCO's skeleton where there are 17 keypoints and the only label is named "
+        "person, none otherwise, since 17 keypoints of other things lie elsewhere.",
+    )
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        for row, limb in enumerate(self.skeleton or ()):
+            for position, number in enumerate(limb):
+                if number > self.keypoints:
+                    yield (
+                        ("skeleton", row, position),
+                        f"expected the number of a keypoint, 1 to {self.keypoints}, got {number}",
+                    )
+            if limb[0] == limb[1]:
+                yield ("skeleton", row), f"expected two keypoints, got {limb[0]} twice"
 
 
 class Yolov8ObbOutput(TableOutput):

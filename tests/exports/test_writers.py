@@ -139,7 +139,7 @@ def test_writer_of_boxes_asks_which_output_where_several_have_them(format: str, 
     path = tmp_path / "out"
     assert open_writer(format, path, spec_with("NONE", "BBOX")).output == 1  # type: ignore[attr-defined]
     assert open_writer(format, path, spec_with("BBOX", "BBOX"), output=1).output == 1  # type: ignore[attr-defined]
-    with pytest.raises(ExportError, match=r"boxes of one output; choose one of the outputs \[0, 1\]"):
+    with pytest.raises(ExportError, match=r"choose one of the outputs \[0, 1\] with .*--output-index"):
         open_writer(format, path, spec_with("BBOX", "BBOX"))
     with pytest.raises(ExportError, match="labels of whole images only"):
         open_writer(format, path, spec_with("NONE"))

@@ -307,6 +307,51 @@ def test_keypoints_of_a_discarded_box_and_of_two_numbers_are_drawn() -> None:
     assert where(picture, 4)[232:249, 376:393].any()
 
 
+def pose(*points: list[float], skeleton: list[tuple[int, int]], **rows: Any) -> SimpleNamespace:
+    found = detections([[0, 0, 1, 1]], labels=[3], **rows)
+    found.keypoints, found.skeleton = np.array([points], np.float32), skeleton
+    return found
+
+
+def test_keypoints_of_a_skeleton_are_joined_with_a_rim_that_sets_them_off() -> None:
+    # Of 640 x 480: from (128, 240) to (512, 240), with dots of radius 4.
+    picture = drawn(GREY, pose([0.2, 0.5, 0.9], [0.8, 0.5, 0.9], [0.5, 0.9, 0.9], skeleton=[(2, 1)]))
+    limb = where(picture, 3)[230:251, 140:500]
+    assert (limb.sum(axis=0) == 2).all(), "a line of two pixels all the way"
+    (rows,) = np.nonzero(limb[:, 0])
+    rim = picture[[230 + rows[0] - 1, 230 + rows[-1] + 1], 140:500]
+    assert (rim == 0).all(), "black beside a light colour"
+    assert not where(picture, 3)[260:420, 10:630].any(), "the third point is joined with none"
+    lone = drawn(GREY, pose([0.2, 0.5, 0.9], [0.8, 0.5, 0.9], skeleton=[]))
+    assert not where(lone, 3)[200:280, 140:500].any()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [[0.8, 0.5, 0.5], [1.2, 0.5, 0.9], [0, 0, 0], [-0.1, 0.5, 0.9], [3e38, -3e38, 1]],
+    ids=["not-sure", "outside", "not-there", "left-of-it", "far-outside"],
+)
+def test_keypoint_that_is_not_visible_or_outside_is_not_joined(other: list[float]) -> None:
+    picture = drawn(GREY, pose([0.2, 0.5, 0.9], other, skeleton=[(1, 2)]))
+    assert where(picture, 3)[240, 128]
+    assert (picture[20:460, 140:500] == 128).all()
+
+
+def test_limbs_of_points_without_scores_and_of_discarded_poses_are_drawn() -> None:
+    points = [0.2, 0.5], [0.8, 0.5]
+    picture = drawn(GREY, pose(*points, skeleton=[(1, 2)]))
+    assert (where(picture, 3)[230:251, 140:500].sum(axis=0) == 2).all()
+    thin = drawn(GREY, pose(*points, skeleton=[(1, 2)], predicted=[False]))[230:251, 140:500]
+    assert (where(thin, 3).sum(axis=0) == 1).all()
+    assert not (thin == 0).any(), "no rim"
+
+
+@pytest.mark.parametrize("limb", [(0, 1), (1, 3)], ids=str)
+def test_skeleton_of_points_that_are_not_there_is_a_tensor_error(limb: tuple[int, int]) -> None:
+    with pytest.raises(TensorError, match=r"skeleton: expected pairs of keypoints' numbers, 1 to 2, got \["):
+        drawn(GREY, pose([0.2, 0.5], [0.8, 0.5], skeleton=[limb]))
+
+
 @pytest.mark.parametrize("shape", [(1, 2), (2, 4, 3), (1, 4, 4)], ids=str)
 def test_keypoints_of_a_wrong_shape_are_a_tensor_error(shape: tuple[int, ...]) -> None:
     found = detections([[0.25, 0.25, 0.75, 0.75]])

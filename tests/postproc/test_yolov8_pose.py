@@ -6,6 +6,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from postproc import (
     Yolov8Output,
     Yolov8PoseOutput,
 )
+from postproc.keypoints import COCO_SKELETON
 from tests.comparison import assert_equals_reference
 from tests.pipelines import assert_same, post_processor, tensors_of
 from tests.postproc.test_pipeline_reference import EXAMPLES
@@ -151,6 +153,43 @@ def test_yolov8_pose_with_a_letterbox_is_relative_to_the_image() -> None:
     assert_array_equal(detections.keypoints_to_pixels((200, 200))[0, 0], np.array([80, 90, 0.75], np.float32))
 
 
+PEOPLE = [100, 50, 40, 20, 0.9, *[90, 45, 0.75] * 17]
+
+
+@pytest.mark.parametrize(
+    ("labels", "keypoints", "skeleton", "expected"),
+    [
+        (["person"], 17, None, COCO_SKELETON),
+        (["person"], 16, None, ()),
+        (["cat"], 17, None, ()),
+        (["person", "cat"], 17, None, ()),
+        (["person"], 17, [], ()),
+        (["cat"], 17, [[1, 2], [2, 17]], ((1, 2), (2, 17))),
+    ],
+    ids=["coco", "other-count", "other-label", "several-labels", "none-wanted", "given"],
+)
+def test_yolov8_pose_skeleton_is_the_documents_or_coco_s_of_persons(
+    labels: list[str], keypoints: int, skeleton: Any, expected: Any
+) -> None:
+    output = Yolov8PoseOutput(output_tensor="t", keypoints=keypoints, skeleton=skeleton)
+    processor = PostProcessor.for_detection(labels, output, thresholds=0.5, input_size=[HEIGHT, WIDTH])
+    row = [*PEOPLE[:4], *[0.9] * len(labels), *PEOPLE[5:]][: 4 + len(labels) + 3 * keypoints]
+    found = processor({"t": np.array([[row]] * 2, np.float32).transpose(0, 2, 1)}).outputs[0]
+    assert isinstance(found, KeypointDetections)
+    parts = found[0], found[1:], found[found.predicted], pickle.loads(pickle.dumps(found))
+    for part in (found, *parts, KeypointDetections.concatenate(parts)):
+        assert part.skeleton == expected
+
+
+def test_coco_skeleton_joins_each_of_its_17_points_and_is_symmetric() -> None:
+    # COCO's order: the nose, then left and right of eyes, ears, shoulders, elbows, wrists, hips, knees, ...
+    mirrored = {1: 1, **{point: point + 1 if point % 2 == 0 else point - 1 for point in range(2, 18)}}
+    limbs = {frozenset(limb) for limb in COCO_SKELETON}
+    assert {point for limb in limbs for point in limb} == set(range(1, 18))
+    assert len(limbs) == len(COCO_SKELETON) == 19
+    assert {frozenset(mirrored[point] for point in limb) for limb in limbs} == limbs
+
+
 def test_keypoint_detections_index_and_join_keep_their_points() -> None:
     whole = post_processor("yolov8_pose")(tensors_of("yolov8_pose"), show_discarded=True).outputs[0]
     assert isinstance(whole, KeypointDetections)
@@ -194,6 +233,47 @@ def test_keypoint_detections_to_supervision_has_points_in_pixels() -> None:
         made = found(PERSON, DOG).to_supervision((HEIGHT, WIDTH))
     assert_allclose(made.data["keypoints"][0, 0], [90, 45, 0.75], rtol=1e-6)
     assert made[1:].data["keypoints"].shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_to_supervision_keypoints_has_predicted_points_of_one_image_in_pixels(dimensions: int) -> None:
+    person, dog = [*PERSON], [*DOG[:5], 0.3, *DOG[6:]]  # the dog is discarded
+    if dimensions == 2:
+        del person[11], person[8], dog[11], dog[8]
+    processor = post(layout="channels_last", dimensions=dimensions)
+    found = processor(table(dog, person), show_discarded=True).outputs[0]
+    assert isinstance(found, KeypointDetections)
+    assert len(found.labels) > found.predicted.sum() == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it would rather have OpenCV
+        made = found.to_supervision_keypoints((2 * HEIGHT, 2 * WIDTH))
+        is_new = "keypoint_confidence" in signature(type(made)).parameters  # from 0.29 on
+        scores = made.keypoint_confidence if is_new else made.confidence
+        shown = made[np.array([True])]
+    assert_allclose(made.xy, [[[180, 90], [440, -20]]], rtol=1e-6)
+    assert (scores is None) == (dimensions == 2)
+    if scores is not None:
+        assert_array_equal(scores, np.array([[0.75, 0.25]], np.float32))
+    if is_new:
+        assert_array_equal(made.detection_confidence, found.scores[:1], strict=True)
+    assert_array_equal(made.class_id, [0])
+    assert list(made.data["class_name"]) == list(shown.data["class_name"]) == ["person"]
+    assert len(made) == 1
+
+
+def test_to_supervision_keypoints_without_rows_is_empty() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = found([*PERSON[:4], 0, 0, *PERSON[6:]]).to_supervision_keypoints((HEIGHT, WIDTH))
+        assert made.is_empty()
+    assert len(made) == 0
+
+
+def test_to_supervision_keypoints_several_images_are_a_tensor_error() -> None:
+    several = post_processor("yolov8_pose")(tensors_of("yolov8_pose")).outputs[0]
+    assert isinstance(several, KeypointDetections)
+    with pytest.raises(TensorError, match=r"to_supervision_keypoints takes one image, as of detections\[i\]"):
+        several.to_supervision_keypoints((HEIGHT, WIDTH))
 
 
 def test_keypoints_to_pixels_wrong_sizes_are_a_tensor_error() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 from tests.service.digits import wait_for_kernels
 from tests.service.running import ROOT, Running, running
+from tests.test_documents import README, blocks, run
 
 PAGE = make_page(3)
 CORNERS = (0.25, 0.1, 0.9, 0.75)
@@ -127,6 +130,28 @@ def complaint(error: pytest.ExceptionInfo[ClientError], status: int) -> str:
     body = error.value.json()
     assert body["detail"] == body["error"]["message"]
     return str(body["detail"])
+
+
+def test_client_runs_the_readme_s_code(
+    service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = (block for block in blocks(README) if "deepomatic" in block.code)
+    here = {'api_key="..."': f"api_key={service.key!r}", '"http://127.0.0.1:8000"': repr(service.host)}
+    code = block.code
+    for written, value in here.items():
+        assert written in code
+        code = code.replace(written, value)
+    (tmp_path / "yolo11n").mkdir()
+    for name, source in (("spec", demo.spec_path), ("version", demo.version_path)):
+        shutil.copy(source("yolo"), tmp_path / "yolo11n" / f"{name}.json")
+    shutil.copy(demo.preprocessing_path("yolo"), tmp_path / "yolo11n" / "preprocessing.json")
+    shutil.copy(demo.model_path("yolo"), tmp_path / "yolo11n.onnx")
+    Image.fromarray(PAGE.image).save(tmp_path / "street.jpg", "PNG")  # its first bytes tell what it is
+    monkeypatch.chdir(tmp_path)
+    printed = run(README, block._replace(code=code), {}, capsys)
+    found = predicted(ast.literal_eval(printed))
+    names = [row["label_name"] for row in predicted(expected())]
+    assert [row["label_name"] for row in found] == names[:20]
 
 
 def test_client_life_cycle_from_upload_to_delete(client: Client) -> None:

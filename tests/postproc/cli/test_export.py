@@ -78,6 +78,14 @@ def test_run_on_tensors_writes_yolo_which_needs_no_sizes_but_not_voc() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_run_coco_of_images_whose_names_are_no_numbers_names_the_option() -> None:
+    result = run(*MODEL, "--format", "coco", "--output", "found.json")
+    assert result.exit_code == 1
+    assert "give image_ids (--image-ids COCO.json" in result.stderr
+    assert not Path("found.json").exists()
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

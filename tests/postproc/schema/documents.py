@@ -276,6 +276,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                     "dimensions": 2,
                     "box_format": "cxcywh",
                     "coordinates": "normalized",
+                    "skeleton": [[16, 14], [14, 12]],
                     "layout": "auto",
                 }
             }

@@ -156,6 +156,29 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             ),
             ("dimensions", {"dimensions": 4}, "yolov8_pose_output.dimensions: expected 2 or 3, got 4"),
             ("float", {"dimensions": 2.0}, "yolov8_pose_output.dimensions: expected 2 or 3, got 2.0"),
+            (
+                "limb_from_0",
+                {"skeleton": [[1, 2], [0, 1]]},
+                "yolov8_pose_output.skeleton[1]: expected the numbers of two keypoints, counted from 1, "
+                "got [0, 1]",
+            ),
+            (
+                "limb_of_three",
+                {"skeleton": [[1, 2, 3]]},
+                "yolov8_pose_output.skeleton[0]: expected the numbers of two keypoints, counted from 1, "
+                "got [1, 2, 3]",
+            ),
+            (
+                "limb_beyond",
+                {"skeleton": [[16, 14], [17, 18]]},
+                "yolov8_pose_output.skeleton[1][1]: expected the number of a keypoint, 1 to 17, got 18",
+            ),
+            (
+                "limb_of_one",
+                {"skeleton": [[16, 16]]},
+                "yolov8_pose_output.skeleton[0]: expected two keypoints, got 16 twice",
+            ),
+            ("skeleton", {"skeleton": "coco"}, 'yolov8_pose_output.skeleton: expected a list, got "coco"'),
         )
     },
     **{

@@ -95,6 +95,7 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "tensor_name_long": (Detection, {"yolov8_output": {"output_tensor": "t" * 1001}}),
     "anchors_many": (Detection, {"yolo_output": {**YOLO, "anchors": [1] * 2002}}),
     "keypoints_many": (Detection, {"yolov8_pose_output": {**YOLOX, "keypoints": 1001}}),
+    "limb_from_0": (Detection, {"yolov8_pose_output": {**YOLOX, "keypoints": 2, "skeleton": [[0, 1]]}}),
     "spec_outputs_many": (RecognitionSpec, {"outputs": SPEC["outputs"] * 1001}),
     "version_post_processing": (RecognitionVersion, {"post_processings": [{}]}),
     "version_id": (RecognitionVersion, {"spec_id": 1.5}),

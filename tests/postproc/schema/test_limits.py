@@ -182,6 +182,12 @@ LIMITS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any], str]] = {
         {"yolov8_pose_output": {**YOLOX, "keypoints": most.MOST_KEYPOINTS + 1}},
         "yolov8_pose_output.keypoints: expected an integer from 1 to 1000, got 1001",
     ),
+    "limbs": (
+        Detection,
+        {"yolov8_pose_output": {**YOLOX, "keypoints": 2, "skeleton": [[1, 2]] * most.MOST_LIMBS}},
+        {"yolov8_pose_output": {**YOLOX, "keypoints": 2, "skeleton": [[1, 2]] * (most.MOST_LIMBS + 1)}},
+        "yolov8_pose_output.skeleton: expected at most 10,000 pairs, got 10,001",
+    ),
     "inputs": (
         Preprocessing,
         images(most.MOST_INPUTS),

@@ -137,7 +137,7 @@ OUTPUTS: dict[str, Documents] = {
     "yolov8_output": documents(tensors("output_tensor"), upright),
     "yolov8_pose_output": documents(
         {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
-        {"dimensions": st.sampled_from([2, 3]), **upright},
+        {"dimensions": st.sampled_from([2, 3]), "skeleton": st.sampled_from([[], None]), **upright},
     ),
     "yolov8_obb_output": documents(tensors("output_tensor"), table),
     "yolov8_seg_output": documents(

@@ -1,0 +1,234 @@
+"""What README and docs show in Python is run as it stands, and what they say it prints is compared.
+
+The files that the pages speak of, such as `model.onnx` and `street.jpg`, are made in an empty folder first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import importlib
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from postproc import PostprocError, PostProcessor, SchemaError, SegmentedDetections, Yolov8Output
+from tests.models import answering
+from tests.reference.masks import decoded_rle
+
+ROOT = Path(__file__).resolve().parents[1]
+README, PYTHON, EMBEDDING = ROOT / "README.md", ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
+PENDING = ("post.replace(", ".padded(", "rounded=True")  # not there yet
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class Block(NamedTuple):
+    """Code of a page, the line that it begins at, and what the page says that it prints."""
+
+    code: str
+    line: int
+    output: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks of Python of a page; a block of text right after one is what it prints."""
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", text, re.DOTALL | re.MULTILINE)
+    return [Block(match[1], text[: match.start(1)].count("\n"), match[2]) for match in found]
+
+
+def run(page: Path, block: Block, names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a block with these names, which it adds to; check and return what it prints."""
+    code = compile("\n" * block.line + block.code, str(page), "exec")  # tracebacks show the page's lines
+    capsys.readouterr()
+    exec(code, names)
+    printed = capsys.readouterr().out
+    if block.output is not None and not doctest.OutputChecker().check_output(block.output, printed, FLAGS):
+        pytest.fail(f"{page.name}, line {block.line}: expected\n{block.output}\ngot\n{printed}")
+    return printed
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def save_documents(folder: Path, post: PostProcessor) -> None:
+    (folder / "spec.json").write_text(json.dumps(post.spec.dump()))
+    (folder / "version.json").write_text(json.dumps(post.version.dump()))
+
+
+def test_every_block_of_readme_and_of_the_python_page_is_run_by_a_test_here() -> None:
+    starts = [block.code.partition("\n")[0] for block in blocks(README)]
+    assert starts == [
+        "import numpy as np",
+        "from postproc import PostProcessor",
+        "import json",  # by test_client_runs_the_readme_s_code in tests/service/test_client.py
+    ]
+    assert len(blocks(PYTHON)) == 6
+
+
+def test_readme_embedding_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    block = blocks(README)[0]
+    assert block.output is not None
+    run(README, block, {}, capsys)
+
+
+def test_readme_runner_runs_a_network_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    post = PostProcessor.for_detection(["cat", "dog"], Yolov8Output(output_tensor="output0"), thresholds=0.5)
+    save_documents(folder, post)
+    table = np.zeros((6, 8400), np.float32)
+    table[:, 7] = [320, 320, 64, 128, 0.9, 0.2]
+    (folder / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 640, 640), "images"))
+    names = {"images": np.zeros((2, 3, 640, 640), np.float32)}
+    run(README, blocks(README)[1], names, capsys)
+    found: Any = names["batch"]
+    assert found.outputs[0].label_names == ["cat", "cat"]
+    np.testing.assert_allclose(found.outputs[0].boxes, [[0.45, 0.4, 0.55, 0.6]] * 2, rtol=1e-6)
+
+
+def ellipse(box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+    """Return a prototype of 160 x 160 for an input of 640 x 640: above 0 in the ellipse that a box holds."""
+    x1, y1, x2, y2 = (side / 4 for side in box)
+    y, x = np.mgrid[:160, :160] + 0.5
+    away = ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2
+    return np.clip(1 - away, -1, 1).astype(np.float32)
+
+
+def test_python_page_runs_from_image_to_coco(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # An image of 1280 x 720 is half as large in the input, 140 rows below its top.
+    person, car = (200.0, 200.0, 440.0, 440.0), (450.0, 290.0, 620.0, 420.0)
+    table = np.zeros((4 + 2 + 2, 8400), np.float32)
+    for column, box, rest in ((5, person, [0.9, 0.1, 1, 0]), (9, car, [0.3, 0.6, 0, 1])):
+        x1, y1, x2, y2 = box
+        table[:, column] = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, *rest]
+    prototypes = np.stack([ellipse(person), ellipse(car)])
+    answers = {"output0": table, "output1": prototypes}
+    (folder / "street-seg.onnx").write_bytes(answering(answers, ("N", 3, 640, 640), "images"))
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    photo = Image.fromarray(pixels).resize((1280, 720))
+    (folder / "photos").mkdir()
+    for path in ("street.jpg", "photos/a.jpg", "photos/b.jpg", "photos/c.jpg"):
+        photo.save(folder / path)
+
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="supervision")  # it says that it would rather have OpenCV
+        for block in blocks(PYTHON):
+            run(PYTHON, block, names, capsys)
+
+    masks = names["masks"]
+    assert isinstance(names["found"], SegmentedDetections)
+    for row, area in enumerate((480 * 480, 340 * 260)):  # an ellipse is pi / 4 of its box
+        assert masks[row].sum() == pytest.approx(np.pi / 4 * area, rel=0.01)
+        np.testing.assert_array_equal(decoded_rle(names["encoded"][row]), masks[row])
+    np.testing.assert_array_equal(names["detections"].mask, masks)
+    with Image.open("drawn.jpg") as drawn:
+        assert drawn.size == (1280, 720)
+        change = np.abs(np.asarray(drawn).astype(int) - np.asarray(photo)).sum(axis=2)
+    assert change[masks.any(axis=0)].mean() > 10 * change[:, 1250:].mean()
+    photos = json.loads(Path("photos.json").read_text())
+    assert [(result["image_id"], result["category_id"]) for result in photos] == [
+        (image, label) for image in (1, 2, 3) for label in (0, 1)
+    ]
+    assert photos[0]["segmentation"] == names["encoded"][0]
+
+
+@pytest.fixture
+def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What the blocks of the embedding page define, run one after another."""
+    output = Yolov8Output(output_tensor="output0")
+    post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5, input_size=[640, 640])
+    save_documents(folder, post)
+    table = np.zeros((6, 8400), np.float32)
+    table[:, 7] = [320, 320, 64, 128, 0.9, 0.2]
+    (folder / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 640, 640), "images"))
+    preprocessing = {"inputs": [{"tensor_name": "images", "image": {"target_size": "640x640"}}]}
+    (folder / "preprocessing.json").write_text(json.dumps(preprocessing))
+    names: dict[str, Any] = {"__name__": "page", "tensors": {"output0": table[None]}}
+    for block in blocks(EMBEDDING):
+        if not any(word in block.code for word in PENDING):
+            run(EMBEDDING, block, names, capsys)
+    return names
+
+
+def labels_of(results: Any) -> list[str]:
+    return [row["label_name"] for row in results[0]["outputs"][0]["labels"]["predicted"]]
+
+
+def test_embedding_page_recognises_in_a_coroutine_and_in_a_thread(served: dict[str, Any]) -> None:
+    Image.new("RGB", (64, 64)).save("image.png")
+
+    async def both() -> list[Any]:
+        return [await served["boxes_of"](served["tensors"]), await served["recognised"]("image.png")]
+
+    assert [labels_of(results) for results in asyncio.run(both())] == [["cat"], ["cat"]]
+
+
+def test_embedding_page_reloads_a_version_and_keeps_the_last_that_is_whole(
+    served: dict[str, Any], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    current, path = served["current"], folder / "version.json"
+    first = current.post
+    current.refresh()
+    assert current.post is first
+    document = json.loads(path.read_text())
+
+    def replace(text: str, stamp: int) -> None:
+        path.write_text(text)
+        os.utime(path, ns=(stamp, stamp))
+        current.refresh()
+
+    document["post_processings"][0]["detection"]["thresholds"] = [0.95, 0.95]
+    replace(json.dumps(document), 1)
+    second = current.post
+    assert second is not first
+    assert labels_of(first(served["tensors"]).to_dicts()) == ["cat"]
+    assert labels_of(second(served["tensors"]).to_dicts()) == []
+    for _ in range(2):
+        replace("{", 2)
+        assert current.post is second
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("page", "ERROR")
+    assert "version.json is not taken, the last one stays" in record.getMessage()
+    with pytest.raises(SchemaError):
+        served["Current"]("spec.json", path)
+
+
+def test_embedding_page_answers_every_fault(served: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    Image.new("RGB", (64, 64)).save("image.png")
+    status, results = served["answer"]("image.png")
+    assert (status, labels_of(results)) == (200, ["cat"])
+    status, said = served["answer"](b"no image")
+    assert status == 422
+    assert "image" in said["error"]
+    assert not caplog.records
+    served["runner"].post = PostProcessor.for_detection(["cat"], Yolov8Output(output_tensor="output0"))
+    assert served["answer"]("image.png")[0] == 500
+    assert caplog.records[0].getMessage().startswith("TensorError: ")
+
+
+def test_loggers_of_the_embedding_page_are_there() -> None:
+    names = re.findall(r"^\| `(postproc[.\w]*)` \|", EMBEDDING.read_text(), re.MULTILINE)
+    assert len(names) >= 4
+    for name in names:
+        assert importlib.import_module(name).logger.name == name
+
+
+def test_errors_of_the_embedding_page_are_all_there_are_with_their_bases() -> None:
+    rows = re.findall(r"^\| (`\w+Error`(?:, `\w+Error`)*) \| `(\w+)` \|", EMBEDDING.read_text(), re.MULTILINE)
+    told = {name: base for listed, base in rows for name in re.findall(r"\w+", listed)}
+    assert told == {
+        kind.__name__: next(base.__name__ for base in kind.__bases__ if base is not PostprocError)
+        for kind in PostprocError.__subclasses__()
+        if kind.__module__ == "postproc.errors"
+    }
