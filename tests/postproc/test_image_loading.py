@@ -289,7 +289,7 @@ def test_load_image_unreadable_file_is_an_error_that_names_its_path(
     assert str(caught.value).startswith(f"image {str(path)!r}: ")
 
 
-# Options, the bytes of a row with its filter, and of all rows of a picture of 8 x 8 pixels. Adam7's passes are of
+# Options, bytes of a row with its filter, and of all rows of a picture of 8 x 8 pixels. Adam7's passes are of
 # 1x1, 1x1, 2x1, 2x2, 4x2, 4x4 and 8x4 pixels.
 PNG_KINDS = {
     "grey": ({"color": 0}, 9, 72),
