@@ -17,6 +17,7 @@ except ImportError as error:
     raise ImportError('postproc.images needs Pillow: pip install "postproc[images]"') from error
 
 from postproc.errors import ImageError
+from postproc.file_kinds import HEAD_BYTES, file_mistaken_for, mistaken_for
 from postproc.png_data import ends_early
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
@@ -72,15 +73,20 @@ def load_image(
         raise ImageError(f"{name}: {error}") from None
     # Decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise ImageError(f"{name}: {_explained(error, formats)}") from error
+        raise ImageError(f"{name}: {_explained(error, source, formats)}") from error
 
 
-def _explained(error: Exception, formats: Sequence[str] | None) -> str:
+def _explained(error: Exception, source: object, formats: Sequence[str] | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
         read = "a format that Pillow reads" if formats is None else f"the formats {', '.join(formats)}"
-        return f"not an image, or not of {read}"
+        kind = ""
+        if isinstance(source, (str, os.PathLike)):
+            kind = file_mistaken_for(source)
+        elif isinstance(source, (bytes, bytearray, memoryview)):
+            kind = mistaken_for(bytes(source[:HEAD_BYTES]))
+        return f"not an image of {read}, but {kind}" if kind else f"not an image, or not of {read}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too large ({error}); raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     return f"cannot be decoded ({type(error).__name__}: {error})"

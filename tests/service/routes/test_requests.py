@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import socket
@@ -185,6 +186,18 @@ def test_unknown_paths_methods_and_types_say_so(service: Serving) -> None:
     assert service.client.post("/networks/1").headers["Allow"] == "GET, PUT, PATCH, DELETE"
     form = service.client.post("/recognition/specs", data={"name": "x"})
     assert "application/json" in complaint(form, 415)
+
+
+def test_compressed_bodies_say_so(service: Serving) -> None:
+    body = gzip.compress(b'{"name": "x", "outputs": []}')
+    headers = {"Content-Type": "application/json"}
+    declared = service.client.post(
+        "/recognition/specs", content=body, headers={**headers, "Content-Encoding": "gzip"}
+    )
+    assert 'Content-Encoding: expected none, got "gzip"; send the body as it is' in complaint(declared, 415)
+    assert declared.headers["Accept-Encoding"] == "identity"
+    silent = service.client.post("/recognition/specs", content=body, headers=headers)
+    assert "the body: expected JSON; it is compressed with gzip" in complaint(silent)
 
 
 def test_bodies_beyond_their_limits_are_a_413(small: Serving) -> None:
