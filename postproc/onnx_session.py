@@ -161,6 +161,14 @@ def open_session(
     return session
 
 
+def options_for(intra_op_threads: int | None) -> Any:
+    """Make session options whose operators share a number of threads; those of ONNX Runtime for None."""
+    options = _load_onnxruntime().SessionOptions()
+    if intra_op_threads is not None:
+        options.intra_op_num_threads = intra_op_threads
+    return options
+
+
 @functools.cache
 def cuda_works() -> bool:
     """Tell whether ONNX Runtime computes on a CUDA device here; found out once a process.
