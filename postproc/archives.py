@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import TensorError
+from postproc.errors import BatchSizeError, TensorError
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
 
@@ -68,19 +68,36 @@ def predict_archive(
         If the file cannot be read, or its tensors do not fit `post`; names the file.
     """
     tensors: dict[str, NDArray[Any]] = load_tensors(path)
-    named, sized = (None if name in post.tensor_names else tensors.get(name) for name in ("images", "sizes"))
+    named, sized = (_besides(post, tensors, *array) for array in (("images", "U"), ("sizes", "iu")))
+    # As many images as are named: in a tensor whose rows name their image the last ones may have no row.
+    ranked = ((named, 1), (sized, 2))
+    told = next((array for array, rank in ranked if array is not None and array.ndim == rank), None)
+    count = None if told is None else len(told)
     try:
-        found = post(tensors, show_discarded=show_discarded, max_predictions=max_predictions)
+        found = post(
+            tensors, show_discarded=show_discarded, max_predictions=max_predictions, batch_size=count
+        )
+    except BatchSizeError as error:
+        source = "images" if told is named else "sizes"
+        raise TensorError(f"{path}: {source!r} is of {count} images, but {error}") from None
     except TensorError as error:
         raise TensorError(f"{path}: {error}") from None
     names = [f"{path}#{row}" for row in range(len(found))]
-    if named is not None and named.dtype.kind == "U":
+    if named is not None:
         if named.shape != (len(found),):
             raise TensorError(f"{path}: expected {len(found)} names in 'images'; found shape {named.shape}")
         names = named.tolist()
     sizes = np.tile(np.array(UNKNOWN_SIZE, np.int64), (len(found), 1))
-    if sized is not None and sized.dtype.kind in "iu":
+    if sized is not None:
         if sized.shape != (len(found), 2):
             raise TensorError(f"{path}: expected 'sizes' of shape ({len(found)}, 2); found {sized.shape}")
         sizes = sized.astype(np.int64)
     return Predicted(names, sizes, found)
+
+
+def _besides(
+    post: PostProcessor, tensors: dict[str, NDArray[Any]], name: str, kinds: str
+) -> NDArray[Any] | None:
+    """Give an array that tells of the images, unless it is one of the network's tensors."""
+    array = tensors.get(name)
+    return None if name in post.tensor_names or array is None or array.dtype.kind not in kinds else array

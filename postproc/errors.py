@@ -53,6 +53,10 @@ class TensorError(PostprocError, ValueError):
     """A tensor is missing or has the wrong rank, shape or dtype; names it, and what was expected."""
 
 
+class BatchSizeError(TensorError):
+    """Tensors hold another number of images than there are."""
+
+
 class ImageError(PostprocError, ValueError):
     """An image cannot be read, is too large, or does not fit the preprocessing; names its path, if any."""
 

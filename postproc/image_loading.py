@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+    from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 except ImportError as error:
     raise ImportError('postproc.images needs Pillow: pip install "postproc[images]"') from error
 
 from postproc.errors import ImageError
+from postproc.file_kinds import HEAD_BYTES, file_mistaken_for, mistaken_for
+from postproc.png_data import ends_early
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
 
@@ -46,9 +49,9 @@ def load_image(
     Raises
     ------
     ImageError
-        If it cannot be read, is no image, is broken or empty, holds 32-bit numbers, is EPS, or has more
-        pixels than `max_pixels` or Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb). Names
-        the path.
+        If it cannot be read, is no image, is broken, empty or ends early, holds 32-bit numbers, is EPS,
+        or has more pixels than `max_pixels` or Pillow's ``Image.MAX_IMAGE_PIXELS`` (a decompression bomb).
+        Names the path.
     """
     allowed = None if formats is None else tuple(formats)
     name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
@@ -70,15 +73,20 @@ def load_image(
         raise ImageError(f"{name}: {error}") from None
     # Decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, ...
     except Exception as error:
-        raise ImageError(f"{name}: {_explained(error, formats)}") from error
+        raise ImageError(f"{name}: {_explained(error, source, formats)}") from error
 
 
-def _explained(error: Exception, formats: Sequence[str] | None) -> str:
+def _explained(error: Exception, source: object, formats: Sequence[str] | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
         read = "a format that Pillow reads" if formats is None else f"the formats {', '.join(formats)}"
-        return f"not an image, or not of {read}"
+        kind = ""
+        if isinstance(source, (str, os.PathLike)):
+            kind = file_mistaken_for(source)
+        elif isinstance(source, (bytes, bytearray, memoryview)):
+            kind = mistaken_for(bytes(source[:HEAD_BYTES]))
+        return f"not an image of {read}, but {kind}" if kind else f"not an image, or not of {read}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too large ({error}); raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     return f"cannot be decoded ({type(error).__name__}: {error})"
@@ -103,8 +111,22 @@ def _decoded(image: Image.Image, max_pixels: int | None) -> Image.Image:
     if image.format == "EPS":
         raise ImageError("EPS is a program that Ghostscript would run; convert it to PNG or JPEG first")
     _check_area(width, height, max_pixels)  # before decoding; Pillow itself only warns up to twice the limit
+    file = getattr(image, "fp", None)  # None of an image in memory, and of one that was decoded before
     image.load()
+    if file is not None and image.format == "PNG" and not ImageFile.LOAD_TRUNCATED_IMAGES:
+        _check_rows(image, file)
     return _to_rgb(_upright(image))
+
+
+def _check_rows(image: Image.Image, file: BinaryIO) -> None:
+    """Check that a PNG image has all its rows, where the last one is as black as one that is missing."""
+    width, height = image.size
+    is_black = not np.asarray(image.crop((0, height - 1, width, height))).any()
+    if not is_black and not image.info.get("interlace"):
+        return  # the common case, without the cost of a second look
+    with open(image.filename, "rb") if file.closed else nullcontext(file) as content:  # type: ignore[attr-defined]
+        if ends_early(content):
+            raise ImageError("its pixels end before its last row: the file is broken; write it again")
 
 
 def _check_area(width: int, height: int, max_pixels: int | None) -> None:

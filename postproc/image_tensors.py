@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from postproc.errors import SchemaError, SchemaProblem
+from postproc.file_kinds import file_mistaken_for
 from postproc.schema import ImageInput
 from postproc.transforms import ImageTransform
 
@@ -143,6 +144,8 @@ class ImageTensor:
             # A memory map: a header that claims more than the file holds is an error, not an allocation.
             mean = np.load(file, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # broken headers raise anything, from tokenize's errors to struct's
+            if kind := file_mistaken_for(file):
+                raise self._error("mean_file", f"expected an .npy array; {str(file)!r} is {kind}") from error
             raise self._error("mean_file", f"cannot read {str(file)!r} as an .npy array ({error})") from error
         if not isinstance(mean, np.ndarray) or mean.dtype.kind not in "fiu":
             found = mean.dtype if isinstance(mean, np.ndarray) else "an archive of arrays"

@@ -49,6 +49,30 @@ def advice_for(fault: object) -> str:
     return next((f". What to do: {advice}" for pattern, advice in _ADVICE if pattern.search(text)), "")
 
 
+def advice_for_type(kind: str) -> str:
+    """Give what to do about an output that is no tensor of numbers.
+
+    Parameters
+    ----------
+    kind : str
+        ONNX Runtime's name of its type, such as ``seq(map(int64,tensor(float)))``.
+    """
+    without = "to_onnx(..., options={'zipmap': False})"
+    if "map(" in kind:
+        return (
+            "it holds a dictionary an image, from the ZipMap that skl2onnx ends scikit-learn's classifiers "
+            f"with: export again with {without}, whose output 'probabilities' is a tensor of scores"
+        )
+    if kind == "tensor(string)":
+        return (
+            "it holds texts, such as the labels that a classifier of scikit-learn chose: post-process its "
+            f"scores, in skl2onnx's exports the output 'probabilities' of {without}"
+        )
+    if kind.startswith("tensor("):
+        return "end the network with a Cast to float"
+    return "make it a tensor in the network: ConcatFromSequence joins a sequence, SequenceAt takes one of it"
+
+
 def refuse_graph_capture(options: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise an error where a provider captures graphs.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from postproc.errors import RunnerError
-from postproc.onnx_faults import advice_for, refuse_graph_capture
+from postproc.onnx_faults import advice_for, advice_for_type, refuse_graph_capture
 from postproc.onnx_inputs import (
     Feed,
     NetworkInputs,
@@ -160,7 +160,7 @@ class OnnxNetwork:
         if known[name].type not in NUMPY_TYPES:
             raise RunnerError(
                 f"{asker} needs {describe(known[name])}, of a type that ONNX Runtime cannot hand "
-                "over as a NumPy array; end the network with a Cast to float"
+                f"over as a NumPy array; {advice_for_type(known[name].type)}"
             )
         return name
 

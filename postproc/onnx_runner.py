@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from postproc.errors import RunnerError
+from postproc.errors import BatchSizeError, RunnerError
 from postproc.onnx_network import OnnxNetwork
 from postproc.onnx_session import Provider, Session, TensorInfo
 from postproc.results import Recognitions
@@ -157,18 +157,20 @@ class OnnxRunner:
             input_size = _image_size(image_tensor.shape)
         parts = []
         for rows, tensors in self.network.runs(feed, self._sources):
-            part = self.post(
-                tensors,
-                show_discarded=show_discarded,
-                max_predictions=max_predictions,
-                input_size=input_size,
-                transforms=None if transforms is None else [transforms[row] for row in rows],
-            )
-            if len(part) != len(rows):
-                raise RunnerError(
-                    f"the network ran on {len(rows)} images, and its tensors hold {len(part)}; one whose "
-                    "outputs have no batch axis needs OnnxRunner(..., batched=False)"
+            try:
+                part = self.post(
+                    tensors,
+                    show_discarded=show_discarded,
+                    max_predictions=max_predictions,
+                    input_size=input_size,
+                    transforms=None if transforms is None else [transforms[row] for row in rows],
+                    batch_size=len(rows),  # the last images may have no row in a tensor that names them
                 )
+            except BatchSizeError as error:
+                raise RunnerError(
+                    f"the network ran on {len(rows)} images, but {error}; one whose outputs have no batch "
+                    "axis needs OnnxRunner(..., batched=False)"
+                ) from error
             parts.append(part[: images - rows[0]])
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
 

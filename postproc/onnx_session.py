@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import RunnerError
+from postproc.file_kinds import file_mistaken_for, mistaken_for, pointers_beside
 from postproc.onnx_faults import advice_for
 
 logger = logging.getLogger(__name__)
@@ -160,6 +161,14 @@ def open_session(
     return session
 
 
+def options_for(intra_op_threads: int | None) -> Any:
+    """Make session options whose operators share a number of threads; those of ONNX Runtime for None."""
+    options = _load_onnxruntime().SessionOptions()
+    if intra_op_threads is not None:
+        options.intra_op_num_threads = intra_op_threads
+    return options
+
+
 @functools.cache
 def cuda_works() -> bool:
     """Tell whether ONNX Runtime computes on a CUDA device here; found out once a process.
@@ -273,9 +282,14 @@ def _build(source: str | bytes, name: str, options: object | None, providers: li
             source, sess_options=options, providers=providers, enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+        if kind := mistaken_for(source) if isinstance(source, bytes) else file_mistaken_for(source):
+            raise RunnerError(f"model: expected an ONNX network; {name} is {kind}") from error
+        is_about_weights = isinstance(source, str) and "external" in str(error).lower()
+        pointers = pointers_beside(str(source)) if is_about_weights else ""
         tried = _listing(_provider_names(providers)) if providers else "the providers of session_options"
         raise RunnerError(
             f"model: ONNX Runtime cannot open {name} on {tried}: {error}{advice_for(error)}"
+            + (f"; {pointers}" if pointers else "")
         ) from error
     return session
 

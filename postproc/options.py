@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from postproc.errors import TensorError
+from postproc.errors import BatchSizeError, TensorError
 from postproc.tensors import as_numbers, checked_sizes
 from postproc.transforms import ImageTransform
 
@@ -58,12 +58,14 @@ class CallOptions:
     def check_batch(self, names: tuple[str, ...], batch: int) -> None:
         """Check that there are as many images as tensors hold, and one transform, if any, for each."""
         if self.transforms is not None and len(self.transforms) != batch:
-            raise TensorError(
+            raise BatchSizeError(
                 f"the tensors {names} hold {batch} images; expected one transform for each, "
                 f"got {len(self.transforms)}"
             )
         if self.batch_size is not None and self.batch_size != batch:
-            raise TensorError(f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}")
+            raise BatchSizeError(
+                f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}"
+            )
 
 
 def _flag(name: str, value: Any) -> bool:

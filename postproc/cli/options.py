@@ -51,6 +51,10 @@ PreprocessingFile = Annotated[
     file("FILE.json", "How images become the network's inputs; as for run.", "--preprocessing"),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")]
+IntraOpThreads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of ONNX Runtime that share an operator; by default one a core."),
+]
 JaccardIndex = Annotated[
     float, typer.Option(min=0.01, max=1, help="Jaccard index from which on a box counts as right.")
 ]

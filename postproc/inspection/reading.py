@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from postproc.errors import InspectionError
+from postproc.file_kinds import file_mistaken_for
 from postproc.inspection.graph import Axis, Graph, Node, Size, Tensor, image_axes
 from postproc.inspection.labels import labels_of_metadata
 
@@ -73,6 +74,8 @@ def _load(path: Path) -> Any:
         found = "is a folder" if path.is_dir() else "does not exist"
         raise InspectionError(f"{path} {found}; expected an .onnx file")
     advice = "expected an .onnx file, as exporters write it with its weights inside or beside it"
+    if kind := file_mistaken_for(path):
+        raise InspectionError(f"expected an ONNX network; {path} is {kind}")
     try:
         # The weights are not needed, and a file of tens of kilobytes may have gigabytes of them beside it.
         model = onnx.load(path, load_external_data=False)

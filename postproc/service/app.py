@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from postproc import __version__
@@ -29,6 +30,9 @@ from postproc.service.settings import ServiceSettings
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# Of pages of other origins; those that every page may send or read are not among them.
+_ASKED_HEADERS = ("X-API-KEY", "X-APP-ID", "Content-Type")
+_ANSWERED_HEADERS = ("X-Request-ID", "Retry-After")
 _TAGS = ("networks", "recognition specs", "recognition versions", "tasks", "public", "account", "operations")
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
 
@@ -91,6 +95,14 @@ def create_app(
     )
     app.state.services = services
     app.add_middleware(RequestGate, metrics=metrics)
+    if settings.cors:  # outside of the gate, so that pages may read errors too; preflights have no key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=_METHODS,
+            allow_headers=_ASKED_HEADERS,
+            expose_headers=_ANSWERED_HEADERS,
+        )
     for part in (public, networks, specs, versions, tasks, account, operations):
         app.include_router(part.router)
     pages.add_pages(app)

@@ -15,8 +15,9 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from postproc.errors import SchemaError
+from postproc.file_kinds import mistaken_for
 from postproc.schema.parsing import parse_json
-from postproc.schema.problems import path_of
+from postproc.schema.problems import describe, path_of
 from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
 from postproc.service.forms import FilePart, FormReader, boundary_of
 from postproc.service.settings import ServiceSettings
@@ -149,6 +150,8 @@ def json_object(content: bytes, what: str = "the body") -> dict[str, Any]:
         A 400 if the text is no JSON, repeats a key, is nested too deeply, or holds what cannot be kept or
         given back: numbers that are not finite, null characters, half surrogate pairs.
     """
+    if kind := mistaken_for(content):
+        raise ApiError(400, f"{what}: expected JSON; it is {kind}")
     if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each takes far more memory than its text
         raise ApiError(400, f"{what}: expected at most {_MAX_VALUES:,} values")
     try:
@@ -199,6 +202,13 @@ def _type_of(request: Request) -> str:
 
 
 def _kind_of(request: Request, allowed: tuple[str, ...]) -> str:
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise ApiError(
+            415,
+            f"Content-Encoding: expected none, got {describe(coding)}; send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
     kind = _type_of(request).partition(";")[0].strip().lower()
     if kind not in allowed:
         raise ApiError(415, f"Content-Type: expected {' or '.join(allowed)}, got {kind or 'none'}")

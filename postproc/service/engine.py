@@ -11,11 +11,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-import onnxruntime
-
 from postproc.errors import PostprocError
 from postproc.images import Preprocessor
 from postproc.onnx_network import OnnxNetwork
+from postproc.onnx_session import options_for
 from postproc.pipeline import PostProcessor
 from postproc.service.batching import Batcher
 from postproc.service.computing import NotTogetherError, compute, error_text
@@ -187,7 +186,7 @@ class Engine:
         return preprocessor
 
     def _load(self, network: NetworkFiles) -> OnnxNetwork:
-        options = onnxruntime.SessionOptions()
+        options = options_for(self._settings.intra_op_threads)
         # Its threads would spin for a while after each run, and take the processor from those that decode:
         # 1.3 to 3 times fewer requests a second on two busy cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

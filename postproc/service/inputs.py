@@ -147,6 +147,12 @@ class InputReader:
             if head is None or not head[0].lower().endswith(";base64,"):
                 raise InputError(field, "expected a data URI with base64, data:image/png;base64,...")
             text, what = text[head.end() :], "base64 behind the comma of the data URI"
+        if _lost_pluses(text):
+            raise InputError(
+                field,
+                f"expected {what}; every '+' of it seems to have become a space, as where a form or URL is "
+                "decoded: send '+' as %2B there, or the request as JSON or the image as a file",
+            )
         try:
             return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError) as error:
@@ -163,6 +169,22 @@ class InputReader:
             return load_image(content, formats=FORMATS, max_pixels=self._settings.max_image_pixels)
         except ImageError as error:
             raise InputError(field, str(error).removeprefix("image: ")) from None
+
+
+def _lost_pluses(text: str) -> bool:
+    """Tell whether spaces of a base64 text stand for "+", which is one of 64 characters of an image's.
+
+    Spaces may break it into lines too: then all parts but the last have one length, of whole groups of four.
+    """
+    if "+" in text:
+        return False
+    for line in text.splitlines():
+        *parts, last = line.strip().split(" ")
+        lengths = {len(part) for part in parts}
+        are_lines = len(lengths) == 1 and all(length % 4 == 0 and len(last) <= length for length in lengths)
+        if parts and not (are_lines and len(last) % 4 == 0):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

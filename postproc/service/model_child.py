@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from postproc.errors import PostprocError, SchemaError
+from postproc.file_kinds import file_mistaken_for
 from postproc.service.computing import without_folders
 
 _GIB = 1 << 30
@@ -53,6 +54,8 @@ def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str,
     """
     import onnx
 
+    if kind := file_mistaken_for(model):
+        raise RefusedError("model", f"expected an ONNX network; the file is {kind}")
     with _refused("model", "it is no ONNX file"):
         proto = onnx.load(str(model), load_external_data=False)
     weights = _check_files(proto, model.parent)
@@ -129,6 +132,10 @@ def _check_files(proto: Any, folder: Path) -> set[Path]:
             raise RefusedError(
                 "model",
                 f"the weights {tensor.name!r} lie in the file {name!r}, which was not sent along",
+            )
+        if kind := file_mistaken_for(path):
+            raise RefusedError(
+                "model", f"the weights {tensor.name!r} lie in the file {name!r}, which is {kind}"
             )
         found.add(path)
     return found

@@ -126,7 +126,7 @@ def _written_bodies(known: dict[str, Any], upload: dict[str, Any]) -> dict[str, 
                     for side in ("xmin", "ymin", "xmax", "ymax")
                 },
                 "show_discarded": {"type": "boolean"},
-                "max_predictions": {"type": "integer", "minimum": 1},
+                "max_predictions": known["InferenceRequest"]["properties"]["max_predictions"],
             },
         },
     }

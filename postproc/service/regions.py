@@ -14,7 +14,7 @@ from postproc.service.errors import InputError
 from postproc.transforms import ImageTransform
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-MAX_POINTS = 1000
+FEWEST_POINTS, MOST_POINTS = 3, 1000
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _ROUNDING = 1e-6  # pixels: 0.1 of 30 pixels is 3, though the product is a little more
@@ -110,8 +110,8 @@ def _read_box(path: str, bbox: Any) -> tuple[float, float, float, float]:
 def _read_points(path: str, polygon: Any) -> list[tuple[float, float]]:
     if not isinstance(polygon, (list, tuple)):
         raise InputError(path, f"expected a list of points {{x, y}}, got {_kind(polygon)}")
-    if not 3 <= len(polygon) <= MAX_POINTS:
-        raise InputError(path, f"expected 3 to {MAX_POINTS} points, got {len(polygon)}")
+    if not FEWEST_POINTS <= len(polygon) <= MOST_POINTS:
+        raise InputError(path, f"expected {FEWEST_POINTS} to {MOST_POINTS} points, got {len(polygon)}")
     points = [_fields(f"{path}[{row}]", point, ("x", "y")) for row, point in enumerate(polygon)]
     return [(point["x"], point["y"]) for point in points]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from postproc.schema import Preprocessing
 from postproc.schema.base import Configuration, Resource
-from postproc.schema.fields import Flag, FreeJson, Listed, Number, PositiveInteger, Text
+from postproc.schema.fields import Flag, FreeJson, Listed, NonEmpty, PositiveInteger, Text, UnitNumber
+from postproc.service.regions import FEWEST_POINTS, MOST_POINTS
 
 
 class NetworkFields(Resource):
@@ -25,17 +26,17 @@ class NetworkFields(Resource):
 class BoundingBox(Configuration):
     """A part of an image, relative to its size."""
 
-    xmin: Number = Field(description="Left edge, 0 to 1.")
-    ymin: Number = Field(description="Top edge, 0 to 1.")
-    xmax: Number = Field(description="Right edge, 0 to 1.")
-    ymax: Number = Field(description="Bottom edge, 0 to 1.")
+    xmin: UnitNumber = Field(description="Left edge, 0 to 1.")
+    ymin: UnitNumber = Field(description="Top edge, 0 to 1.")
+    xmax: UnitNumber = Field(description="Right edge, 0 to 1.")
+    ymax: UnitNumber = Field(description="Bottom edge, 0 to 1.")
 
 
 class Point(Configuration):
     """A corner of a polygon, relative to the size of the image."""
 
-    x: Number = Field(description="0 (left) to 1.")
-    y: Number = Field(description="0 (top) to 1.")
+    x: UnitNumber = Field(description="0 (left) to 1.")
+    y: UnitNumber = Field(description="0 (top) to 1.")
 
 
 class ImageSource(Configuration):
@@ -45,7 +46,9 @@ class ImageSource(Configuration):
         description="Base64, a data URI, or a URL where the service fetches those; in a form, a file."
     )
     bbox: BoundingBox | None = Field(default=None, description="Look at this part only.")
-    polygon: Listed[Point] | None = Field(default=None, description="Look at this part only.")
+    polygon: Annotated[tuple[Point, ...], Field(min_length=FEWEST_POINTS, max_length=MOST_POINTS)] | None = (
+        Field(default=None, description="Look at this part only. Not together with bbox.")
+    )
     crop_uniform_background: Flag = Field(default=False, description="As of the vendor's API.")
 
 
@@ -58,7 +61,7 @@ class InferenceInput(Configuration):
 class InferenceRequest(Configuration):
     """Images, one for each image input of the network, and what to return of them."""
 
-    inputs: Listed[InferenceInput] = Field(description="In the order of the network's preprocessing.")
+    inputs: NonEmpty[InferenceInput] = Field(description="In the order of the network's preprocessing.")
     show_discarded: Flag = Field(
         default=False, description="Also return what scored between the discard threshold and its own."
     )

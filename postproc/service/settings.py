@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 _MIB = 1 << 20
 _GIB = 1 << 30
 _PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole process
+
+
+# As browsers send it: without a path or a slash at its end. A star stands for all.
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9._:\[\]-]+)$")]
 
 
 class ServiceSettings(BaseModel):
@@ -24,6 +29,14 @@ class ServiceSettings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     providers: tuple[str, ...] | None = Field(
         default=None, description="ONNX Runtime's execution providers; CUDA where it works if left out."
+    )
+    intra_op_threads: PositiveInt | None = Field(
+        default=None, description="Threads of ONNX Runtime that share an operator; one a core if left out."
+    )
+    cors: tuple[Origin, ...] = Field(
+        default=(),
+        description="Origin whose pages may call the API from a browser, such as https://app.example.com; "
+        "may be given several times.",
     )
 
     allow_urls: bool = Field(default=False, description="Fetch images from URLs of public addresses.")

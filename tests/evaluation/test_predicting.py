@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from postproc import ImageError, PostProcessor, TensorError, Yolov8Output
+from postproc import EndToEndOutput, ImageError, PostProcessor, TensorError, Yolov8Output
 from postproc.archives import Predicted
 from postproc.evaluation import tensor_writing
 from postproc.evaluation.in_order import map_in_order, one_ahead
@@ -109,10 +109,23 @@ def test_saved_archive_gives_what_its_batch_gives(tmp_path: Path) -> None:
     )
 
 
+def test_saved_archive_whose_last_images_have_no_rows_gives_them_no_finds(tmp_path: Path) -> None:
+    rows = EndToEndOutput(output_tensor="out", columns=["image", "box", "class", "score"])
+    post = PostProcessor.for_detection(["cat", "dog"], rows, thresholds=0.5, input_size=[64, 64])
+    table = np.array([[1, 8, 16, 24, 32, 0, 0.75]], np.float32)
+    for extra in ({"images": ["a", "b", "c"]}, {"sizes": [[64, 64]] * 3}):
+        np.savez(tmp_path / "t.npz", out=table, **extra)
+        (predicted,) = predict_saved([tmp_path / "t.npz"], post)
+        assert predicted.recognitions.outputs[0].offsets.tolist() == [0, 0, 1, 1]
+        assert len(predicted.names) == len(predicted.sizes) == 3
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        pytest.param({"images": ["a"]}, r"expected 3 names in 'images'; found shape \(1,\)", id="names"),
+        pytest.param({"images": ["a"]}, "'images' is of 1 images, but the tensors .* hold 3", id="names"),
+        pytest.param({"images": [["a"]]}, r"expected 3 names in 'images'; found shape \(1, 1\)", id="table"),
+        pytest.param({"sizes": [[1, 2]]}, "'sizes' is of 1 images, but the tensors .* hold 3", id="rows"),
         pytest.param({"sizes": [1, 2]}, r"expected 'sizes' of shape \(3, 2\); found \(2,\)", id="sizes"),
         pytest.param({"out": np.zeros((3, 5, 8), np.float32)}, "tensor 'out' has shape", id="shape"),
     ],

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image
 
 from postproc.errors import ImageError
 from postproc.images import load_image
+from postproc.png_data import ends_early
 
 Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE, WHITE, BLACK, GREY = (
@@ -43,19 +45,25 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(noise)
 
 
-def png_claiming(width: int, height: int) -> bytes:
-    """Return a PNG file of a few bytes whose header claims a size."""
+def png_of(
+    data: bytes, width: int, height: int, *, depth: int = 8, color: int = 2, interlaced: bool = False
+) -> bytes:
+    """Return a PNG file whose rows are `data`, each with its filter in front, in two chunks."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)
+    packed = zlib.compress(data)
+    palette = chunk(b"PLTE", bytes(768)) if color == 3 else b""
+    halves = packed[: len(packed) // 2], packed[len(packed) // 2 :]
+    pixels = b"".join(chunk(b"IDAT", half) for half in halves)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + pixels + chunk(b"IEND", b"")
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """Return a PNG file of a few bytes whose header claims a size."""
+    return png_of(b"\0", width, height)
 
 
 def pixel(image: Image.Image) -> Any:
@@ -279,6 +287,74 @@ def test_load_image_unreadable_file_is_an_error_that_names_its_path(
     with pytest.raises(ImageError, match=message) as caught:
         load_image(path)
     assert str(caught.value).startswith(f"image {str(path)!r}: ")
+
+
+# Options, bytes of a row with its filter, and of all rows of a picture of 8 x 8 pixels. Adam7's passes are of
+# 1x1, 1x1, 2x1, 2x2, 4x2, 4x4 and 8x4 pixels.
+PNG_KINDS = {
+    "grey": ({"color": 0}, 9, 72),
+    "grey of 16 bits": ({"color": 0, "depth": 16}, 17, 136),
+    "rgb": ({"color": 2}, 25, 200),
+    "palette of four bits": ({"color": 3, "depth": 4}, 5, 40),
+    "grey and alpha": ({"color": 4}, 17, 136),
+    "rgba": ({"color": 6}, 33, 264),
+    "interlaced grey": ({"color": 0, "interlaced": True}, 9, 2 + 2 + 3 + 2 * 3 + 2 * 5 + 4 * 5 + 4 * 9),
+    "interlaced rgb": ({"color": 2, "interlaced": True}, 25, 4 + 4 + 7 + 2 * 7 + 2 * 13 + 4 * 13 + 4 * 25),
+}
+
+
+@pytest.mark.parametrize("kind", PNG_KINDS)
+@pytest.mark.parametrize("wrap", [Path, Path.read_bytes, Image.open], ids=["path", "bytes", "image"])
+def test_load_image_png_whose_data_ends_early_is_an_error(
+    kind: str, wrap: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    options, row, length = PNG_KINDS[kind]
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of(bytes(length), 8, 8, **options))
+    assert load_image(wrap(path)).size == (8, 8), "black to its last row"
+    for missing in (1, 2, 3):
+        path.write_bytes(png_of(bytes(length - missing * row), 8, 8, **options))
+        with pytest.raises(ImageError, match="its pixels end before its last row"):
+            load_image(wrap(path))
+
+
+def test_load_image_black_png_of_many_rows_is_inflated_in_bounded_memory() -> None:
+    files = [io.BytesIO(png_of(bytes(9000 * 3001 - missing), 1000, 9000)) for missing in (0, 1)]
+    tracemalloc.start()
+    assert [ends_early(file) for file in files] == [False, True]
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+CUT = {
+    "png": ("PNG", {}),
+    "jpeg": ("JPEG", {}),
+    "progressive jpeg": ("JPEG", {"progressive": True}),
+    "gif": ("GIF", {}),
+    "webp": ("WEBP", {}),
+    "lossless webp": ("WEBP", {"lossless": True}),
+    "bmp": ("BMP", {}),
+    "tiff": ("TIFF", {}),
+    "deflated tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    "ppm": ("PPM", {}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+@pytest.mark.parametrize("kind", CUT)
+def test_load_image_cut_anywhere_is_an_error_or_the_whole_image(kind: str) -> None:
+    file_format, options = CUT[kind]
+    data = encoded(photo(40, 40), file_format, **options)
+    whole = np.asarray(load_image(data))
+    errors = 0
+    for length in range(0, len(data), max(1, len(data) // 60)):
+        try:
+            found = load_image(data[:length])
+        except ImageError:
+            errors += 1
+        else:
+            np.testing.assert_array_equal(np.asarray(found), whole)
+    assert errors >= 55
 
 
 def test_load_image_null_character_in_a_path_is_an_error() -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from postproc import DirectOutput, PostProcessor
+from postproc import Classification, DirectOutput, EndToEndOutput, PostProcessor
 from postproc.errors import RunnerError, TensorError
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
@@ -113,13 +113,6 @@ def test_batched_false_with_a_longer_batch_axis_raises_runner_error() -> None:
         runner(copying((4, 3, 2, 2)), RecordingPost("out"), batched=False)
 
 
-def test_outputs_of_another_number_of_images_raise_runner_error() -> None:
-    model = passthrough({"data": ("N", 3, 2, 2), "other": ("M", 4)}, {"out": "other"})
-    made = runner(model, RecordingPost("out"))
-    with pytest.raises(RunnerError, match=r"ran on 3 images, and its tensors hold 1; .*batched=False"):
-        made({"data": numbered(3, 3, 2, 2), "other": numbered(1, 4)})
-
-
 # --- with the real pipeline
 
 
@@ -130,6 +123,57 @@ def detector(**decision: Any) -> PostProcessor:
     """Make a post-processor of boxes, scores and classes."""
     output = DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes")
     return PostProcessor.for_detection(LABELS, output, thresholds=0.3, **decision)
+
+
+@pytest.mark.parametrize("transforms", [None, [ImageTransform.squash((2, 2), (2, 2))] * 3])
+def test_outputs_of_another_number_of_images_raise_runner_error(transforms: Any) -> None:
+    model = passthrough({"data": ("N", 3, 2, 2), "other": ("M", 3)}, {"out": "other"})
+    made = OnnxRunner(model, PostProcessor.for_classification(LABELS, Classification(output_tensor="out")))
+    inputs = {"data": numbered(3, 3, 2, 2), "other": numbered(1, 3)}
+    with pytest.raises(RunnerError, match=r"ran on 3 images, but .*'out'.* hold 1 images; .*batched=False"):
+        made(inputs, transforms=transforms)
+
+
+def listing(length: int | str) -> bytes:
+    """Build a network whose rows (M, 7) are of the first image of a run alone, and only if that is bright."""
+    nodes = [
+        helper.make_node("Slice", ["data", "zero", "one"], ["first"]),
+        helper.make_node("ReduceMax", ["first"], ["brightest"], keepdims=0),
+        helper.make_node("Greater", ["brightest", "limit"], ["is_bright"]),
+        helper.make_node("Reshape", ["is_bright", "one"], ["kept"]),
+        helper.make_node("Compress", ["row", "kept"], ["rows"], axis=0),
+    ]
+    constants = {
+        "zero": np.zeros(1, np.int64),
+        "one": np.ones(1, np.int64),
+        "limit": np.float32(2),
+        "row": np.array([[0, 1, 1, 2, 2, 1, 0.75]], np.float32),
+    }
+    return network(
+        nodes, {"data": (np.float32, (length, 3, 4, 4))}, {"rows": (np.float32, ("M", 7))}, constants
+    )
+
+
+@pytest.mark.parametrize("with_transforms", [False, True])
+@pytest.mark.parametrize(
+    ("length", "batched", "images", "ends"),
+    [
+        pytest.param("N", True, [3, 3, 3], [1, 1, 1], id="free batch axis"),
+        pytest.param("N", True, [1, 3, 3], [0, 0, 0], id="no rows at all"),
+        pytest.param(2, True, [3, 3, 1], [1, 1, 1], id="batch axis of two"),
+        pytest.param(1, True, [1, 3, 1], [0, 1, 1], id="batch axis of one"),
+        pytest.param("N", False, [3, 1, 3], [1, 1, 2], id="no batch axis in the outputs"),
+    ],
+)
+def test_last_images_without_rows_have_no_finds(
+    length: int | str, batched: bool, images: list[int], ends: list[int], with_transforms: bool
+) -> None:
+    output = EndToEndOutput(output_tensor="rows", columns=["image", "box", "class", "score"])
+    post = PostProcessor.for_detection(LABELS, output, thresholds=0.3, input_size=[4, 4])
+    data = np.array(images, np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 3, 4, 4), np.float32)
+    transforms = [ImageTransform.squash((4, 4), (4, 4))] * 3 if with_transforms else None
+    found = OnnxRunner(listing(length), post, batched=batched)(data, transforms=transforms)
+    assert found.outputs[0].offsets.tolist() == [0, *ends]
 
 
 def candidates(images: int, dtype: Any = np.float32) -> dict[str, NDArray[Any]]:

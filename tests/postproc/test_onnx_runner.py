@@ -192,6 +192,7 @@ def test_options_reach_every_part() -> None:
     post = RecordingPost("out")
     runner(copying((1, 3, 2, 2)), post)(numbered(2, 3, 2, 2), show_discarded=True, max_predictions=7)
     expected = {"show_discarded": True, "max_predictions": 7, "input_size": None, "transforms": None}
+    expected["batch_size"] = 1
     assert post.options == [expected, expected]
 
 

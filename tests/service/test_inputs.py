@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import struct
 import threading
@@ -40,6 +41,9 @@ def encoded(pixels: NDArray[np.uint8], file_format: str = "PNG", **options: Any)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (4, 8, 3), dtype=np.uint8)
 PNG = encoded(NOISE)
+HEIC = bytes(3) + b"\x18ftypheic" + bytes(4) + b"mif1heic"
+PLUSES = base64.b64encode(PNG).decode()
+assert "+" in PLUSES
 
 
 def fetched(url: str, field: str) -> bytes:
@@ -77,6 +81,7 @@ def points(*pairs: tuple[Any, Any]) -> list[dict[str, Any]]:
         pytest.param(PNG, id="bytes"),
         pytest.param(base64.b64encode(PNG).decode(), id="base64"),
         pytest.param(base64.encodebytes(PNG).decode(), id="base64 in lines"),
+        pytest.param(base64.encodebytes(PNG).decode().replace("\n", " "), id="base64 in lines of a form"),
         pytest.param("data:image/png;base64," + base64.b64encode(PNG).decode(), id="data URI"),
         pytest.param("DATA:;charset=x;BASE64," + base64.b64encode(PNG).decode(), id="data URI, odd"),
         pytest.param("https://example.com/a.png", id="URL"),
@@ -123,6 +128,17 @@ def test_read_another_number_of_inputs_names_both(count: int) -> None:
         pytest.param(image("\xe9AAA"), "inputs[0].image.source", "or base64", id="not ASCII"),
         pytest.param(image("data:image/png,abc"), "inputs[0].image.source", "with base64", id="percent"),
         pytest.param(image("data:;base64,?"), "inputs[0].image.source", "behind the comma", id="data URI"),
+        pytest.param(image(HEIC), "inputs[0].image.source", "HEIC, .*convert it to JPEG", id="HEIC"),
+        pytest.param(image(gzip.compress(PNG)), "inputs[0].image.source", "compressed with gzip", id="gzip"),
+        pytest.param(
+            image(PLUSES.replace("+", " ")), "inputs[0].image.source", "send '\\+' as %2B", id="form"
+        ),
+        pytest.param(
+            image("data:image/png;base64," + PLUSES.replace("+", " ")),
+            "inputs[0].image.source",
+            "base64 behind the comma .*; every '\\+' of it seems to have become a space",
+            id="form of a data URI",
+        ),
         pytest.param(image(b"GIF89a"), "inputs[0].image.source", "(?i)image", id="broken"),
         pytest.param(image(PNG[:-30]), "inputs[0].image.source", "cannot be decoded", id="truncated"),
         pytest.param(

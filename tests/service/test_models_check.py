@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,9 @@ def test_check_input_without_preprocessing_is_named(tmp_path: Path) -> None:
     refused(tmp_path, model, document(), "preprocessing", "'im_info' missing")
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
 def unchecked(nodes: Sequence[Any], domain: str = "") -> bytes:
     graph = helper.make_graph(
         nodes,
@@ -101,6 +105,8 @@ def unchecked(nodes: Sequence[Any], domain: str = "") -> bytes:
     [
         pytest.param(b"", "it is no ONNX file|checker refuses", id="empty"),
         pytest.param(b"not a model", "it is no ONNX file", id="text"),
+        pytest.param(LFS, "expected an ONNX network; the file is a Git LFS pointer.*git lfs pull", id="LFS"),
+        pytest.param(gzip.compress(copying()), "the file is compressed with gzip", id="gzip"),
         pytest.param(copying()[:-40], "it is no ONNX file", id="cut short"),
         pytest.param(
             unchecked([helper.make_node("Nonsense", ["data"], ["out"])]),

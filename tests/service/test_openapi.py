@@ -7,6 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from postproc.service.errors import InputError
+from postproc.service.regions import read_region
 from tests.service.objects import DIRECT, IMAGE, OUTPUTS, make_version
 from tests.service.serving import Serving
 
@@ -80,6 +82,46 @@ def test_bodies_that_are_served_are_as_the_document_says(service: Serving) -> No
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**bodies["NewVersion"], **wrong}, schema_of(document, "NewVersion"))
     assert IMAGE.keys() <= document["components"]["schemas"]["InferenceForm"]["properties"].keys()
+
+
+CORNERS = dict(zip(("xmin", "ymin", "xmax", "ymax"), (0.0, 0.25, 0.5, 1.0), strict=True))
+TRIANGLE = [{"x": 0.0, "y": 0.0}, {"x": 1.0, "y": 0.0}, {"x": 0.5, "y": 1.0}]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"bbox": {**CORNERS, name: value}} for name in CORNERS for value in (-0.1, 1.1)),
+        *(
+            {"polygon": [*TRIANGLE[:2], {"x": 0.5, "y": 0.5, name: value}]}
+            for name in "xy"
+            for value in (-1, 2)
+        ),
+        {"polygon": TRIANGLE[:2]},
+        {"polygon": TRIANGLE * 334},
+    ],
+)
+def test_parts_of_images_that_the_service_refuses_are_none_of_the_document(
+    wrong: dict[str, Any], service: Serving
+) -> None:
+    schema = schema_of(service.app.openapi(), "InferenceRequest")
+    for good in ({}, {"bbox": CORNERS}, {"polygon": TRIANGLE}):
+        jsonschema.validate({"inputs": [{"image": {"source": "AA==", **good}}]}, schema)
+        read_region("image", good)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"inputs": [{"image": {"source": "AA==", **wrong}}]}, schema)
+    with pytest.raises(InputError):
+        read_region("image", wrong)
+
+
+def test_requests_without_inputs_are_none_of_the_document(service: Serving) -> None:
+    document = service.app.openapi()
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"inputs": []}, schema_of(document, "InferenceRequest"))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {"inputs[0]image.source": "", "max_predictions": 1 << 40}, schema_of(document, "InferenceForm")
+        )
 
 
 def test_numbers_of_paths_and_queries_have_their_bounds(service: Serving) -> None:

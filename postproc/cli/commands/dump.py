@@ -10,6 +10,7 @@ import typer
 
 from postproc.cli.options import (
     BatchSize,
+    IntraOpThreads,
     PreprocessingFile,
     SpecFile,
     VersionFile,
@@ -43,6 +44,7 @@ def dump(
         typer.Option("--all-tensors", help="Save all outputs, and not only those that the version needs."),
     ] = False,
     batch_size: BatchSize = 8,
+    intra_op_threads: IntraOpThreads = None,
 ) -> None:
     """Save a network's tensors for images, so that it runs once and versions are tried on what it said.
 
@@ -64,6 +66,7 @@ def dump(
             all_tensors=all_tensors,
             dtype=dtype.value,
             batch_size=batch_size,
+            intra_op_threads=intra_op_threads,
             on_done=progress.advance,
             on_unreadable=progress.fail,
         )

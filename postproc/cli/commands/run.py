@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from postproc.cli.options import BatchSize, Model, SpecFile, VersionFile, file
+from postproc.cli.options import BatchSize, IntraOpThreads, Model, SpecFile, VersionFile, file
 from postproc.cli.terminal import Progress, load
 from postproc.cli.work.export import Format, export_options, open_sink
 from postproc.cli.work.run import (
@@ -61,6 +61,7 @@ def run(
     ] = False,
     max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
     batch_size: BatchSize = 8,
+    intra_op_threads: IntraOpThreads = None,
     format: Annotated[
         Format,
         typer.Option(
@@ -116,7 +117,7 @@ def run(
         raise typer.BadParameter("give at least one image after the network", param_hint="IMAGE")
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
-        runner, preprocessor = open_network(model, post, preprocessing)
+        runner, preprocessor = open_network(model, post, preprocessing, intra_op_threads)
         drawn = None if draw is None else DrawnImages(draw, images)
         cut = CutImages(max_predictions)
         for recognised in recognise_images(

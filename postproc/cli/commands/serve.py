@@ -32,13 +32,15 @@ def _size(text: str | int) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _setting(name: str, *, is_size: bool = False, option: str | None = None) -> Any:
+def _setting(
+    name: str, *, is_size: bool = False, option: str | None = None, metavar: str | None = None
+) -> Any:
     """Declare the option of a setting: its help, and with it what it means, are the setting's own."""
     field = ServiceSettings.model_fields[name]
     return typer.Option(
         option or f"--{name.replace('_', '-')}",
         help=field.description,
-        metavar="BYTES" if is_size else None,
+        metavar="BYTES" if is_size else metavar,
         parser=_size if is_size else None,
     )
 
@@ -73,6 +75,8 @@ def serve(
     host: Annotated[str, _setting("host")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
     provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
+    intra_op_threads: Annotated[int | None, _setting("intra_op_threads")] = None,
+    cors: Annotated[list[str] | None, _setting("cors", metavar="ORIGIN")] = None,
     allow_urls: Annotated[bool, _setting("allow_urls", option="--allow-urls")] = False,
     url_timeout: Annotated[float, _setting("url_timeout")] = _default("url_timeout"),
     url_max_bytes: Annotated[int, _setting("url_max_bytes", is_size=True)] = _default_size("url_max_bytes"),
@@ -100,6 +104,7 @@ def serve(
     """
     given = dict(locals())
     provider_names = given.pop("provider")
+    given["cors"] = tuple(given["cors"] or ())
     settings = _settings(**given, providers=tuple(provider_names) if provider_names else None)
     from_environment = os.environ.get(KEY_VARIABLE)
     with _explained_import():

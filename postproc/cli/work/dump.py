@@ -21,11 +21,12 @@ def dump_tensors(
     all_tensors: bool,
     dtype: str,
     batch_size: int,
+    intra_op_threads: int | None = None,
     on_done: Callable[[int], None],
     on_unreadable: Callable[[ImageError], None],
 ) -> Dumped:
     """Run a network on images and save what `post` needs of its tensors, or all of its outputs."""
-    runner, preprocessor = open_network(model, post, preprocessing)
+    runner, preprocessor = open_network(model, post, preprocessing, intra_op_threads)
     needed = list(post.tensor_names)
     return dump(
         runner.network,

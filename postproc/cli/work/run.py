@@ -41,14 +41,14 @@ class Recognised:
 
 
 def open_network(
-    model: Path, post: PostProcessor, preprocessing: Path | None
+    model: Path, post: PostProcessor, preprocessing: Path | None, intra_op_threads: int | None = None
 ) -> tuple[OnnxRunner, Preprocessor]:
     """Open a network, with the preprocessing of a file or else one that its input suggests."""
     from postproc.images import Preprocessor, default_preprocessing
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_session import NUMPY_TYPES
+    from postproc.onnx_session import NUMPY_TYPES, options_for
 
-    runner = OnnxRunner(model, post)
+    runner = OnnxRunner(model, post, session_options=options_for(intra_op_threads))
     if preprocessing is not None:
         return runner, Preprocessor(preprocessing, preprocessing.parent)
     names = [info.name for info in runner.session.get_inputs()]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from postproc.inspection.graph import Graph
 from postproc.inspection.recognisers.grids import grids_of
 from postproc.inspection.recognisers.tables import table_of
+from postproc.onnx_faults import advice_for_type
 
 _TASKS = {
     "obb": "oriented boxes: after the box and the scores comes an angle",
@@ -115,6 +116,12 @@ def offsets_without_priors(graph: Graph) -> Iterator[str]:
             return
 
 
+def dictionaries(graph: Graph) -> Iterator[str]:
+    """Name classifiers of scikit-learn, whose scores are a dictionary an image."""
+    if "ZipMap" in graph.operators:
+        yield f"its scores are no tensor: {advice_for_type('map()')}"
+
+
 LIMITS: tuple[Callable[[Graph], Iterator[str]], ...] = (
     ultralytics_tasks,
     masks_and_angles,
@@ -122,4 +129,5 @@ LIMITS: tuple[Callable[[Graph], Iterator[str]], ...] = (
     old_rtdetr,
     scored_boxes,
     offsets_without_priors,
+    dictionaries,
 )

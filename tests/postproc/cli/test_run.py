@@ -15,8 +15,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from postproc import PostProcessor
+from postproc import PostProcessor, onnx_session
 from postproc.cli.app import app
+from postproc.cli.work.run import open_network
 from tests.models import answering, network, passthrough
 
 SPEC = {
@@ -139,6 +140,28 @@ def test_run_writes_a_line_of_json_an_image_in_order(batch_size: int, folder: Pa
     assert (cat["label_id"], cat["label_name"], cat["threshold"]) == (11, "cat", 0.5)
     assert cat["score"] == pytest.approx(0.9)
     assert cat["roi"]["bbox"]["xmax"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("given", [None, 1, 3])
+def test_intra_op_threads_reach_the_session(given: int | None, folder: Path) -> None:
+    post = PostProcessor(SPEC, VERSION)
+    runner, _ = open_network(Path("model.onnx"), post, None, given)
+    session: Any = runner.session
+    assert session.get_session_options().intra_op_num_threads == (given or 0)
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["dump", "--output", "saved"]], ids=lambda arguments: arguments[0]
+)
+def test_commands_take_intra_op_threads(
+    command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    monkeypatch.setattr(onnx_session, "options_for", lambda threads: asked.append(threads))
+    files = ["--spec", "spec.json", "--version", "version.json", "model.onnx", "a.png"]
+    result = CliRunner().invoke(app, [*command, "--intra-op-threads", "2", *files])
+    assert result.exit_code == 0, result.output
+    assert asked == [2]
 
 
 def test_run_with_show_discarded_and_max_predictions_passes_them_on(folder: Path) -> None:

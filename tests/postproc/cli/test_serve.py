@@ -46,14 +46,16 @@ def test_serve_takes_sizes_and_the_key_of_the_environment(
 ) -> None:
     monkeypatch.setenv("POSTPROC_API_KEY", "secret")
     options = ["--max-body", "10M", "--max-model", "3GiB", "--max-inputs-bytes", "1000", "--port", "0"]
-    options += ["--max-connections", "7"]
+    options += ["--max-connections", "7", "--intra-op-threads", "2"]
+    options += ["--cors", "https://a.example", "--cors", "http://localhost:5173"]
     result = call("serve", "--data", tmp_path, *options, "--allow-urls", "--provider", "A", "--provider", "B")
     assert result.exit_code == 0, result.output
     settings, keys = served[0]
     assert keys == {"secret": "default"}
     assert (settings.max_body, settings.max_model, settings.max_inputs_bytes) == (10 << 20, 3 << 30, 1000)
     assert (settings.port, settings.allow_urls, settings.providers) == (0, True, ("A", "B"))
-    assert settings.max_connections == 7
+    assert (settings.max_connections, settings.intra_op_threads) == (7, 2)
+    assert settings.cors == ("https://a.example", "http://localhost:5173")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,9 @@ def test_serve_takes_sizes_and_the_key_of_the_environment(
         (["--max-body", "ten"], "expected bytes such as 64M or 2GiB"),
         (["--max-body", "0"], "--max-body"),
         (["--port", "70000"], "--port"),
+        (["--intra-op-threads", "0"], "--intra-op-threads"),
+        (["--cors", "https://a.example/"], "--cors"),
+        (["--cors", "a.example"], "--cors"),
         (["--task-seconds", "-1"], "--task-seconds"),
         (["--max-image-pixels", str(PILLOW_PIXELS + 1)], "--max-image-pixels"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import socket
@@ -185,6 +186,56 @@ def test_unknown_paths_methods_and_types_say_so(service: Serving) -> None:
     assert service.client.post("/networks/1").headers["Allow"] == "GET, PUT, PATCH, DELETE"
     form = service.client.post("/recognition/specs", data={"name": "x"})
     assert "application/json" in complaint(form, 415)
+
+
+PAGE = "https://page.example"
+
+
+@pytest.fixture(scope="module")
+def open_to_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Serve pages of another origin too."""
+    with serving(tmp_path_factory.mktemp("cors"), cors=(PAGE,)) as running:
+        yield running
+
+
+def preflight(service: Serving, origin: str) -> httpx.Response:
+    asked = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "x-api-key"}
+    return httpx.options(service.client.base_url.join("networks/1"), headers={"Origin": origin, **asked})
+
+
+def test_pages_of_an_origin_that_is_allowed_may_call(open_to_page: Serving) -> None:
+    asked = preflight(open_to_page, PAGE)  # without a key, as browsers send it
+    assert asked.status_code == 200
+    assert asked.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "DELETE" in asked.headers["Access-Control-Allow-Methods"]
+    assert "x-api-key" in asked.headers["Access-Control-Allow-Headers"].lower()
+    assert "Access-Control-Allow-Credentials" not in asked.headers
+    for path, status in (("/networks", 200), ("/networks/999", 404)):
+        answer = open_to_page.client.get(path, headers={"Origin": PAGE})
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE, "errors can be read too"
+        assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"]
+    keyless = httpx.get(open_to_page.client.base_url.join("networks"), headers={"Origin": PAGE})
+    assert (keyless.status_code, keyless.headers["Access-Control-Allow-Origin"]) == (401, PAGE)
+
+
+def test_pages_of_other_origins_may_not_call(service: Serving, open_to_page: Serving) -> None:
+    for running, origin in ((service, PAGE), (open_to_page, "https://other.example")):
+        assert preflight(running, origin).status_code in (400, 405)
+        answers = preflight(running, origin), running.client.get("/networks", headers={"Origin": origin})
+        assert all("Access-Control-Allow-Origin" not in answer.headers for answer in answers)
+
+
+def test_compressed_bodies_say_so(service: Serving) -> None:
+    body = gzip.compress(b'{"name": "x", "outputs": []}')
+    headers = {"Content-Type": "application/json"}
+    declared = service.client.post(
+        "/recognition/specs", content=body, headers={**headers, "Content-Encoding": "gzip"}
+    )
+    assert 'Content-Encoding: expected none, got "gzip"; send the body as it is' in complaint(declared, 415)
+    assert declared.headers["Accept-Encoding"] == "identity"
+    silent = service.client.post("/recognition/specs", content=body, headers=headers)
+    assert "the body: expected JSON; it is compressed with gzip" in complaint(silent)
 
 
 def test_bodies_beyond_their_limits_are_a_413(small: Serving) -> None:
