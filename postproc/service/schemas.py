@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import Field
 
 from postproc.schema import Preprocessing
-from postproc.schema.base import Configuration, Resource
+from postproc.schema.base import Configuration
 from postproc.schema.fields import Flag, FreeJson, Listed, Number, PositiveInteger, Text
+from postproc.schema.resource import Resource
 
 
 class NetworkFields(Resource):
