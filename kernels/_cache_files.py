@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import sys
+import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,31 @@ class CheckedFiles(IndexDataCacheFile):
             file.write(data)
 
 
+def archive() -> Path | None:
+    """File that holds this package where it lies in no folder: a zip, or an executable of PyInstaller's."""
+    if getattr(sys, "frozen", False):
+        return Path(sys.executable)
+    return next((path for path in Path(__file__).parents if path.is_file()), None)
+
+
+def contents(source: Path | None) -> Iterator[bytes]:
+    """Yield what differs where the kernels do, of the archive that holds them or of their folder."""
+    folder = Path(__file__).parent
+    if source is None:
+        # An install without sources has compiled modules in their place.
+        for path in sorted(folder.glob("*.py")) or sorted(folder.glob("*.pyc")):
+            yield path.name.encode() + b"\0" + path.read_bytes() + b"\0"
+    elif zipfile.is_zipfile(source):
+        inside = folder.relative_to(source).as_posix()
+        with zipfile.ZipFile(source) as file:
+            for entry in file.infolist():
+                if entry.filename.startswith(f"{inside}/"):
+                    yield f"{entry.filename} {entry.CRC} {entry.file_size}\n".encode()
+    else:  # of PyInstaller's, which may be gigabytes
+        found = source.stat()
+        yield f"{found.st_size} {found.st_mtime_ns}".encode()
+
+
 def reason_to_distrust(directory: Path) -> str:
     """Say why code must not be loaded from a directory; nothing where it may be.
 
@@ -61,8 +89,11 @@ def reason_to_distrust(directory: Path) -> str:
     """
     if not hasattr(os, "geteuid"):
         return ""
-    found = directory.stat()
-    if found.st_uid not in (0, os.geteuid(), Path(__file__).stat().st_uid):
+    try:
+        found, package = directory.stat(), (archive() or Path(__file__)).stat()
+    except OSError as error:
+        return f"{error.filename} cannot be looked at ({error.strerror}), nor code there be trusted"
+    if found.st_uid not in (0, os.geteuid(), package.st_uid):
         return f"{directory} belongs to another user (uid {found.st_uid}), whose code would be run"
     if found.st_mode & stat.S_IWOTH:
         return f"every user may write to {directory}, and its code would be run"

@@ -27,7 +27,9 @@ from numba.core.types import Array
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
 
-from ._cache_files import CheckedFiles, reason_to_distrust
+from ._announcing import say_compiling
+from ._cache_files import CheckedFiles, archive, contents, reason_to_distrust
+from ._interrupts import holding_signals, let_signals_through
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,6 +100,8 @@ def _compile(
         if is_inner:
             dispatcher.add_overload = functools.partial(_add_for_kernels, dispatcher)
             dispatcher._compile_for_args = functools.partial(_refuse, function.__qualname__)
+        else:
+            dispatcher._compile_for_args = functools.partial(holding_signals, dispatcher._compile_for_args)
     compiled: Callable[P, R] = dispatcher
     return compiled
 
@@ -132,17 +136,16 @@ def _refuse(name: str, *args: Any, **kws: Any) -> Any:
 def source_digest() -> str:
     """Digest of every kernel source, of numba's version and of the flags that numba's own key leaves out."""
     digest = hashlib.sha256(f"{numba.__version__} boundscheck={config.BOUNDSCHECK}".encode())
-    folder = Path(__file__).parent
-    # An install without sources has compiled modules in their place.
-    for path in sorted(folder.glob("*.py")) or sorted(folder.glob("*.pyc")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for content in contents(archive()):
+        digest.update(content)
     return digest.hexdigest()[:16]
 
 
 def cache_directory() -> Path | None:
     """Directory of the compiled kernels; None if no place can be written.
 
-    In order: ``NUMBA_CACHE_DIR``, the package's own ``__pycache__``, the user's cache directory. A place
+    In order: ``NUMBA_CACHE_DIR``, the package's own ``__pycache__`` unless it lies in an archive, the user's
+    cache directory. A place
     that a container build has filled serves even when it cannot be written any more; one that other users
     can write to never serves.
     """
@@ -157,10 +160,9 @@ def cache_place() -> tuple[Path | None, str]:
     if config.CACHE_DIR:
         roots = [Path(config.CACHE_DIR)]
     else:
-        roots = [
-            Path(__file__).parent / "__pycache__",
-            Path(AppDirs(appname="numba", appauthor=False).user_cache_dir),
-        ]
+        roots = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
+        if archive() is None:  # else there is no folder, or one that is gone when the process ends
+            roots.insert(0, Path(__file__).parent / "__pycache__")
     trusted = []
     for root in roots:
         if not os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
@@ -267,16 +269,21 @@ class _KernelCache(NullCache):
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         files = self._files(signature, target_context.codegen())
+        found = None
         try:
-            return files.load_overload(signature, target_context)
+            found = files.load_overload(signature, target_context)
         except Exception as error:
             # A truncated or foreign file can raise anything from pickle or LLVM: it only costs a compilation.
             logger.info("cached kernel %s is unreadable: %r", self._function.__qualname__, error)
             with contextlib.suppress(OSError):
                 files.flush()
-            return None
+        let_signals_through()
+        if found is None:
+            say_compiling(self._function)
+        return found
 
     def save_overload(self, signature: Any, data: Any) -> None:
+        let_signals_through()
         try:
             self._files(signature, data.codegen).save_overload(signature, data)
         except Exception as error:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from postproc.errors import SchemaError
-from postproc.schema.fields import FreeJson
 from postproc.schema.limits import LONGEST_NAME, MOST_FIELDS
 from postproc.schema.parsing import parse_json, read_source
 from postproc.schema.problems import Location, explained, first_of, problem, schema_error
@@ -156,14 +155,6 @@ class Configuration(Document):
     """A document that says how to compute: an unknown field is an error, since a typo must not pass."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class Resource(Document):
-    """A document that a server keeps: unknown fields are kept and given back unchanged."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[str, FreeJson] = Field(init=False)
 
 
 class Alternative(Configuration):

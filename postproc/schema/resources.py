@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.config import JsonDict
 
-from postproc.schema.base import Configuration, Resource
+from postproc.schema.base import Configuration
 from postproc.schema.fields import Flag, FreeObject, Identifier, LabelId, NonEmpty, ShortText, Text
 from postproc.schema.limits import MOST_LABELS, MOST_OUTPUTS
 from postproc.schema.post_processing import PostProcessing
 from postproc.schema.problems import Location, repeated
+from postproc.schema.resource import Resource
 from postproc.schema.sizes import AtMost
 
 _READ_ONLY: JsonDict = {"readOnly": True}

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from postproc.schema import Preprocessing
-from postproc.schema.base import Configuration, Resource
+from postproc.schema.base import Configuration
 from postproc.schema.fields import Flag, FreeJson, Listed, NonEmpty, PositiveInteger, Text, UnitNumber
+from postproc.schema.resource import Resource
 from postproc.service.regions import FEWEST_POINTS, MOST_POINTS
 
 

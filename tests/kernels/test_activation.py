@@ -164,7 +164,7 @@ def test_softmax_row_with_nan_or_inf_is_nan_throughout(width: int, bad: np.float
     rows[np.arange(width), np.arange(width)] = bad  # at every place, and a last row without
     found = softmax_of(rows)
     assert np.isnan(found[:width]).all()
-    assert_array_equal(found[width], np.full(width, 1 / np.float32(width)))
+    assert_array_equal(found[width], np.full(width, np.float32(1) / np.float32(width)))
 
 
 def test_softmax_of_masks_only_is_nan() -> None:

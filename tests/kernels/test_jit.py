@@ -84,8 +84,8 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         root.chmod(0o755)
         tiny = root / "tiny"
         tiny.mkdir()
-        for name in ("_jit.py", "_cache_files.py"):
-            shutil.copy(Path(str(_jit.__file__)).with_name(name), tiny / name)
+        for source in Path(str(_jit.__file__)).parent.glob("_*.py"):
+            shutil.copy(source, tiny / source.name)
         (tiny / "__init__.py").write_text("")
         (tiny / "helpers.py").write_text(HELPERS)
         (tiny / "callers.py").write_text(CALLERS)
