@@ -4,7 +4,9 @@ A kept box is listed in every cell that it lies in. A box whose Jaccard index wi
 shares more than t of its own width and height with it (the intersection is more than t of its area, and no
 higher than itself). Such a stretch reaches the box's core: what is left when t of its size, but at most half,
 is taken off each side. So only the lists of the core's cells have to be looked at; where t is 0.5 or more,
-the core is a point. Margins for rounding make this hold for the Jaccard index as computed in float32.
+the core is a point. A Jaccard index as computed in float32 may be 16 roundings, a millionth, too high: so much
+less of the box is shared, and its core may begin just behind a kept box, in another cell. So a kept box has a
+margin: a thousandth of its own size, which is at least as large as what it shares.
 
 All groups share one grid, whose cells each group counts from another one on: their lists do not meet where
 the boxes do. Lists of two groups may still be one, so that it is known of each box which group it is of.
@@ -31,6 +33,7 @@ _BOXES_PER_CELL = 4.0
 # whether there is an older block, in bits from 5, from 1 and 0; -1 is an empty list.
 _LANES = 16
 _FEWEST_BLOCKS = 256
+_MARGIN = 1e-3
 # Neighbouring groups count cells from places this far apart.
 _STEP = 7919
 
@@ -150,8 +153,8 @@ def nms_on_grid(
         if by_group:
             ranked_groups[place] = group_of(groups, row, lowest_group, group_count)
     grid = lay_grid(ranked)
-    # First column and line, last column and line of each core. At a point, a box's cells have the margin.
-    trim = 0.999 * float(iou_threshold) if iou_threshold < 0.5 else 0.5
+    # First column and line, last column and line of each core.
+    trim = min(float(iou_threshold), 0.5)
     last_column, last_line = float(grid[4] - 1), float(grid[5] - 1)
     cores = np.empty((4, size), np.int16)
     for place in range(size):
@@ -265,8 +268,7 @@ def _meet(
             if suppressed:
                 place += 1
                 continue
-            margin_x = 1e-3 * (np.float64(x2) - x1) + 1e-6 * max(abs(x1), abs(x2))
-            margin_y = 1e-3 * (np.float64(y2) - y1) + 1e-6 * max(abs(y1), abs(y2))
+            margin_x, margin_y = _MARGIN * (np.float64(x2) - x1), _MARGIN * (np.float64(y2) - y1)
             left = _cell(x1 - margin_x, grid[0], grid[2], last_column)
             top = _cell(y1 - margin_y, grid[1], grid[3], last_line)
             right = _cell(x2 + margin_x, grid[0], grid[2], last_column)

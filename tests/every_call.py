@@ -87,6 +87,7 @@ def call_every_kind() -> None:
         if kind != "classification":
             agnostic: dict[str, Any] = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
             call(post_processor(kind, **agnostic), tensors_of(kind))
+            call(post.replace(nms_thresholds=[0.3, 0.5, 1]), tensors_of(kind))
             low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
             call(post_processor(kind, **low), tensors_of(kind))
             for method in () if kind == "yolov8_obb" else ("soft", "weighted"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from postproc.kernels.grid import lay_grid
 from postproc.kernels.nms import greedy_nms, rank
 from tests.kernels.from_python import from_python
 
@@ -195,6 +196,32 @@ def test_greedy_nms_strip_at_a_side_suppresses_where_it_is_large_enough(
     strips[:, (side + 2) % 4] = strips[:, side] + np.where(side < 2, share, -share)
     boxes = np.concatenate([strips, whole]) * unit
     assert_equals_naive(boxes, np.arange(3000, 0, -1), np.repeat([0, 1, 0, 1], 750), threshold)
+
+
+@pytest.mark.parametrize("axis", [0, 1], ids=["x", "y"])
+@pytest.mark.parametrize("threshold", [0.1, 0.25, 0.3, 0.5])
+def test_greedy_nms_boxes_apart_by_rounding_in_two_cells_equals_naive(threshold: float, axis: int) -> None:
+    """A kept box ends just before a cell that a box's core begins in, but float32 has them overlap enough."""
+    rng = np.random.default_rng(0)
+    low = rng.uniform(-150, 150, (640, 2))
+    boxes = np.concatenate([low, low + 1], axis=1).astype(np.float32)
+    scores = np.arange(640, 0, -1, dtype=np.float32)
+    grid = from_python(lay_grid)(np.ascontiguousarray(boxes.T))
+    line = grid[axis] + 9 / grid[2 + axis]  # near the origin: the end of the kept box has the finest steps
+    end = np.float32(line)
+    end = end if end < line else np.nextafter(end, np.float32(-np.inf))
+    suppressed = 0
+    for _ in range(3000):
+        start = np.float32(line - rng.uniform(4, 15))
+        far = float(start) + (line - float(start)) / float(np.float32(threshold))
+        far = np.nextafter(np.float32(far), np.float32(np.inf))
+        boxes[[1, 2], axis], boxes[[1, 2], 2 + axis] = start, (end, far)
+        boxes[[1, 2], 1 - axis], boxes[[1, 2], 3 - axis] = rng.uniform(-4, 0), rng.uniform(1, 4)
+        if len(naive(boxes[1:3], scores[1:3], np.zeros(2, np.int64), threshold)) == 1:
+            suppressed += 1
+            found = run(boxes, scores, NO_GROUPS, threshold)  # the grid is laid by other ranks than 1 and 2
+            assert_array_equal(found[found < 3], [0, 1])
+    assert suppressed > 10
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 3000])
