@@ -328,7 +328,8 @@ class PostProcessor:
         show_discarded : bool
             Also return candidates between `discard_threshold` and their threshold.
         max_predictions : int
-            Predicted and discarded candidates together, per image and output, at most.
+            Predicted and discarded candidates together, per image and output, at most; `is_cut` of results
+            tells the images that have more.
         input_size : (height, width), optional
             Size in pixels of the network's input, for boxes in pixels of no tensor's size: takes the place of
             the document's `input_size`. It says that boxes are in pixels even where the document does not,

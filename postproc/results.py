@@ -404,7 +404,7 @@ class PaddedDetections(NamedTuple):
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # tuples have a method of that name
     is_cut: NDArray[np.bool_]
 
 

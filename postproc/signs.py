@@ -41,7 +41,7 @@ class ScoreSigns:
         self._name = name
         self._kind = kind
         self._remedy = (
-            'declare score_activation "sigmoid" or "softmax"'
+            "declare score_activation"
             if has_activation
             else f"{kind} takes probabilities: export the network with its sigmoid"
         )
