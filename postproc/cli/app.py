@@ -34,9 +34,12 @@ class _Commands(TyperGroup):
             complain(str(error))
             sys.exit(1)
         except ImportError as error:
-            if error.name is not None:  # our own, which say what extra to install, name no module
+            if error.name is None:  # our own, which say what extra to install, name no module
+                complain(str(error))
+            elif error.name.partition(".")[0] == "pyarrow":  # what saved tensors are read and written with
+                complain(f'this command needs an extra: pip install "postproc[eval]" ({error})')
+            else:
                 raise
-            complain(str(error))
             sys.exit(2)
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # the reader of a pipe has left, as `head` does

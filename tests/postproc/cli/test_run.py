@@ -451,6 +451,28 @@ def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
     assert b'pip install "postproc[images]"' in errors
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--tensors", "t.parquet"],
+        ["dump", "model.onnx", "a.png", "--output", "tensors"],
+        ["evaluate", "--truth", "spec.json", "--tensors", "t.parquet"],
+        ["calibrate", "--truth", "spec.json", "--tensors", "t.parquet", "--output", "new.json"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_command_on_saved_tensors_without_pyarrow_says_what_to_install(
+    folder: Path, arguments: list[str]
+) -> None:
+    Path("t.parquet").touch()
+    command = [*arguments, "--spec", "spec.json", "--version", "version.json"]
+    with process(command, before="sys.modules['pyarrow'] = None") as started:
+        _, errors = started.communicate()
+    assert started.returncode == 2
+    assert errors.startswith(b"error: this command needs an extra: ")
+    assert b"postproc[eval]" in errors
+
+
 def test_run_tensors_without_pillow_and_onnxruntime_works(folder: Path) -> None:
     save("t.npz", {name: value[None] for name, value in ANSWER.items()})
     missing = "sys.modules['PIL'] = sys.modules['onnxruntime'] = None"
