@@ -210,8 +210,8 @@ def probabilities(
 
 
 def _of_labels(values: NDArray[np.float32], planar: bool, labels: slice) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = np.swapaxes(values, 1, 2) if planar else values
-    return rows[:, :, labels]
+    found: NDArray[np.float32] = (np.swapaxes(values, 1, 2) if planar else values)[:, :, labels]
+    return found
 
 
 def without_padding(scores: NDArray[np.float32]) -> NDArray[np.float32]:

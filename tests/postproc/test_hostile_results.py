@@ -170,7 +170,7 @@ def test_masks_of_detections_made_by_hand_that_are_not_finite_are_no_crash() -> 
         broken = type(found)(
             found.scores, found.labels, found.predicted, found.offsets, found.table,
             np.full_like(found.boxes, bad), found.regions, found.coefficients, found.prototypes,
-            np.full_like(found.frames, bad),
+            np.full_like(found.frames, bad), is_cut=found.is_cut,
         )  # fmt: skip
         assert broken.masks((7, 9)).shape == (len(found.labels), 7, 9)
         assert len(broken.to_rle((7, 9))) == len(broken.mask_polygons()) == len(found.labels)
