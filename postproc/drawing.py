@@ -410,7 +410,7 @@ def _poses(
     if not all(1 <= number <= count for limb in limbs for number in limb):
         raise TensorError(f"skeleton: expected pairs of keypoints' numbers, 1 to {count}, got {limbs}")
     inside = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2)
-    shown: NDArray[np.bool_] = inside & points.any(axis=2)
+    shown = np.logical_and(inside, points.any(axis=2))
     visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
     poses = []
     for row in range(rows):
