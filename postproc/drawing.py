@@ -409,7 +409,8 @@ def _poses(
     limbs, count = list(skeleton), points.shape[1]
     if not all(1 <= number <= count for limb in limbs for number in limb):
         raise TensorError(f"skeleton: expected pairs of keypoints' numbers, 1 to {count}, got {limbs}")
-    shown = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2) & points.any(axis=2)
+    inside = ((points[:, :, :2] >= 0) & (points[:, :, :2] <= 1)).all(axis=2)
+    shown = np.logical_and(inside, points.any(axis=2))
     visible = points[:, :, 2] > 0.5 if points.shape[2] == 3 else np.ones(points.shape[:2], np.bool_)
     poses = []
     for row in range(rows):

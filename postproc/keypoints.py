@@ -148,7 +148,10 @@ class KeypointDetections(Detections):
         points = found.keypoints_to_pixels(size)
         scores = np.ascontiguousarray(points[:, :, 2]) if points.shape[2] == 3 else None
         if "keypoint_confidence" in signature(supervision.KeyPoints).parameters:
-            confidences = {"keypoint_confidence": scores, "detection_confidence": found.scores}
+            confidences: dict[str, Any] = {
+                "keypoint_confidence": scores,
+                "detection_confidence": found.scores,
+            }
         else:
             confidences = {"confidence": scores}
         return supervision.KeyPoints(
