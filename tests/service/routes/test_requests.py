@@ -314,7 +314,7 @@ def test_upload_that_is_cut_off_leaves_nothing(small: Serving) -> None:
 def test_failure_is_a_500_with_the_id_of_the_log(
     service: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(service.services.networks, "list", fail)
@@ -326,7 +326,7 @@ def test_failure_is_a_500_with_the_id_of_the_log(
 
 
 def test_database_that_does_not_answer_is_a_503(service: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise OperationalError("SELECT 1", {}, Exception("database is locked"))
 
     monkeypatch.setattr(service.services.networks, "list", fail)
@@ -340,7 +340,7 @@ def test_database_that_does_not_answer_is_a_503(service: Serving, monkeypatch: p
 def test_upload_whose_row_cannot_be_written_leaves_nothing(
     service: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
     folder = service.services.settings.data / "networks"
