@@ -69,7 +69,7 @@ async def _page(
 
 async def _page_by_id(
     page: Annotated[Page, Depends(_page)],
-    after_id: Annotated[
+    after_id: Annotated[  # noqa: RUF013
         int,
         Query(
             ge=0,
@@ -79,7 +79,7 @@ async def _page_by_id(
             "of v0.7.",
         ),
         DIGITS,
-    ] = None,  # type: ignore[assignment]  # noqa: RUF013: "int | None" would show null, which no query can hold
+    ] = None,  # type: ignore[assignment]  # "int | None" would show null, which no query can hold
 ) -> Page:
     if after_id is not None and page.offset:
         raise InputError("after_id", f"expected no offset beside it, got {page.offset}; leave one out")
