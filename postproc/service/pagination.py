@@ -69,8 +69,8 @@ async def _page(
 
 async def _page_by_id(
     page: Annotated[Page, Depends(_page)],
-    after_id: Annotated[  # noqa: RUF013
-        int,
+    after_id: Annotated[
+        int,  # noqa: RUF013
         Query(
             ge=0,
             le=LARGEST_ID,
