@@ -89,8 +89,8 @@ class ImageTensor:
         if self._image.resize_type == "FILL":
             half_even = self._image.rounding == "half_even"
             fit = ImageTransform.letterbox if half_even else ImageTransform.fill
-            return fit(target, image_size, self._image.pad_align)
-        return ImageTransform.network(target, image_size)
+            return fit(target, image_size, self._image.pad_align, stride=self._image.stride)
+        return ImageTransform.network(target, image_size, self._image.pad_align, self._image.stride or 1)
 
     def _padding(self) -> tuple[int, ...]:
         """Return the padding in the order of the picture's channels, RGB or L."""
@@ -174,14 +174,14 @@ class ImageTensor:
         channels, (height, width) = self._image.channels, self._image.target_shape
         if mean.shape in ((channels,), (channels, 1, 1), (1, 1, channels)):
             return np.reshape(mean, (1, 1, channels))
-        if self._image.resize_type != "NETWORK":
+        if not self._image.varies:
             if mean.shape == (channels, height, width):
                 return np.transpose(mean, (1, 2, 0))
             if mean.shape == (height, width, channels):
                 return np.asarray(mean)
             expected = f"({channels},), ({channels}, {height}, {width}) or ({height}, {width}, {channels})"
         else:
-            expected = f"({channels},), since inputs vary in size under NETWORK"
+            expected = f"({channels},), since inputs vary in size under NETWORK, or a stride"
         raise self._error("mean_file", f"expected an array of shape {expected}, got {mean.shape}")
 
     def _error(self, field: str, message: str) -> SchemaError:

@@ -174,7 +174,7 @@ class Preprocessor:
         ------
         ImageError
             If an image cannot be read, there are none, or they do not fit into one batch: their
-            sizes lead to different shapes (``NETWORK``), or ``batched_output`` is false and there
+            sizes lead to different shapes (``NETWORK``, ``stride``), or ``batched_output`` is false and there
             are several. `batches` splits them.
         """
         # Texts and bytes are sequences too, but each is one image.
@@ -202,7 +202,7 @@ class Preprocessor:
     ) -> Iterator[PreparedBatch]:
         """Prepare images as batches of at most `size`, in order, one at a time in memory.
 
-        A batch ends early where the next image gives inputs of another shape (``NETWORK``), and
+        A batch ends early where the next image gives inputs of another shape (``NETWORK``, ``stride``), and
         after every image where ``batched_output`` is false.
 
         Parameters

@@ -94,6 +94,7 @@ class ImageTransform:
         input_size: Sequence[int],
         image_size: Sequence[int],
         align: Literal["center", "top_left"] = "center",
+        stride: int | None = None,
     ) -> ImageTransform:
         """Fit into the input: the largest side fits, the rest of the input is padding.
 
@@ -103,10 +104,13 @@ class ImageTransform:
             Height and width of the network's input and of the original image, in pixels.
         align : {"center", "top_left"}
             Where the image lies; an odd pixel of padding goes below it or to its right.
+        stride : int, optional
+            Pad each side only to the next multiple of it: the input is then smaller than `input_size`, whose
+            sides have to be multiples.
         """
         input_size, image_size = _size("input_size", input_size), _size("image_size", image_size)
         resized = _fitted(input_size, image_size, covering=False)
-        return cls._placed(resized, _aligned("fill", align, resized, input_size), input_size, image_size)
+        return cls._padded("fill", resized, align, input_size, image_size, stride)
 
     @classmethod
     def letterbox(
@@ -115,6 +119,7 @@ class ImageTransform:
         image_size: Sequence[int],
         align: Literal["center", "top_left"] = "center",
         scale_up: bool = True,
+        stride: int | None = None,
     ) -> ImageTransform:
         """Fit into the input as ultralytics' letterbox does, for networks of its YOLO families.
 
@@ -129,6 +134,8 @@ class ImageTransform:
             Where the image lies; an odd pixel of padding goes below it or to its right.
         scale_up : bool
             False leaves an image that is smaller than the input as it is, and pads it only.
+        stride : int, optional
+            As of `fill`; with 32, ultralytics' ``LetterBox(auto=True)``, which its networks of free size get.
 
         Examples
         --------
@@ -142,20 +149,45 @@ class ImageTransform:
             ratio = min(ratio, 1.0)
         resized = max(1, round(image_size[0] * ratio)), max(1, round(image_size[1] * ratio))
         # Its offset, round(padding / 2 - 0.1), is the half rounded down: the same as of fill.
-        return cls._placed(resized, _aligned("letterbox", align, resized, input_size), input_size, image_size)
+        return cls._padded("letterbox", resized, align, input_size, image_size, stride)
 
     @classmethod
-    def network(cls, target_size: Sequence[int], image_size: Sequence[int]) -> ImageTransform:
+    def network(
+        cls,
+        target_size: Sequence[int],
+        image_size: Sequence[int],
+        align: Literal["center", "top_left"] = "center",
+        stride: int = 1,
+    ) -> ImageTransform:
         """Fit into the target, and let the network's input take the shape that results.
 
         Parameters
         ----------
         target_size, image_size : (int, int)
             Height and width to fit into and of the original image, in pixels.
+        align : {"center", "top_left"}
+            Where the image lies in what `stride` adds.
+        stride : int
+            Pad each side to the next multiple of it, be it beyond the target.
         """
         target_size, image_size = _size("target_size", target_size), _size("image_size", image_size)
         resized = _fitted(target_size, image_size, covering=False)
-        return cls._placed(resized, (0, 0), resized, image_size)
+        input_size = _strided("network", resized, stride)
+        return cls._placed(resized, _aligned("network", align, resized, input_size), input_size, image_size)
+
+    @classmethod
+    def _padded(
+        cls, name: str, resized: Size, align: str, input_size: Size, image_size: Size, stride: int | None
+    ) -> ImageTransform:
+        """Build the transform of an image that lies in the input, or in as much of it as a stride leaves."""
+        if stride is not None:
+            if _strided(name, input_size, stride) != input_size:
+                raise TensorError(
+                    f"ImageTransform.{name}: input_size must have sides that are multiples of the stride "
+                    f"{stride}; got {input_size!r}"
+                )
+            input_size = _strided(name, resized, stride)
+        return cls._placed(resized, _aligned(name, align, resized, input_size), input_size, image_size)
 
     @classmethod
     def _placed(cls, resized: Size, offset: Size, input_size: Size, image_size: Size) -> ImageTransform:
@@ -180,6 +212,14 @@ def _aligned(name: str, align: str, resized: Size, target: Size) -> Size:
     if align not in ("center", "top_left"):
         raise TensorError(f"ImageTransform.{name}: align must be 'center' or 'top_left'; got {align!r}")
     return _centred(resized, target) if align == "center" else (0, 0)
+
+
+def _strided(name: str, size: Size, stride: int) -> Size:
+    """Round each side up to a multiple."""
+    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        raise TensorError(f"ImageTransform.{name}: stride must be a positive integer; got {_found(stride)}")
+    height, width = (-(-side // stride) * stride for side in size)
+    return height, width
 
 
 def _centred(resized: Size, target: Size) -> Size:

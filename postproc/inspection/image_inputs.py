@@ -45,6 +45,10 @@ def preprocessing_for(
         **style.fields,
         "data_type": data_type,
     }
+    if style.has_stride and graph.is_ultralytics and not any(isinstance(side, int) for side in axes[2:]):
+        stride = int(graph.metadata["stride"]) if graph.metadata.get("stride", "").isdecimal() else 32
+        if stride and not any(side % stride for side in size):
+            image["stride"] = stride  # as its predict does for a network whose input has no fixed size
     checks = []
     if data_type == "UINT8":
         image["pixel_scaling"] = 255

@@ -42,11 +42,14 @@ class ImageStyle:
         Whose way it is, for people to read.
     is_guess : bool
         Whether networks of this kind differ in it, so that it has to be checked.
+    has_stride : bool
+        Whether images are padded to multiples of a stride only, where the input has no fixed size.
     """
 
     fields: Mapping[str, Any]
     reason: str
     is_guess: bool = False
+    has_stride: bool = False
 
 
 _RGB = {"color_channels": "RGB", "pixel_scaling": 1}
@@ -83,6 +86,7 @@ BLAZEFACE = Decision(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPip
 LETTERBOX = ImageStyle(
     {"resize_type": "FILL", "pad_value": 114, "rounding": "half_even", **_RGB},
     "ultralytics' letterbox: grey 114 around the image, RGB, 0 to 1",
+    has_stride=True,
 )
 YOLOX_IMAGE = ImageStyle(
     {

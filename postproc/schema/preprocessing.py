@@ -108,16 +108,25 @@ class ImageInput(Alternative):
     )
     pad_value: PixelValues = Field(
         default=255.0,
-        description="Value, 0..255 before scaling, of the pixels around the image under FILL: a number, or "
-        "one per channel in the order of color_channels. An extension of v0.7, whose padding is white.",
+        description="Value, 0..255 before scaling, of the pixels around the image, under FILL or with a "
+        "stride: a number, or one per channel in the order of color_channels. An extension of v0.7, whose "
+        "padding is white.",
     )
     pad_align: Literal["center", "top_left"] = Field(
-        default="center", description="Where the image lies under FILL. An extension of v0.7."
+        default="center",
+        description="Where the image lies under FILL or with a stride. An extension of v0.7.",
     )
     rounding: Literal["half_up", "half_even"] = Field(
         default="half_up",
         description="How the sides of the image are rounded to pixels under FILL; half_even does so in "
         "floating point, as ultralytics' letterbox (whose pad_value is 114). An extension of v0.7.",
+    )
+    stride: PositiveInteger | None = Field(
+        default=None,
+        description="Under FILL and NETWORK: the sides of the network's input are multiples of it. FILL: "
+        "each is padded to the next multiple only, not to the target, whose sides have to be multiples; "
+        "so are images for ultralytics' networks whose input has no fixed size, with 32. NETWORK: each "
+        "side that results is padded to the next multiple. An extension of v0.7.",
     )
     data_type: Literal["FLOAT32", "FLOAT16", "UINT8"] = Field(
         default="FLOAT32", description="Type of the tensor's elements."
@@ -143,12 +152,26 @@ class ImageInput(Alternative):
                 yield (name,), f"{expected}, got {len(value)}"
         if self.mean is not None and self.mean_file:
             yield ("mean_file",), "expected either mean or mean_file, got both; keep one"
-        if self.resize_type != "FILL":
-            for name, what in (("pad_value", "pads"), ("pad_align", "pads"), ("rounding", "has a choice")):
-                # By value: a dump with its defaults filled in is a valid document too.
-                if getattr(self, name) != type(self).model_fields[name].default:
-                    message = f'only resize_type "FILL" {what}, got "{self.resize_type}"; leave {name} out'
-                    yield (name,), message
+        pads = self.resize_type == "FILL" or (self.resize_type == "NETWORK" and self.stride is not None)
+        fields = (
+            ("pad_value", pads, '"FILL", or "NETWORK" with a stride, pads'),
+            ("pad_align", pads, '"FILL", or "NETWORK" with a stride, pads'),
+            ("rounding", self.resize_type == "FILL", '"FILL" has a choice'),
+            ("stride", self.resize_type in ("FILL", "NETWORK"), '"FILL" or "NETWORK" pads to a stride'),
+        )
+        for name, is_used, what in fields:
+            # By value: a dump with its defaults filled in is a valid document too.
+            if not is_used and getattr(self, name) != type(self).model_fields[name].default:
+                yield (name,), f'only resize_type {what}, got "{self.resize_type}"; leave {name} out'
+        stride = self.stride if self.resize_type == "FILL" else None
+        if stride is not None and any(side % stride for side in self.target_shape):
+            message = f"expected multiples of the stride, {stride}, got {describe(self.target_size)}"
+            yield ("target_size",), message
+
+    @property
+    def varies(self) -> bool:
+        """Whether the tensor's height and width hang on the image."""
+        return self.resize_type == "NETWORK" or self.stride is not None
 
 
 class ConstantInput(Alternative):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Query, Request
 
+from postproc.service.errors import InputError
 from postproc.service.parameters import DIGITS
 from postproc.service.tables import LARGEST_ID
 
@@ -22,29 +23,38 @@ class Page:
     request: Request
     offset: int
     limit: int
+    after_id: int | None = None
 
     def answer(self, count: int, results: Sequence[Any]) -> dict[str, Any]:
         """Return the body; the links lead to where the client came from, with the rest of its query."""
+        if self.after_id is not None:
+            is_full = len(results) == self.limit
+            following_id = self._link(after_id=results[-1]["id"]) if is_full else None
+            return _body(count, following_id, None, results)
         following, preceding = self.offset + self.limit, max(0, self.offset - self.limit)
-        previous = self._link(preceding) if self.offset > 0 else None
-        return {
-            "count": count,
-            "next": self._link(following) if following < count else None,
-            "prev": previous,
-            "previous": previous,
-            "results": list(results),
-        }
+        previous = self._link(offset=preceding) if self.offset > 0 else None
+        return _body(count, self._link(offset=following) if following < count else None, previous, results)
 
-    def _link(self, offset: int) -> str:
+    def _link(self, **place: int) -> str:
         scope = self.request.scope
         host = self.request.headers.get("host") or ":".join(map(str, scope["server"]))
         kept = [
             (name, value)
             for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            if name not in ("offset", "limit")
+            if name not in ("offset", "limit", "after_id")
         ]
-        query = urlencode([*kept, ("offset", offset), ("limit", self.limit)])
+        query = urlencode([*kept, *place.items(), ("limit", self.limit)])
         return f"{scope['scheme']}://{host}{quote(scope.get('asked_path', scope['path']))}?{query}"
+
+
+def _body(count: int, following: str | None, previous: str | None, results: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "count": count,
+        "next": following,
+        "prev": previous,
+        "previous": previous,
+        "results": list(results),
+    }
 
 
 async def _page(
@@ -57,4 +67,24 @@ async def _page(
     return Page(request, offset, limit)
 
 
+async def _page_by_id(
+    page: Annotated[Page, Depends(_page)],
+    after_id: Annotated[
+        int,  # noqa: RUF013
+        Query(
+            ge=0,
+            le=LARGEST_ID,
+            description="Return the rows whose id is larger, by their ids, in place of an offset: 0 for the "
+            "first. Rows that are deleted between two pages then hide none; `next` goes on so. An extension "
+            "of v0.7.",
+        ),
+        DIGITS,
+    ] = None,  # type: ignore[assignment]  # "int | None" would show null, which no query can hold
+) -> Page:
+    if after_id is not None and page.offset:
+        raise InputError("after_id", f"expected no offset beside it, got {page.offset}; leave one out")
+    return replace(page, after_id=after_id)
+
+
 Paged = Annotated[Page, Depends(_page)]
+PagedById = Annotated[Page, Depends(_page_by_id)]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from postproc import Detections, ImageTransform, PostProcessor, Yolov8Output
+from postproc import Detections, ImageTransform, PostProcessor, TensorError, Yolov8Output
 from postproc.images import Preprocessor
 
 side = st.integers(1, 6000)
@@ -155,3 +155,85 @@ def test_fill_rounding_tells_how_many_rows_the_image_has(rounding: str, rows: in
     np.testing.assert_array_equal(tensor, expected)
     make = ImageTransform.letterbox if rounding == "half_even" else ImageTransform.fill
     assert batch.transforms == (make((5, 5), (1, 2), align),)  # type: ignore[arg-type]
+
+
+def letterboxed(new_shape: Size, shape: Size, stride: int) -> tuple[Size, Size, tuple[float, float]]:
+    """Input size, resized size and offset by the formula of ultralytics' ``LetterBox(auto=True)``."""
+    ratio = min(new_shape[0] / shape[0], new_shape[1] / shape[1])
+    new_unpad = round(shape[1] * ratio), round(shape[0] * ratio)
+    dw, dh = new_shape[1] - new_unpad[0], new_shape[0] - new_unpad[1]
+    dw, dh = np.mod(dw, stride), np.mod(dh, stride)
+    top, bottom = round(dh / 2 - 0.1), round(dh / 2 + 0.1)
+    left, right = round(dw / 2 - 0.1), round(dw / 2 + 0.1)
+    padded = new_unpad[1] + top + bottom, new_unpad[0] + left + right
+    return padded, new_unpad[::-1], (float(left), float(top))
+
+
+@given(
+    shape=size, sides=st.tuples(st.integers(1, 40), st.integers(1, 40)), stride=st.sampled_from([8, 32, 64])
+)
+def test_letterbox_with_a_stride_is_ultralytics_of_auto(shape: Size, sides: Size, stride: int) -> None:
+    target = sides[0] * stride, sides[1] * stride
+    padded, resized, offset = letterboxed(target, shape, stride)
+    if min(resized) == 0:  # which ultralytics cannot resize to
+        return
+    found = ImageTransform.letterbox(target, shape, stride=stride)
+    assert (found.input_size, found.resized_size, found.offset) == (padded, resized, offset)
+
+
+def test_letterbox_with_a_stride_pads_1000_x_667_to_640_x_448() -> None:
+    found = ImageTransform.letterbox((640, 640), (667, 1000), stride=32)
+    assert (found.input_size, found.resized_size, found.offset) == ((448, 640), (427, 640), (0.0, 10.0))
+
+
+@pytest.mark.parametrize("align", ["center", "top_left"])
+@pytest.mark.parametrize("image_size", [(67, 100), (100, 67), (64, 64), (1, 500)])
+@pytest.mark.parametrize("resize_type", ["FILL", "NETWORK"])
+def test_stride_pads_the_image_that_results_to_multiples(
+    resize_type: str, image_size: Size, align: str
+) -> None:
+    image = {"resize_type": resize_type, "target_size": "64", "pad_value": 114, "pixel_scaling": 255}
+    image |= {"stride": 32, "pad_align": align, "data_type": "UINT8"}
+    made = Preprocessor({"inputs": [{"tensor_name": "a", "image": image}]})
+    batch = made([np.full((*image_size, 3), 7, np.uint8)])
+    tensor, transform = batch.tensors["a"][0], batch.transforms[0]
+    height, width = ImageTransform.network((64, 64), image_size).input_size
+    assert tensor.shape[1:] == transform.input_size == (-(-height // 32) * 32, -(-width // 32) * 32)
+    left, top = map(int, transform.offset)
+    free = (tensor.shape[1] - height) // 2, (tensor.shape[2] - width) // 2
+    assert (top, left) == (free if align == "center" else (0, 0))
+    is_image = np.zeros(tensor.shape[1:], bool)
+    is_image[top : top + height, left : left + width] = True
+    np.testing.assert_array_equal(tensor, np.broadcast_to(np.where(is_image, 7, 114), tensor.shape))
+
+
+def test_stride_of_network_may_lead_beyond_the_target() -> None:
+    assert ImageTransform.network((50, 50), (20, 50), stride=32).input_size == (32, 64)
+
+
+@pytest.mark.parametrize("stride", [0, -1, 1.5, True])
+def test_stride_that_is_no_positive_integer_is_an_error(stride: Any) -> None:
+    with pytest.raises(TensorError, match="stride must be a positive integer"):
+        ImageTransform.fill((64, 64), (3, 4), stride=stride)
+
+
+def test_stride_that_does_not_divide_the_input_is_an_error() -> None:
+    with pytest.raises(TensorError, match=r"multiples of the stride 32; got \(64, 50\)"):
+        ImageTransform.letterbox((64, 50), (3, 4), stride=32)
+
+
+def test_images_of_a_stride_run_together_where_their_inputs_have_one_shape() -> None:
+    image = {"resize_type": "FILL", "target_size": "64", "stride": 32}
+    made = Preprocessor({"inputs": [{"tensor_name": "a", "image": image}]})
+    images = [np.zeros((*size, 3), np.uint8) for size in ((64, 30), (64, 20), (20, 64))]
+    assert [batch.tensors["a"].shape for batch in made.batches(images, 8)] == [(2, 3, 64, 32), (1, 3, 32, 64)]
+
+
+def test_boxes_under_a_stride_come_back_to_the_image() -> None:
+    transform = ImageTransform.letterbox((640, 640), (667, 1000), stride=32)
+    scale, top = 0.64, 10
+    inside = np.array([[100.0, 200.0, 300.0, 400.0]])
+    corners = inside * scale + np.array([0, top, 0, top])
+    boxes = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
+    found, _ = post_processed(transform, boxes.astype(np.float32))
+    np.testing.assert_allclose(found, inside, atol=0.2)  # 667 * 0.64 is 426.88, rounded to 427

@@ -133,7 +133,7 @@ def test_numbers_of_paths_and_queries_have_their_bounds(service: Serving) -> Non
         if parameter["schema"].get("type") == "integer"
     ]
     assert {parameter["name"] for parameter in parameters} == {
-        "network_id", "spec_id", "task_id", "offset", "limit"
+        "network_id", "spec_id", "task_id", "offset", "limit", "after_id"
     }  # fmt: skip
     for parameter in parameters:
         assert {"minimum", "maximum"} <= parameter["schema"].keys(), parameter

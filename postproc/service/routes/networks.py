@@ -15,7 +15,7 @@ from postproc.service.dependencies import AllServices, Document, Id, Images, Ten
 from postproc.service.documents import network_document
 from postproc.service.errors import InputError, wrong_document
 from postproc.service.inference import network_target, start_inference
-from postproc.service.pagination import Paged
+from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.schemas import NetworkFields
 from postproc.service.tables import as_columns
@@ -59,9 +59,9 @@ def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) ->
 
 
 @router.get("", response_model=Listing[NetworkAnswer], responses=errors())
-def list_networks(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+def list_networks(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
     """List the networks, the oldest first."""
-    count, networks = services.networks.list(tenant, page.offset, page.limit)
+    count, networks = services.networks.list(tenant, page.offset, page.limit, after_id=page.after_id)
     return Json(page.answer(count, list(map(network_document, networks))))
 
 

@@ -14,7 +14,7 @@ from postproc.service.dependencies import AllServices, Document, Id, Images, Ten
 from postproc.service.documents import spec_document, version_document
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.inference import start_inference, version_target
-from postproc.service.pagination import Paged
+from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.tables import LARGEST_ID, as_columns
 
@@ -39,9 +39,9 @@ def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Js
 
 
 @router.get("", response_model=Listing[SpecRow], responses=errors())
-def list_specs(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+def list_specs(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
     """List the specs without their outputs, the oldest first."""
-    count, specs = services.specs.list(tenant, page.offset, page.limit)
+    count, specs = services.specs.list(tenant, page.offset, page.limit, after_id=page.after_id)
     return Json(page.answer(count, [spec_document(spec, with_outputs=False) for spec in specs]))
 
 
@@ -80,9 +80,9 @@ def delete_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> None:
 
 
 @router.get("/{spec_id}/versions", response_model=Listing[VersionRow], responses=errors(404))
-def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, page: Paged) -> Json:
+def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, page: PagedById) -> Json:
     """List the versions of a spec without their post-processings, the oldest first."""
-    count, versions = services.versions.list(tenant, page.offset, page.limit, spec_id)
+    count, versions = services.versions.list(tenant, page.offset, page.limit, spec_id, page.after_id)
     return Json(page.answer(count, [version_document(version, False) for version in versions]))
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from postproc.service.answers import Listing, TaskAnswer
 from postproc.service.dependencies import AllServices, Id, Tenant
 from postproc.service.documents import task_document
-from postproc.service.pagination import Paged
+from postproc.service.pagination import PagedById
 from postproc.service.parameters import DIGITS
 from postproc.service.responses import Json, errors
 
@@ -20,13 +20,15 @@ router = APIRouter(prefix="/v0.7/tasks", tags=["tasks"])
 def list_tasks(
     services: AllServices,
     tenant: Tenant,
-    page: Paged,
+    page: PagedById,
     task_ids: Annotated[
         list[Annotated[int, DIGITS]] | None, Query(description="Ids of the tasks; none without any.")
     ] = None,
 ) -> Json:
     """List tasks by their ids; those that are unknown are left out."""
-    count, tasks = services.tasks.list(tenant, task_ids or (), page.offset, page.limit)
+    count, tasks = services.tasks.list(
+        tenant, task_ids or (), page.offset, page.limit, after_id=page.after_id
+    )
     return Json(page.answer(count, list(map(task_document, tasks))))
 
 

@@ -18,7 +18,7 @@ from postproc.service.dependencies import AllServices, Document, Images, Tenant
 from postproc.service.documents import version_document
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
 from postproc.service.inference import start_inference, version_target
-from postproc.service.pagination import Paged
+from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routes.public import public_target
 from postproc.service.store.versions import NamedVersion
@@ -55,9 +55,9 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
 
 
 @router.get("", response_model=Listing[VersionRow], responses=errors())
-def list_versions(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+def list_versions(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
     """List the versions without their post-processings, the oldest first."""
-    count, versions = services.versions.list(tenant, page.offset, page.limit)
+    count, versions = services.versions.list(tenant, page.offset, page.limit, after_id=page.after_id)
     return Json(page.answer(count, [version_document(version, False) for version in versions]))
 
 

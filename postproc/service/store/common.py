@@ -28,10 +28,15 @@ def owned(session: Session, kind: type[Row], tenant: str, identifier: int) -> Ro
 
 
 def counted_rows(
-    session: Session, statement: Select[Any], key: Any, offset: int, limit: int
+    session: Session, statement: Select[Any], key: Any, offset: int, limit: int, after_id: int | None = None
 ) -> tuple[int, list[Any]]:
-    """Return how many rows there are, and a page of them by ascending `key`: pages stay as they are."""
+    """Return how many rows there are, and a page of them by ascending `key`: pages stay as they are.
+
+    Rows that are deleted between two pages move those of an offset, and not those after an id.
+    """
     count = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    if after_id is not None:
+        statement = statement.where(key > after_id)
     rows = session.execute(statement.order_by(key).offset(offset).limit(limit)).all() if count else []
     return count, list(rows)
 

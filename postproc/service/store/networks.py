@@ -50,11 +50,13 @@ class NetworkStore:
         with self._database.reading() as session:
             return owned(session, Network, tenant, identifier)
 
-    def list(self, tenant: str, offset: int, limit: int) -> tuple[int, list[Network]]:
+    def list(
+        self, tenant: str, offset: int, limit: int, after_id: int | None = None
+    ) -> tuple[int, list[Network]]:
         """Return how many networks there are, and a page of them."""
         with self._database.reading() as session:
             statement = select(Network).where(Network.tenant == tenant)
-            count, rows = counted_rows(session, statement, Network.id, offset, limit)
+            count, rows = counted_rows(session, statement, Network.id, offset, limit, after_id)
         return count, [network for (network,) in rows]
 
     def update(self, tenant: str, identifier: int, changes: Mapping[str, Any]) -> Network:

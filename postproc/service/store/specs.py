@@ -33,12 +33,14 @@ class SpecStore:
         with self._database.reading() as session:
             return owned(session, Spec, tenant, identifier)
 
-    def list(self, tenant: str, offset: int, limit: int) -> tuple[int, list[Spec]]:
+    def list(
+        self, tenant: str, offset: int, limit: int, after_id: int | None = None
+    ) -> tuple[int, list[Spec]]:
         """Return how many specs there are, and a page of them without their outputs."""
         with self._database.reading() as session:
             statement = select(Spec).where(Spec.tenant == tenant)
             deferred = statement.options(defer(Spec.outputs, raiseload=True))
-            count, rows = counted_rows(session, deferred, Spec.id, offset, limit)
+            count, rows = counted_rows(session, deferred, Spec.id, offset, limit, after_id)
         return count, [spec for (spec,) in rows]
 
     def update(self, tenant: str, identifier: int, changes: Mapping[str, Any]) -> Spec:

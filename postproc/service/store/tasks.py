@@ -46,7 +46,12 @@ class TaskStore:
             return owned(session, Task, tenant, identifier)
 
     def list(
-        self, tenant: str, identifiers: Sequence[int], offset: int, limit: int
+        self,
+        tenant: str,
+        identifiers: Sequence[int],
+        offset: int,
+        limit: int,
+        after_id: int | None = None,
     ) -> tuple[int, list[Task]]:
         """Return how many of these tasks there are, and a page of them; unknown ids are left out."""
         known = {identifier for identifier in identifiers if 0 < identifier <= LARGEST_ID}
@@ -54,7 +59,7 @@ class TaskStore:
             return 0, []
         with self._database.reading() as session:
             statement = select(Task).where(Task.tenant == tenant, Task.id.in_(known))
-            count, rows = counted_rows(session, statement, Task.id, offset, limit)
+            count, rows = counted_rows(session, statement, Task.id, offset, limit, after_id)
         return count, [task for (task,) in rows]
 
     def fail_pending(self, error: str) -> int:

@@ -103,7 +103,12 @@ class VersionStore:
             return [(tenant, identifier) for tenant, identifier in session.execute(statement)]
 
     def list(
-        self, tenant: str, offset: int, limit: int, spec_id: int | None = None
+        self,
+        tenant: str,
+        offset: int,
+        limit: int,
+        spec_id: int | None = None,
+        after_id: int | None = None,
     ) -> tuple[int, list[NamedVersion]]:
         """Return how many versions there are, and a page of them; of one spec, or a 404, if it is named."""
         statement = _named(tenant).options(defer(Version.post_processings, raiseload=True))
@@ -111,7 +116,7 @@ class VersionStore:
             if spec_id is not None:
                 owned(session, Spec, tenant, spec_id)
                 statement = statement.where(Version.spec_id == spec_id)
-            count, rows = counted_rows(session, statement, Version.id, offset, limit)
+            count, rows = counted_rows(session, statement, Version.id, offset, limit, after_id)
         return count, [NamedVersion(version, spec, network) for version, spec, network in rows]
 
     def remove(self, tenant: str, identifier: int) -> None:

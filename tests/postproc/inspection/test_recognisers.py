@@ -535,3 +535,27 @@ def test_inspect_network_beyond_the_library_is_named_and_not_proposed(
     inspection = inspect_model(network.save(tmp_path / "model.onnx"))
     assert inspection.proposals == ()
     assert text in inspection.unsupported[0]
+
+
+@pytest.mark.parametrize(
+    ("axes", "metadata", "stride"),
+    [
+        pytest.param(("height", "width"), {}, 32, id="free"),
+        pytest.param(("height", "width"), {"stride": "64"}, 64, id="stride of P6"),
+        pytest.param(("height", "width"), {"stride": "48"}, None, id="stride beside the size"),
+        pytest.param((640, 640), {}, None, id="fixed"),
+        pytest.param(("height", 640), {}, None, id="half fixed"),
+    ],
+)
+def test_inspect_network_of_ultralytics_pads_to_its_stride_where_the_size_is_free(
+    axes: tuple[str | int, str | int], metadata: dict[str, str], stride: int | None, tmp_path: Path
+) -> None:
+    network = Network(
+        {"images": ("batch", 3, *axes)}, {**ultralytics(names={0: "cat", 1: "dog"}), **metadata}
+    )
+    network.output("output0", ("batch", 6, "anchors"), "decoded+sigmoid")
+    proposal = inspect_model(network.save(tmp_path / "model.onnx")).proposals[0]
+    assert proposal.preprocessing is not None
+    image = proposal.preprocessing.inputs[0].image
+    assert image is not None
+    assert (image.resize_type, image.target_size, image.stride) == ("FILL", "640x640", stride)

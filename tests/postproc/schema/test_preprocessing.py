@@ -11,6 +11,7 @@ SIZE = 'expected "WIDTHxHEIGHT" or "SIDE" in pixels, such as "640x480" or "416"'
 PIXEL = "expected a number from 0 to 255, or a list of one per channel"
 FINITE = "expected a finite number"
 RELATIVE = "expected a path relative to the document's folder, without '..'"
+PADS = '"FILL", or "NETWORK" with a stride, pads'
 REFERENCE = "expected a number or TENSOR.AXIS with axis 0, 1 or 2"
 
 
@@ -163,15 +164,28 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
             ("count", [114, 114], "expected 3 numbers, one per channel of RGB, got 2"),
         )
     },
+    "stride_of_squash": (
+        image(stride=32),
+        'inputs[0].image.stride: only resize_type "FILL" or "NETWORK" pads to a stride, got "SQUASH"; '
+        "leave stride out",
+    ),
+    "stride_beside_the_target": (
+        image(resize_type="FILL", target_size="640x100", stride=32),
+        'inputs[0].image.target_size: expected multiples of the stride, 32, got "640x100"',
+    ),
+    "stride_of_nothing": (
+        image(resize_type="FILL", target_size="640", stride=0),
+        "inputs[0].image.stride: expected an integer from 1 to 2147483647, got 0",
+    ),
     **{
         f"{name}_of_{resize_type}".lower(): (
             image(resize_type=resize_type, **{name: value}),
-            f'inputs[0].image.{name}: only resize_type "FILL" {what}, got "{resize_type}"; leave {name} out',
+            f'inputs[0].image.{name}: only resize_type {what}, got "{resize_type}"; leave {name} out',
         )
         for name, value, what in (
-            ("pad_value", 114, "pads"),
-            ("pad_align", "top_left", "pads"),
-            ("rounding", "half_even", "has a choice"),
+            ("pad_value", 114, PADS),
+            ("pad_align", "top_left", PADS),
+            ("rounding", "half_even", '"FILL" has a choice'),
         )
         for resize_type in ("SQUASH", "CROP", "NETWORK")
     },

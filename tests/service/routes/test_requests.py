@@ -226,6 +226,26 @@ def test_pages_of_other_origins_may_not_call(service: Serving, open_to_page: Ser
         assert all("Access-Control-Allow-Origin" not in answer.headers for answer in answers)
 
 
+def test_lists_by_id_miss_nothing_though_rows_are_deleted_on_the_way(service: Serving) -> None:
+    made_ids = [make_spec(service.client)["id"] for _ in range(7)]
+    url, seen = f"/recognition/specs/?after_id={made_ids[0] - 1}&limit=3&extra=a", []
+    while url:
+        page = service.client.get(url).json()
+        assert page["prev"] is page["previous"] is None
+        for row in page["results"]:
+            seen.append(row["id"])
+            assert service.client.delete(f"/recognition/specs/{row['id']}").status_code == 204
+        url = page["next"]
+        assert url is None or ("offset" not in url and f"after_id={seen[-1]}" in url and "extra=a" in url)
+    assert seen == made_ids
+
+
+def test_lists_by_id_take_no_offset_beside_it(service: Serving) -> None:
+    for path in ("/recognition/specs", "/networks", "/recognition/versions", "/tasks"):
+        assert "leave one out" in complaint(service.client.get(f"{path}?after_id=1&offset=1"))
+        assert service.client.get(f"{path}?after_id=99999999").json()["results"] == []
+
+
 def test_compressed_bodies_say_so(service: Serving) -> None:
     body = gzip.compress(b'{"name": "x", "outputs": []}')
     headers = {"Content-Type": "application/json"}
@@ -294,7 +314,7 @@ def test_upload_that_is_cut_off_leaves_nothing(small: Serving) -> None:
 def test_failure_is_a_500_with_the_id_of_the_log(
     service: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(service.services.networks, "list", fail)
@@ -306,7 +326,7 @@ def test_failure_is_a_500_with_the_id_of_the_log(
 
 
 def test_database_that_does_not_answer_is_a_503(service: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise OperationalError("SELECT 1", {}, Exception("database is locked"))
 
     monkeypatch.setattr(service.services.networks, "list", fail)
@@ -320,7 +340,7 @@ def test_database_that_does_not_answer_is_a_503(service: Serving, monkeypatch: p
 def test_upload_whose_row_cannot_be_written_leaves_nothing(
     service: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **options: Any) -> None:
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
     folder = service.services.settings.data / "networks"
