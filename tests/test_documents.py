@@ -26,7 +26,6 @@ from tests.reference.masks import decoded_rle
 
 ROOT = Path(__file__).resolve().parents[1]
 README, PYTHON, EMBEDDING = ROOT / "README.md", ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
-PENDING = ("post.replace(", ".padded(", "rounded=True")  # not there yet
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -156,8 +155,7 @@ def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (folder / "preprocessing.json").write_text(json.dumps(preprocessing))
     names: dict[str, Any] = {"__name__": "page", "tensors": {"output0": table[None]}}
     for block in blocks(EMBEDDING):
-        if not any(word in block.code for word in PENDING):
-            run(EMBEDDING, block, names, capsys)
+        run(EMBEDDING, block, names, capsys)
     return names
 
 
