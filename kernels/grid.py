@@ -4,9 +4,9 @@ A kept box is listed in every cell that it lies in. A box whose Jaccard index wi
 shares more than t of its own width and height with it (the intersection is more than t of its area, and no
 higher than itself). Such a stretch reaches the box's core: what is left when t of its size, but at most half,
 is taken off each side. So only the lists of the core's cells have to be looked at; where t is 0.5 or more,
-the core is a point. A Jaccard index as computed in float32 may be 16 roundings, a millionth, too high: so
-much less of the box is shared, and its core may begin just behind a kept box, in another cell. So a kept box
-has a margin: a thousandth of its own size, which is at least as large as what it shares.
+the core is a point. A Jaccard index as computed in float32 may be a millionth too high (16 roundings): then
+less of the box is shared, and its core may begin just behind a kept box, in another cell. So a kept box has a
+margin: a thousandth of its own size, which is at least as large as what it shares.
 
 All groups share one grid, whose cells each group counts from another one on: their lists do not meet where
 the boxes do. Lists of two groups may still be one, so that it is known of each box which group it is of.

@@ -27,6 +27,7 @@ class CallOptions:
     input_size: Size | None
     transforms: tuple[ImageTransform, ...] | None
     batch_size: int | None = None
+    size_is_for_all: bool = True  # also for outputs whose boxes are not in pixels by their document
 
     @property
     def images(self) -> int | None:

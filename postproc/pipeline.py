@@ -83,6 +83,7 @@ class PostProcessor:
         )
         names = [name for stage in self._compiled for name in stage.tensor_names]
         self._tensor_names = tuple(dict.fromkeys(names))
+        self._uses_input_size = any(stage.uses_input_size for stage in self._compiled)
         self._workers = Workers(num_threads)
 
     @lazy
@@ -301,7 +302,7 @@ class PostProcessor:
     @property
     def uses_input_size(self) -> bool:
         """Whether boxes of an output are in pixels of an `input_size`, which a call may replace."""
-        return any(stage.uses_input_size for stage in self._stages)
+        return self._uses_input_size
 
     def warmup(self) -> None:
         """Compile or load every kernel that a call uses, so that the first image does not wait for it."""
@@ -332,8 +333,8 @@ class PostProcessor:
             tells the images that have more.
         input_size : (height, width), optional
             Size in pixels of the network's input, for boxes in pixels of no tensor's size: takes the place of
-            the document's `input_size`. It says that boxes are in pixels even where the document does not,
-            unless their `coordinates` are declared normalized.
+            the document's `input_size`. If no output has boxes in pixels by its document, it says that all
+            have, but those whose `coordinates` are declared normalized.
         transforms : sequence of ImageTransform, optional
             One per image: boxes come back relative to the original images, and clipped to them. Their input
             size takes the place of a declared `input_size`.
@@ -351,6 +352,7 @@ class PostProcessor:
         if type(tensors) is not dict and not isinstance(tensors, Mapping):
             raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
         options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms, batch_size)
+        options.size_is_for_all = not self._uses_input_size
         try:
             bound = [stage.bind(tensors, options) for stage in self._stages]
             batch = bound[0].batch

@@ -256,7 +256,7 @@ class DetectionStage:
         """Heights and widths of the network's input in pixels, (batch, 2) or for all; None for none."""
         if self._size_tensor:
             return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
-        if options.input_size is not None:
+        if options.input_size is not None and (self.uses_input_size or options.size_is_for_all):
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
             return self._input_size
