@@ -14,7 +14,7 @@ from postproc.evaluation.collecting import Predictions, none_known, predicted_tw
 from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass, Passed
+from postproc.evaluation.one_pass import OnePass, Passed
 from postproc.results import Classifications, Detections, images_of_rows
 
 
@@ -54,7 +54,7 @@ def gather(
     Raises
     ------
     TensorError
-        If an image has as many detections as `MOST_PREDICTIONS`: some may have been cut off.
+        If an image has more detections than `MOST_PREDICTIONS`.
     SchemaError
         If no image is known to the ground truth, or one is predicted twice.
     """
@@ -100,9 +100,9 @@ class _Gatherer:
         self._sizes[images] = batch.sizes
         for parts, result in zip(self._parts, results, strict=True):
             counts = np.diff(result.offsets)
-            if (full := np.flatnonzero(counts >= MOST_PREDICTIONS)).size:
+            if (full := np.flatnonzero(result.is_cut)).size:
                 raise TensorError(
-                    f"{names[full[0]]}: {counts[full[0]]} predictions, of which some may have been cut off; "
+                    f"{names[full[0]]}: {counts[full[0]]} predictions, and more were cut off; "
                     "calibrate with higher lowest thresholds (--lowest)"
                 )
             found = result[result.predicted]

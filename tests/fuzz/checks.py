@@ -149,11 +149,11 @@ def check_broken(drawn: Drawn, mutation: Mutation) -> str:
 
 
 def _check_error(error: PostprocError, broken: Broken, mutation: Mutation) -> None:
-    if type(error) is not mutation.error and type(error) not in mutation.or_else:
+    if not isinstance(error, (mutation.error, *mutation.or_else)):
         raise FindingError(
             f"expected {mutation.error.__name__}, got {type(error).__name__}: {error}"
         ) from error
-    if type(error) is not mutation.error or not broken.named:
+    if not isinstance(error, mutation.error) or not broken.named:
         return
     if isinstance(error, SchemaError) and broken.by_path:
         paths = [problem.path for problem in error.errors]

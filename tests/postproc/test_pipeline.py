@@ -279,7 +279,6 @@ def test_for_detection_label_ids_in_every_form(label_ids: Any, ids: list[int]) -
         ),
         ({"thresholds": {"cat": 0.5}, "default_threshold": True}, "^default_threshold: .*, got true$"),
         ({"thresholds": 0.5, "default_threshold": 0.5}, "^default_threshold: .* by label name, .* got 0.5;"),
-        ({"default_threshold": 0.5}, "^default_threshold: expected thresholds by label name, .* got none;"),
         ({"nms_thresholds": [0.5]}, "detection.nms_thresholds: expected 3 thresholds, .* got 1$"),
         ({"nms_treshold": 0.5}, "unknown field; did you mean 'nms_threshold'"),
         ({"nms_threshold": 2}, "expected a number from 0 to 1, got 2"),
@@ -418,6 +417,23 @@ def test_transforms_take_the_place_of_a_declared_input_size() -> None:
     assert isinstance(found, Detections)
     assert isinstance(expected, Detections)
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-6)
+
+
+def test_input_size_of_a_call_is_for_the_outputs_in_pixels_where_there_are_some() -> None:
+    normalized = [0.4, 0.2, 0.6, 0.8]
+    boxes = np.array([[normalized]], np.float32)
+    tensors = {"a": boxes * 100, "b": boxes, "scores": np.full((1, 1, 1), 0.9, np.float32)}
+    tasks = [
+        {"standard_output": {"boxes_tensor": name, "scores_tensor": "scores"}, "thresholds": 0.5, **declared}
+        for name, declared in (("a", {"input_size": [1, 1]}), ("b", {}))
+    ]
+    labels = {"labels": [{"id": 1, "name": "cat"}], "exclusive": True, "roi": "BBOX"}
+    post = PostProcessor(
+        {"outputs": [{"labels": labels}] * 2}, {"post_processings": [{"detection": task} for task in tasks]}
+    )
+    for output in post(tensors, input_size=(100, 100)).outputs:
+        assert isinstance(output, Detections)
+        np.testing.assert_allclose(output.boxes, [normalized], rtol=1e-6)
 
 
 def test_input_size_does_not_touch_yolo_and_classification() -> None:

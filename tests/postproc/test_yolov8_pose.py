@@ -92,7 +92,7 @@ def test_yolov8_pose_random_case_equals_reference(case: Case, num_threads: int) 
 
 def test_yolov8_pose_many_rows_equal_reference() -> None:
     rows = 0
-    for seed in range(8):
+    for seed in range(32):
         case = random_case("yolov8_pose", seed, rows=200)
         assert_equals_reference(case)
         rows += check_keypoints(case)
