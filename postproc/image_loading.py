@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.installing import install
+
 try:
     from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 except ImportError as error:
-    raise ImportError('postproc.images needs Pillow: pip install "postproc[images]"') from error
+    raise ImportError(f"postproc.images needs Pillow: {install('images')}") from error
 
 from postproc.errors import ImageError
 

@@ -14,7 +14,7 @@ _PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole
 class ServiceSettings(BaseModel):
     """Settings of one service; sizes in bytes, times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     data: Path = Field(description="Folder of the networks' files, and of the database unless one is named.")
     database: str | None = Field(

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor
 from postproc.cli.app import app
+from postproc.installing import install
 from tests.models import answering, network, passthrough
 
 SPEC = {
@@ -390,7 +391,7 @@ def test_command_line_without_its_extra_says_what_to_install(missing: str) -> No
     with process(["demo"], before=f"sys.modules[{missing!r}] = None") as started:
         _, errors = started.communicate()
     assert started.returncode == 2
-    assert errors.decode().strip() == 'postproc: the command line needs an extra: pip install "postproc[cli]"'
+    assert errors.decode().strip() == f"postproc: the command line needs an extra: {install('cli')}"
 
 
 def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
@@ -398,7 +399,7 @@ def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
         _, errors = started.communicate()
     assert started.returncode == 2
     assert errors.startswith(b"error: postproc.image")
-    assert b'pip install "postproc[images]"' in errors
+    assert install("images").encode() in errors
 
 
 def test_run_tensors_without_pillow_and_onnxruntime_works(folder: Path) -> None:
