@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.installing import install
+
 try:
     from PIL import Image, ImageDraw, ImageFont
 except ImportError as error:
-    raise ImportError('postproc.drawing needs Pillow: pip install "postproc[images]"') from error
+    raise ImportError(f"postproc.drawing needs Pillow: {install('images')}") from error
 
 from postproc.errors import ImageError, TensorError
 from postproc.image_loading import ImageSource, load_image

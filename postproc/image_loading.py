@@ -11,10 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.installing import install
+
 try:
     from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 except ImportError as error:
-    raise ImportError('postproc.images needs Pillow: pip install "postproc[images]"') from error
+    raise ImportError(f"postproc.images needs Pillow: {install('images')}") from error
 
 from postproc.errors import ImageError
 from postproc.file_kinds import HEAD_BYTES, file_mistaken_for, mistaken_for

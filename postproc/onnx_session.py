@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import RunnerError
 from postproc.file_kinds import file_mistaken_for, mistaken_for, pointers_beside
+from postproc.installing import install_runtime
 from postproc.onnx_faults import advice_for
 
 logger = logging.getLogger(__name__)
@@ -236,7 +237,7 @@ def _load_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise RunnerError(
-            'OnnxRunner needs ONNX Runtime: pip install "postproc[cpu]", or "postproc[gpu]" for NVIDIA GPUs '
+            f"OnnxRunner needs ONNX Runtime: {install_runtime()} "
             f"(one of the two: they cannot be installed together). The import said: {error}"
         ) from error
     return onnxruntime

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from postproc.installing import install
+
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
@@ -12,6 +14,6 @@ def main() -> None:
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
-        print('postproc: the command line needs an extra: pip install "postproc[cli]"', file=sys.stderr)  # noqa: T201 - typer is missing
+        print(f"postproc: the command line needs an extra: {install('cli')}", file=sys.stderr)  # noqa: T201 - typer is missing
         sys.exit(2)
     app(prog_name="postproc")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from postproc import __version__
 from postproc.cli.commands import (
     calibrate,
     demo,
@@ -20,7 +21,7 @@ from postproc.cli.commands import (
     validate,
     warmup,
 )
-from postproc.cli.terminal import complain
+from postproc.cli.terminal import complain, tell_of_compiling
 from postproc.errors import PostprocError
 
 
@@ -28,6 +29,7 @@ class _Commands(TyperGroup):
     """Ends a command with a message where what it was given is wrong or an extra is missing."""
 
     def invoke(self, ctx: Any) -> Any:
+        tell_of_compiling()
         try:
             return super().invoke(ctx)
         except PostprocError as error:
@@ -57,6 +59,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"postproc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version, and nothing else.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 app.command()(validate.validate)
 app.command(epilog="For example: postproc run --spec spec.json --version version.json model.onnx *.jpg")(

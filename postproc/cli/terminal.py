@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +59,20 @@ def load(kind: type[DocumentT], path: Path) -> DocumentT:
         return kind.load(path)
     except SchemaError as error:
         raise SchemaError(*(f"{path}: {problem}" for problem in error.errors)) from None
+
+
+def tell_of_compiling() -> None:
+    """Say on stderr that kernels are compiled, where the command has no log of its own, as `serve` has."""
+    logger = logging.getLogger("postproc.kernels._announcing")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Teller) for handler in logger.handlers):  # a test calls several commands
+        logger.addHandler(_Teller())
+
+
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            Console(stderr=True).print(record.getMessage(), soft_wrap=True)
 
 
 def complain(message: str, console: Console | None = None) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 
 from postproc.doctor.findings import Finding, Status
 from postproc.doctor.network import NetworkRun, difference, largest_difference, run_network
-from postproc.doctor.system import INSTALL_RUNTIME
+from postproc.installing import install, install_runtime
 
 _QUOTED = 1000  # characters, of what ONNX Runtime prints
 
@@ -38,7 +38,7 @@ def providers(asked: Sequence[str]) -> Iterator[Finding]:
     except ImportError:
         missing = Status.FAILED if asked else Status.NOTE
         yield Finding(
-            "in this build", "none: there is no ONNX Runtime to run networks", missing, INSTALL_RUNTIME
+            "in this build", "none: there is no ONNX Runtime to run networks", missing, install_runtime()
         )
         return
     available = onnxruntime.get_available_providers()
@@ -54,7 +54,6 @@ _LIBRARIES = (
     "the driver must be new enough, and CUDA and cuDNN those that this onnxruntime-gpu was built for: "
     'pip install "onnxruntime-gpu[cuda,cudnn]" brings them'
 )
-_GPU_PACKAGE = 'pip uninstall -y onnxruntime, then pip install "postproc[gpu]"'
 
 
 def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
@@ -63,7 +62,7 @@ def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
     bad = Status.FAILED if asked else Status.WARNING
     if not in_build:
         status = bad if devices or asked else Status.NOTE
-        advice = "" if status is Status.NOTE else _GPU_PACKAGE
+        advice = "" if status is Status.NOTE else f"pip uninstall -y onnxruntime, then {install('gpu')}"
         return Finding("CUDA", "this build of ONNX Runtime has no CUDA: the CPU is used", status, advice)
     if devices == 0:
         if not asked:

@@ -17,13 +17,13 @@ from numba.core import config
 
 import postproc
 from postproc.doctor.findings import Finding, Status
+from postproc.installing import install, install_runtime
 
 # Packages beside the core, and what brings each.
 _OPTIONAL = (
     ("Pillow", "PIL", "images", "to read images and draw on them"),
     ("onnx", "onnx", "inspect", "for `postproc inspect`"),
 )
-INSTALL_RUNTIME = 'pip install "postproc[cpu]", or "postproc[gpu]" for NVIDIA GPUs'
 _RUNTIME = re.compile(
     r"onnxruntime(-(gpu|directml|openvino|rocm|migraphx|qnn|webgpu|cann|training|silicon))?"
 )
@@ -54,35 +54,35 @@ def _implementation() -> str:
 
 
 def _optional(name: str, module: str, extra: str, purpose: str) -> Finding:
-    install = f'pip install "postproc[{extra}]"'
+    command = install(extra)
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == module:
-            return Finding(name, f"not installed: {install} ({purpose})")
-        return _broken(name, error, install)
+            return Finding(name, f"not installed: {command} ({purpose})")
+        return _broken(name, error, command)
     except Exception as error:  # a shared library that is missing raises ImportError or OSError
-        return _broken(name, error, install)
+        return _broken(name, error, command)
     return Finding(name, metadata.version(name))
 
 
-def _broken(name: str, error: Exception, install: str) -> Finding:
+def _broken(name: str, error: Exception, command: str) -> Finding:
     text = f"installed, but cannot be imported: {type(error).__name__}: {error}"
-    return Finding(name, text, Status.FAILED, f"install it again: {install} --force-reinstall")
+    return Finding(name, text, Status.FAILED, f"install it again: {command} --force-reinstall")
 
 
 def onnx_runtime() -> Iterator[Finding]:
     """Tell which build of ONNX Runtime is installed; two at once overwrite each other's files."""
-    install = INSTALL_RUNTIME
+    command = install_runtime()
     packages = _runtime_packages()
     try:
         import onnxruntime
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and not packages:
-            text = f"not installed: {install}; only needed to run networks"
+            text = f"not installed: {command}; only needed to run networks"
             yield Finding("ONNX Runtime", text)
         else:
-            yield _broken("ONNX Runtime", error, install)
+            yield _broken("ONNX Runtime", error, command)
         return
     listed = ", ".join(f"{name} {version}" for name, version in packages.items())
     version = getattr(onnxruntime, "__version__", "of unknown version")
@@ -95,7 +95,7 @@ def onnx_runtime() -> Iterator[Finding]:
         "ONNX Runtime",
         f"{version}, with several packages installed that write the same folder: {listed}",
         Status.WARNING,
-        f"keep one of them: pip uninstall -y {' '.join(packages)}, then {install}",
+        f"keep one of them: pip uninstall -y {' '.join(packages)}, then {command}",
     )
 
 

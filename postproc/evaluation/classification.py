@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.detection import Found
 from postproc.evaluation.ground_truth import GroundTruth
+from postproc.installing import install
 from postproc.results import Classifications, LabelTable, images_of_rows
 
 
@@ -187,7 +188,5 @@ def _scikit_learn() -> Any:
     try:
         from sklearn import metrics
     except ImportError as error:
-        raise ImportError(
-            f'classification metrics need an extra: pip install "postproc[eval]" ({error})'
-        ) from error
+        raise ImportError(f"classification metrics need an extra: {install('eval')} ({error})") from error
     return metrics

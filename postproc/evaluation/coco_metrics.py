@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.evaluation.matches import in_coco_pixels
+from postproc.installing import install
 from postproc.results import images_of_rows
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _evaluate(
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise ImportError(f'COCO metrics need an extra: pip install "postproc[eval]" ({error})') from error
+        raise ImportError(f"COCO metrics need an extra: {install('eval')} ({error})") from error
 
     described = {
         "images": [{"id": row} for row in range(images)],

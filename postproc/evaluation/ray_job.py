@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.installing import install
+
 try:
     import pyarrow as pa
     import ray
     import ray.data
 except ImportError as error:
-    raise ImportError(f'Ray jobs need an extra: pip install "postproc[ray]" ({error})') from error
+    raise ImportError(f"Ray jobs need an extra: {install('ray')} ({error})") from error
 
 from postproc.archives import Predicted
 from postproc.errors import PostprocError, RunnerError, TensorError

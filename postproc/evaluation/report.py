@@ -23,6 +23,7 @@ from postproc.evaluation.mistakes import (
     wrong_labels,
 )
 from postproc.evaluation.pictures import OpenImage, Picture, picture_mistakes
+from postproc.installing import install
 
 Evaluation = DetectionEvaluation | ClassificationEvaluation
 
@@ -75,7 +76,7 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage |
         from jinja2 import Environment, StrictUndefined
         from markupsafe import Markup
     except ImportError as error:
-        raise ImportError(f'a report needs an extra: pip install "postproc[eval]" ({error})') from error
+        raise ImportError(f"a report needs an extra: {install('eval')} ({error})") from error
 
     document = evaluation.to_dict()
     labels = [{**label, "row": row} for row, label in enumerate(document["labels"])]

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.installing import install
+
 try:
     import pyarrow as pa
 except ImportError as error:
-    raise ImportError('postproc.evaluation needs pyarrow: pip install "postproc[eval]"') from error
+    raise ImportError(f"postproc.evaluation needs pyarrow: {install('eval')}") from error
 
 from postproc.errors import TensorError
 from postproc.transforms import ImageTransform

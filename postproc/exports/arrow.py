@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
+from postproc.installing import install
 from postproc.keypoints import KeypointDetections
 from postproc.oriented import OrientedDetections
 from postproc.results import Classifications, Detections, Recognitions, image_sizes, images_of_rows
@@ -47,7 +48,7 @@ from postproc.segmented import SegmentedDetections
 try:
     import pyarrow as pa
 except ImportError as error:
-    raise ImportError('Arrow tables need an extra: pip install "postproc[eval]"') from error
+    raise ImportError(f"Arrow tables need an extra: {install('eval')}") from error
 
 BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
 PIXEL_COLUMNS = ("left", "top", "right", "bottom")

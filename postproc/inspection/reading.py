@@ -14,6 +14,7 @@ from postproc.errors import InspectionError
 from postproc.file_kinds import file_mistaken_for
 from postproc.inspection.graph import Axis, Graph, Node, Size, Tensor, image_axes
 from postproc.inspection.labels import labels_of_metadata
+from postproc.installing import install
 
 ASSUMED_SIDE = 640
 _LARGEST_SIDE = 100_000
@@ -67,9 +68,7 @@ def _load(path: Path) -> Any:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
-        raise ImportError(
-            f'to inspect a network needs an extra: pip install "postproc[inspect]" ({error})'
-        ) from error
+        raise ImportError(f"to inspect a network needs an extra: {install('inspect')} ({error})") from error
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise InspectionError(f"{path} {found}; expected an .onnx file")

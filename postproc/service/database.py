@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, Pro
 from sqlalchemy.orm import Session, sessionmaker
 
 from postproc.errors import PostprocError
+from postproc.installing import install
 from postproc.service.settings import ServiceSettings
 from postproc.service.tables import Format, Table
 
@@ -123,7 +124,7 @@ def _engine_of(url: URL) -> Engine:
         )
     except (NoSuchModuleError, ImportError) as error:
         raise ImportError(
-            f'the database {url.drivername!r} needs its driver: pip install "postproc[postgresql]"'
+            f"the database {url.drivername!r} needs its driver: {install('postgresql')}"
         ) from error
     if kind == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)

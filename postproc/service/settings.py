@@ -19,7 +19,7 @@ Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9._:\[\]-]+)$")]
 class ServiceSettings(BaseModel):
     """Settings of one service; sizes in bytes, times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     data: Path = Field(description="Folder of the networks' files, and of the database unless one is named.")
     database: str | None = Field(

@@ -20,6 +20,7 @@ from PIL import Image
 
 from postproc.errors import ImageError
 from postproc.images import load_image
+from postproc.installing import install
 from postproc.png_data import ends_early
 
 Pixels = NDArray[np.uint8]
@@ -400,7 +401,7 @@ def test_import_without_pillow_names_the_extra(module: str) -> None:
     code = f"import sys; sys.modules['PIL'] = None; import {module}"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert f'ImportError: {module} needs Pillow: pip install "postproc[images]"' in run.stderr
+    assert f"ImportError: {module} needs Pillow: {install('images')}" in run.stderr
 
 
 def test_import_of_transforms_does_not_load_pillow() -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from postproc.errors import PostprocError
+from postproc.installing import install
 from postproc.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _explained_import() -> Iterator[None]:
     except ImportError as error:
         if (error.name or "").partition(".")[0] in ("", "postproc"):
             raise
-        raise ImportError(f'the service needs an extra: pip install "postproc[serve]" ({error})') from error
+        raise ImportError(f"the service needs an extra: {install('serve')} ({error})") from error
 
 
 __all__ = ["add_key", "keys_app", "list_keys", "remove_key", "serve"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from postproc.cli.options import file
 from postproc.cli.terminal import load
@@ -25,13 +24,12 @@ def warmup(
 ) -> None:
     """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
     started = time.perf_counter()
-    with Console(stderr=True).status("compiling, up to a minute"):
-        if spec is not None and version is not None:
-            PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup()
-        elif spec is None and version is None:
-            warm_up_everything()
-        else:
-            raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
+    if spec is not None and version is not None:
+        PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup()
+    elif spec is None and version is None:
+        warm_up_everything()
+    else:
+        raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
     seconds = time.perf_counter() - started
     directory = cache_directory()
     kept = (

@@ -11,6 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
+from postproc.installing import install
 from postproc.ops import box_iou
 from postproc.pipeline import PostProcessor
 
@@ -74,7 +75,7 @@ def write_demo_dataset(folder: Path, pages: int, model: DemoModel, first_page: i
 
         write_dataset(folder, pages, model=model.value, first_page=first_page)
     except ImportError as error:
-        raise ImportError(f'the demo needs an extra: pip install "postproc[demo]" ({error})') from error
+        raise ImportError(f"the demo needs an extra: {install('demo')} ({error})") from error
 
 
 def run_demo(model: DemoModel, seed: int) -> DemoResult:
@@ -94,7 +95,7 @@ def run_demo(model: DemoModel, seed: int) -> DemoResult:
 
         page = make_page(seed)
     except ImportError as error:
-        raise ImportError(f'the demo needs an extra: pip install "postproc[demo]" ({error})') from error
+        raise ImportError(f"the demo needs an extra: {install('demo')} ({error})") from error
 
     name = model.value
     runner = OnnxRunner(model_path(name), PostProcessor(spec_path(name), version_path(name)))

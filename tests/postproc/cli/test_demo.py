@@ -17,6 +17,7 @@ from postproc.cli.app import app
 from postproc.cli.work.demo import DemoModel, DemoResult
 from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.pages import Page
+from postproc.installing import install
 from postproc.results import Detections, LabelTable
 
 CLOSING = re.compile(r"(\d+) detections: (\d+) of the page's (\d+) digits found, .*\.\n.*: (.*)\n$")
@@ -72,7 +73,7 @@ def test_demo_without_its_extra_says_what_to_install(missing: str, tmp_path: Pat
         [sys.executable, "-c", code, "demo"], capture_output=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(b'error: the demo needs an extra: pip install "postproc[demo]"')
+    assert done.stderr.startswith(f"error: the demo needs an extra: {install('demo')}".encode())
 
 
 def test_demo_models_are_there_for_every_choice() -> None:

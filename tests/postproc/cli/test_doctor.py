@@ -25,6 +25,7 @@ from postproc.cli.app import app
 from postproc.decoding import DECODERS
 from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
 from postproc.doctor.cases import Case, all_cases, load_answers
+from postproc.installing import install, install_runtime
 from postproc.kernels import _jit
 from postproc.onnx_session import CPU, CUDA
 from postproc.schema import Detection
@@ -291,9 +292,9 @@ def test_doctor_without_extras_passes_and_names_what_brings_them(monkeypatch: py
     monkeypatch.setattr(system, "_runtime_packages", dict)
     result = doctor(columns=160)
     assert result.exit_code == 0, result.output
-    assert 'not installed: pip install "postproc[images]"' in result.stdout
-    assert 'not installed: pip install "postproc[inspect]"' in result.stdout
-    assert 'not installed: pip install "postproc[cpu]", or "postproc[gpu]"' in result.stdout
+    assert f"not installed: {install('images')}" in result.stdout
+    assert f"not installed: {install('inspect')}" in result.stdout
+    assert f"not installed: {install_runtime()}" in result.stdout
     result = doctor("--gpu", columns=160)
     assert result.exit_code == 1
     assert "there is no ONNX Runtime to run networks" in result.stdout
@@ -515,7 +516,7 @@ def test_doctor_with_a_gpu_and_a_build_without_cuda_names_the_package(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
     found = findings(*asked)
     assert found["execution providers", "CUDA"].status is status
-    assert 'pip install "postproc[gpu]"' in found["execution providers", "CUDA"].advice
+    assert install("gpu") in found["execution providers", "CUDA"].advice
     assert ("self-test", "network, CUDA") in found or not asked
 
 

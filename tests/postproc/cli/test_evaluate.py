@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc.cli.app import app
+from postproc.installing import install
 from tests.models import answering
 
 PAGES = 20
@@ -236,7 +237,7 @@ def test_evaluate_without_the_extra_names_it(folder: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     result = evaluate(folder, folder / "images")
     assert result.exit_code == 2
-    assert 'pip install "postproc[eval]"' in result.stderr
+    assert install("eval") in result.stderr
 
 
 def test_evaluate_of_saved_tensors_gives_the_numbers_of_the_network(digits: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc.cli.app import app
+from postproc.installing import install
 from tests.models import answering
 from tests.postproc.inspection.networks import Network, ultralytics
 
@@ -149,4 +150,4 @@ def test_inspect_without_onnx_says_what_to_install(folder: Path) -> None:
         [sys.executable, "-c", code, "inspect", "yolo.onnx"], capture_output=True, check=False
     )
     assert done.returncode == 2
-    assert b'pip install "postproc[inspect]"' in done.stderr
+    assert install("inspect").encode() in done.stderr

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from postproc import PostProcessor, onnx_session
 from postproc.cli.app import app
 from postproc.cli.work.run import open_network
+from postproc.installing import install
 from tests.models import answering, network, passthrough
 
 SPEC = {
@@ -440,7 +441,7 @@ def test_command_line_without_its_extra_says_what_to_install(missing: str) -> No
     with process(["demo"], before=f"sys.modules[{missing!r}] = None") as started:
         _, errors = started.communicate()
     assert started.returncode == 2
-    assert errors.decode().strip() == 'postproc: the command line needs an extra: pip install "postproc[cli]"'
+    assert errors.decode().strip() == f"postproc: the command line needs an extra: {install('cli')}"
 
 
 def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
@@ -448,7 +449,7 @@ def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
         _, errors = started.communicate()
     assert started.returncode == 2
     assert errors.startswith(b"error: postproc.image")
-    assert b'pip install "postproc[images]"' in errors
+    assert install("images").encode() in errors
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from postproc.cli.app import app
+from postproc.installing import install
 from postproc.service.settings import ServiceSettings
 
 PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0
@@ -121,4 +122,4 @@ def test_serve_without_its_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, module, None)
     result = call("serve", "--data", tmp_path)
     assert result.exit_code == 2
-    assert 'pip install "postproc[serve]"' in " ".join(result.output.split())
+    assert install("serve") in " ".join(result.output.split())

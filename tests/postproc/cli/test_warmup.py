@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from numba.core import config
 from typer.testing import CliRunner
 
+import postproc
+from postproc import Classification, PostProcessor
 from postproc.cli.app import app
 from postproc.cli.work.warmup import DETECTION_OUTPUTS
 from postproc.kernels._jit import cache_directory
@@ -110,3 +115,39 @@ def test_warmup_of_one_document_without_the_other_is_a_usage_error(name: str, tm
     result = CliRunner().invoke(app, ["warmup", name, str(tmp_path / "document.json")])
     assert result.exit_code == 2
     assert "one needs the other" in result.stderr
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
+def test_compiling_is_said_once_on_stderr_and_not_where_the_cache_serves(tmp_path: Path) -> None:
+    post = PostProcessor.for_classification(["cat"], Classification(output_tensor="scores"))
+    (tmp_path / "spec.json").write_text(json.dumps(post.spec.dump()))
+    (tmp_path / "version.json").write_text(json.dumps(post.version.dump()))
+    command = [
+        sys.executable,
+        "-m",
+        "postproc.cli",
+        "warmup",
+        "--spec",
+        "spec.json",
+        "--version",
+        "version.json",
+    ]
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith("the kernels of this version ready in")
+        said.append(done.stderr)
+    assert re.fullmatch(r"compiling kernels, once, about \d+ s\n", said[0])
+    assert said[1] == ""
+
+
+def test_version_is_shown() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"postproc {postproc.__version__}\n")
