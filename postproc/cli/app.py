@@ -23,6 +23,7 @@ from postproc.cli.commands import (
 )
 from postproc.cli.terminal import complain, tell_of_compiling
 from postproc.errors import PostprocError
+from postproc.installing import install
 
 
 class _Commands(TyperGroup):
@@ -39,7 +40,7 @@ class _Commands(TyperGroup):
             if error.name is None:  # our own, which say what extra to install, name no module
                 complain(str(error))
             elif error.name.partition(".")[0] == "pyarrow":  # what saved tensors are read and written with
-                complain(f'this command needs an extra: pip install "postproc[eval]" ({error})')
+                complain(f"this command needs an extra: {install('eval')} ({error})")
             else:
                 raise
             sys.exit(2)

@@ -51,7 +51,7 @@ def connected(address: str | None = None, **options: Any) -> Iterator[None]:
         ``ray://host:10001``, ``auto`` for the cluster that this machine is part of, ``local`` to start one on
         this machine that ends with the block. By default the environment's ``RAY_ADDRESS``, else ``local``.
     **options
-        Of `ray.init`, such as ``runtime_env={"pip": ["postproc[ray]"]}``.
+        Of `ray.init`, such as ``runtime_env={"pip": ["postproc[cpu,ray]"]}``.
 
     Raises
     ------
