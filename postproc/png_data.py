@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import BinaryIO
+from typing import IO
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 # Adam7, in pixels: the first column and row of each pass, and the steps to the next ones.
@@ -20,7 +20,7 @@ _PASSES = (
 _BLOCK = 1 << 16
 
 
-def ends_early(file: BinaryIO) -> bool:
+def ends_early(file: IO[bytes]) -> bool:
     """Tell whether the data of a PNG file, inflated, is shorter than its pixels.
 
     A decoder that meets the regular end of the compressed data leaves the rows that are missing black, and

@@ -216,7 +216,8 @@ def _of_labels(values: NDArray[np.float32], planar: bool, labels: slice) -> NDAr
 
 def without_padding(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores of a list but for -1, with which many lists are filled up."""
-    return scores[scores != -1.0]
+    given: NDArray[np.float32] = scores[scores != -1.0]
+    return given
 
 
 def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
