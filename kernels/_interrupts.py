@@ -7,11 +7,20 @@ these that 1 Ctrl-C of 16 was lost; in a generator of numba it broke every later
 
 from __future__ import annotations
 
+import functools
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from numba.core import serialize
+
+# numba's code asks for the type of each array that a kernel returns by a function of Python, in which a
+# handler may run, and goes on with a null pointer if that raises: Python 3.13 crashed (numba 0.68, measured).
+# The same function behind a cache of C's runs none. If a later numba lacks it, tests on the newest tell.
+if hasattr(serialize, "_numba_unpickle"):
+    serialize._numba_unpickle = functools.lru_cache(maxsize=None)(serialize._numba_unpickle)
 
 Handler = Callable[[int, FrameType | None], Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -40,7 +40,7 @@ def thresholds_of(thresholds: Thresholds, default: float | None, names: Sequence
                 f"{'none' if thresholds is None else describe(thresholds)}; for one threshold for all labels "
                 "give thresholds a number"
             )
-        if isinstance(thresholds, Iterable) and not isinstance(thresholds, (str, bytes)):
+        if isinstance(thresholds, Iterable) and not isinstance(thresholds, (str, bytes, Set)):
             return tuple(islice(thresholds, len(names) + 1))  # one too many tells that they are
         return thresholds
     known = set(names)
@@ -103,12 +103,14 @@ def _is_unit_number(value: Any) -> bool:
     return type(value) in _NUMBERS and 0 <= value <= 1
 
 
+def without_numpy(value: Any) -> Any:
+    """Give arrays and scalars of NumPy's as lists and numbers; anything else as it is."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    return value
+    value = without_numpy(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _first(values: Iterable[Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from postproc import interrupts
 from postproc import tensors as tensors_gate
-from postproc.decisions import Changes, Thresholds, changes_of, edited, is_plain, thresholds_of
+from postproc.decisions import Changes, Thresholds, changes_of, edited, is_plain, thresholds_of, without_numpy
 from postproc.errors import SchemaError, TensorError
 from postproc.lazy import lazy
 from postproc.options import CallOptions
@@ -135,7 +135,7 @@ class PostProcessor:
             If a value breaks a rule of the schema.
         """
         kind = Detection.kind_of(output)
-        task = {kind: output.dump(), **decision}
+        task = {kind: output.dump(), **{name: without_numpy(value) for name, value in decision.items()}}
         return cls._for_one_output(
             labels, label_ids, "detection", task, thresholds, default_threshold, True, num_threads
         )
@@ -234,14 +234,14 @@ class PostProcessor:
 
         For hosts whose requests bring thresholds of their own: it takes a small part of the constructor's
         time, shares the worker threads, and warns of nothing that this one has warned of. What is left out
-        stays as it is.
+        stays as it is. Its first call, and its `version`, make what they need of it.
 
         Parameters
         ----------
         output : int
             Number of the output in the spec.
         thresholds, default_threshold
-            As of `for_detection`.
+            As of `for_detection`; the default goes with thresholds by name, be they none, ``{}``.
         nms_threshold : float, optional
             In the place of the version's, or of its `nms_thresholds`.
         nms_thresholds : sequence of float, optional

@@ -69,7 +69,9 @@ class ScoreSigns:
             self.looks_left = 0
             if not lowest >= -_MARGIN:  # or NaN; -inf may mask a score
                 finite = scores[np.isfinite(scores)]
-                lowest, highest = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+                if not finite.size:
+                    return
+                lowest, highest = float(finite.min()), float(finite.max())
             if lowest < -_MARGIN:
                 reach = f"reach from {lowest:.4g} to {highest:.4g}"
                 self._warn(f"scores in tensor {self._name!r} {reach}; {self._causes}")

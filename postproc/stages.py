@@ -218,10 +218,11 @@ class DetectionStage:
     def replaced(self, fields: Mapping[str, Any]) -> DetectionStage:
         """Return it with other values of its thresholds, by field; warnings are given once for both."""
         stage = copy.copy(self)
-        stage.table = self.table.replaced(fields.get("thresholds"))
-        stage.thresholds = np.array(stage.table.thresholds, np.float32)
-        stage._decision = Decision(self.table.ids, stage.thresholds, self._decision.multi_label)
-        stage._decoder = with_decision(self._decoder, stage._decision)
+        if (thresholds := fields.get("thresholds")) is not None:
+            stage.table = self.table.replaced(thresholds)
+            stage.thresholds = np.array(stage.table.thresholds, np.float32)
+            stage._decision = Decision(self.table.ids, stage.thresholds, self._decision.multi_label)
+            stage._decoder = with_decision(self._decoder, stage._decision)
         for name in ("nms_threshold", "nms_thresholds"):
             if (value := fields.get(name)) is not None:
                 stage.iou_thresholds = np.empty_like(self.iou_thresholds)

@@ -3,7 +3,8 @@
 The rules look at all boxes of a file together, since single ones are odd in every data set: an object may lie
 half outside of its image, and be annotated so.
 
-- Fractions: no number of any box is above 1, though images are larger than `_TINY`.
+- Fractions: nearly all boxes have no number above 1, and none has one above 2, though images are larger than
+  `_TINY`.
 - A box reaches far beyond its image where that is more than a tenth of a side and four pixels. A few are
   ordinary; where more than a quarter do, sizes and boxes do not belong together. Boxes that are corners
   ``[x1, y1, x2, y2]`` are told apart by having ``x1 <= x2 <= width`` and ``y1 <= y2 <= height`` nearly all,
@@ -51,9 +52,10 @@ def check_units(
     """
     if not len(boxes):
         return
-    if boxes.max() <= 1 and (boxes[:, 2:] > 0).any() and (sizes.max() > _TINY or (sizes < 1).any()):
+    are_fractions = (boxes.max(axis=1) <= 1).mean() >= _NEARLY_ALL and boxes.max() <= 2
+    if are_fractions and (boxes[:, 2:] > 0).any() and (sizes.max() > _TINY or (sizes < 1).any()):
         raise SchemaError(
-            f"{source}: annotations: no number of any bbox is above 1, such as {boxes[0].tolist()} on "
+            f"{source}: annotations: hardly any bbox has a number above 1, such as {boxes[0].tolist()} on "
             f"{name_of(0)!r}: they look like fractions of the image, where COCO's bbox is [x, y, width, "
             "height] in pixels; multiply x and width by the image's width, y and height by its height"
         )

@@ -59,6 +59,10 @@ FreeJson = Annotated[Any, BeforeValidator(copy_json)]
 FreeObject = Annotated[dict[str, Any], BeforeValidator(copy_json)]
 
 
+def _itself(value: object) -> object:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class _OrOne:
     """Lets one item stand in the place of a list of them: of equal ones, as many as are needed."""
@@ -67,9 +71,9 @@ class _OrOne:
     expected: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        any_value = core_schema.simple_ser_schema("any")
+        as_it_is = core_schema.plain_serializer_function_ser_schema(_itself)
         many = handler.generate_schema(self.many)
-        return core_schema.no_info_wrap_validator_function(self._check, many, serialization=any_value)
+        return core_schema.no_info_wrap_validator_function(self._check, many, serialization=as_it_is)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

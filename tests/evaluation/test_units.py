@@ -52,9 +52,16 @@ def test_boxes_in_fractions_are_an_error(count: int, size: dict[str, Any]) -> No
     boxes = sizes_of(corners(0, count)) / (WIDTH, HEIGHT, WIDTH, HEIGHT)
     for written in (boxes, corners(0, count) / (WIDTH, HEIGHT, WIDTH, HEIGHT), [[0, 0, 1, 1]]):
         with pytest.raises(
-            SchemaError, match=r"annotations: no number of any bbox is above 1, .* fractions of the"
+            SchemaError, match=r"annotations: hardly any bbox has a number above 1, .* fractions of the"
         ):
             load(written, **size)
+
+
+def test_boxes_in_fractions_of_which_one_reaches_over_the_edge_are_an_error() -> None:
+    boxes = sizes_of(corners(0, 100)) / (WIDTH, HEIGHT, WIDTH, HEIGHT)
+    boxes[3, 2] = 1.02
+    with pytest.raises(SchemaError, match="fractions of the image"):
+        load(boxes)
 
 
 @pytest.mark.parametrize("seed", range(20))

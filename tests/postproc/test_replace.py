@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postproc import PostProcessor, SchemaError
+from postproc import PostProcessor, SchemaError, Yolov8Output
 from tests.pipelines import KINDS, assert_same, post_processor, tensors_of
 from tests.strategies import FAMILIES, cases
 from tests.strategies import KINDS as V07
@@ -269,3 +269,18 @@ def best_time(call: Callable[[], object], repeats: int = 5) -> float:
             call()
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def test_nms_thresholds_are_taken_as_an_array_by_both() -> None:
+    limits = np.array([0.5, 0.25])
+    post = PostProcessor.for_detection(
+        ["cat", "dog"], Yolov8Output(output_tensor="o"), input_size=np.array([8, 8]), nms_thresholds=limits
+    )
+    document = post.version.dump()["post_processings"][0]["detection"]
+    assert (document["nms_thresholds"], document["input_size"]) == ([0.5, 0.25], [8, 8])
+    assert post.replace(nms_thresholds=limits).version.dump() == post.version.dump()
+
+
+def test_thresholds_without_an_order_are_a_schema_error() -> None:
+    with pytest.raises(SchemaError, match="thresholds: expected a number from 0 to 1, or a list"):
+        PostProcessor.for_detection(["cat", "dog"], Yolov8Output(output_tensor="o"), thresholds={0.1, 0.2})  # type: ignore[arg-type]
