@@ -63,13 +63,14 @@ def run(
         spec, version, tensors, input_size=input_size, transforms=transforms, batch_size=batch_size
     )
     for output, post, images in zip(spec["outputs"], version["post_processings"], decoded, strict=True):
+        argument = _argument_for(post, version, input_size)
         rows_of_images = []
         for image, found in enumerate(images):
             transform = transforms[image] if transforms is not None else None
             if post.get("classification") is not None:
                 rows = classify(found, thresholds_of(post, output), show_discarded)
             else:
-                size = pixel_size(post["detection"], tensors, image, input_size, transform)
+                size = pixel_size(post["detection"], tensors, image, argument, transform)
                 limits = thresholds_of(post, output)
                 rows = detect(found, limits, post["detection"], size, transform, show_discarded)
             rows_of_images.append(rows[:max_predictions])
@@ -91,13 +92,33 @@ def hypotheses(
         batch_size = len(transforms)
     decoded = []
     for output, post in zip(spec["outputs"], version["post_processings"], strict=True):
-        size_of = partial(_input_size, post.get("detection"), tensors, input_size, transforms)
+        argument = _argument_for(post, version, input_size)
+        size_of = partial(_input_size, post.get("detection"), tensors, argument, transforms)
         call = Call([label["id"] for label in output["labels"]["labels"]], size_of, batch_size)
         if post.get("classification") is not None:
             decoded.append(decode_classification(post["classification"], tensors, call))
         else:
             decoded.append(decode_detection(post["detection"], tensors, call))
     return decoded
+
+
+def _argument_for(post: dict[str, Any], version: dict[str, Any], argument: Size | None) -> Size | None:
+    """Return a call's input size, where it is for this output: one in pixels, or none of the version is."""
+    if _is_in_pixels(post) or not any(map(_is_in_pixels, version["post_processings"])):
+        return argument
+    return None
+
+
+def _is_in_pixels(post: dict[str, Any]) -> bool:
+    detection = post.get("detection")
+    if detection is None:
+        return False
+    kind, output = output_of(detection)
+    if output.get("coordinates") == "normalized":
+        return kind in ("yolov8_obb_output", "yolov8_seg_output")
+    if kind == "yolo_output" or detection.get("normalize_wrt_tensor"):
+        return False
+    return detection.get("input_size") is not None or kind in _IN_PIXELS
 
 
 def _input_size(
