@@ -113,6 +113,11 @@ class CocoLimit:
         return said
 
 
+# Where there are so many objects and detections, hardly any network finds nothing.
+_NEARLY_NOTHING = 0.01
+_ENOUGH = 10
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class DetectionEvaluation:
     """How well the boxes of a data set are found.
@@ -188,8 +193,16 @@ class DetectionEvaluation:
         return CocoLimit(limit, images, most, image, label, int(is_beyond(self.detections, limit).sum()))
 
     def remarks(self) -> list[str]:
-        """Say what a reader of the numbers has to know: what a limit cuts, and what is not measured."""
+        """Say what a reader of the numbers has to know: what a limit cuts, is not measured, or is odd."""
         said = self.coco_limit().remarks()
+        objects, found = len(self.low_matches.written), len(self.low_matches.score)
+        share = self.coco.numbers["AP50"]
+        if share is not None and 0 <= share < _NEARLY_NOTHING and min(objects, found) >= _ENOUGH:
+            said.append(
+                f"AP50 is {share:.3f} with {objects} objects and {found} detections: unless the network is "
+                "as bad, boxes or labels do not mean the same in both; a bbox of the ground truth is [x, "
+                "y, width, height] in pixels of its image, and its categories are matched to the labels"
+            )
         if self.yields == "oriented boxes":
             said.append("the upright boxes around the oriented ones that the version finds are measured")
         elif self.yields != "boxes":

@@ -79,6 +79,19 @@ def test_a_higher_jaccard_index_leaves_fewer_right() -> None:
     assert evaluated(scene, 0.8).coco.numbers == evaluated(scene, 0.5).coco.numbers
 
 
+def test_boxes_that_hardly_meet_are_remarked_on() -> None:
+    scene = random_scene(0)
+    truth, low = truth_of(scene), detections_of(scene)
+    for boxes, is_said in ((low.boxes, False), (low.boxes * np.float32(0.2), True)):
+        moved = replace(low, boxes=boxes)
+        own = moved[moved.scores > THRESHOLD]
+        evaluation = evaluate_detections(
+            truth, Collected(Recognitions((own, moved)), all_of(truth), (), (), ())
+        )
+        said = [remark for remark in evaluation.remarks() if remark.startswith("AP50 is 0.0")]
+        assert bool(said) == is_said, evaluation.coco.numbers
+
+
 def test_document_has_all_labels_and_none_for_what_cannot_be_measured() -> None:
     scene = random_scene(0)
     truth = truth_of(scene)
