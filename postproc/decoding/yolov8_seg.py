@@ -54,7 +54,7 @@ class Yolov8SegDecoder:
         if len(prototypes) != len(table):
             expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
-        if self._needs_size:
+        if self._needs_size:  # to crop masks; without one an error
             pixel_sizes(table_name, sizes(tensors, len(table), options))
         masks = partial(_with_masks, table, planar, self._first, prototypes)
         candidates = boxes_of_table(table, planar, count, self._format, self._decision)
