@@ -141,7 +141,7 @@ def test_greedy_nms_groups_at_the_same_places_equals_naive(groups: int) -> None:
         assert_equals_naive(boxes, rng.random(3000), np.arange(3000) % groups, threshold)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     boxes=st.lists(st.tuples(*[st.integers(-4, 8)] * 4), max_size=24),
     ranks=st.lists(SCORES, min_size=24, max_size=24),

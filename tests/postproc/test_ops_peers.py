@@ -19,7 +19,7 @@ from postproc import ops
 from tests import reference
 from tests.strategies import CandidateSet, candidate_sets
 
-EXAMPLES = settings(max_examples=100, deadline=None)  # the first example compiles
+EXAMPLES = settings(max_examples=100)
 CONFORMANCE = [case for case in onnx_cases._NodeTestCases if case.name.startswith("test_nonmaxsuppression")]
 
 

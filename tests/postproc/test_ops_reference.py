@@ -13,7 +13,7 @@ from tests import reference
 from tests.strategies import CandidateSet, candidate_sets
 
 FORMATS = ("xyxy", "xywh", "cxcywh", "yxyx")
-EXAMPLES = settings(max_examples=100, deadline=None)  # the first example compiles
+EXAMPLES = settings(max_examples=100)
 
 
 @EXAMPLES

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests.comparison import assert_equals_reference
 from tests.strategies import KINDS, Case, cases, near_tie, random_case
 
-EXAMPLES = settings(max_examples=200, deadline=None)  # the first example of a kind compiles
+EXAMPLES = settings(max_examples=200)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "several"])

@@ -66,7 +66,7 @@ def outcome(make: Callable[..., PostProcessor], *arguments: Any, **fields: Any) 
 
 @pytest.mark.parametrize("nms_method", ["hard", "soft", "weighted"])
 @pytest.mark.parametrize("kind", [*V07, *FAMILIES, "several"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_replace_is_what_the_constructor_makes_of_the_edited_document(
     kind: str, nms_method: str, data: st.DataObject

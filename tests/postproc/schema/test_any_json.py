@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion
@@ -31,10 +31,7 @@ json_values = st.recursive(
 json_objects = st.dictionaries(st.sampled_from(fields) | texts, json_values, max_size=6)
 kinds = st.sampled_from(KINDS)
 
-EXAMPLES = settings(deadline=None)  # the first of a kind builds more than the others
 
-
-@EXAMPLES
 @given(kinds, json_objects)
 @example(RecognitionVersion, {"\ud800": 1})
 @example(RecognitionVersion, {"post_processings": [{"\ud800": 1}]})
@@ -48,7 +45,6 @@ def test_integer_that_python_does_not_write_is_a_schema_error(place: dict[str, A
     assert not check(RecognitionVersion, place)
 
 
-@EXAMPLES
 @given(kinds, st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
 @example(RecognitionVersion, b"\xff\xfe{\0}\0")
 @example(RecognitionVersion, b"\xef\xbb\xbf{}")
@@ -58,7 +54,6 @@ def test_any_bytes_are_accepted_or_a_schema_error(kind: type[Any], data: bytes) 
     check(kind, data)
 
 
-@EXAMPLES
 @given(pairs(), st.integers(0, 2**32))
 def test_mutated_pair_is_accepted_as_it_is_or_a_schema_error(pair: tuple[Any, Any], seed: int) -> None:
     rng = random.Random(seed)
@@ -68,7 +63,6 @@ def test_mutated_pair_is_accepted_as_it_is_or_a_schema_error(pair: tuple[Any, An
             check(kind, changed)
 
 
-@EXAMPLES
 @given(preprocessings(), st.integers(0, 2**32))
 def test_mutated_preprocessing_is_accepted_as_it_is_or_a_schema_error(document: Any, seed: int) -> None:
     changed = mutated(document, random.Random(seed))
@@ -76,7 +70,6 @@ def test_mutated_preprocessing_is_accepted_as_it_is_or_a_schema_error(document: 
         check(Preprocessing, changed)
 
 
-@EXAMPLES
 @given(pairs(), st.integers(0, 2**32))
 def test_valid_version_in_any_encoding_is_accepted(pair: tuple[Any, Any], seed: int) -> None:
     text = json.dumps(pair[1], ensure_ascii=False)
