@@ -15,6 +15,7 @@ from postproc.errors import ImageError, SchemaError, SchemaProblem, TensorError
 from postproc.image_loading import ImageSource, load_image
 from postproc.image_tensors import ImageTensor
 from postproc.schema import Preprocessing
+from postproc.schema.preprocessing import IMAGE_AXES
 from postproc.transforms import ImageTransform
 
 __all__ = ["ImageSource", "PreparedBatch", "Preprocessor", "default_preprocessing", "load_image"]
@@ -39,7 +40,8 @@ def default_preprocessing(
         Name of the network's input.
     shape : sequence of int, str or None
         Its shape with the batch axis first; a text or None is an axis without a fixed size. Channels
-        are the second axis if that has the size 1 or 3, else the last.
+        are the second axis if that has the size 1 or 3, else the last. Without a batch axis (torchvision's
+        detectors) they are 3, and ``batched_input`` is false.
     dtype : dtype
         float32, float16 or uint8.
 
@@ -58,13 +60,17 @@ def default_preprocessing(
     advice = (
         'describe the input in a preprocessing document, {"inputs": [{"tensor_name": ..., "image": ...}]}'
     )
-    if len(shape) == 4 and shape[1] in (1, 3):
-        order, channels, size = "NCHW", shape[1], shape[2:]
-    elif len(shape) == 4 and shape[3] in (1, 3):
-        order, channels, size = "NHWC", shape[3], shape[1:3]
+    batched_input = len(shape) == 4
+    axes = shape[1:] if batched_input else shape
+    counts = (1, 3) if batched_input else (3,)  # a first axis of 1 may as well be a batch of something else
+    if len(axes) == IMAGE_AXES and axes[0] in counts:
+        order, channels, size = "NCHW", axes[0], axes[1:]
+    elif len(axes) == IMAGE_AXES and axes[2] in counts:
+        order, channels, size = "NHWC", axes[2], axes[:2]
     else:
         raise TensorError(
-            f"{found} is no batch of images with 1 or 3 channels, (N, C, H, W) or (N, H, W, C); {advice}"
+            f"{found} is no batch of images with 1 or 3 channels, (N, C, H, W) or (N, H, W, C), nor one "
+            f"image with 3, (C, H, W) or (H, W, C); {advice}"
         )
     if not all(isinstance(side, int) and side > 0 for side in size):
         raise TensorError(f"{found} has no fixed height and width to resize images to; {advice}")
@@ -79,9 +85,8 @@ def default_preprocessing(
         "pixel_scaling": 255.0 if data_type == "UINT8" else 1.0,
         "data_type": data_type,
     }
-    return Preprocessing.load(
-        {"inputs": [{"tensor_name": tensor_name, "image": image}], "batched_output": True}
-    )
+    document = {"inputs": [{"tensor_name": tensor_name, "image": image}], "batched_output": batched_input}
+    return Preprocessing.load(document if batched_input else {**document, "batched_input": False})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,7 +96,8 @@ class PreparedBatch:
     Parameters
     ----------
     tensors : dict of str to ndarray
-        Each input of the network, the batch axis first, in the document's order.
+        Each input of the network, a row an image, in the document's order. Where ``batched_input`` is
+        false, a row is what the network takes: `postproc.onnx_network.OnnxNetwork` feeds it alone.
     transforms : tuple of ImageTransform
         One per image, of the network's first image input.
     """
@@ -174,8 +180,8 @@ class Preprocessor:
         ------
         ImageError
             If an image cannot be read, there are none, or they do not fit into one batch: their
-            sizes lead to different shapes (``NETWORK``, ``stride``), or ``batched_output`` is false and there
-            are several. `batches` splits them.
+            sizes lead to different shapes (``NETWORK``, ``stride``), or ``batched_input`` or
+            ``batched_output`` is false and there are several. `batches` splits them.
         """
         # Texts and bytes are sequences too, but each is one image.
         if isinstance(images, (str, bytes, bytearray, memoryview)) or not isinstance(images, Sequence):
@@ -184,10 +190,8 @@ class Preprocessor:
             )
         if len(images) == 0:
             raise ImageError("expected at least one image, got none")
-        if len(images) > 1 and not self.preprocessing.batched_output:
-            raise ImageError(
-                f"batched_output is false: expected one image a run, got {len(images)}; use batches()"
-            )
+        if len(images) > 1 and (field := self.preprocessing.unbatched_by):
+            raise ImageError(f"{field} is false: expected one image a run, got {len(images)}; use batches()")
         prepared = [self._prepare(item) for item in images]
         for index, item in enumerate(prepared):
             if item.shapes != prepared[0].shapes:
@@ -203,7 +207,7 @@ class Preprocessor:
         """Prepare images as batches of at most `size`, in order, one at a time in memory.
 
         A batch ends early where the next image gives inputs of another shape (``NETWORK``, ``stride``), and
-        after every image where ``batched_output`` is false.
+        after every image where ``batched_input`` or ``batched_output`` is false.
 
         Parameters
         ----------
@@ -221,7 +225,7 @@ class Preprocessor:
         """
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ImageError(f"batches: size must be a positive integer, got {size!r}")
-        return self._batches(images, size if self.preprocessing.batched_output else 1)
+        return self._batches(images, 1 if self.preprocessing.unbatched_by else size)
 
     def _batches(
         self, images: Iterable[ImageSource | Sequence[ImageSource]], size: int

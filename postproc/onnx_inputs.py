@@ -11,9 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from postproc.errors import RunnerError, TensorError
 from postproc.onnx_session import NUMPY_TYPES, TensorInfo
+from postproc.schema.preprocessing import IMAGE_AXES
 from postproc.tensors import as_array
 
 Feed = dict[str, NDArray[Any]]
+
+_SAY_SO = (
+    '; if its images have no batch axis, say so: "batched_input": false in the preprocessing, or '
+    "batched_input=False for OnnxRunner"
+)
 
 
 class NetworkInputs:
@@ -25,6 +31,8 @@ class NetworkInputs:
         The graph's inputs. The images are the one of the highest rank, the first of several.
     batched : bool
         False where the network has to run one image at a time.
+    batched_input : bool
+        False where no input has a batch axis. Callers still give a row an image; each row is fed alone.
 
     Attributes
     ----------
@@ -32,6 +40,8 @@ class NetworkInputs:
         The input that holds the images.
     run_length : int or None
         Images a run takes; None for as many as there are.
+    batched_input : bool
+        As given.
 
     Raises
     ------
@@ -39,20 +49,29 @@ class NetworkInputs:
         If there are no inputs, or `batched` is false and a run takes more than one image.
     """
 
-    def __init__(self, infos: Iterable[TensorInfo], batched: bool) -> None:
+    def __init__(self, infos: Iterable[TensorInfo], batched: bool, batched_input: bool = True) -> None:
         self.infos = {info.name: info for info in infos}
         if not self.infos:
             raise RunnerError("the model has no inputs, so there is nothing to run it on")
         self.images = max(self.infos.values(), key=lambda info: len(info.shape))
         fixed = first_axis(self.images)
         self.run_length = fixed if isinstance(fixed, int) and fixed > 0 else None
-        if not batched:
+        self.batched_input = batched_input
+        if not batched_input:
+            self.run_length = 1
+        elif not batched:
             if self.run_length not in (None, 1):
                 raise RunnerError(
                     "batched=False runs one image at a time, but the model has the input "
                     f"{describe(self.images)}, whose first axis is no batch axis of one"
+                    + ("" if self._has_batch_axis else _SAY_SO)
                 )
             self.run_length = 1
+
+    @property
+    def _has_batch_axis(self) -> bool:
+        """Whether the images have more axes than one image."""
+        return len(self.images.shape) > IMAGE_AXES
 
     def check(self, inputs: Mapping[str, ArrayLike] | ArrayLike) -> Feed:
         """Give every input by the graph's own name, as a C-contiguous array that fits it.
@@ -80,7 +99,7 @@ class NetworkInputs:
                 )
             if name in feed:
                 raise RunnerError(f"inputs: {name!r} is given twice, with ':0' at its end and without")
-            feed[name] = _as_input(values, self.infos[name])
+            feed[name] = self._as_input(values, self.infos[name])
         missing = [name for name in self.infos if name not in feed]
         if missing:
             raise RunnerError(f"inputs: {', '.join(map(repr, missing))} missing; {expected}")
@@ -110,7 +129,9 @@ class NetworkInputs:
         for name, info in self.infos.items():
             batch = self.run_length or 1
             shape = list(info.shape)
-            if shape and not isinstance(shape[0], int):
+            if not self.batched_input:
+                shape.insert(0, 1)
+            elif shape and not isinstance(shape[0], int):
                 shape[0] = batch
             shape = list(named.get(name, shape))
             sizes = [axis for axis in shape if isinstance(axis, int) and axis > 0]
@@ -145,12 +166,25 @@ class NetworkInputs:
         images = len(feed[self.images.name])
         return [name for name, array in feed.items() if array.shape[:1] == (images,) and self._is_free(name)]
 
+    def take(self, array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
+        """Take a run's rows of an input that goes along with the images, without a copy where it can."""
+        if not self.batched_input:
+            return array[rows[0], ...]
+        return array if len(rows) == len(array) else array[rows]
+
     def _is_free(self, name: str) -> bool:
         """Tell whether the first axis may follow the number of images."""
         axis = first_axis(self.infos[name])
-        return not isinstance(axis, int) or axis == first_axis(self.images)
+        return not (self.batched_input and isinstance(axis, int)) or axis == first_axis(self.images)
 
     def _check_rows(self, info: TensorInfo, array: NDArray[Any], images: int) -> None:
+        if not self.batched_input:
+            if array.shape[:1] != (images,):
+                raise RunnerError(
+                    f"input {info.name!r} has shape {array.shape}, and {self.images.name!r} has {images} "
+                    f"images; batched_input is false, so expected {images} rows, each for a run of its own"
+                )
+            return
         axis = first_axis(info)
         if axis is None or info is self.images:
             return
@@ -163,33 +197,47 @@ class NetworkInputs:
                 f"the model takes {describe(info)}, so expected {' or '.join(map(str, sorted(allowed)))} rows"
             )
 
+    def _as_input(self, values: ArrayLike, info: TensorInfo) -> NDArray[Any]:
+        try:
+            array = as_array(info.name, values)
+        except TensorError as error:
+            raise RunnerError(f"inputs: {error}") from error
+        expected = f"the model takes {describe(info)}"
+        dtype = NUMPY_TYPES.get(info.type, array.dtype)
+        if array.dtype.newbyteorder("=") != dtype:
+            raise RunnerError(
+                f"input {info.name!r} is {array.dtype}; {expected}: convert it with "
+                f".astype(np.{dtype.type.__name__})"
+            )
+        shape = info.shape if self.batched_input else (None, *info.shape)
+        # An empty shape also stands for an unknown rank: then ONNX Runtime judges.
+        if info.shape and array.ndim != len(shape):
+            raise RunnerError(
+                f"input {info.name!r} has {array.ndim} axes, shape {array.shape}; {expected}"
+                f"{self._advice(len(info.shape) - array.ndim)}"
+            )
+        wrong = [
+            axis
+            for axis, (size, model) in enumerate(zip(array.shape, shape, strict=False))
+            if axis > 0 and isinstance(model, int) and size != model
+        ]
+        if wrong:
+            raise RunnerError(
+                f"input {info.name!r} has shape {array.shape}, wrong on axis {wrong[0]}; {expected}"
+            )
+        # ONNX Runtime reads the bytes of the other byte order as if they were native: it must not see them.
+        return np.asarray(array, dtype, order="C")
 
-def _as_input(values: ArrayLike, info: TensorInfo) -> NDArray[Any]:
-    try:
-        array = as_array(info.name, values)
-    except TensorError as error:
-        raise RunnerError(f"inputs: {error}") from error
-    expected = f"the model takes {describe(info)}"
-    dtype = NUMPY_TYPES.get(info.type, array.dtype)
-    if array.dtype.newbyteorder("=") != dtype:
-        raise RunnerError(
-            f"input {info.name!r} is {array.dtype}; {expected}: convert it with "
-            f".astype(np.{dtype.type.__name__})"
-        )
-    # An empty shape also stands for an unknown rank: then ONNX Runtime judges.
-    if info.shape and array.ndim != len(info.shape):
-        raise RunnerError(f"input {info.name!r} has {array.ndim} axes, shape {array.shape}; {expected}")
-    wrong = [
-        axis
-        for axis, (size, model) in enumerate(zip(array.shape, info.shape, strict=False))
-        if axis > 0 and isinstance(model, int) and size != model
-    ]
-    if wrong:
-        raise RunnerError(
-            f"input {info.name!r} has shape {array.shape}, wrong on axis {wrong[0]}; {expected}"
-        )
-    # ONNX Runtime reads the bytes of the other byte order as if they were native: it must not see them.
-    return np.asarray(array, dtype, order="C")
+    def _advice(self, missing: int) -> str:
+        """Say what to do about an array that lacks so many axes of the model's."""
+        if self.batched_input:
+            return "" if missing != -1 or self._has_batch_axis else _SAY_SO
+        if self._has_batch_axis:
+            return (
+                f", and {self.images.name!r} has {len(self.images.shape)} axes, the first of them the batch: "
+                "leave batched_input out, which is false here"
+            )
+        return "; batched_input is false: expected one axis more, the first, a row an image"
 
 
 def first_axis(info: TensorInfo) -> int | str | None:

@@ -37,7 +37,7 @@ class OnnxNetwork:
 
     Parameters
     ----------
-    model, providers, session_options, batched
+    model, providers, session_options, batched, batched_input
         As of `postproc.onnx_runner.OnnxRunner`.
 
     Attributes
@@ -49,7 +49,7 @@ class OnnxNetwork:
     outputs : dict of str to TensorInfo
         The graph's outputs by name.
     batched : bool
-        As given.
+        Whether outputs have a batch axis, and runs may take several images.
     uses_io_binding : bool
         Whether runs go through IO binding: by default on an accelerator.
 
@@ -67,12 +67,13 @@ class OnnxNetwork:
         session_options: object | None = None,
         *,
         batched: bool = True,
+        batched_input: bool = True,
     ) -> None:
         self.session = open_session(model, providers, session_options)
         refuse_graph_capture(getattr(self.session, "get_provider_options", dict)())
-        self.inputs = NetworkInputs(self.session.get_inputs(), batched)
+        self.inputs = NetworkInputs(self.session.get_inputs(), batched, batched_input)
         self.outputs = {info.name: info for info in self.session.get_outputs()}
-        self.batched = batched
+        self.batched = batched and batched_input
         self.uses_io_binding = next(iter(self.providers), CPU) != CPU
         is_concurrent = _SEQUENTIAL.isdisjoint(self.providers)
         self._one_run_at_a_time: AbstractContextManager[Any] = nullcontext() if is_concurrent else Lock()
@@ -95,7 +96,7 @@ class OnnxNetwork:
         Parameters
         ----------
         inputs : mapping of str to array, or array
-            The network's inputs by name, batch axis first, in the model's data types (nothing is
+            The network's inputs by name, a row an image, in the model's data types (nothing is
             converted); an array without a name where the model has one input.
         names : iterable of str, optional
             Tensors to return: outputs, or inputs, which come back as they went in. All outputs by default.
@@ -112,7 +113,7 @@ class OnnxNetwork:
         RunnerError
             If there is no such tensor, an input's name, rank, shape or data type is not the model's, the
             run fails, or the outputs of several runs cannot be joined: one has no row an image, or
-            `batched` is false. `runs` gives them one by one.
+            `batched` or `batched_input` is false. `runs` gives them one by one.
         """
         sources = {name: self.find(name) for name in (self.outputs if names is None else names)}
         feed = self.inputs.check(inputs)
@@ -124,8 +125,8 @@ class OnnxNetwork:
             return {name: array[:0] if name in cut else array for name, array in joined.items()}
         if images > 1 and not self.batched:
             raise RunnerError(
-                f"the network's outputs have no batch axis, so that those of {images} images cannot be "
-                "joined; give it one image at a time"
+                "the network runs on one image at a time, and its outputs have no batch axis to join those "
+                f"of {images} images on; give it one image at a time"
             )
         parts = [tensors for _, tensors in self.runs(feed, sources)]
         length = self.inputs.run_length or images
@@ -194,7 +195,7 @@ class OnnxNetwork:
         length = self.inputs.run_length or images
         for start in range(0, images, length):
             rows = [min(row, images - 1) for row in range(start, start + length)]
-            yield rows, run({name: _take_rows(feed[name], rows) for name in along})
+            yield rows, run({name: self.inputs.take(feed[name], rows) for name in along})
 
     def _joined(self, source: str, parts: Sequence[NDArray[Any]], length: int, images: int) -> NDArray[Any]:
         """Join an output of several runs of `length` images, and leave out the padding."""
@@ -240,8 +241,3 @@ def _explained(feed: Feed) -> Iterator[None]:
             f"ONNX Runtime failed on the inputs {fed}: {str(error) or type(error).__name__}"
             f"{advice_for(error)}"
         ) from error
-
-
-def _take_rows(array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
-    """Take rows of an array, without a copy where they are all its rows."""
-    return array if len(rows) == len(array) else array[rows]

@@ -38,8 +38,7 @@ class OnnxRunner:
     Parameters
     ----------
     model : path, bytes, onnx.ModelProto, onnxruntime.InferenceSession or OnnxNetwork
-        The network, whose inputs have their batch axis first. A session or an open network, which several
-        runners may share, is used as it is.
+        The network. A session or an open network, which several runners may share, is used as it is.
     post : PostProcessor
         What turns the network's tensors into recognitions.
     providers : sequence of str or (str, options), optional
@@ -50,6 +49,9 @@ class OnnxRunner:
     batched : bool, keyword-only
         False for a network whose outputs have no batch axis (``batched_output: false`` in a
         preprocessing): it runs one image at a time.
+    batched_input : bool, keyword-only
+        False for a network whose inputs have no batch axis, as torchvision's detectors (``batched_input:
+        false``): it runs one image at a time, on one row of each input.
 
     Attributes
     ----------
@@ -82,13 +84,18 @@ class OnnxRunner:
         session_options: object | None = None,
         *,
         batched: bool = True,
+        batched_input: bool = True,
     ) -> None:
         if isinstance(model, OnnxNetwork):
-            if providers is not None or session_options is not None or not batched:
-                raise RunnerError("providers, session_options and batched belong to a model to be opened")
+            if providers is not None or session_options is not None or not (batched and batched_input):
+                raise RunnerError(
+                    "providers, session_options, batched and batched_input belong to a model to be opened"
+                )
             self.network = model
         else:
-            self.network = OnnxNetwork(model, providers, session_options, batched=batched)
+            self.network = OnnxNetwork(
+                model, providers, session_options, batched=batched, batched_input=batched_input
+            )
         self.post = post
         self._sources = {
             needed: self.network.find(needed, "the post-processing") for needed in post.tensor_names
@@ -121,7 +128,7 @@ class OnnxRunner:
         Parameters
         ----------
         inputs : mapping of str to array, or array
-            The network's inputs by name, batch axis first, in the model's data types (nothing is
+            The network's inputs by name, a row an image, in the model's data types (nothing is
             converted); an array without a name where the model has one input.
         show_discarded : bool
             Also return candidates between the discard threshold and their label's.
@@ -167,10 +174,10 @@ class OnnxRunner:
                     batch_size=len(rows),  # the last images may have no row in a tensor that names them
                 )
             except BatchSizeError as error:
-                raise RunnerError(
-                    f"the network ran on {len(rows)} images, but {error}; one whose outputs have no batch "
-                    "axis needs OnnxRunner(..., batched=False)"
-                ) from error
+                message = f"the network ran on {len(rows)} images, but {error}"
+                if self.network.batched:
+                    message += "; one whose outputs have no batch axis needs OnnxRunner(..., batched=False)"
+                raise RunnerError(message) from error
             parts.append(part[: images - rows[0]])
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
 

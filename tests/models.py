@@ -52,6 +52,30 @@ def copying(shape: Shape = ("N", 3, 2, 2), output: str = "out", dtype: DTypeLike
     return passthrough({"data": shape}, {output: "data"}, dtype)
 
 
+def endless() -> bytes:
+    """Build a network that counts to 2 ** 62."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["state", "state"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("row", 7, []),
+            helper.make_tensor_value_info("go", 9, []),
+            helper.make_tensor_value_info("state", 1, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", 9, []),
+            helper.make_tensor_value_info("next", 1, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["count", "true", "data"], ["out"], body=body)
+    constants = {"count": np.array(1 << 62, np.int64), "true": np.array(True)}
+    shape = ("N", 3, 2, 2)
+    return network([loop], {"data": (np.float32, shape)}, {"out": (np.float32, shape)}, constants)
+
+
 def with_sizes(images: Shape, sizes: Shape) -> bytes:
     """Build a network of the inputs ``data`` and ``im_info`` whose output is a copy of ``data``."""
     return passthrough({"data": images, "im_info": sizes}, {"out": "data"})
@@ -87,6 +111,29 @@ def answering(
         ]
     outputs = {name: (answer.dtype, (image_shape[0], *answer.shape)) for name, answer in answers.items()}
     return network(nodes, {image_name: (image_dtype, image_shape)}, outputs, constants)
+
+
+def torchvision_detector(
+    boxes: NDArray[np.float32], labels: NDArray[np.int64], scores: NDArray[np.float32], image_shape: Shape
+) -> bytes:
+    """Build a network with the inputs and outputs of torchvision's detectors: none has a batch axis.
+
+    It finds the first n of some boxes, n being the greatest number in the image.
+    """
+    answers = {"boxes": boxes, "labels": labels, "scores": scores}
+    nodes = [
+        helper.make_node("ReduceMax", ["image"], ["brightest"], keepdims=0),
+        helper.make_node("Round", ["brightest"], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["count"], to=onnx.TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["count", "zero"], ["end"]),
+        *(helper.make_node("Slice", [f"all_{name}", "zero", "end"], [name]) for name in answers),
+    ]
+    return network(
+        nodes,
+        {"image": (np.float32, image_shape)},
+        {name: (answer.dtype, ("n", *answer.shape[1:])) for name, answer in answers.items()},
+        {"zero": np.zeros(1, np.int64), **{f"all_{name}": answer for name, answer in answers.items()}},
+    )
 
 
 def _value_info(name: str, dtype: DTypeLike, shape: Shape) -> Any:

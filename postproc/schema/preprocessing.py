@@ -77,7 +77,9 @@ class ImageInput(Alternative):
     """
 
     dimension_order: Literal["NCHW", "NCWH", "NHWC", "NWHC"] = Field(
-        default="NCHW", description="Axes of the tensor: batch (N), channels (C), height (H), width (W)."
+        default="NCHW",
+        description="Axes of the tensor: batch (N), channels (C), height (H), width (W). There is no N where "
+        "batched_input is false.",
     )
     resize_type: Literal["SQUASH", "CROP", "FILL", "NETWORK"] = Field(
         default="SQUASH",
@@ -226,10 +228,20 @@ class Preprocessing(Configuration):
     inputs: Annotated[NonEmpty[PreprocessingInput], AtMost(MOST_INPUTS, "inputs")] = Field(
         description="The input tensors, at least one of them an image."
     )
+    batched_input: Flag = Field(
+        default=True,
+        description="False: the network's inputs have no batch axis, as torchvision's detectors, and images "
+        "run one by one, whether the outputs have a batch axis (of one image) or not. An extension of v0.7.",
+    )
     batched_output: Flag = Field(
         default=True,
         description="False: the network's outputs have no batch axis, and images run one by one.",
     )
+
+    @property
+    def unbatched_by(self) -> str | None:
+        """The field by which images run one by one; None where they run in batches."""
+        return next((name for name in ("batched_input", "batched_output") if not getattr(self, name)), None)
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the inputs get wrong together."""

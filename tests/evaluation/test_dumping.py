@@ -49,7 +49,8 @@ def images(tmp_path: Path) -> list[Path]:
 def run(paths: Sequence[Path], folder: Path, model: bytes = COPY, **options: Any) -> Dumped:
     options = {"digest": "1", "batch_size": 4, **options}
     preprocessor = Preprocessor(options.pop("preprocessing", PREPROCESSING))
-    return dump(OnnxNetwork(model), preprocessor, paths, folder, **options)
+    network = OnnxNetwork(model, batched_input=preprocessor.preprocessing.batched_input)
+    return dump(network, preprocessor, paths, folder, **options)
 
 
 def test_dump_saves_what_the_network_gives_for_each_image(images: list[Path], tmp_path: Path) -> None:
@@ -65,6 +66,18 @@ def test_dump_saves_what_the_network_gives_for_each_image(images: list[Path], tm
         assert list(image.tensors) == ["out", "other"]
         for tensor in image.tensors.values():
             np.testing.assert_array_equal(tensor, prepared.tensors["data"], strict=True)
+
+
+def test_dump_of_a_network_without_a_batch_axis_saves_its_tensors_as_they_are(
+    images: list[Path], tmp_path: Path
+) -> None:
+    model = passthrough({"data": (3, SIDE, SIDE)}, {"out": "data"})
+    preprocessing = {**PREPROCESSING, "batched_input": False}
+    run(images[:3], tmp_path / "d", model, preprocessing=preprocessing)
+    found = list(read_all(tmp_path / "d"))
+    for image, path in zip(found, images[:3], strict=True):
+        expected = Preprocessor(preprocessing)([path]).tensors["data"][0]
+        np.testing.assert_array_equal(image.tensors["out"], expected, strict=True)
 
 
 def test_dump_of_some_tensors_in_float16_saves_these_rounded(images: list[Path], tmp_path: Path) -> None:

@@ -109,9 +109,10 @@ class TestInputs:
         ):
             Preprocessor(FASTER_RCNN)([photo(50, 100), photo(25, 50), photo(60, 50)])
 
-    def test_call_with_several_images_and_no_batched_output_is_an_error(self) -> None:
-        with pytest.raises(ImageError, match=r"batched_output is false: .* got 2; use batches\(\)"):
-            Preprocessor({**document(), "batched_output": False})([COLOR, COLOR])
+    @pytest.mark.parametrize("field", ["batched_input", "batched_output"])
+    def test_call_with_several_images_of_a_network_that_takes_one_is_an_error(self, field: str) -> None:
+        with pytest.raises(ImageError, match=rf"^{field} is false: .* got 2; use batches\(\)"):
+            Preprocessor({**document(), field: False})([COLOR, COLOR])
 
     def test_document_that_breaks_a_rule_is_a_schema_error(self) -> None:
         with pytest.raises(SchemaError, match=r"inputs\[0\]\.image\.target_size"):
@@ -147,8 +148,9 @@ class TestBatches:
             ({}, 100, [5]),
             ({}, 1, [1] * 5),
             ({"batched_output": False}, 4, [1] * 5),
+            ({"batched_input": False}, 4, [1] * 5),
         ],
-        ids=["split", "exact", "fewer", "one", "not-batched"],
+        ids=["split", "exact", "fewer", "one", "not-batched", "no-batch-axis"],
     )
     def test_batches_hold_at_most_size_images_in_order(
         self, extra: dict[str, Any], size: int, expected: list[int]
@@ -197,6 +199,17 @@ class TestBatches:
 
 class TestDefaultPreprocessing:
     """The guess for a network without a document."""
+
+    @pytest.mark.parametrize(("shape", "order"), [((3, 20, 30), "NCHW"), ((20, 30, 3), "NHWC")])
+    def test_default_for_one_image_without_a_batch_axis_says_so(
+        self, shape: tuple[int, ...], order: str
+    ) -> None:
+        default = default_preprocessing("image", shape, np.float32)
+        assert (default.batched_input, default.batched_output) == (False, False)
+        image = default.inputs[0].image
+        assert image is not None
+        assert (image.dimension_order, image.target_size) == (order, "30x20")
+        assert Preprocessor(default)([COLOR]).tensors["image"][0].shape == shape
 
     @pytest.mark.parametrize(
         ("shape", "dtype", "expected"),
@@ -250,7 +263,8 @@ class TestDefaultPreprocessing:
             (["b", "c", 224, 224], np.float32, "is no batch of images with 1 or 3 channels"),
             ([1, 4, 224, 224], np.float32, "is no batch of images with 1 or 3 channels"),
             ([1, 10], np.float32, "is no batch of images"),
-            ([3, 224, 224], np.float32, "is no batch of images"),
+            ([1, 224, 224], np.float32, r"nor one image with 3, \(C, H, W\)"),
+            (["n", 224, 3], np.float32, "has no fixed height and width"),
             ([1, 3, 224, 224], np.int64, "float32, float16, uint8"),
             ([1, 3, 224, 224], np.float64, "float32, float16, uint8"),
         ],

@@ -109,7 +109,9 @@ def test_batched_false_takes_a_row_an_image_or_one_for_all(rows: int) -> None:
 
 
 def test_batched_false_with_a_longer_batch_axis_raises_runner_error() -> None:
-    with pytest.raises(RunnerError, match=r"batched=False runs one image.*'data' float32 \[4, 3, 2, 2\]"):
+    with pytest.raises(
+        RunnerError, match=r"batched=False runs one image.*'data' float32 \[4, 3, 2, 2\], whose .* of one$"
+    ):
         runner(copying((4, 3, 2, 2)), RecordingPost("out"), batched=False)
 
 

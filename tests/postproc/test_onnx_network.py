@@ -98,7 +98,7 @@ def test_network_without_images_returns_no_rows() -> None:
 def test_network_without_batch_axis_takes_one_image() -> None:
     model = opened(copying(("N", 2)), batched=False)
     assert model(numbered(1, 2))["out"].shape == (1, 2)
-    with pytest.raises(RunnerError, match=r"no batch axis, so that those of 2 images cannot be joined"):
+    with pytest.raises(RunnerError, match=r"no batch axis to join those of 2 images on"):
         model(numbered(2, 2))
 
 

@@ -95,9 +95,9 @@ def small(folder: Path, content: bytes, identifier: int = 1, **image: Any) -> Ne
     place = folder / str(identifier)
     place.mkdir()
     (place / "model.onnx").write_bytes(content)
-    batched = image.pop("batched_output", True)
+    flags = {name: image.pop(name) for name in ("batched_input", "batched_output") if name in image}
     fields = {"target_size": "2x2", "color_channels": "L", "pixel_scaling": 1.0, **image}
-    document = {"inputs": [{"tensor_name": "data", "image": fields}], "batched_output": batched}
+    document = {"inputs": [{"tensor_name": "data", "image": fields}], **flags}
     return NetworkFiles(identifier, place, place / "model.onnx", Preprocessing.load(document))
 
 
@@ -215,13 +215,19 @@ def test_engine_images_of_different_shapes_do_not_share_a_call(service: Service,
     assert service.value("postproc_batch_size_count") == 2
 
 
-def test_engine_network_without_batch_axis_runs_one_by_one(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "shape"), [("batched_output", ("N", 1, 2, 2)), ("batched_input", (1, 2, 2))]
+)
+def test_engine_network_without_batch_axis_runs_one_by_one(
+    field: str, shape: tuple[int | str, ...], service: Service, tmp_path: Path
+) -> None:
+    axes = [axis for axis in range(len(shape)) if axis != len(shape) - 3]
     squeezed = network(
-        [helper.make_node("ReduceMean", ["data"], ["grey"], axes=[0, 2, 3], keepdims=0)],
-        {"data": (np.float32, ("N", 1, 2, 2))},
+        [helper.make_node("ReduceMean", ["data"], ["grey"], axes=axes, keepdims=0)],
+        {"data": (np.float32, shape)},
         {"grey": (np.float32, (1,))},
     )
-    files = small(tmp_path, squeezed, batched_output=False)
+    files = small(tmp_path, squeezed, **{field: False})
     for task_id in (1, 2):
         service.submit(task_id, files, GREY, shade(51 * task_id))
     service.submit(3, files, None, shade(51))

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
+    from postproc.onnx_session import TensorInfo
     from postproc.pipeline import PostProcessor
     from postproc.results import Classifications, Detections, Recognitions
+    from postproc.schema import Preprocessing
 
 _DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -44,22 +46,32 @@ def open_network(
     model: Path, post: PostProcessor, preprocessing: Path | None, intra_op_threads: int | None = None
 ) -> tuple[OnnxRunner, Preprocessor]:
     """Open a network, with the preprocessing of a file or else one that its input suggests."""
-    from postproc.images import Preprocessor, default_preprocessing
+    from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_session import NUMPY_TYPES, options_for
+    from postproc.onnx_session import open_session, options_for
 
-    runner = OnnxRunner(model, post, session_options=options_for(intra_op_threads))
+    session = open_session(model, session_options=options_for(intra_op_threads))
     if preprocessing is not None:
-        return runner, Preprocessor(preprocessing, preprocessing.parent)
-    names = [info.name for info in runner.session.get_inputs()]
-    if len(names) > 1:
+        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
+    else:
+        preprocessor = Preprocessor(_default_preprocessing(model, session.get_inputs()))
+    document = preprocessor.preprocessing
+    runner = OnnxRunner(session, post, batched=document.batched_output, batched_input=document.batched_input)
+    return runner, preprocessor
+
+
+def _default_preprocessing(model: Path, inputs: Sequence[TensorInfo]) -> Preprocessing:
+    from postproc.images import default_preprocessing
+    from postproc.onnx_session import NUMPY_TYPES
+
+    if len(inputs) != 1:
+        names = ", ".join(repr(info.name) for info in inputs) or "none"
         raise RunnerError(
-            f"{model}: the network has the inputs {', '.join(map(repr, names))}; say how images become them "
-            "with --preprocessing"
+            f"{model}: the network has the inputs {names}; say how images become them with --preprocessing"
         )
-    image = runner.image_input
+    (image,) = inputs
     dtype = NUMPY_TYPES.get(image.type, np.dtype(object))
-    return runner, Preprocessor(default_preprocessing(image.name, image.shape, dtype))
+    return default_preprocessing(image.name, image.shape, dtype)
 
 
 def recognise_images(

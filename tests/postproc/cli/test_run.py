@@ -19,7 +19,7 @@ from postproc import PostProcessor, onnx_session
 from postproc.cli.app import app
 from postproc.cli.work.run import open_network
 from postproc.installing import install
-from tests.models import answering, network, passthrough
+from tests.models import answering, network, passthrough, torchvision_detector
 
 SPEC = {
     "id": 7,
@@ -276,6 +276,56 @@ def test_run_of_a_network_without_a_batch_axis_takes_one_image_at_a_time(folder:
     assert (result.exit_code, len(lines(result))) == (0, 3)
     write("preprocessing.json", document)  # a batch of 3, of which one comes out
     assert run("--preprocessing", "preprocessing.json", "model.onnx", *IMAGE_SIZES).exit_code == 1
+
+
+@pytest.mark.parametrize("document", [True, False], ids=["document", "default"])
+def test_run_of_a_network_whose_input_has_no_batch_axis(document: bool, folder: Path) -> None:
+    detector = torchvision_detector(
+        np.array([[0, 0, 4, 8], [0, 0, 2, 8], [2, 0, 8, 8]], np.float32),
+        np.array([11, 12, 11]),
+        np.array([0.9, 0.8, 0.7], np.float32),
+        (3, 8, 8),
+    )
+    Path("model.onnx").write_bytes(detector)
+    direct = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "labels"}
+    detection = {"direct_output": direct, "thresholds": 0.5, "nms_threshold": 1, "input_size": [8, 8]}
+    write("version.json", {"post_processings": [{"detection": detection}]})
+    image = {"resize_type": "FILL", "pad_align": "top_left", "pad_value": 0, "target_size": "8x8"}
+    image["pixel_scaling"] = 3  # so that white gives 3 boxes, and black none
+    write(
+        "preprocessing.json",
+        {"inputs": [{"tensor_name": "image", "image": image}], "batched_input": False},
+    )
+    Image.new("RGB", (20, 40), "white").save("white.png")
+    Image.new("RGB", (30, 30), "black").save("black.png")
+    arguments = ["--preprocessing", "preprocessing.json"] if document else []
+    paths = ["white.png", "black.png", "white.png"]
+    result = run(*arguments, "--draw", "drawn", "model.onnx", *paths)
+    assert result.exit_code == 0, result.stderr
+    found = [line["outputs"][0]["labels"]["predicted"] for line in lines(result)]
+    # The default scales white to 1, which gives one box.
+    assert [len(rows) for rows in found] == ([3, 0, 3] if document else [1, 0, 1])
+    box = found[0][0]["roi"]["bbox"]
+    assert box == {"xmin": 0, "ymin": 0, "xmax": 1 if document else 0.5, "ymax": 1}
+    assert len(list(Path("drawn").iterdir())) == 3
+
+
+def test_run_says_where_batched_input_is_missing_or_wrong(folder: Path) -> None:
+    detector = torchvision_detector(ANSWER["boxes"], np.array([11, 12, 11]), ANSWER["scores"], (3, 8, 8))
+    direct = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "labels"}
+    image = {"image": {"target_size": "8x8"}}
+    write("version.json", {"post_processings": [{"detection": {"direct_output": direct}}]})
+    Path("model.onnx").write_bytes(detector)
+    write("preprocessing.json", {"inputs": [{"tensor_name": "image", **image}]})
+    result = run("--preprocessing", "preprocessing.json", "model.onnx", "a.png")
+    assert result.exit_code == 1
+    assert 'say so: "batched_input": false in the preprocessing' in result.stderr
+    write("version.json", VERSION)
+    Path("model.onnx").write_bytes(answering(ANSWER, ("N", 3, 8, 8)))
+    write("preprocessing.json", {"inputs": [{"tensor_name": "data", **image}], "batched_input": False})
+    result = run("--preprocessing", "preprocessing.json", "model.onnx", "a.png")
+    assert result.exit_code == 1
+    assert "leave batched_input out" in result.stderr
 
 
 def test_run_of_a_network_with_two_inputs_asks_for_preprocessing(folder: Path) -> None:

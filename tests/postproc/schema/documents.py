@@ -385,6 +385,7 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
             "batched_output": False,
         },
     ),
+    "preprocessing_without_batch_axis": (Preprocessing, {**PREPROCESSING, "batched_input": False}),
     "preprocessing_letterbox": (
         Preprocessing,
         {

@@ -35,6 +35,10 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {**PREPROCESSING, "batched_output": "True"},
         'batched_output: expected true or false, got "True"',
     ),
+    "batched_input_null": (
+        {**PREPROCESSING, "batched_input": None},
+        "batched_input: expected true or false, got null",
+    ),
     "neither_image_nor_constant": (
         {"inputs": [{"tensor_name": "data"}]},
         "inputs[0]: expected exactly one of image, constant, got none; add one",
@@ -285,6 +289,23 @@ def test_image_defaults_are_rgb_planes_of_0_to_255() -> None:
         "data_type": "FLOAT32",
     }
     assert Preprocessing.load(PREPROCESSING).batched_output is True
+    assert Preprocessing.load(PREPROCESSING).batched_input is True
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, None),
+        ({"batched_output": False}, "batched_output"),
+        ({"batched_input": False}, "batched_input"),
+        ({"batched_input": False, "batched_output": True}, "batched_input"),
+        ({"batched_input": False, "batched_output": False}, "batched_input"),
+    ],
+)
+def test_images_run_one_by_one_where_input_or_output_has_no_batch_axis(
+    flags: dict[str, bool], expected: str | None
+) -> None:
+    assert Preprocessing.load({**PREPROCESSING, **flags}).unbatched_by == expected
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,8 @@ def preprocessings(draw: st.DrawFn) -> dict[str, Any]:
     for name in tensor_names[1:]:
         data = draw(st.lists(st.floats(-1e9, 1e9) | st.integers() | references, min_size=1, max_size=4))
         inputs.append({"tensor_name": name, "constant": {"shape": [len(data), 1], "data": data}})
-    return {"inputs": inputs, **draw(documents({}, {"batched_output": st.booleans()}))}
+    flags = {"batched_input": st.booleans(), "batched_output": st.booleans()}
+    return {"inputs": inputs, **draw(documents({}, flags))}
 
 
 def check_round_trip(kind: type[Any], document: dict[str, Any]) -> None:
