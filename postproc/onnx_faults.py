@@ -8,14 +8,28 @@ from typing import Any
 
 from postproc.errors import RunnerError
 
-# Texts of CUDA, cuDNN, TensorRT, DirectX and WebGPU, as they come through ONNX Runtime's messages.
+_OUT_OF_MEMORY = (
+    r"out of memory|failed to allocate|alloc_failed|bad_alloc|outofmemory|8007000E|not enough memory"
+)
+
+# Texts of ONNX Runtime, and of CUDA, cuDNN, TensorRT, DirectX and WebGPU as they come through its messages.
 _ADVICE = tuple(
     (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in (
         (
-            r"out of memory|failed to allocate|alloc_failed|bad_alloc|outofmemory|8007000E|not enough memory",
+            _OUT_OF_MEMORY,
             "the device has too little free memory: run fewer images at once (a smaller batch; --batch-size "
             "of the command line) or smaller ones, or end what else uses it",
+        ),
+        (
+            r"unsupported model IR version|opset \d+ is under development",
+            "install a newer ONNX Runtime, or export the network with an older opset (and, with "
+            "onnx.helper.make_model, an older ir_version)",
+        ),
+        (
+            r"is not a registered function/op|no op registered for|could not find an implementation for",
+            "export the network without this operator, or with another opset that has it; operators of "
+            "TensorRT (..._TRT) run in TensorRT only",
         ),
         (
             r"no kernel image|NoKernelImageForDevice|unsupported gpu|CUDA (failure|error):? 209\b",
@@ -39,6 +53,11 @@ _ADVICE = tuple(
 # Options with which a provider replays recorded work on the memory that it was recorded with.
 _CAPTURES = ("enable_cuda_graph", "trt_cuda_graph_enable", "enable_hip_graph", "enablegraphcapture")
 _ON = ("1", "true")
+
+
+def is_out_of_memory(fault: BaseException) -> bool:
+    """Tell whether memory ran out, by an error of ONNX Runtime or Python."""
+    return isinstance(fault, MemoryError) or re.search(_OUT_OF_MEMORY, str(fault), re.IGNORECASE) is not None
 
 
 def advice_for(fault: object) -> str:

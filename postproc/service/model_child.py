@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from postproc.errors import PostprocError, SchemaError
 from postproc.file_kinds import file_mistaken_for
+from postproc.isolation import answer, limit_memory
+from postproc.onnx_weights import external_tensors, location
 from postproc.service.computing import without_folders
 
-_GIB = 1 << 30
 _MOST_TENSORS = 1000  # of a graph's inputs or outputs
 
 
@@ -26,22 +24,16 @@ class RefusedError(Exception):
         self.field = field
 
 
-def main() -> None:
-    """Check the network that standard input describes."""
-    order = json.load(sys.stdin)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not get among the answer
+def main(order: dict[str, Any]) -> dict[str, Any]:
+    """Check the network that an order describes."""
     folder = Path(order["folder"])
-    _limit_memory(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    limit_memory(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
     try:
-        report = check(Path(order["model"]), folder, order["preprocessing"])
+        return check(Path(order["model"]), folder, order["preprocessing"])
     except RefusedError as error:
-        report = {"field": error.field, "error": str(error)}
+        return {"field": error.field, "error": str(error)}
     except MemoryError:
-        report = {"field": "model", "error": "it takes too much memory"}
-    json.dump(report, answers)
-    answers.close()
-    os._exit(0)  # destructors of a network that is checked need not run
+        return {"field": "model", "error": "it takes too much memory"}
 
 
 def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +85,13 @@ def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     with _refused("model", ""):
-        network = OnnxNetwork(model, [CPU], options, batched=preprocessor.preprocessing.batched_output)
+        network = OnnxNetwork(
+            model,
+            [CPU],
+            options,
+            batched=preprocessor.preprocessing.batched_output,
+            batched_input=preprocessor.preprocessing.batched_input,
+        )
     if max(len(network.inputs.infos), len(network.outputs)) > _MOST_TENSORS:
         raise RefusedError("model", f"it has more than {_MOST_TENSORS} inputs or outputs")
     blanks = [
@@ -112,9 +110,8 @@ def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
 def _check_files(proto: Any, folder: Path) -> set[Path]:
     """Return the files that hold weights, each of which has to be a plain file beside the network."""
     found = set()
-    for tensor in _tensors(proto):
-        places = {entry.key: entry.value for entry in tensor.external_data}
-        name = places.get("location", "")
+    for tensor in external_tensors(proto):
+        name = location(tensor)
         path = folder / name
         is_beside = (
             name
@@ -141,32 +138,6 @@ def _check_files(proto: Any, folder: Path) -> set[Path]:
     return found
 
 
-def _tensors(proto: Any) -> Iterator[Any]:
-    """Yield all tensors of a model whose content lies in other files."""
-    from onnx import TensorProto
-
-    for tensor in _every_tensor([proto.graph], proto.functions):
-        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            yield tensor
-
-
-def _every_tensor(graphs: Iterable[Any], functions: Iterable[Any]) -> Iterator[Any]:
-    waiting = [*graphs, *functions]  # a list and no recursion: a hostile file nests deeply
-    while waiting:
-        part = waiting.pop()
-        yield from getattr(part, "initializer", ())
-        for sparse in getattr(part, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
-        for node in part.node:
-            for attribute in node.attribute:
-                yield attribute.t
-                yield from attribute.tensors
-                for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                    yield from (sparse.values, sparse.indices)
-                waiting += [attribute.g] if attribute.HasField("g") else []
-                waiting += attribute.graphs
-
-
 def _described(info: Any) -> dict[str, Any]:
     from postproc.onnx_session import NUMPY_TYPES
 
@@ -187,17 +158,5 @@ def _refused(field: str, message: str) -> Iterator[None]:
         raise RefusedError(field, f"{message}: {error}" if message else str(error)) from error
 
 
-def _limit_memory(size: int) -> None:
-    """Limit this process, and make it the one that the system ends where memory is short."""
-    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limits
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        limit = 8 * _GIB + 8 * size
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 if __name__ == "__main__":
-    main()
+    answer(main)

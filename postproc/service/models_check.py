@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from postproc.isolation import CrashError, ask
 from postproc.schema import Preprocessing
 from postproc.service.errors import InputError
 
@@ -81,38 +77,14 @@ def check_model(
         "folder": str((folder or model.parent).absolute()),
         "preprocessing": preprocessing.dump(),
     }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTPROC_")}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    environment["MALLOC_ARENA_MAX"] = "2"  # addresses are limited, of which glibc takes many for each thread
-    with (
-        _CHECKS,
-        subprocess.Popen(
-            [sys.executable, "-m", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # so that a Ctrl-C for the service does not look like a crash
-        ) as process,
-    ):
+    with _CHECKS:
         try:
-            answer, _ = process.communicate(json.dumps(order).encode(), timeout)
-        except subprocess.TimeoutExpired:
+            found = ask(_CHILD, order, timeout)
+        except TimeoutError:
             raise InputError("model", f"its check took longer than {timeout:g} s") from None
-        finally:
-            process.kill()  # does nothing to one that has ended
-    return _report(answer, process.returncode)
-
-
-def _report(answer: bytes, code: int) -> ModelReport:
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        logger.warning("the check of a network ended by %s", cause)
-        raise InputError(
-            "model", f"ONNX Runtime crashed on it, or it took too much memory ({cause})"
-        ) from None
+        except CrashError as error:
+            logger.warning("the check of a network ended by %s", error.cause)
+            raise InputError("model", str(error)) from None
     if "error" in found:
         raise InputError(found["field"], found["error"][:_LONGEST_MESSAGE])
     return ModelReport(

@@ -19,7 +19,7 @@ from postproc.service import models_check
 from postproc.service.errors import InputError
 from postproc.service.model_child import RefusedError, check
 from postproc.service.models_check import TensorReport, check_model
-from tests.models import copying, network, passthrough
+from tests.models import copying, endless, network, passthrough
 
 IMAGE = {"target_size": "2x2"}
 
@@ -79,6 +79,14 @@ def test_check_preprocessing_that_does_not_fit_names_it(
     preprocessing: Any, field: str, message: str, tmp_path: Path
 ) -> None:
     refused(tmp_path, copying(("N", 3, 2, 2)), preprocessing, field, message)
+
+
+def test_check_runs_a_network_without_a_batch_axis(tmp_path: Path) -> None:
+    report = check(saved(tmp_path, copying((3, 2, 2))), tmp_path, {**document(), "batched_input": False})
+    assert report["inputs"] == [{"name": "data", "type": "float32", "shape": [3, 2, 2]}]
+    refused(tmp_path, copying((3, 2, 2)), document(), "preprocessing", '"batched_input": false')
+    wrong = {**document(), "batched_input": False}
+    refused(tmp_path, copying(("N", 3, 2, 2)), wrong, "preprocessing", "leave batched_input out")
 
 
 def test_check_input_without_preprocessing_is_named(tmp_path: Path) -> None:
@@ -233,30 +241,6 @@ def test_check_model_in_a_process_reports_a_bad_one() -> None:
     assert (raised.value.status, raised.value.field) == (400, "preprocessing")
 
 
-def endless() -> bytes:
-    """Build a network that counts to 2 ** 62."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go"], ["go_on"]),
-            helper.make_node("Add", ["state", "state"], ["next"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("row", 7, []),
-            helper.make_tensor_value_info("go", 9, []),
-            helper.make_tensor_value_info("state", 1, None),
-        ],
-        [
-            helper.make_tensor_value_info("go_on", 9, []),
-            helper.make_tensor_value_info("next", 1, None),
-        ],
-    )
-    loop = helper.make_node("Loop", ["count", "true", "data"], ["out"], body=body)
-    constants = {"count": np.array(1 << 62, np.int64), "true": np.array(True)}
-    shape = ("N", 3, 2, 2)
-    return network([loop], {"data": (np.float32, shape)}, {"out": (np.float32, shape)}, constants)
-
-
 def test_check_model_that_never_ends_is_killed(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(InputError, match=r"its check took longer than 4 s"):
@@ -267,7 +251,7 @@ def test_check_model_that_never_ends_is_killed(tmp_path: Path) -> None:
 def test_check_model_that_crashes_is_an_input_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(models_check, "_CHILD", "tests.service.crashing")
+    monkeypatch.setattr(models_check, "_CHILD", "tests.crashing")
     with pytest.raises(InputError, match=r"crashed on it, or it took too much memory \(signal SIGKILL\)"):
         check_model(model_path("yolo"), load("yolo"), 60)
     assert "ended by signal SIGKILL" in caplog.text
