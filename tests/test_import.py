@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -72,3 +73,13 @@ def test_import_takes_under_one_and_a_half_times_that_of_numba_and_pydantic(tmp_
         if ratios[-1] < 1.5:
             return
     raise AssertionError(f"import postproc takes {ratios} times what import numba, pydantic takes")
+
+
+def test_every_package_in_the_tree_is_in_the_wheel() -> None:
+    root = Path(__file__).parents[1]
+    listed = set(
+        re.findall(r'^    "(postproc[\w.]*)",$', (root / "pyproject.toml").read_text(), re.MULTILINE)
+    )
+    folders = {path.parent.relative_to(root) for path in (root / "postproc").rglob("*.py")}
+    found = {".".join(folder.parts) for folder in folders if (root / folder / "__init__.py").exists()}
+    assert found <= listed

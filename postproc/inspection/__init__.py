@@ -1,21 +1,30 @@
 """What kind of outputs an ONNX network has, and the documents that describe them.
 
-Needs the extra ``inspect``. `inspect_model` reads a file and proposes; nothing of it is run.
+Needs the extra ``inspect``. `inspect_model` reads a file and weighs what it may be.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from numpy.typing import NDArray
+
+from postproc.inspection.documents import proposal_of
+from postproc.inspection.faults import faults_of
 from postproc.inspection.graph import Graph, Size, Tensor
+from postproc.inspection.graph_file import read_graph
 from postproc.inspection.labels import LabelNames, labels_of_file
-from postproc.inspection.proposal import Certainty, Proposal
-from postproc.inspection.reading import read_graph
-from postproc.inspection.recognisers import LIMITS, RECOGNISERS
+from postproc.inspection.network_run import run_network
+from postproc.inspection.observed import Observed
+from postproc.inspection.proposal import Proposal
+from postproc.inspection.readings import Certainty, Reading, concluded
+from postproc.inspection.recognisers import RECOGNISERS
+from postproc.isolation import RUN_SECONDS
 
-__all__ = ["Certainty", "Graph", "Inspection", "LabelNames", "Proposal", "Tensor", "inspect_model"]
+__all__ = ["Certainty", "Graph", "Inspection", "LabelNames", "Proposal", "Reading", "Tensor", "inspect_model"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +36,35 @@ class Inspection:
     graph : Graph
         What the file says.
     proposals : tuple of Proposal
-        The ways to read its outputs, the most certain first; none if nothing fits.
+        The ways to read its outputs that are left, those that the most speaks for first; none if nothing
+        fits.
     unsupported : tuple of str
-        What the network is, where it is known and no kind of output describes it.
+        What the network may be that no kind of output describes, and what would help.
+    beaten : tuple of Reading
+        Further readings that fit, but for which less speaks.
+    refuted : tuple of Reading
+        Readings that something speaks against.
+    faults : tuple of str
+        Why ONNX Runtime does not run the network, or nothing can be done with what it gives.
+    was_run : bool
+        Whether what a run put out is among what was weighed.
     """
 
     graph: Graph
     proposals: tuple[Proposal, ...]
     unsupported: tuple[str, ...] = ()
+    beaten: tuple[Reading, ...] = ()
+    refuted: tuple[Reading, ...] = ()
+    faults: tuple[str, ...] = ()
+    was_run: bool = False
+
+    @property
+    def decided(self) -> Proposal | None:
+        """The proposal that evidence decides for; None where several are left, or nothing speaks for one."""
+        if len(self.proposals) != 1 or self.unsupported:
+            return None
+        (proposal,) = self.proposals
+        return proposal if proposal.certainty > Certainty.POSSIBLE else None
 
 
 def inspect_model(
@@ -42,17 +72,26 @@ def inspect_model(
     *,
     labels: str | os.PathLike[str] | Sequence[str] | None = None,
     size: Size | None = None,
+    run: bool = True,
+    run_seconds: float = RUN_SECONDS,
 ) -> Inspection:
     """Find out what kind of outputs an ONNX network has.
+
+    The network is run once on a generated image, in a process of its own, where ONNX Runtime is installed.
 
     Parameters
     ----------
     path : path
-        The network. Weights that lie in files beside it are not read.
+        The network. Weights that lie in files beside it are read by the run only.
     labels : path or sequence of str, optional
-        The names of its labels, or a file with a name a line or JSON; by default those in the metadata.
+        The names of its labels, or a file with a name a line or JSON; by default those in the metadata, or in
+        a ``config.json`` beside the network.
     size : (int, int), optional
         Height and width of its input in pixels, where the file leaves them free.
+    run : bool
+        Whether it is run.
+    run_seconds : float
+        How long the run may take.
 
     Raises
     ------
@@ -69,12 +108,34 @@ def inspect_model(
     'classification'
     """
     graph = read_graph(path, size)
+    faults = faults_of(graph)
+    outputs: Mapping[str, NDArray[Any]] = {}
+    if run:
+        tried = run_network(path, graph, run_seconds)
+        outputs = tried.outputs
+        if tried.fault:
+            faults = list(dict.fromkeys([*faults, tried.fault]))
+        elif tried.input_size != graph.input_size:
+            graph = replace(read_graph(path, tried.input_size), size_source="run")
+        graph = graph.with_run({name: array.shape for name, array in outputs.items()})
     if isinstance(labels, (str, os.PathLike)):
         graph = graph.with_labels(labels_of_file(labels))
     elif labels is not None:
         graph = graph.with_labels(LabelNames(tuple(labels), "the caller"))
-    unsupported = tuple(dict.fromkeys(text for limit in LIMITS for text in limit(graph)))
-    if unsupported:
-        return Inspection(graph, (), unsupported)
-    proposals = [proposal for recognise in RECOGNISERS for proposal in recognise(graph)]
-    return Inspection(graph, tuple(sorted(proposals, key=lambda proposal: -proposal.certainty)))
+    return weighed(Observed(graph, outputs), faults)
+
+
+def weighed(observed: Observed, faults: Sequence[str] = ()) -> Inspection:
+    """Weigh what was observed of a network."""
+    readings = (reading for recognise in RECOGNISERS for reading in recognise(observed))
+    conclusion = concluded(readings, observed)
+    proposed = [reading for reading in conclusion.best if reading.meaning is not None]
+    return Inspection(
+        observed.graph,
+        tuple(proposal_of(observed.graph, reading) for reading in proposed),
+        tuple(dict.fromkeys(reading.advice for reading in conclusion.best if reading.meaning is None)),
+        conclusion.beaten,
+        conclusion.refuted,
+        tuple(faults),
+        bool(observed.outputs),
+    )

@@ -7,11 +7,12 @@ from typing import Any
 from postproc.inspection.graph import Graph, Size, Tensor, image_axes
 from postproc.inspection.presets import ImageStyle
 from postproc.schema import Preprocessing
+from postproc.schema.preprocessing import IMAGE_AXES
 
 _DATA_TYPES = {"float32": "FLOAT32", "float16": "FLOAT16", "uint8": "UINT8"}
 
 # Inputs beside the image that networks have, by name: what they hold, with the image's axes as h and w.
-_SIZES: dict[str, list[str | float]] = {
+SIZES: dict[str, list[str | float]] = {
     "im_info": ["h", "w", 1.0],
     "im_shape": ["h", "w"],
     "image_shape": ["h", "w"],
@@ -29,8 +30,9 @@ def preprocessing_for(
     axes = None if tensor is None else image_axes(tensor.declared)
     if tensor is None or axes is None or size is None:
         return None, [
-            "no input is a batch of images of 1 or 3 channels, (N, C, H, W) or (N, H, W, C), so there is no "
-            "preprocessing: run the network with ONNX Runtime yourself, and give its tensors to PostProcessor"
+            "no input is a batch of images of 1 or 3 channels, (N, C, H, W) or (N, H, W, C), or one image, "
+            "(3, H, W), so there is no preprocessing: run the network with ONNX Runtime yourself, and give "
+            "its tensors to PostProcessor"
         ]
     data_type = _DATA_TYPES.get(tensor.type)
     if data_type is None:
@@ -38,6 +40,8 @@ def preprocessing_for(
             f"input {tensor.name} is {tensor.type}, and images become {', '.join(_DATA_TYPES)}: there is no "
             "preprocessing"
         ]
+    if graph.image_style is not None and not graph.is_ultralytics:  # which writes no such file
+        style = graph.image_style
     order, channels, _, _ = axes
     image: dict[str, Any] = {
         "dimension_order": order,
@@ -49,12 +53,17 @@ def preprocessing_for(
         stride = int(graph.metadata["stride"]) if graph.metadata.get("stride", "").isdecimal() else 32
         if stride and not any(side % stride for side in size):
             image["stride"] = stride  # as its predict does for a network whose input has no fixed size
-    checks = []
+    checks = [*style.checks]
+    if changing := graph.links.before_layers(tensor.name):
+        checks.append(
+            f"the graph itself changes pixels before its first layer ({', '.join(changing)}): where it "
+            "scales them or swaps their colours, leave that out here"
+        )
     if data_type == "UINT8":
         image["pixel_scaling"] = 255
         for name in ("mean", "std"):
             image.pop(name, None)
-    elif style.is_guess:
+    if style.is_guess:
         reason = style.reason if channels == 3 else style.reason.replace("RGB", "grey")
         checks.append(f"how images are prepared is not in the file; guessed: {reason}")
     if channels == 1:
@@ -62,7 +71,7 @@ def preprocessing_for(
         for name in ("mean", "std"):
             if name in image:
                 image[name] = [round(sum(image[name]) / 3, 4)]
-    if graph.size_source == "assumed":
+    if graph.size_source in ("assumed", "run"):
         checks.append(
             f"the input's size is free: {size[1]}x{size[0]} assumed (width x height); choose another with "
             "--size"
@@ -72,10 +81,12 @@ def preprocessing_for(
         if other is not tensor:
             constant = _size_input(other, tensor.name, order)
             if constant is None:
-                checks.append(f"what input {other.name} {other.text} takes is unknown: add it to the inputs")
+                checks.append(f"what input {other} takes is unknown: add it to the inputs")
             else:
                 inputs.append(constant)
     document: dict[str, Any] = {"inputs": inputs}
+    if tensor.rank == IMAGE_AXES:
+        document["batched_input"] = False
     if not batched:
         document["batched_output"] = False
     return Preprocessing.load(document), checks
@@ -83,7 +94,7 @@ def preprocessing_for(
 
 def _size_input(tensor: Tensor, image: str, order: str) -> dict[str, Any] | None:
     """Describe an input that takes the size of the image, known by its name."""
-    items = _SIZES.get(tensor.name.removesuffix(":0").lower())
+    items = SIZES.get(tensor.plain_name)
     if items is None:
         return None
     axes = {"h": f"{image}.{order.index('H') - 1}", "w": f"{image}.{order.index('W') - 1}"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from postproc.errors import InspectionError, SchemaError
+from postproc.inspection.literals import parsed
+from postproc.schema.limits import LONGEST_NAME
 from postproc.schema.parsing import read_file
 
 _KEYS = ("names", "class_names", "classes", "id2label", "labels", "label_names", "categories")
@@ -55,10 +55,10 @@ def labels_of_metadata(metadata: Mapping[str, str]) -> LabelNames | None:
         text = metadata.get(key, "")
         if not text.strip() or len(text) > _LONGEST:
             continue
-        value = _parsed(text)
+        value = parsed(text)
         found = _from_value(value) if value is not None else _from_text(text)
-        if found is not None:
-            return LabelNames(found[0], f'"{key}" in the metadata', found[1])
+        if (labels := _labels(found, f'"{key}" in the metadata')) is not None:
+            return labels
     return None
 
 
@@ -66,7 +66,8 @@ def labels_of_file(path: str | os.PathLike[str]) -> LabelNames:
     """Read names of labels: a text with one a line, or JSON.
 
     The JSON is a list of names, an object ``{"0": "cat"}``, a list of ``{"id": 0, "name": "cat"}``, or a
-    document that holds such a list: a spec of one output, or COCO's ``categories``.
+    document that holds one of them: a spec of one output, COCO's ``categories``, or the ``id2label`` of
+    transformers' ``config.json``.
 
     Raises
     ------
@@ -81,34 +82,39 @@ def labels_of_file(path: str | os.PathLike[str]) -> LabelNames:
     except (OSError, ValueError) as error:
         raise InspectionError(f"labels: cannot read {source}: {error}") from None
     if text.lstrip().startswith(("{", "[")):
-        found = _from_value(_parsed(text))
+        found = labels_of_value(parsed(text), source)
     else:
         lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-        found = (lines, None) if lines else None
+        found = _labels((lines, None) if lines else None, source)
     if found is None:
         raise InspectionError(
             f'labels: {source} names no labels; expected a name a line, or JSON: ["cat", "dog"], '
-            '{"0": "cat", "1": "dog"} or [{"id": 0, "name": "cat"}]'
+            '{"0": "cat", "1": "dog"}, {"id2label": {"0": "cat"}} or [{"id": 0, "name": "cat"}]'
         )
-    if found[1] is not None and len(set(found[1])) < len(found[1]):
+    if found.ids is not None and len(set(found.ids)) < len(found.ids):
         raise InspectionError(f"labels: {source} gives an id twice; expected unique ids")
-    return LabelNames(found[0], source, found[1])
+    return found
+
+
+def labels_of_value(value: Any, source: str) -> LabelNames | None:
+    """Read names of labels from the value of JSON in one of the forms of `labels_of_file`."""
+    return _labels(_from_value(value), source)
 
 
 _Found = tuple[tuple[str, ...], tuple[int, ...] | None]
 
 
-def _parsed(text: str) -> Any:
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-    return None
+def _labels(found: _Found | None, source: str) -> LabelNames | None:
+    """Make labels of names, unless one is too long to be a name."""
+    if found is None or any(len(name) > LONGEST_NAME for name in found[0]):
+        return None
+    return LabelNames(found[0], source, found[1])
 
 
 def _from_value(value: Any) -> _Found | None:
     if isinstance(value, dict):
+        if isinstance(value.get("id2label"), dict):
+            return _from_rows(value["id2label"])
         if isinstance(value.get("categories"), list):
             return _from_items(value["categories"])
         if isinstance(value.get("outputs"), list) and len(value["outputs"]) == 1:
@@ -125,6 +131,8 @@ def _from_value(value: Any) -> _Found | None:
 def _from_rows(value: dict[Any, Any]) -> _Found | None:
     """Read ``{row: name}``; a row that is left out gets a number for a name."""
     if not value or not all(re.fullmatch(r"[0-9]{1,9}", str(key)) for key in value):
+        return None
+    if not all(isinstance(name, (str, int)) for name in value.values()):
         return None
     rows = {int(key): str(name) for key, name in value.items()}
     count = max(rows) + 1

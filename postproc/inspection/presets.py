@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -19,15 +19,12 @@ class Decision:
         Where the numbers are from, for people to read.
     multi_label : bool
         False for networks of which only the best label of a box counts.
-    class_agnostic : bool
-        Whether boxes of different labels are merged too.
     """
 
     threshold: float
     nms_threshold: float
     reason: str
     multi_label: bool = True
-    class_agnostic: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,18 @@ class ImageStyle:
         Whether networks of this kind differ in it, so that it has to be checked.
     has_stride : bool
         Whether images are padded to multiples of a stride only, where the input has no fixed size.
+    size : (int, int), optional
+        Height and width of the input, where the style tells them.
+    checks : tuple of str
+        What of it no preprocessing expresses.
     """
 
     fields: Mapping[str, Any]
     reason: str
     is_guess: bool = False
     has_stride: bool = False
+    size: tuple[int, int] | None = None
+    checks: tuple[str, ...] = ()
 
 
 _RGB = {"color_channels": "RGB", "pixel_scaling": 1}
@@ -64,6 +67,12 @@ ULTRALYTICS = Decision(
 ULTRALYTICS_END_TO_END = Decision(
     0.25, 1, "thresholds 0.25 as ultralytics' predict; no NMS: the network has chosen its boxes"
 )
+ULTRALYTICS_QUERIES = Decision(
+    0.25,
+    1,
+    "thresholds 0.25 as ultralytics' predict; no NMS: each object gets one box",
+    multi_label=False,
+)
 YOLOV5 = Decision(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: equal to YOLOv5's detect.py", multi_label=False
 )
@@ -76,11 +85,17 @@ DETR_SOFTMAX = Decision(
     "thresholds 0.7 as DETR's demo; no NMS (nms_threshold 1): each object gets one box",
     multi_label=False,
 )
-DENSE = Decision(0.25, 0.65, "thresholds 0.25, nms_threshold 0.65: usual for YOLO-NAS and RTMDet")
+DENSE = Decision(0.25, 0.7, "thresholds 0.25, nms_threshold 0.7: usual for YOLO-NAS and PP-YOLOE")
+YOLOV4 = Decision(
+    0.4, 0.6, "thresholds 0.4, nms_threshold 0.6: equal to pytorch-YOLOv4's demo", multi_label=False
+)
 RETINANET = Decision(0.5, 0.5, "thresholds and nms_threshold 0.5: usual for RetinaNet")
 SSD = Decision(0.5, 0.45, "thresholds 0.5, nms_threshold 0.45: usual for SSD")
 FASTER_RCNN = Decision(0.8, 0.3, "thresholds 0.8, nms_threshold 0.3: v0.7's defaults, as Faster R-CNN's demo")
 FINISHED = Decision(0.5, 1, "thresholds 0.5; no NMS (nms_threshold 1): the network has chosen its boxes")
+UNSUPPRESSED = Decision(
+    0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: usual for rows that NMS still has to choose from"
+)
 BLAZEFACE = Decision(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPipe's BlazeFace")
 
 LETTERBOX = ImageStyle(
@@ -88,6 +103,7 @@ LETTERBOX = ImageStyle(
     "ultralytics' letterbox: grey 114 around the image, RGB, 0 to 1",
     has_stride=True,
 )
+GUESSED_LETTERBOX = replace(LETTERBOX, is_guess=True)
 YOLOX_IMAGE = ImageStyle(
     {
         "resize_type": "FILL",

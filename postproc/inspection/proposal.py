@@ -5,36 +5,24 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from postproc.errors import InspectionError
+from postproc.inspection.readings import Certainty, Reading
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 
 _WIDTH = 110
 
 
-class Certainty(IntEnum):
-    """How sure it is that a proposal fits."""
-
-    POSSIBLE = 1
-    LIKELY = 2
-    CERTAIN = 3
-
-
 @dataclass(frozen=True)
 class Proposal:
-    """One way to read a network's outputs.
+    """One way to read a network's outputs, with the documents that say so.
 
     Parameters
     ----------
-    network : str
-        The networks that have such outputs.
-    certainty : Certainty
-        How sure it is.
-    reasons : tuple of str
-        What in the file speaks for it.
+    reading : Reading
+        What it says of each part of the outputs, and what speaks for it.
     checks : tuple of str
         What was guessed, or should be looked at.
     spec, version : RecognitionSpec, RecognitionVersion
@@ -43,13 +31,21 @@ class Proposal:
         How images become the network's inputs; None where no input takes images.
     """
 
-    network: str
-    certainty: Certainty
-    reasons: tuple[str, ...]
+    reading: Reading
     checks: tuple[str, ...]
     spec: RecognitionSpec
     version: RecognitionVersion
     preprocessing: Preprocessing | None
+
+    @property
+    def network(self) -> str:
+        """The networks that have such outputs."""
+        return self.reading.network
+
+    @property
+    def certainty(self) -> Certainty:
+        """How sure its least sure part is."""
+        return self.reading.certainty
 
     @property
     def kind(self) -> str:

@@ -1,9 +1,9 @@
-"""How ``postproc inspect`` shows what it found: for people, or as JSON."""
+"""How ``postproc inspect`` shows what it found to people."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +12,106 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from postproc.errors import InspectionError
-from postproc.inspection import Certainty, Inspection, Proposal, Tensor
+from postproc.inspection import Certainty, Inspection, Proposal
+from postproc.inspection.evidence import Evidence, Source
 from postproc.inspection.proposal import written
 
 _COLOURS = {Certainty.CERTAIN: "green", Certainty.LIKELY: "cyan", Certainty.POSSIBLE: "yellow"}
+_WIDEST = max(len(source.value) for source in Source)
+_MOST_READINGS = 4
+_MOST_REFUTED = 6
 _LONGEST_LIST = 18  # the anchors of YOLOv3 are shown whole
 _SHOWN_METADATA = ("description", "task", "head", "imgsz", "stride", "end2end")
 
 
-def show_inspection(inspection: Inspection, model: Path, console: Console) -> None:
-    """Print what a network has, and the proposals with their reasons."""
-    console.print(_tensors(inspection), soft_wrap=False)
+def show_inspection(inspection: Inspection, command: Sequence[str], console: Console) -> None:
+    """Print what a network has, and the readings that are left with what speaks for them.
+
+    `command` is what was asked for, to be repeated with ``--save``.
+    """
+    console.print(_found(inspection))
+    proposals = inspection.proposals
+    if proposals and inspection.decided is None:
+        console.print(f"{why_undecided(inspection)}\n")
+    for number, proposal in enumerate(proposals[:_MOST_READINGS], 1):
+        console.print(
+            _proposal(proposal, proposals[0], number if len(proposals) > 1 else None),
+        )
+    if len(proposals) > _MOST_READINGS:
+        console.print(f"and {len(proposals) - _MOST_READINGS} more readings; --json prints all.\n")
     for text in inspection.unsupported:
-        console.print(_item("not supported: ", "bold yellow", text))
-    if not inspection.proposals and not inspection.unsupported:
-        console.print(
-            "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
-            "hand: "
-            "README, The documents."
-        )
-    several = len(inspection.proposals) > 1
-    if several:
-        console.print(
-            f"{len(inspection.proposals)} readings fit, the best first; their reasons and checks tell them "
-            "apart."
-        )
-    for number, proposal in enumerate(inspection.proposals, 1):
-        console.print(_proposal(proposal, number if several else None, is_long=number == 1))
-    if inspection.proposals:
-        choice = " (--take 2 saves the second)" if several else ""
-        folder = Path(model.stem)  # where the user is: the lines can be pasted as they are
-        console.print(Text.assemble(("Save it", "bold"), f"{choice}:"))
-        console.print(Text(f"  postproc inspect {_quoted(model)} --save {_quoted(folder)}"), soft_wrap=True)
-        _show_run(inspection.proposals[0], model, folder, console)
+        head = "or not supported: " if proposals else "not supported: "
+        console.print(Padding(_item(head, "bold yellow", text), (0, 0, 1, 0)))
+    if not proposals:
+        if not inspection.unsupported:
+            console.print(
+                "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
+                "hand: README, The documents."
+            )
+        _show_refuted(inspection, console)
+        return
+    if out := len(inspection.refuted) + len(inspection.beaten):
+        console.print(f"{_counted(out, 'other reading')} came to mind; --json tells what is against each.\n")
+    _show_next(inspection, command, console)
 
 
-def show_saved(proposal: Proposal, paths: list[Path], model: Path, console: Console) -> None:
+def why_undecided(inspection: Inspection) -> str:
+    """Say why none of the readings that are left can be saved unasked."""
+    several = len(inspection.proposals) + len(inspection.unsupported)
+    if several > 1:
+        return (
+            f"{several} readings fit, and nothing decides between them; the first is the one that the most "
+            "speaks for."
+        )
+    reading = inspection.proposals[0].reading
+    parts = [part.value for part in reading.values if reading.is_unfounded(part)]
+    return f"One reading fits, but nothing speaks for its {', '.join(parts)}."
+
+
+def _show_next(inspection: Inspection, command: Sequence[str], console: Console) -> None:
+    """Print the command that saves a reading, and, where it is decided, the one that runs it."""
+    model = Path(command[0])
+    folder = Path(model.stem)  # where the user is: the lines can be pasted as they are
+    decided = inspection.decided
+    save = shlex.join(["postproc", "inspect", *command, "--save", str(folder)])
+    if decided is None:
+        console.print(Text("Save the one that is meant:", "bold"))
+        number = 1 if len(inspection.proposals) == 1 else "N"
+        console.print(Text(f"  {save} --take {number}"), soft_wrap=True)
+        return
+    console.print(Text("Save it:", "bold"))
+    console.print(Text(f"  {save}"), soft_wrap=True)
+    _show_run(inspection, decided, model, folder, console)
+
+
+def _show_refuted(inspection: Inspection, console: Console) -> None:
+    """Print why the readings that came to mind are not right, one line for each network."""
+    said = {reading.network: reading.contradictions[0].text for reading in inspection.refuted}
+    for network, text in list(said.items())[:_MOST_REFUTED]:
+        console.print(_item("no  ", "dim", f"{network}: {text}"))
+    if len(said) > _MOST_REFUTED:
+        console.print(_item("no  ", "dim", f"{len(said) - _MOST_REFUTED} others, which --json tells about"))
+
+
+def show_saved(
+    inspection: Inspection, proposal: Proposal, paths: list[Path], model: Path, console: Console
+) -> None:
     """Print what was saved, what of it has to be checked, and how to go on."""
     console.print(_title(proposal, None))
+    for text in inspection.faults:
+        console.print(_item("  fault  ", "bold yellow", text))
     for text in proposal.checks:
         console.print(_item("  check  ", "yellow", text))
     console.print(f"Saved {', '.join(path.name for path in paths)} in {paths[0].parent}.")
-    _show_run(proposal, model, paths[0].parent, console)
+    _show_run(inspection, proposal, model, paths[0].parent, console)
 
 
-def _show_run(proposal: Proposal, model: Path, directory: Path, console: Console) -> None:
-    """Print the command that runs a network with saved documents, if there is one."""
-    if proposal.preprocessing is None:
+def _show_run(
+    inspection: Inspection, proposal: Proposal, model: Path, directory: Path, console: Console
+) -> None:
+    """Print the command that runs a network with saved documents, if they do."""
+    prepared = 0 if proposal.preprocessing is None else len(proposal.preprocessing.inputs)
+    if prepared < len(inspection.graph.inputs) or inspection.faults:
         return
     names = [name.removesuffix(".json") for name in proposal.documents]
     options = " ".join(f"--{name} {_quoted(directory / f'{name}.json')}" for name in names)
@@ -67,60 +119,7 @@ def _show_run(proposal: Proposal, model: Path, directory: Path, console: Console
     console.print(Text(f"  postproc run {_quoted(model)} {options} image.jpg"), soft_wrap=True)
 
 
-def choose(inspection: Inspection, number: int) -> Proposal:
-    """Give a proposal by its number.
-
-    Raises
-    ------
-    InspectionError
-        If there is none of that number.
-    """
-    if number > len(inspection.proposals):
-        raise InspectionError(
-            f"--take {number}: expected the number of a proposal, 1 to {len(inspection.proposals)}"
-        )
-    return inspection.proposals[number - 1]
-
-
-def inspection_json(inspection: Inspection) -> dict[str, Any]:
-    """Give all that was found as a JSON-ready dict."""
-    graph = inspection.graph
-    return {
-        "name": graph.name,
-        "producer": graph.producer,
-        "inputs": [_tensor_json(tensor) for tensor in graph.inputs],
-        "outputs": [_tensor_json(tensor) for tensor in graph.outputs],
-        "metadata": dict(graph.metadata),
-        "input_size": None if graph.input_size is None else list(graph.input_size),
-        "input_size_source": graph.size_source,
-        "unsupported": list(inspection.unsupported),
-        "proposals": [
-            {
-                "kind": proposal.kind,
-                "network": proposal.network,
-                "certainty": proposal.certainty.name.lower(),
-                "reasons": list(proposal.reasons),
-                "checks": list(proposal.checks),
-                **{
-                    name.removesuffix(".json"): document.dump()
-                    for name, document in proposal.documents.items()
-                },
-            }
-            for proposal in inspection.proposals
-        ],
-    }
-
-
-def _tensor_json(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "type": tensor.type,
-        "shape": None if tensor.declared is None else list(tensor.declared),
-        "inferred_shape": None if tensor.shape is None else list(tensor.shape),
-    }
-
-
-def _tensors(inspection: Inspection) -> RenderableType:
+def _found(inspection: Inspection) -> RenderableType:
     graph = inspection.graph
     table = Table.grid(padding=(0, 2))
     for name, tensors in (("input", graph.inputs), ("output", graph.outputs)):
@@ -139,16 +138,47 @@ def _tensors(inspection: Inspection) -> RenderableType:
     if graph.labels is not None:
         text = f"{len(graph.labels)} from {graph.labels.source}: {_few(graph.labels.names)}"
         lines.append(_item("labels    ", "dim", text))
+    if inspection.was_run:
+        height, width = graph.input_size or (0, 0)
+        lines.append(_item("run       ", "dim", f"once, on a generated image of {width}x{height}"))
+    else:
+        lines.append(_item("run       ", "yellow", "none: what follows is from the file alone"))
+    lines += [_item("fault     ", "bold yellow", text) for text in inspection.faults]
+    lines += [_item("note      ", "yellow", text) for text in graph.notes]
     return Padding(Group(table, *lines), (0, 0, 1, 0))
 
 
-def _proposal(proposal: Proposal, number: int | None, is_long: bool) -> RenderableType:
-    parts: list[RenderableType] = [_title(proposal, number)]
-    parts += [_item("  why    ", "green", text) for text in proposal.reasons]
-    parts += [_item("  check  ", "yellow", text) for text in proposal.checks]
-    if is_long:
-        parts.append(Padding(Text(_documents(proposal), "dim"), (1, 0, 0, 2)))
-    return Padding(Group(*parts), (0, 0, 1, 0))
+def _proposal(proposal: Proposal, first: Proposal, number: int | None) -> RenderableType:
+    """Show a reading whole if it is the first, else what tells it from the first."""
+    reading, is_first = proposal.reading, proposal is first
+    parts = [
+        part for part, value in reading.values.items() if is_first or value != first.reading.values.get(part)
+    ]
+    table = Table.grid(padding=(0, 2))
+    for part in parts:
+        sources = ", ".join(sorted(source.value for source in reading.sources(part)))
+        colour = _COLOURS[reading.certainty_of(part)]
+        table.add_row(
+            Text(f"  {part.value}", "dim"), Text(reading.values[part]), Text(sources or "guessed", colour)
+        )
+    if is_first and reading.meaning is not None:
+        table.add_row(Text("  decision", "dim"), Text(reading.meaning.thresholds_reason))
+    lines: list[RenderableType] = [_title(proposal, number), table]
+    shown = () if is_first else first.reading.evidence
+    lines += _evidence([item for item in reading.evidence if item not in shown and item.parts & {*parts}])
+    checks = [text for text in proposal.checks if is_first or text not in first.checks]
+    lines += [_item(f"  {'check':{_WIDEST}}  ", "yellow", text) for text in checks]
+    if is_first:
+        lines.append(Padding(Text(_documents(proposal), "dim"), (1, 0, 0, 2)))
+    return Padding(Group(*lines), (0, 0, 1, 0))
+
+
+def _evidence(items: Iterable[Evidence]) -> Iterable[RenderableType]:
+    """Lay evidence out by its sources, each text once."""
+    for source in Source:
+        texts = [item.text for item in items if item.source is source and not item.is_against]
+        for row, text in enumerate(dict.fromkeys(texts)):
+            yield _item(f"  {'' if row else source.value:{_WIDEST}}  - ", "green", text)
 
 
 def _title(proposal: Proposal, number: int | None) -> Text:
@@ -197,3 +227,7 @@ def _few(names: Iterable[str]) -> str:
 
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" + ("" if count == 1 else "s")

@@ -1,4 +1,4 @@
-"""One recogniser per family of outputs: each takes a graph and yields the proposals that fit it.
+"""One recogniser per family of outputs: each takes what was observed and yields the readings that fit it.
 
 A further one is a function here, listed in `RECOGNISERS`.
 """
@@ -7,42 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from postproc.inspection.graph import Graph
-from postproc.inspection.proposal import Proposal
-from postproc.inspection.recognisers.classifiers import classifier
-from postproc.inspection.recognisers.finished import (
-    detection_list,
-    packed_rows,
-    rows_and_count,
-    rows_with_image,
-)
-from postproc.inspection.recognisers.grids import yolov2, yolov3
-from postproc.inspection.recognisers.heads import dense, detr
-from postproc.inspection.recognisers.offsets import anchored, blazeface, ssd
-from postproc.inspection.recognisers.separate import separate, tensorflow
-from postproc.inspection.recognisers.tables import yolov5, yolov8, yolox
-from postproc.inspection.recognisers.unsupported import LIMITS
+from postproc.inspection.observed import Observed
+from postproc.inspection.readings import Reading
+from postproc.inspection.recognisers.anchor_grids import anchor_grids
+from postproc.inspection.recognisers.blazeface import blazeface
+from postproc.inspection.recognisers.boxes_and_scores import boxes_and_scores
+from postproc.inspection.recognisers.classifiers import classifiers
+from postproc.inspection.recognisers.levels import levels
+from postproc.inspection.recognisers.offsets import offsets, without_priors
+from postproc.inspection.recognisers.others import chosen_indices, keypoints, maps, scored_boxes, texts
+from postproc.inspection.recognisers.packed_rows import packed_rows, rows_with_more
+from postproc.inspection.recognisers.separate_rows import separate_rows
+from postproc.inspection.recognisers.tables import tables
+from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
 
-__all__ = ["LIMITS", "RECOGNISERS"]
+__all__ = ["RECOGNISERS"]
 
-# Of equally certain proposals, those of the earlier recogniser come first: the more particular the shape, the
-# earlier.
-RECOGNISERS: tuple[Callable[[Graph], Iterator[Proposal]], ...] = (
-    tensorflow,
-    rows_and_count,
-    detection_list,
-    rows_with_image,
-    separate,
+RECOGNISERS: tuple[Callable[[Observed], Iterator[Reading]], ...] = (
+    tables,
+    anchor_grids,
+    levels,
     packed_rows,
+    rows_with_more,
+    separate_rows,
+    scored_boxes,
+    chosen_indices,
+    classifiers,
+    vectors,
+    cascades,
+    maps,
+    boxes_and_scores,
+    offsets,
+    without_priors,
     blazeface,
-    yolov8,
-    yolox,
-    yolov5,
-    detr,
-    ssd,
-    anchored,
-    dense,
-    yolov3,
-    yolov2,
-    classifier,
+    keypoints,
+    texts,
+    hidden_states,
 )

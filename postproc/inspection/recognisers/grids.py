@@ -1,180 +1,109 @@
-"""Grids with anchors: YOLOv2's single one, and those of YOLOv3, v4 and their tiny variants."""
+"""Grids: outputs with some numbers for each cell, one or several for each stride."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from postproc.inspection.documents import detection
-from postproc.inspection.graph import Graph, Tensor
-from postproc.inspection.presets import DARKNET, DARKNET_IMAGE
-from postproc.inspection.proposal import Certainty, Proposal
-from postproc.schema import YoloOutput, Yolov3Output
+from postproc.inspection.graph import Graph, Size, Tensor
+from postproc.inspection.observed import Columns
 
-_USUAL_SIZE = (416, 416)
-
-# Of the networks trained on COCO, in pixels; of YOLOv2 in cells.
-_COCO_V2 = [0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828]
-_COCO_V3 = [10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
-_COCO_V4 = [12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401]
-_COCO_TINY = [10, 14, 23, 27, 37, 58, 81, 82, 135, 169, 344, 319]
+_STRIDES = (2, 4, 8, 16, 32, 64, 128)
+# Together in a YOLO network: the usual, of tiny networks, of those for large and for small images.
+_STRIDES_OF_YOLO = ((8, 16, 32), (16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (8, 16), (8, 16, 32, 64, 128))
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A grid of cells, each with `channels` numbers; its height and width are None where they are free."""
+    """Numbers for each cell of a grid.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The output: (B, C, H, W), (B, H, W, C), (B, A, H, W, C), (B, H, W, A, C), (B, H*W, C) or (H*W*A, C).
+    stride : int
+        Pixels a cell.
+    channels : int
+        Numbers a cell, those of all anchors.
+    axis : int
+        Along which they are, or those of an anchor.
+    per_anchor : int or None
+        Numbers an anchor, where anchors have an axis of their own.
+    """
 
     tensor: Tensor
+    stride: int
     channels: int
-    height: int | None
-    width: int | None
+    axis: int
+    per_anchor: int | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """Its numbers."""
+        return Columns(self.tensor.name, self.axis)
+
+    def __str__(self) -> str:
+        return str(self.tensor)
 
 
 def grids_of(graph: Graph) -> list[Grid]:
-    """Find the grids among the outputs, which all have the same channels, on the same axis."""
-    tensors = graph.of_rank(4, 5)
-    if not tensors or len(tensors) != len(graph.float_outputs):
+    """Find the grids of a graph: all outputs of floating point are, of whatever stride; else none."""
+    tensors = graph.float_outputs
+    if not tensors or len(tensors) != len(graph.outputs) or graph.input_size is None:
         return []
-    for read in (_channels_first, _channels_last):
-        grids = [grid for tensor in tensors if (grid := read(tensor)) is not None]
-        sizes = [(grid.height, grid.width) for grid in grids]
-        alike = len({grid.channels for grid in grids}) == 1
-        apart = len(set(sizes)) == len(sizes) or (None, None) in sizes
-        if len(grids) == len(tensors) and alike and apart and all(_divides(graph, grid) for grid in grids):
-            return grids
-    return []
+    found = [next(_ways_to_read(graph.input_size, tensor), None) for tensor in tensors]
+    return [grid for grid in found if grid is not None] if None not in found else []
 
 
-def _channels_first(tensor: Tensor) -> Grid | None:
-    channels = tensor.axis(1)
-    if tensor.rank != 4 or channels is None:
-        return None
-    return Grid(tensor, channels, tensor.axis(2), tensor.axis(3))
+def strides_of(graph: Graph, boxes: int | None) -> tuple[tuple[int, ...], int]:
+    """Give the strides of the grids with cells for a number of boxes, and boxes a cell; none if none have."""
+    if graph.input_size is None or boxes is None:
+        return (), 0
+    for per_cell in (1, 3):
+        for strides in _STRIDES_OF_YOLO:
+            if boxes == per_cell * sum(math.prod(_cells(graph.input_size, stride)) for stride in strides):
+                return strides, per_cell
+    return (), 0
 
 
-def _channels_last(tensor: Tensor) -> Grid | None:
-    """Read (B, H, W, C) or (B, H, W, A, C)."""
-    channels = tensor.axis(3)
-    if tensor.rank == 5 and channels is not None:
-        numbers = tensor.axis(4)
-        channels = None if numbers is None else channels * numbers
-    return None if channels is None else Grid(tensor, channels, tensor.axis(1), tensor.axis(2))
+def _cells(size: Size, stride: int) -> Size:
+    """Give the rows and columns of a grid: layers round up where the image is no multiple of the stride."""
+    height, width = size
+    return -(-height // stride), -(-width // stride)
 
 
-def _divides(graph: Graph, grid: Grid) -> bool:
-    """Tell whether the cells of a grid are squares of 4 to 64 pixels of the input."""
-    if graph.input_size is None or grid.height is None or grid.width is None:
-        return True
-    height, width = graph.input_size
-    stride = round(height / grid.height)
-    return 4 <= stride <= 64 and height // stride == grid.height and abs(width - grid.width * stride) < stride
-
-
-def _anchor_counts(graph: Graph, grid: Grid, usual: tuple[int, ...]) -> list[int]:
-    """Give the numbers of anchors that a grid may have: usual ones that leave labels over."""
-    counts = usual if grid.tensor.rank == 4 else (grid.tensor.axis(3) or 0,)
-    fitting = [
-        count for count in counts if count and grid.channels % count == 0 and grid.channels // count > 5
-    ]
-    named = [count for count in fitting if graph.labels and grid.channels // count - 5 == len(graph.labels)]
-    return named or fitting
-
-
-def yolov3(graph: Graph) -> Iterator[Proposal]:
-    """Recognise 2 or more grids: YOLOv3, v4, tiny."""
-    grids = grids_of(graph)
-    counts = _anchor_counts(graph, grids[0], (3,)) if len(grids) > 1 else []
-    if not counts:
+def _ways_to_read(size: Size, tensor: Tensor) -> Iterator[Grid]:
+    shape = tensor.shape
+    if shape is None or any(axis is None for axis in shape[1:]):
         return
-    count, labels = counts[0], grids[0].channels // counts[0] - 5
-    ops = set(graph.operators)
-    is_v4 = len(grids) == 3 and bool(ops & {"Mish", "Softplus", "Tanh"})
-    name, anchors = (
-        ("YOLOv4", _COCO_V4) if is_v4 else ("YOLOv3", _COCO_V3) if len(grids) == 3 else ("tiny", _COCO_TINY)
-    )
-    reasons = [
-        f"{_listed(grids)}: grids of the same {grids[0].channels} channels, {count} anchors of "
-        f"5 + {labels} labels each"
-    ]
-    checks = []
-    if is_v4:
-        reasons.append("its layers use Mish, as YOLOv4's do, so scale_x_y is 1.2, 1.1, 1.05")
-    guess = (
-        f"the anchors are not in the file. Those of {name} on COCO are a guess: a network that was trained "
-    )
-    if len(anchors) // 2 == count * len(grids):
-        checks.append(f"{guess}on other data has its own, in its .cfg")
-    else:
-        anchors = [16 * side for side in range(1, count * len(grids) + 1) for _ in range(2)]
-        checks.append(
-            f"{count} anchors a grid are unusual, and not in the file: replace the numbers in anchors, which "
-            "only hold their place"
-        )
-    if len(grids) == 2:
-        checks.append("YOLOv4-tiny's masks differ: its finer grid has anchors 1, 2, 3 (anchor_masks)")
-    activated = [grid.tensor.name for grid in grids if "Sigmoid" in graph.sources(grid.tensor.name)]
-    if activated:
-        checks.append(
-            f"{', '.join(activated)} may have gone through a sigmoid already: yolov3_output expects raw grids"
-        )
-    fields = {"output_tensors": [grid.tensor.name for grid in grids], "anchors": anchors}
-    if any(grid.height is None for grid in grids):
-        checks.append("the grids' sizes are free: the first anchors are for the grid with the most cells")
-    if is_v4:
-        scale = dict(zip(sorted(grid.height or 0 for grid in grids), (1.05, 1.1, 1.2), strict=True))
-        known = len(scale) == len(grids)
-        fields["scale_x_y"] = [scale[grid.height or 0] for grid in grids] if known else [1.2, 1.1, 1.05]
-    yield detection(
-        graph,
-        Yolov3Output.load(fields),
-        network="YOLOv4" if is_v4 else "YOLOv3" if len(grids) == 3 else "YOLOv3-tiny or YOLOv4-tiny",
-        certainty=Certainty.POSSIBLE if activated else Certainty.LIKELY,
-        labels=labels,
-        decision=DARKNET,
-        image=DARKNET_IMAGE,
-        reasons=reasons,
-        checks=checks,
-        usual_size=_USUAL_SIZE,
-    )
+    sizes = [int(axis or 1) for axis in shape]
+    for stride in _STRIDES:
+        cells = _cells(size, stride)
+        if len(sizes) == 4 and tuple(sizes[2:]) == cells:
+            yield Grid(tensor, stride, sizes[1], 1)
+        elif len(sizes) == 4 and tuple(sizes[1:3]) == cells:
+            yield Grid(tensor, stride, sizes[3], 3)
+        elif len(sizes) == 5 and tuple(sizes[2:4]) == cells:
+            yield Grid(tensor, stride, sizes[1] * sizes[4], 4, sizes[4])
+        elif len(sizes) == 5 and tuple(sizes[1:3]) == cells:
+            yield Grid(tensor, stride, sizes[3] * sizes[4], 4, sizes[4])
+        elif len(sizes) in (2, 3):
+            rows, channels = sizes[-2:]
+            anchors, rest = divmod(rows, cells[0] * cells[1])
+            if not rest and anchors in (1, 2, 3):
+                yield Grid(tensor, stride, anchors * channels, -1)
 
 
-def yolov2(graph: Graph) -> Iterator[Proposal]:
-    """Recognise a single grid, of as many anchors as fit: YOLOv2."""
-    grids = grids_of(graph)
-    counts = _anchor_counts(graph, grids[0], (5, 3)) if len(grids) == 1 else []
-    for count in counts:
-        labels = grids[0].channels // count - 5
-        known = (graph.labels is not None and len(graph.labels) == labels) or labels in (20, 80)
-        if count == len(_COCO_V2) // 2:
-            anchors = _COCO_V2
-            check = "the anchors are not in the file. Those of YOLOv2 on COCO are a guess: look into its .cfg"
-        else:
-            anchors = [float(side) for side in range(1, count + 1) for _ in range(2)]
-            check = (
-                "the anchors are not in the file: replace the numbers in anchors, which only hold their place"
-            )
-        alone = (
-            []
-            if len(counts) == 1
-            else [f"{count} anchors of {labels} labels fit, and so does another number"]
-        )
-        yield detection(
-            graph,
-            YoloOutput.load({"output_tensor": grids[0].tensor.name, "anchors": anchors}),
-            network="YOLOv2",
-            certainty=Certainty.LIKELY if known else Certainty.POSSIBLE,
-            labels=labels,
-            decision=DARKNET,
-            image=DARKNET_IMAGE,
-            reasons=[
-                f"{_listed(grids)}: a grid of cells with {grids[0].channels} channels, {count} anchors of "
-                "5 + "
-                f"{labels} labels each"
-            ],
-            checks=[check, *alone],
-            usual_size=_USUAL_SIZE,
-        )
+def by_stride(grids: Sequence[Grid]) -> dict[int, list[Grid]]:
+    """Group grids by their stride, in the order of the outputs."""
+    groups: dict[int, list[Grid]] = {}
+    for grid in grids:
+        groups.setdefault(grid.stride, []).append(grid)
+    return groups
 
 
-def _listed(grids: list[Grid]) -> str:
-    return ", ".join(f"{grid.tensor.name} {grid.tensor.text}" for grid in grids)
+def same_channels(grids: Sequence[Grid]) -> tuple[int, ...]:
+    """Give the numbers a cell of the outputs of each stride, sorted; () if strides differ."""
+    each = {tuple(sorted(grid.channels for grid in group)) for group in by_stride(grids).values()}
+    return next(iter(each)) if len(each) == 1 else ()

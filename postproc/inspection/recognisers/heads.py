@@ -1,28 +1,28 @@
-"""Boxes with a score per label, in two tensors: DETR and its kin, RetinaNet, YOLO-NAS, decoded SSD."""
+"""Heads: a tensor of boxes, and one with a score of each label for each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from postproc.inspection.documents import detection
+from postproc.inspection.claims import Claim
+from postproc.inspection.evidence import Evidence, Part, Source, speaks_for
 from postproc.inspection.graph import Graph, Tensor
-from postproc.inspection.presets import (
-    DENSE,
-    DENSE_IMAGE,
-    DETR,
-    DETR_SOFTMAX,
-    IMAGENET,
-    RETINANET,
-    SQUASH,
-    SSD,
-    SSD_IMAGE,
-)
-from postproc.inspection.proposal import Certainty, Proposal
-from postproc.schema import StandardOutput
+from postproc.inspection.nodes import LAYERS, SQUASHING, WITH_BIAS
+from postproc.inspection.observed import Columns, Observed
+from postproc.inspection.recognisers.grids import strides_of
+from postproc.schema.outputs import Layout
 
-_MOST_QUERIES = 1000
-_DENSE_STRIDES = (8, 16, 32)
+QUERIES, DENSE = "standard_output without NMS", "standard_output"
+MOST_QUERIES = 1000
+_MANY_STRIDES = 3
+
+_OF_BOXES = ("box", "dets", "loc")
+_OF_SCORES = ("logit", "score", "conf", "cls", "class", "prob", "label")
+_SCORING = WITH_BIAS | SQUASHING
+_OF_CENTRES = ({"Add"}, {"Mul"})
+_OF_CORNERS = ({"Sub"}, {"Add"})
+_OF_DISTANCES = {"Div", "Sub"}  # the middle of two corners, and the way from one to the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,140 +37,124 @@ class Head:
         N, if it is known.
     columns : int
         C: labels, and a background if there is one.
+    channels_first : bool
+        Whether the scores are (B, C, N).
     """
 
     boxes: Tensor
     scores: Tensor
     count: int | None
     columns: int
+    channels_first: bool = False
 
     @property
     def text(self) -> str:
         """The tensors and their shapes."""
-        return f"{self.boxes.name} {self.boxes.text} and {self.scores.name} {self.scores.text}"
+        return f"{self.boxes} and {self.scores}"
+
+    @property
+    def box_columns(self) -> Columns:
+        """The four numbers of each box."""
+        return Columns(self.boxes.name, -1, 0, 4)
+
+    @property
+    def score_columns(self) -> Columns:
+        """The scores of each box."""
+        return Columns(self.scores.name, 1 if self.channels_first else -1)
+
+    @property
+    def layout(self) -> Layout:
+        """The layout to declare: only where the shape alone does not tell."""
+        if self.count != self.columns:
+            return "auto"
+        return "channels_first" if self.channels_first else "channels_last"
+
+    def strides(self, graph: Graph) -> tuple[tuple[int, ...], int]:
+        """Give the strides of the grids that have as many cells, and boxes a cell; none if none do."""
+        strides, per_cell = strides_of(graph, self.count)
+        # A small number fits a grid by chance: 20 queries are as many as 4 x 5 cells.
+        is_chance = len(strides) < _MANY_STRIDES and (self.count or 0) <= MOST_QUERIES
+        return ((), 0) if is_chance else (strides, per_cell)
 
 
-def head_of(graph: Graph) -> Head | None:
-    """Find one tensor of boxes and one of scores for them, whatever else there is (masks, features)."""
-    boxes = [tensor for tensor in graph.float_outputs if tensor.rank in (3, 4) and tensor.axis(-1) == 4]
-    boxes = [tensor for tensor in boxes if not graph.is_constant(tensor.name)]
-    if len(boxes) > 1:  # scores of four labels have the same last axis: names tell
-        boxes = [tensor for tensor in boxes if "box" in tensor.name.lower() or "det" in tensor.name.lower()]
-    if len(boxes) != 1:
-        return None
-    count = boxes[0].axis(1)
-    for tensor in graph.of_rank(3):
-        if tensor is not boxes[0]:
-            for rows, columns in ((tensor.axis(1), tensor.axis(2)), (tensor.axis(2), tensor.axis(1))):
-                if columns is not None and len({rows, count} - {None}) < 2 and (columns != count):
-                    return Head(boxes[0], tensor, count, columns)
-    return None
+def heads_of(graph: Graph) -> list[Head]:
+    """Find boxes and scores for as many, whatever else there is: masks, features, hidden states.
+
+    None where there are several numbers of boxes: those are the levels of a pyramid.
+    """
+    found = list(_heads(graph))
+    return found if len({head.count for head in found} - {None}) < 2 else []
 
 
-def detr(graph: Graph) -> Iterator[Proposal]:
-    """Recognise queries: RT-DETR, D-FINE, RF-DETR with a sigmoid a label, DETR with a softmax."""
-    head = head_of(graph)
-    if head is None or head.boxes.rank != 3 or head.count is None or head.count > _MOST_QUERIES:
-        return
-    is_squashed = graph.ends_in(head.boxes.name, "Sigmoid")
-    is_named = "logit" in head.scores.name.lower() or head.boxes.name == "pred_boxes"
-    if not (is_squashed or is_named or head.boxes.name == "dets" or "GridSample" in graph.operators):
-        return
-    reasons = [f"{head.text}: {head.count} queries, each with a box and {head.columns} scores"]
-    if is_squashed:
-        reasons.append(
-            "boxes end in a Sigmoid: normalized centre and size, as networks of the DETR kind have them"
+def _heads(graph: Graph) -> Iterator[Head]:
+    # TensorFlow's detection API also gives what its finished detections were chosen from.
+    tensors = [tensor for tensor in graph.float_outputs if not tensor.plain_name.startswith("raw_detection")]
+    tensors = [tensor for tensor in tensors if not graph.is_constant(tensor.name)]
+    for boxes in tensors:
+        for scores in tensors:
+            if scores is not boxes and scores.rank == 3 and _holds_boxes(boxes, scores):
+                yield from _pairs(boxes, scores)
+
+
+def _holds_boxes(boxes: Tensor, scores: Tensor) -> bool:
+    if boxes.axis(-1) != 4 and not (boxes.axis(-1) is None and "box" in boxes.name.lower()):
+        return False
+    return boxes.rank == 3 or (boxes.rank == 4 and boxes.axis(2) in (1, scores.axis(1), scores.axis(2)))
+
+
+def _pairs(boxes: Tensor, scores: Tensor) -> Iterator[Head]:
+    count = boxes.axis(1)
+    for channels_first, (rows, columns) in (
+        (False, (scores.axis(1), scores.axis(2))),
+        (True, (scores.axis(2), scores.axis(1))),
+    ):
+        fits = count is None or rows is None or rows == count
+        # There are more boxes than labels, where nothing else tells which axis is which.
+        if columns is not None and fits and (count is not None or rows is None or rows >= columns):
+            yield Head(boxes, scores, count if count is not None else rows, columns, channels_first)
+
+
+def is_undecoded(observed: Observed, columns: Columns) -> bool:
+    """Tell whether numbers come from layers as they are: offsets from boxes that are known elsewhere."""
+    graph, sources = observed.graph, observed.sources(columns) - {"Constant"}
+    return bool(sources) and sources <= WITH_BIAS and bool(graph.upstream(columns.tensor) & LAYERS)
+
+
+def of_tensors(observed: Observed, head: Head) -> Iterator[Evidence]:
+    """Tell what shapes, names and operators say for boxes and scores being where a head has them."""
+    if head.count is not None:
+        text = f"{head.text}: {head.columns} scores for each of {head.count} boxes"
+        yield speaks_for(Source.SHAPES, text, Part.COLUMNS)
+    if head.boxes.is_called(*_OF_BOXES) and head.scores.is_called(*_OF_SCORES):
+        text = f"{head.boxes.name} and {head.scores.name} are names of boxes and of scores"
+        yield speaks_for(Source.NAMES, text, Part.COLUMNS)
+    computed = observed.sources(head.score_columns) - {"Constant"}
+    if computed <= _SCORING and not is_undecoded(observed, head.box_columns):
+        text = (
+            f"{head.scores.name} comes from {' or '.join(sorted(computed))}, and {head.boxes.name} is decoded"
         )
-    deformable = "GridSample" in graph.operators
-    activated = graph.ends_in(head.scores.name, "Sigmoid")
-    if deformable:
-        reasons.append("it attends by GridSample (deformable attention), as RT-DETR, D-FINE and RF-DETR do")
-    focal = deformable or activated or head.boxes.name == "dets"
-    evident = deformable or activated
-    for sigmoid in (True, False) if focal else (False, True):
-        if (sigmoid or not (focal or activated)) or not evident:
-            yield _query_proposal(graph, head, sigmoid, activated, sigmoid == focal, evident, reasons)
+        yield speaks_for(Source.OPERATORS, text, Part.COLUMNS)
 
 
-def _query_proposal(
-    graph: Graph, head: Head, sigmoid: bool, activated: bool, first: bool, evident: bool, reasons: list[str]
-) -> Proposal:
-    activation = "none" if activated else "sigmoid" if sigmoid else "softmax"
-    checks = [
-        "no queries of its kind are told apart by their shape: sigmoid if each label has its own score, "
-        "softmax with the background last if the scores of a query add up to 1"
-    ]
-    return detection(
-        graph,
-        StandardOutput.load(
-            {
-                "boxes_tensor": head.boxes.name,
-                "scores_tensor": head.scores.name,
-                "box_format": "cxcywh",
-                "score_activation": activation,
-                **({} if sigmoid else {"background": "last"}),
-            }
-        ),
-        network="RT-DETR, D-FINE, RF-DETR, Deformable DETR" if sigmoid else "DETR, YOLOS, Table Transformer",
-        certainty=Certainty.POSSIBLE if not first else Certainty.CERTAIN if evident else Certainty.LIKELY,
-        labels=head.columns if sigmoid else head.columns - 1,
-        decision=DETR if sigmoid else DETR_SOFTMAX,
-        image=(IMAGENET if head.boxes.name == "dets" else SQUASH) if sigmoid else IMAGENET,
-        reasons=reasons,
-        checks=[] if evident else checks,
-    )
+def box_claims(observed: Observed, head: Head) -> Iterator[Claim]:
+    """Claim what the operators that end a tensor of boxes tell of their format."""
+    name, graph = head.boxes.name, observed.graph
+    each = [observed.sources(Columns(name, -1, first, 2)) - {"Constant"} for first in (0, 2)]
+    if each == [{"Sigmoid"}] * 2 and observed.sources(head.score_columns) <= _SCORING | {"Constant"}:
+        text = f"{name} ends in a Sigmoid: centres and sizes in [0, 1], as networks of the DETR kind give"
+        says = {Part.BOX_FORMAT: "cxcywh", Part.UNITS: "normalized", Part.KIND: QUERIES}
+        yield Claim(Source.OPERATORS, text, says)
+    elif each == [*_OF_CORNERS]:
+        text = f"{name}: two differences and two sums, as corners are that lie around a centre"
+        yield Claim(Source.OPERATORS, text, {Part.BOX_FORMAT: "xyxy"})
+    elif has_moved_centres(observed, head) or each in ([_OF_DISTANCES] * 2, [{"Div"}, {"Sub"}]):
+        text = f"{name}: two sums or means, and two products or differences, as centres and sizes are"
+        yield Claim(Source.OPERATORS, text, {Part.BOX_FORMAT: "cxcywh"})
+        if graph.is_deformable:
+            text = f"{name}: the network samples at such places (GridSample), which are in [0, 1]"
+            yield Claim(Source.OPERATORS, text, {Part.UNITS: "normalized"})
 
 
-def dense(graph: Graph) -> Iterator[Proposal]:
-    """Recognise decoded boxes of grids or anchors: RetinaNet, YOLO-NAS, RTMDet, decoded SSD."""
-    head = head_of(graph)
-    if head is None or graph.is_raw(head.boxes.name) or any(True for _ in detr(graph)):
-        return
-    softmax = graph.ends_in(head.scores.name, "Softmax")
-    cells = _cells(graph)
-    fields = {"boxes_tensor": head.boxes.name, "scores_tensor": head.scores.name}
-    reasons = [f"{head.text}: a box and {head.columns} scores a row"]
-    checks = ["boxes are taken as xyxy; see box_format"]
-    if softmax:
-        fields["background"] = "first"
-        reasons.append("scores end in a Softmax, so that one of them is the background's; first in SSD")
-        network, decision, image, pixels = "SSD exported with decoding", SSD, SSD_IMAGE, False
-        fields["clip"] = "before"
-        checks.append("boxes are taken as normalized; add input_size if they are in pixels")
-    elif head.count is not None and head.count == cells:
-        network, decision, image, pixels = "YOLO-NAS, RTMDet, PP-YOLOE", DENSE, DENSE_IMAGE, True
-        reasons.append(f"{head.count} boxes are one a cell of the grids of strides 8, 16, 32")
-    else:
-        network, decision, image, pixels = "RetinaNet, EfficientDet and similar", RETINANET, IMAGENET, True
-        fields["clip"] = "before"
-        checks.append("boxes are taken as pixels of the input; leave input_size out if they lie in [0, 1]")
-    sources = graph.sources(head.scores.name)
-    if not softmax and sources and sources <= {"Conv", "Gemm", "MatMul", "Add"}:
-        fields["score_activation"] = "sigmoid"
-        reasons.append("scores end in a layer, without a Sigmoid: they are logits")
-    if _is_channels_first(head):
-        fields["layout"] = "channels_first"
-    yield detection(
-        graph,
-        StandardOutput.load(fields),
-        network=network,
-        certainty=Certainty.LIKELY,
-        labels=head.columns - 1 if softmax else head.columns,
-        decision=decision,
-        image=image,
-        reasons=reasons,
-        checks=checks,
-        in_pixels=pixels,
-    )
-
-
-def _cells(graph: Graph) -> int | None:
-    if graph.input_size is None:
-        return None
-    height, width = graph.input_size
-    return sum((height // stride) * (width // stride) for stride in _DENSE_STRIDES)
-
-
-def _is_channels_first(head: Head) -> bool:
-    """Tell whether the scores are (B, C, N) where N is known to be the last axis."""
-    return head.scores.axis(1) == head.columns and head.scores.axis(2) == head.count
+def has_moved_centres(observed: Observed, head: Head) -> bool:
+    """Tell whether boxes are others' centres, moved, and their sizes, multiplied: LW-DETR and RF-DETR."""
+    return [observed.sources(Columns(head.boxes.name, -1, first, 2)) for first in (0, 2)] == [*_OF_CENTRES]

@@ -1,208 +1,273 @@
-"""Offsets with what they refer to: SSD's priors, and the anchors or proposals of v0.7."""
+"""Offsets with what they refer to: SSD's priors, the anchors or proposals of v0.7, MediaPipe's priors."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from postproc.inspection.documents import detection
-from postproc.inspection.graph import Graph, Tensor
-from postproc.inspection.presets import BLAZEFACE, BLAZEFACE_IMAGE, CAFFE, FASTER_RCNN, SQUASH, SSD, SSD_IMAGE
-from postproc.inspection.proposal import Certainty, Proposal
-from postproc.schema import AnchoredOutput, SsdOutput
+import numpy as np
 
-_ANCHOR_NAMES = ("anchor", "rois", "proposal")
-_PRIOR_NAMES = ("prior", "default_boxes", "dboxes")
-_BLAZEFACE_OFFSETS, _BLAZEFACE_SCORES = (896, 16), (896, 1)
+from postproc.inspection.claims import Claim, with_claims
+from postproc.inspection.evidence import Evidence, Part, Source, speaks_for
+from postproc.inspection.graph import Tensor, listed
+from postproc.inspection.meanings import Detects
+from postproc.inspection.observed import Columns, Observed
+from postproc.inspection.presets import CAFFE, FASTER_RCNN, SQUASH, SSD, SSD_IMAGE
+from postproc.inspection.readings import Reading, Role
+from postproc.inspection.recognisers.heads import heads_of, is_undecoded
+from postproc.inspection.roles import Boxes, LabelCount, Scores
+from postproc.schema import AnchoredOutput, DetectionOutput, SsdOutput
+from postproc.schema.outputs import Background, BoxFormat, Coordinates, ScoreActivation
+
+_PRIORS = ("prior", "default_boxes", "dboxes")
+_VARIANCES = (0.1, 0.1, 0.2, 0.2)
+_SCALES = (_VARIANCES, (1.0, 1.0, 1.0, 1.0))
+_FORMATS: tuple[BoxFormat, ...] = ("xyxy", "cxcywh", "yxyx")
+_UNITS: tuple[Coordinates, ...] = ("normalized", "pixels")
+_ACTIVATIONS: tuple[tuple[ScoreActivation, Background], ...] = (
+    ("none", "first"),
+    ("none", "last"),
+    ("none", "none"),
+    ("softmax", "first"),
+    ("softmax", "last"),
+    ("sigmoid", "none"),
+)
+_MOST_TENSORS = 5
+_FEWEST_PRIORS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """Offsets, scores, and the boxes that the offsets refer to, if they are an output."""
+    """Offsets, scores, and the boxes that the offsets refer to.
 
+    Parameters
+    ----------
+    references, offsets, scores : Tensor
+        Boxes (B, N, 4), (B, N, 5) or Caffe's priors (1, 2, N*4); (B, N, 4) or (B, N, 4*C); (B, N, C). The
+        batch axis may be missing.
+    columns : int
+        C.
+    """
+
+    references: Tensor
     offsets: Tensor
     scores: Tensor
-    references: Tensor | None
     columns: int
 
     @property
     def text(self) -> str:
         """The tensors and their shapes."""
-        tensors = [tensor for tensor in (self.references, self.offsets, self.scores) if tensor is not None]
-        return ", ".join(f"{tensor.name} {tensor.text}" for tensor in tensors)
+        return listed((self.references, self.offsets, self.scores))
+
+    @property
+    def is_caffe(self) -> bool:
+        """Whether the references are Caffe's priors, with their variances in a second row."""
+        return self.references.axis(-1) not in (4, 5)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all labels have the same offsets."""
+        return self.offsets.axis(-1) == 4
+
+    @property
+    def reference_columns(self) -> Columns:
+        """The four numbers of each reference."""
+        return Columns(self.references.name, -1, 1 if self.references.axis(-1) == 5 else 0, 4)
 
 
-def offsets_of(graph: Graph) -> Offsets | None:
-    """Find three outputs of N rows: boxes of 4 or 5 columns, offsets of a multiple of 4, and scores."""
-    tensors = list(graph.of_rank(2, 3))
-    if len(tensors) != 3:
-        return None
-    references = [tensor for tensor in tensors if _is_reference(tensor)]
-    if len(references) > 1:
-        references = (
-            [tensor for tensor in references if _has_name(tensor, (*_ANCHOR_NAMES, *_PRIOR_NAMES))]
-            or [tensor for tensor in references if graph.is_constant(tensor.name)]
-            or references[:1]
-        )
-    if len(references) != 1:
-        return None
-    first, second = (tensor for tensor in tensors if tensor is not references[0])
-    for offsets, scores in ((first, second), (second, first)):
+def offsets_of(observed: Observed) -> Iterator[Offsets]:
+    """Find outputs of N rows each: boxes, offsets as a layer gives them, and scores."""
+    tensors = observed.graph.of_rank(2, 3)
+    if not 3 <= len(tensors) <= _MOST_TENSORS:
+        return
+    for references, offsets, scores in itertools.permutations(tensors, 3):
         columns, numbers = scores.axis(-1), offsets.axis(-1)
-        per_label = None if columns is None else (4, 4 * columns, 4 * (columns - 1))
-        if columns is not None and per_label is not None and columns > 1 and numbers in per_label:
-            if numbers == 4 == columns and "score" not in scores.name and "prob" not in scores.name:
-                continue
-            return Offsets(offsets, scores, references[0], columns)
-    return None
+        numbers_of = references.axis(2) or 0
+        is_caffe = references.rank == 3 and references.axis(1) == 2 and numbers_of > 8 and numbers_of % 4 == 0
+        if columns is None or numbers is None or not (is_caffe or references.axis(-1) in (4, 5)):
+            continue
+        if is_undecoded(observed, Columns(references.name)) or not is_undecoded(
+            observed, Columns(offsets.name)
+        ):
+            continue
+        rows = {tensor.axis(-2) for tensor in (offsets, scores)}
+        rows.add(numbers_of // 4 if is_caffe else references.axis(-2))
+        if len(rows - {None}) < 2 and numbers in (4, 4 * columns, 4 * (columns - 1)) and scores.rank > 1:
+            yield Offsets(references, offsets, scores, columns)
 
 
-def _is_reference(tensor: Tensor) -> bool:
-    caffe = tensor.rank == 3 and tensor.axis(1) == 2 and (tensor.axis(2) or 0) > 8
-    return tensor.axis(-1) in (4, 5) or caffe
+def offsets(observed: Observed) -> Iterator[Reading]:
+    """Recognise offsets and scores with priors, anchors or proposals as a further output."""
+    for found in offsets_of(observed):
+        is_fixed = observed.graph.is_constant(found.references.name)
+        evidence = [*_of_tensors(observed, found, is_fixed)]
+        claims = [*_claims(found)]
+        read = _with_priors if is_fixed and found.is_shared else _with_proposals
+        for reading in read(observed, found):
+            yield with_claims(reading.with_evidence(evidence), claims)
 
 
-def _has_name(tensor: Tensor, names: tuple[str, ...]) -> bool:
-    return any(name in tensor.name.lower() for name in names)
+def _of_tensors(observed: Observed, found: Offsets, is_fixed: bool) -> Iterator[Evidence]:
+    shared = "shared by all labels" if found.is_shared else "per label"
+    text = f"{found.text}: boxes, offsets from them {shared}, and {found.columns} scores"
+    yield speaks_for(Source.SHAPES, text, Part.KIND, Part.COLUMNS)
+    text = f"{found.offsets.name} comes from a layer as it is, as offsets do"
+    if is_fixed:
+        text += f", and {found.references.name} is the same for every image, as priors are"
+    yield speaks_for(Source.OPERATORS, text, Part.KIND, Part.COLUMNS)
 
 
-def ssd(graph: Graph) -> Iterator[Proposal]:
-    """Recognise offsets, scores and priors: SSD; and BlazeFace, whose priors are known."""
-    found = offsets_of(graph)
-    if found is None or found.references is None or found.offsets.axis(-1) != 4:
+def _claims(found: Offsets) -> Iterator[Claim]:
+    names = found.references.name, found.offsets.name, found.scores.name
+    if names == ("rois", "bbox_pred", "cls_prob"):
+        text = (
+            "rois, bbox_pred and cls_prob are Caffe's Faster R-CNN: corners in pixels, the background first"
+        )
+        yield Claim(
+            Source.NAMES,
+            text,
+            {Part.BOX_FORMAT: "xyxy", Part.UNITS: "pixels", Part.BACKGROUND: "first"},
+        )
+    if found.references.is_called(*_PRIORS):
+        text = f"{found.references.name} is named as SSD's priors, whose softmax has its background first"
+        yield Claim(Source.NAMES, text, {Part.ACTIVATION: "softmax", Part.BACKGROUND: "first"})
+    if found.is_caffe:
+        text = f"{found.references} holds priors and their variances, as Caffe's"
+        yield Claim(
+            Source.SHAPES,
+            text,
+            {Part.BOX_FORMAT: "xyxy", Part.UNITS: "normalized", Part.BACKGROUND: "first"},
+        )
+
+
+def _with_priors(observed: Observed, found: Offsets) -> Iterator[Reading]:
+    """Read offsets shared by all labels from boxes that never change: SSD, and RetinaNet's anchors."""
+    for scale, box_format, units, (activation, background) in itertools.product(
+        _SCALES, _FORMATS, _UNITS, _ACTIVATIONS
+    ):
+        fields = {
+            "priors_tensor": found.references.name,
+            "priors_format": box_format,
+            "offsets_scale": list(scale),
+            "offsets_order": "yxhw" if box_format == "yxyx" else "xywh",
+            "background": background,
+        }
+        if not found.is_caffe or box_format == "xyxy":
+            yield from _reading(observed, found, SsdOutput, fields, units, activation)
+
+
+def _with_proposals(observed: Observed, found: Offsets) -> Iterator[Reading]:
+    """Read offsets from proposals, or offsets per label: Faster R-CNN."""
+    for scale, box_format, units, (activation, background) in itertools.product(
+        _SCALES, _FORMATS, _UNITS, _ACTIVATIONS
+    ):
+        numbers = found.offsets.axis(-1) or 0
+        per_label = numbers // 4 if not found.is_shared else None
+        labels = found.columns - (background != "none")
+        if per_label not in (None, labels, found.columns) or found.is_caffe:
+            continue
+        if per_label == labels < found.columns and background == "first":
+            continue  # the kind's own order has the background's offsets first
+        fields = {
+            "anchors_tensor": found.references.name,
+            "anchors_format": box_format,
+            "offsets_scale": list(scale),
+            "background": background,
+        }
+        yield from _reading(observed, found, AnchoredOutput, fields, units, activation)
+
+
+def _reading(
+    observed: Observed,
+    found: Offsets,
+    kind: type[DetectionOutput],
+    fields: dict[str, Any],
+    units: Coordinates,
+    activation: ScoreActivation,
+) -> Iterator[Reading]:
+    """Give a reading, unless the background leaves no label."""
+    background, scale = fields["background"], tuple(fields["offsets_scale"])
+    labels = found.columns - (background != "none")
+    if labels < 1:
         return
-    named = _has_name(found.references, _PRIOR_NAMES)
-    if _has_name(found.references, _ANCHOR_NAMES) and not graph.is_constant(found.references.name):
-        return
-    caffe = found.references.axis(-1) not in (4, 5)
-    activation, background = _activation(graph, found.scores)
-    reasons = [f"{found.text}: offsets shared by all labels, scores, and the priors that offsets refer to"]
-    if graph.is_constant(found.references.name):
-        reasons.append(f"{found.references.name} is the same for every image, as priors are")
-    fields = {
-        "offsets_tensor": found.offsets.name,
-        "scores_tensor": found.scores.name,
-        "priors_tensor": found.references.name,
-        "score_activation": activation,
-        "background": background,
-        **({"priors_format": "xyxy"} if caffe else {}),
-    }
-    yield detection(
-        graph,
-        SsdOutput.load(fields),
-        network="SSD",
-        certainty=Certainty.LIKELY if named or caffe or len(reasons) > 1 else Certainty.POSSIBLE,
-        labels=found.columns - (background != "none"),
-        decision=SSD,
-        image=SSD_IMAGE,
-        reasons=reasons,
-        checks=[
-            f"priors are taken as {'xyxy' if caffe else 'cxcywh'}, normalized, and variances as 0.1, 0.1, "
-            "0.2, "
-            "0.2; see priors_format and offsets_scale",
-            f"the background is taken as {background} among {found.columns} scores",
-        ],
-    )
-
-
-def blazeface(graph: Graph) -> Iterator[Proposal]:
-    """Recognise MediaPipe's BlazeFace (front): (1, 896, 16) and (1, 896, 1)."""
-    tensors = graph.of_rank(3)
-    offsets = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == _BLAZEFACE_OFFSETS]
-    scores = [tensor for tensor in tensors if (tensor.axis(1), tensor.axis(2)) == _BLAZEFACE_SCORES]
-    if len(offsets) != 1 or len(scores) != 1 or graph.input_size != (128, 128):
-        return
-    scale = [1 / 128] * 4
-    yield detection(
-        graph,
-        SsdOutput.load(
-            {
-                "offsets_tensor": offsets[0].name,
-                "scores_tensor": scores[0].name,
-                "priors": _blazeface_priors(),
-                "offsets_scale": scale,
-                "size_coding": "linear",
-                "score_activation": "sigmoid",
-                "background": "none",
-            }
-        ),
-        network="MediaPipe's BlazeFace, short range",
-        certainty=Certainty.LIKELY,
-        labels=1,
-        decision=BLAZEFACE,
-        image=BLAZEFACE_IMAGE,
-        reasons=[
-            f"{offsets[0].name} {offsets[0].text} and {scores[0].name} {scores[0].text} at an input of "
-            "128x128: "
-            "a box and 6 keypoints for each of BlazeFace's 896 priors"
-        ],
-        checks=[
-            "the priors are not in the file: they are made as MediaPipe makes them",
-            "keypoints are not read",
-            "MediaPipe merges faces by weight: add nms_method weighted for the same boxes",
-        ],
-    )
-
-
-def _blazeface_priors() -> list[list[float]]:
-    """Make MediaPipe's priors of size 1: 2 for each of 16 x 16 cells, 6 for each of 8 x 8."""
-    return [
-        [(column + 0.5) / cells, (row + 0.5) / cells, 1, 1]
-        for cells, each in ((16, 2), (8, 6))
-        for row in range(cells)
-        for column in range(cells)
-        for _ in range(each)
-    ]
-
-
-def anchored(graph: Graph) -> Iterator[Proposal]:
-    """Recognise anchors or proposals with offsets and scores, the anchored output of v0.7."""
-    found = offsets_of(graph)
-    if found is None or found.references is None or found.references.axis(-1) not in (4, 5):
-        return
-    per_label = found.offsets.axis(-1) != 4
-    activation, background = _activation(graph, found.scores)
-    if found.offsets.axis(-1) == 4 * (found.columns - 1):
-        background = "last"
-    inputs = {tensor.name for tensor in graph.inputs}
-    size_tensor = "im_info" if "im_info" in inputs else ""
-    named = _has_name(found.references, _ANCHOR_NAMES)
-    reasons = [
-        f"{found.text}: boxes, offsets from them {'per label' if per_label else 'shared by all labels'}, and "
-        f"{found.columns} scores"
-    ]
-    if named:
-        reasons.append(f"{found.references.name} is a name that anchors or proposals have")
-    rois = found.references.axis(-1) == 5
-    fields = {
-        "anchors_tensor": found.references.name,
+    written = {
         "offsets_tensor": found.offsets.name,
         "scores_tensor": found.scores.name,
         "score_activation": activation,
-        "background": background,
+        **fields,
     }
-    v07 = {"score_activation": "none", "background": "first"}
-    yield detection(
-        graph,
-        AnchoredOutput.load({name: value for name, value in fields.items() if v07.get(name) != value}),
-        network="Faster R-CNN" if per_label or rois else "a detector with anchors",
-        certainty=Certainty.LIKELY if named or per_label or rois else Certainty.POSSIBLE,
-        labels=found.columns - (background != "none"),
-        decision=FASTER_RCNN,
-        image=CAFFE if size_tensor and rois else SQUASH,
-        reasons=reasons,
-        checks=["anchors are taken as corners (xyxy) in pixels of the input; see anchors_format"],
-        in_pixels=not size_tensor,
-        size_tensor=size_tensor,
-        batched=found.references.rank == 3 or rois,
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
+    plain = {
+        name: value
+        for name, value in written.items()
+        if (tuple(value) if isinstance(value, list) else value) != defaults[name]
+    }
+    output = kind.load(plain)
+    is_ssd = kind is SsdOutput
+    size_tensor = "im_info" if any(item.name == "im_info" for item in observed.graph.inputs) else ""
+    meaning = Detects(
+        output,
+        labels,
+        SSD if is_ssd else FASTER_RCNN,
+        SSD_IMAGE if is_ssd else CAFFE if size_tensor else SQUASH,
+        "offsets, scores",
+        in_pixels=units == "pixels" and not size_tensor,
+        size_tensor=size_tensor if units == "pixels" else "",
+        batched=found.scores.rank == 3,
     )
+    box_format = fields.get("priors_format") or fields["anchors_format"]
+    roles: list[Role] = [
+        Scores(Columns(found.scores.name), activation, background),
+        LabelCount(labels, background),
+    ]
+    if not found.is_caffe:
+        roles.append(Boxes(found.reference_columns, box_format, units))
+    evidence = tuple(_of_scale(observed, found, scale))
+    yield Reading("SSD" if is_ssd else "Faster R-CNN", meaning, evidence, tuple(roles))
 
 
-def _activation(graph: Graph, scores: Tensor) -> tuple[str, str]:
-    """Tell the function that the scores still need, and where their background is, if they have one."""
-    sources = graph.sources(scores.name)
-    if sources == {"Sigmoid"}:
-        return "none", "none"
-    if sources == {"Softmax"} or not graph.is_raw(scores.name):
-        return "none", "first"
-    return "softmax", "first"
+def _of_scale(observed: Observed, found: Offsets, scale: tuple[float, ...]) -> Iterator[Evidence]:
+    """Tell what speaks for the factors of offsets, which the graph does not apply."""
+    if found.references.is_called(*_PRIORS) and scale == _VARIANCES:
+        text = f"{found.references.name} is named as priors, whose usual variances are 0.1, 0.1, 0.2, 0.2"
+        yield speaks_for(Source.NAMES, text, Part.FACTORS)
+    if (found.references.name, found.offsets.name) == ("rois", "bbox_pred") and scale == _SCALES[1]:
+        text = "bbox_pred of Caffe's Faster R-CNN is to be taken as it is"
+        yield speaks_for(Source.NAMES, text, Part.FACTORS)
+    values = observed.outputs.get(found.references.name)
+    if found.is_caffe and values is not None and np.allclose(values[0, 1].reshape(-1, 4), scale):
+        text = f"{found.references.name}: its second row holds these factors"
+        yield speaks_for(Source.RUN, text, Part.FACTORS)
+
+
+def without_priors(observed: Observed) -> Iterator[Reading]:
+    """Recognise offsets and scores whose priors are not in the file: SSD, RetinaFace, EfficientDet."""
+    graph = observed.graph
+    if any(True for _ in offsets_of(observed)):
+        return
+    for head in heads_of(graph):
+        count = head.count
+        if head.boxes.rank != 3 or not is_undecoded(observed, head.box_columns):
+            continue
+        if count is not None and count < _FEWEST_PRIORS:
+            continue
+        marks = [tensor for tensor in graph.of_rank(3) if tensor.axis(1) == count and tensor.axis(2) == 10]
+        if head.scores in marks:
+            continue
+        network = "RetinaFace" if marks else "SSD, EfficientDet or RetinaNet"
+        text = (
+            f"{head.text} are offsets and scores as {network} gives them, from layers as they are. Their "
+            f"{'' if count is None else f'{count} '}priors (anchors) are not in the file"
+        )
+        yield Reading(
+            f"{network} without its priors",
+            None,
+            (
+                speaks_for(Source.OPERATORS, text, Part.KIND),
+                speaks_for(Source.SHAPES, text, Part.KIND),
+            ),
+            advice=f"{text}: export the network with its decoding, or describe it by hand as ssd_output, "
+            "with the priors of the training code in its field priors",
+        )

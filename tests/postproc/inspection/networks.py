@@ -1,4 +1,4 @@
-"""Small graphs with the outputs, operators and metadata of the networks that people export."""
+"""Graphs that compute nothing, for what is read from a file: shapes, names and metadata."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 from onnx import TensorProto, helper
 
 Shape = Sequence[int | str]
 IMAGES: dict[str, Shape] = {"images": (1, 3, 640, 640)}
 COCO = {row: f"thing {row}" for row in range(80)}
 
-# How the last operators of a tensor look: all but the last two have a layer before them.
-RAW, DECODED, SIGMOID, SOFTMAX, CHOSEN, CONSTANT = (
-    "raw",
-    "decoded",
-    "sigmoid",
-    "softmax",
-    "chosen",
-    "constant",
-)
+# How the last operators of a tensor look: all but the raw ones have a layer before them.
+RAW, DECODED, SOFTMAX, CHOSEN = "raw", "decoded", "softmax", "chosen"
 
 
 class Network:
@@ -48,7 +39,6 @@ class Network:
         self._metadata = dict(metadata or {})
         self._nodes: list[Any] = []
         self._outputs: list[Any] = []
-        self._constants: list[Any] = []
 
     def output(self, name: str, shape: Shape | None, ending: str = DECODED, integer: bool = False) -> Network:
         """Add an output whose numbers come from operators of a kind, or from several (Concat)."""
@@ -70,10 +60,6 @@ class Network:
         return self
 
     def _compute(self, name: str, kind: str) -> None:
-        if kind == CONSTANT:
-            self._constants.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), f"{name}.data"))
-            self._nodes.append(helper.make_node("Identity", [f"{name}.data"], [name]))
-            return
         layer = name if kind == RAW else f"{name}.layer"
         self._nodes.append(helper.make_node("Conv", [self._image, "weights"], [layer]))
         if kind == DECODED:
@@ -85,7 +71,7 @@ class Network:
 
     def save(self, path: Path) -> Path:
         """Write the network to a file."""
-        graph = helper.make_graph(self._nodes, "test", self._inputs, self._outputs, self._constants)
+        graph = helper.make_graph(self._nodes, "test", self._inputs, self._outputs)
         model = helper.make_model(graph, producer_name="tests")
         helper.set_model_props(model, self._metadata)
         path.write_bytes(model.SerializeToString())

@@ -82,17 +82,19 @@ def test_inspect_free_size_says_what_was_assumed_and_how_to_change_it(tmp_path: 
 
 
 def test_inspect_without_names_numbers_the_labels_and_says_so(tmp_path: Path) -> None:
-    path = Network().output("output0", (1, 6, 8400)).save(tmp_path / "net.onnx")
-    (proposal,) = inspect_model(path).proposals
+    metadata = {**ultralytics(), "names": ""}
+    network = Network(metadata=metadata).output("output0", (1, 6, 8400), "decoded+sigmoid")
+    (proposal,) = inspect_model(network.save(tmp_path / "net.onnx")).proposals
     assert [label.name for label in proposal.spec.outputs[0].labels.labels] == ["label 0", "label 1"]
     assert any("no names of labels in the file" in check for check in proposal.checks)
 
 
-def test_inspect_names_of_another_count_are_not_used_and_it_says_so(tmp_path: Path) -> None:
+def test_inspect_names_of_another_count_fit_no_reading_and_it_says_so(tmp_path: Path) -> None:
     path = Network().output("logits", (1, 4), "raw").save(tmp_path / "net.onnx")
-    (proposal,) = inspect_model(path, labels=["cat", "dog"]).proposals
-    assert len(proposal.spec.outputs[0].labels.labels) == 4
-    assert any("the caller names 2 labels where the shapes say 4" in check for check in proposal.checks)
+    found = inspect_model(path, labels=["cat", "dog"])
+    assert found.proposals == ()
+    said = [item.text for reading in found.refuted for item in reading.contradictions]
+    assert "the caller names 2 labels where this reading has 4" in said
 
 
 def test_inspect_names_with_a_background_leave_it_out(tmp_path: Path) -> None:

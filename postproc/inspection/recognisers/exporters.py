@@ -1,0 +1,25 @@
+"""What exporters write into the metadata of their networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from postproc.inspection.evidence import PARTS_OF_ANSWERS, Evidence, Part, Source, speaks_for
+from postproc.inspection.graph import Graph
+
+
+def of_ultralytics(graph: Graph, task: str, *parts: Part) -> list[Evidence]:
+    """Tell that ultralytics exported a network for a task, which speaks for some parts: by default all."""
+    if not (graph.is_ultralytics and graph.task == task):
+        return []
+    text = f"ultralytics exported it for the task {task}"
+    if graph.selection_in_metadata:
+        text = f"{text}, with {graph.selection_in_metadata}"
+    return [speaks_for(Source.METADATA, text, *(parts or PARTS_OF_ANSWERS))]
+
+
+def of_yolov5(graph: Graph, *parts: Part) -> Iterator[Evidence]:
+    """Use that YOLOv5's own export writes strides and names, and not more."""
+    if {"stride", "names"} <= set(graph.metadata) and not graph.is_ultralytics:
+        text = "its metadata holds stride and names, as YOLOv5's export.py writes them"
+        yield speaks_for(Source.METADATA, text, *(parts or PARTS_OF_ANSWERS))

@@ -1,0 +1,97 @@
+"""Tables with an objectness: YOLOv5, v6, v7 and YOLOX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
+from postproc.inspection.meanings import Detects
+from postproc.inspection.observed import Observed
+from postproc.inspection.presets import LETTERBOX, YOLOV5, YOLOX, YOLOX_IMAGE
+from postproc.inspection.readings import Reading
+from postproc.inspection.recognisers.exporters import of_yolov5
+from postproc.inspection.recognisers.tables.parts import (
+    constant_column,
+    counted,
+    readings_of,
+    with_objectness,
+)
+from postproc.inspection.recognisers.tables.table import BOX, Table
+from postproc.inspection.roles import LabelCount, Raw, Scores
+from postproc.schema import Yolov5Output, YoloxOutput
+
+_UNIT = 0.95
+
+
+def yolov5(observed: Observed, table: Table) -> Iterator[Reading]:
+    """Read 4 + objectness + L, decoded: YOLOv5, v6, v7, and YOLOX exported with decoding."""
+    graph, labels = observed.graph, table.channels - BOX - 1
+    if labels < 1 or (graph.is_ultralytics and graph.task):
+        return
+    is_yolox = table.per_cell != 3 and "Exp" in graph.upstream(table.tensor.name)
+    constant = list(constant_column(observed, table, Part.COLUMNS))
+    evidence = [*constant, *with_objectness(observed, table), *counted(observed, table, labels + 1)]
+    if is_yolox:
+        text = "sizes are exponentials without bins, as those of YOLOX are"
+        evidence.append(speaks_for(Source.OPERATORS, text, Part.KIND, Part.COLUMNS))
+    evidence += of_yolov5(graph)
+    is_told = any(item.source is Source.METADATA for item in evidence)
+    for confidence in ("product", "objectness")[: 1 + (not is_told and _may_be_unset(observed, table))]:
+        is_product = confidence == "product"
+        yield from readings_of(
+            table,
+            Yolov5Output,
+            {} if is_product else {"confidence": confidence},
+            network="YOLOX exported with decoding" if is_yolox else "YOLOv6" if constant else "YOLOv5, v7",
+            labels=labels,
+            columns="box, objectness, scores" if is_product else "box, objectness, a score that nothing sets",
+            evidence=[*evidence, *(_of_confidence(observed, table) if is_product else ())],
+            roles=(Scores(table.columns(BOX, labels + 1)),),
+            decision=YOLOX if is_yolox else YOLOV5,
+            image=YOLOX_IMAGE if is_yolox else LETTERBOX,
+        )
+
+
+def _may_be_unset(observed: Observed, table: Table) -> bool:
+    """Tell whether a single label may have a score that training does not set; near 1 it changes nothing."""
+    rows = observed.rows(table.columns(BOX + 1))
+    is_single = table.per_cell == 3 and table.channels == BOX + 2
+    return is_single and (rows is None or not len(rows) or float(rows.min()) < _UNIT)
+
+
+def _of_confidence(observed: Observed, table: Table) -> Iterator[Evidence]:
+    """Speak against the product where operators are those of v7, which takes the objectness instead."""
+    if _may_be_unset(observed, table) and observed.sources(table.columns(0, 2)) == {"Add"}:
+        text = f"{table.text}: centres end in an Add, as v7's, which takes the objectness of a single label"
+        yield speaks_against(Source.OPERATORS, text, Part.COLUMNS)
+
+
+def yolox(observed: Observed, table: Table) -> Iterator[Reading]:
+    """Read 4 + objectness + L with boxes as the last layers give them: YOLOX."""
+    graph, labels = observed.graph, table.channels - BOX - 1
+    if labels < 1 or table.per_cell != 1 or (graph.is_ultralytics and graph.task):
+        return
+    for activation in ("none", "sigmoid"):
+        fields = {
+            "output_tensor": table.tensor.name,
+            **({"strides": list(table.strides)} if table.strides != (8, 16, 32) else {}),
+            **({"score_activation": activation} if activation != "none" else {}),
+            **({"layout": table.layout} if table.layout != "auto" else {}),
+        }
+        yield Reading(
+            "YOLOX",
+            Detects(
+                YoloxOutput.load(fields),
+                labels,
+                YOLOX,
+                replace(YOLOX_IMAGE, is_guess=True),
+                "undecoded box, objectness, scores",
+            ),
+            tuple(counted(observed, table, labels + 1)) if activation == "none" else (),
+            (
+                Raw(table.columns(0, BOX)),
+                Scores(table.columns(BOX, labels + 1), activation),
+                LabelCount(labels),
+            ),
+        )

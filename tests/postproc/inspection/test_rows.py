@@ -1,0 +1,539 @@
+"""Rows of finished detections and vectors of scores: what the run, the operators and the names decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+from onnx import helper
+
+from postproc.inspection.evidence import Part, Source
+from postproc.inspection.graph import Graph, Tensor
+from postproc.inspection.graph_file import read_graph
+from postproc.inspection.labels import LabelNames
+from postproc.inspection.nodes import Node
+from postproc.inspection.observed import Columns, Observed
+from postproc.inspection.provenance import Operators
+from postproc.inspection.readings import Conclusion, Reading, concluded
+from postproc.inspection.recognisers.classifiers import classifiers
+from postproc.inspection.recognisers.others import (
+    chosen_indices,
+    keypoints,
+    maps,
+    scored_boxes,
+    texts,
+)
+from postproc.inspection.recognisers.packed_rows import packed_rows, rows_with_more
+from postproc.inspection.recognisers.separate_rows import separate_rows
+from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
+from postproc.inspection.roles import Classes, Exclusion, Finished, Images
+from postproc.inspection.roles.classes import first_class, labels_behind
+from tests.models import network
+
+RNG = np.random.default_rng(3)
+SIDE = 320
+ULTRALYTICS = {"task": "detect", "stride": "32", "author": "Ultralytics"}
+
+
+def tensor(name: str, shape: Sequence[int], dtype: str = "float32", free: Sequence[int] = ()) -> Tensor:
+    return Tensor(name, dtype, tuple(shape), tuple(shape), frozenset(free))
+
+
+def observed(
+    outputs: Mapping[str, ArrayLike],
+    nodes: Sequence[Node] = (),
+    *,
+    free: Sequence[int] = (),
+    labels: int | None = None,
+    image: Sequence[int] = (1, 3, SIDE, SIDE),
+    inputs: Sequence[Tensor] = (),
+    **others: Any,
+) -> Observed:
+    """A graph of some outputs, and what came out of a run of it."""
+    arrays = {name: np.asarray(values) for name, values in outputs.items()}
+    names = None if labels is None else LabelNames(("name",) * labels, "the caller")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    graph = Graph(
+        "net",
+        others.pop("producer", "pytorch"),
+        (tensor("x", image), *inputs),
+        tuple(tensor(name, array.shape, array.dtype.name, free) for name, array in arrays.items()),
+        others.pop("metadata", {}),
+        {node.operator: 1 for node in nodes},
+        Operators(tuple(nodes), frozenset({"x"}), shapes, {}),
+        (image[1], image[2]) if image[-1] == 3 else (image[-2], image[-1]),
+        "graph",
+        names,
+        **others,
+    )
+    return Observed(graph, arrays)
+
+
+def conclusion(state: Observed, *recognise: Callable[[Observed], Iterator[Reading]]) -> Conclusion:
+    return concluded((reading for function in recognise for reading in function(state)), state)
+
+
+def only(state: Observed, *recognise: Callable[[Observed], Iterator[Reading]]) -> Reading:
+    (reading,) = conclusion(state, *recognise).best
+    return reading
+
+
+def found_by(role: Any, state: Observed) -> tuple[set[Part], set[Part]]:
+    """Give the parts that a role speaks for, and those it speaks against."""
+    items = list(role.examined(state))
+    return (
+        {part for item in items if not item.is_against for part in item.parts},
+        {part for item in items if item.is_against for part in item.parts},
+    )
+
+
+CORNERS = np.sort(RNG.uniform(0, SIDE, (300, 2, 2)), axis=1).reshape(300, 4).astype(np.float32)
+CENTRES = np.concatenate([RNG.uniform(0.3, 0.7, (300, 2)), RNG.uniform(0.01, 0.2, (300, 2))], axis=1)
+SCORES = np.sort(RNG.uniform(0.01, 1, (300, 1)))[::-1]
+CLASSES = RNG.integers(0, 7, (300, 1)).astype(np.float64)
+CHOOSING = (Node("NonMaxSuppression", ("a",), ("y",)),)
+PARTS = {"box": CORNERS, "score": SCORES, "class": CLASSES}
+
+
+def packed(*order: str, **changed: Any) -> np.ndarray[Any, Any]:
+    return np.concatenate([{**PARTS, **changed}[name] for name in order], axis=1)[None].astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("box", "score", "class"),
+        ("class", "score", "box"),
+        ("box", "class", "score"),
+        ("score", "class", "box"),
+    ],
+)
+def test_packed_rows_are_read_in_the_order_that_their_numbers_have(order: tuple[str, ...]) -> None:
+    reading = only(observed({"y": packed(*order)}, CHOOSING), packed_rows)
+    assert reading.values[Part.COLUMNS] == ", ".join(order)
+    assert (reading.values[Part.BOX_FORMAT], reading.values[Part.UNITS]) == ("xyxy", "pixels")
+    assert Part.LABEL_OFFSET not in reading.values  # labels without names are called by their numbers
+
+
+def test_packed_rows_of_normalized_centres_are_no_corners() -> None:
+    best = conclusion(
+        observed({"y": packed("box", "score", "class", box=CENTRES)}, CHOOSING), packed_rows
+    ).best
+    forms = {(reading.values[Part.BOX_FORMAT], reading.values[Part.UNITS]) for reading in best}
+    assert forms == {("cxcywh", "normalized"), ("xywh", "normalized")}
+    assert best[0].values[Part.COLUMNS] == "box, score, class"
+
+
+def test_packed_rows_whose_classes_are_above_0_are_undecided_about_where_classes_begin() -> None:
+    rows = packed("box", "score", "class", **{"class": CLASSES + 1})
+    best = conclusion(observed({"y": rows}, CHOOSING, labels=9), packed_rows).best
+    assert {reading.values[Part.LABEL_OFFSET] for reading in best} == {"classes from 0", "classes from 1"}
+    named = only(observed({"y": rows}, CHOOSING, labels=7), packed_rows)  # one is called 7
+    assert named.values[Part.LABEL_OFFSET] == "classes from 1"
+
+
+def test_packed_rows_without_finds_are_undecided() -> None:
+    best = conclusion(observed({"y": np.zeros((1, 300, 6))}, CHOOSING), packed_rows).best
+    assert len(best) > 1
+    assert max(reading.certainty for reading in best) == 0
+
+
+def test_packed_rows_without_finds_are_what_the_exporter_says() -> None:
+    metadata = {**ULTRALYTICS, "args": "{'nms': True}", "end2end": "False"}
+    reading = only(observed({"y": np.zeros((1, 300, 6))}, CHOOSING, metadata=metadata), packed_rows)
+    assert reading.certainty > 0
+
+
+def test_packed_rows_of_a_network_whose_exporter_says_that_nothing_chooses_are_none() -> None:
+    metadata = {**ULTRALYTICS, "args": "{'nms': False}", "end2end": "False"}
+    state = observed({"y": packed("box", "score", "class")}, metadata=metadata)
+    assert conclusion(state, packed_rows) == Conclusion((), (), ())
+
+
+def test_packed_rows_by_the_thousand_are_candidates_still() -> None:
+    rows = np.tile(packed("box", "score", "class"), (1, 10, 1))
+    rows[0, :, :4] = np.sort(RNG.uniform(0, SIDE, (3000, 2, 2)), axis=1).reshape(3000, 4)  # none twice
+    reading = only(observed({"y": rows}), packed_rows)
+    assert reading.meaning is not None
+    assert reading.meaning.decision.nms_threshold < 1  # type: ignore[union-attr]
+    assert only(observed({"y": rows}, CHOOSING), packed_rows).meaning.decision.nms_threshold == 1  # type: ignore[union-attr]
+
+
+def test_packed_rows_whose_first_number_is_the_image_are_those_of_yolov7() -> None:
+    image = np.zeros((300, 1))
+    rows = packed("image", "box", "class", "score", image=image)[0]
+    reading = only(observed({"y": rows}, CHOOSING, free=(0,)), packed_rows, classifiers)
+    assert reading.values[Part.COLUMNS] == "image, box, class, score"
+    other = packed("image", "box", "class", "score", image=image + CLASSES)[0]
+    assert not conclusion(observed({"y": other}, CHOOSING, free=(0,)), packed_rows).best
+
+
+def test_packed_rows_with_a_count_beside_them_are_paddles() -> None:
+    outputs = {"y": packed("class", "score", "box")[0], "count": np.array([300], np.int32)}
+    reading = only(observed(outputs, CHOOSING, free=(0,)), packed_rows)
+    assert reading.meaning.output.count_tensor == "count"  # type: ignore[union-attr]
+    assert reading.values[Part.COLUMNS] == "class, score, box"
+
+
+def test_packed_rows_of_a_network_that_samples_are_centres_where_boxes_end_in_a_sigmoid() -> None:
+    nodes = (
+        Node("Conv", ("x",), ("sampled",)),
+        Node("GridSample", ("sampled", "x"), ("c",)),
+        Node("Sigmoid", ("c",), ("box",)),
+        Node("TopK", ("c",), ("best",)),
+        Node("Concat", ("box", "best"), ("y",), {"axis": 2}),
+    )
+    outputs = {"y": packed("box", "score", "class", box=CENTRES)}
+    state = observed(outputs, nodes)
+    shapes = {**state.graph.links.shapes, "box": (1, 300, 4), "best": (1, 300, 2), "c": (1, 300, 4)}
+    links = replace(state.graph.links, shapes=shapes)
+    reading = only(replace(state, graph=replace(state.graph, links=links)), packed_rows)
+    assert reading.values[Part.BOX_FORMAT] == "cxcywh"
+    assert Source.OPERATORS in reading.sources(Part.BOX_FORMAT)
+
+
+def test_packed_rows_of_a_network_that_takes_the_scale_of_images_are_paddles() -> None:
+    ones = {"score": np.ones((300, 1)), "class": np.ones((300, 1))}  # as an untrained network may give
+    outputs = {"y": packed("class", "score", "box", **ones)[0], "count": np.array([300], np.int32)}
+    assert len(conclusion(observed(outputs, CHOOSING, free=(0,)), packed_rows).best) > 1
+    scale = [tensor("scale_factor", (1, 2))]
+    reading = only(observed(outputs, CHOOSING, free=(0,), inputs=scale), packed_rows)
+    assert reading.meaning.output.columns == ("class", "score", "box")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "says"),
+    [("segment", 32, "mask coefficients"), ("pose", 51, "keypoints"), ("obb", 1, "an angle")],
+)
+@pytest.mark.parametrize("is_told", [True, False])
+def test_rows_with_more_are_named_and_a_table_is_asked_for(
+    task: str, more: int, says: str, is_told: bool
+) -> None:
+    outputs = {"y": packed("box", "score", "class", "more", more=RNG.normal(0, 9, (300, more)))}
+    if task == "segment":
+        outputs["p"] = RNG.normal(0, 1, (1, 32, 80, 80))
+    metadata = {**ULTRALYTICS, "task": task, "end2end": "True"} if is_told else {}
+    reading = only(observed(outputs, CHOOSING, metadata=metadata), rows_with_more, packed_rows)
+    assert reading.meaning is None
+    assert says in reading.advice
+    assert "nms=False" in reading.advice
+
+
+SEPARATE = {
+    "boxes": CORNERS[None],
+    "scores": SCORES.reshape(1, -1).astype(np.float32),
+    "labels": CLASSES.reshape(1, -1).astype(np.int64),
+}
+CHOSEN = tuple(Node("NonMaxSuppression", ("a",), (name,)) for name in SEPARATE)
+
+
+def test_separate_rows_are_told_apart_by_their_numbers() -> None:
+    outputs = {name: SEPARATE[key] for name, key in (("a", "scores"), ("b", "boxes"), ("c", "labels"))}
+    nodes = [Node("NonMaxSuppression", ("x",), (name,)) for name in outputs]
+    reading = only(observed(outputs, nodes), separate_rows)
+    output = reading.meaning.output  # type: ignore[union-attr]
+    assert (output.boxes_tensor, output.scores_tensor, output.classes_tensor) == ("b", "a", "c")
+
+
+def test_separate_rows_whose_classes_are_floats_are_told_apart_by_the_run() -> None:
+    outputs = {**SEPARATE, "labels": SEPARATE["labels"].astype(np.float32)}
+    reading = only(observed(outputs, CHOSEN), separate_rows)
+    assert reading.meaning.output.classes_tensor == "labels"  # type: ignore[union-attr]
+
+
+def test_separate_rows_of_tensorflow_have_y_first_and_ids_from_1() -> None:
+    outputs = {
+        "detection_boxes:0": (CORNERS / SIDE)[None, :, [1, 0, 3, 2]],
+        "detection_scores:0": SEPARATE["scores"],
+        "detection_classes:0": SEPARATE["labels"].astype(np.float32) + 1,
+    }
+    reading = only(observed(outputs, labels=7), separate_rows)
+    assert reading.values[Part.BOX_FORMAT] == "yxyx"
+    assert reading.values[Part.LABEL_OFFSET] == "classes from 1"
+    contradicted = {**outputs, "detection_classes:0": SEPARATE["labels"].astype(np.float32)}
+    assert not conclusion(observed(contradicted), separate_rows).best
+
+
+def test_separate_rows_without_a_batch_are_described_without_one() -> None:
+    outputs = {name: values[0] for name, values in SEPARATE.items()}
+    reading = only(observed(outputs, CHOSEN, free=(0,)), separate_rows)
+    assert reading.meaning.batched is False  # type: ignore[union-attr]
+
+
+def test_separate_rows_of_two_images_are_named() -> None:
+    outputs = {f"{name}{row}": values[0] for row in (1, 2) for name, values in SEPARATE.items()}
+    reading = only(observed(outputs, inputs=[tensor("x2", (3, SIDE, SIDE))], free=(0,)), separate_rows)
+    assert "one image" in reading.advice
+
+
+def test_separate_rows_with_masks_beside_them_say_that_these_are_not_read() -> None:
+    outputs = {**SEPARATE, "masks": np.zeros((300, 1, 28, 28), np.float32)}
+    reading = only(observed(outputs, CHOSEN), separate_rows)
+    assert any("masks" in check for check in reading.checks)
+
+
+LOGITS = RNG.normal(0, 3, (1, 7)).astype(np.float32)
+SHARES = np.exp(LOGITS) / np.exp(LOGITS).sum()
+TAGS = 1 / (1 + np.exp(-LOGITS))
+SOFTMAX, SIGMOID, LAYER, LOG = (
+    (Node(name, ("a",), ("y",)),) for name in ("Softmax", "Sigmoid", "Gemm", "LogSoftmax")
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "nodes", "activation", "is_exclusive"),
+    [
+        (SHARES, SOFTMAX, "none", True),
+        (SHARES, (), "none", True),
+        (TAGS, SIGMOID, "none", False),
+        (TAGS, (), "none", False),
+        (LOGITS, LAYER, "softmax", True),
+        (np.log(SHARES), LOG, "softmax", True),
+        (np.abs(LOGITS) / 20, LAYER, "softmax", True),  # as small by chance as probabilities are
+    ],
+    ids=["softmax", "adds up to 1", "sigmoid", "each in [0, 1]", "logits", "logarithms", "small logits"],
+)
+def test_classifier_scores_need_what_run_and_operators_say(
+    values: Any, nodes: Any, activation: str, is_exclusive: bool
+) -> None:
+    reading = only(observed({"y": values}, nodes, labels=7), classifiers)
+    ((output, count, exclusive),) = reading.meaning.outputs  # type: ignore[union-attr]
+    assert (output.score_activation, count, exclusive) == (activation, 7, is_exclusive)
+    assert reading.certainty > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "activation"),
+    [
+        ({"architectures": ["ViTForImageClassification"]}, "softmax"),
+        (
+            {
+                "architectures": ["ViTForImageClassification"],
+                "problem_type": "multi_label_classification",
+            },
+            "sigmoid",
+        ),
+    ],
+)
+def test_classifier_of_transformers_is_what_its_config_says(
+    config: Mapping[str, Any], activation: str
+) -> None:
+    reading = only(observed({"logits": LOGITS}, config=config), classifiers)
+    assert reading.values[Part.ACTIVATION] == activation
+
+
+def test_classifier_of_numbers_that_nothing_explains_is_possible_at_most() -> None:
+    values = RNG.normal(0, 3, (1, 107)).astype(np.float32)
+    best = conclusion(observed({"y": values}, LAYER), classifiers, vectors).best
+    assert max(reading.certainty for reading in best) == 0
+
+
+def test_classifier_of_imagenet_is_known_by_how_many_labels_it_has() -> None:
+    values = RNG.normal(0, 3, (1, 1000)).astype(np.float32)
+    reading = only(observed({"y": values}, LAYER), classifiers, vectors)
+    assert reading.values[Part.ACTIVATION] == "softmax"
+    assert reading.certainty > 0
+
+
+UNIT = RNG.normal(0, 1, (1, 96))
+UNIT /= np.linalg.norm(UNIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("y", RNG.normal(0, 3, (1, 512))), ("y", UNIT), ("embedding", RNG.normal(0, 3, (1, 107)))],
+    ids=["width", "length", "name"],
+)
+def test_embeddings_are_named_by_width_length_and_name(name: str, values: Any) -> None:
+    nodes = (Node("Gemm", ("a",), (name,)),)
+    left = conclusion(observed({name: values}, nodes), classifiers, vectors).best
+    assert left[0].meaning is None or any(reading.meaning is None for reading in left)
+
+
+@pytest.mark.parametrize(
+    ("recognise", "outputs", "image", "says"),
+    [
+        (cascades, {"a": LOGITS[:, :4], "b": SHARES[:, :2]}, (1, 3, 24, 24), "MTCNN"),
+        (cascades, {"a": np.ones((1, 4, 9, 9)), "b": np.ones((1, 2, 9, 9))}, (1, 3, 28, 28), "MTCNN"),
+        (maps, {"y": np.ones((1, 21, 80, 80))}, (1, 3, SIDE, SIDE), "segmentation"),
+        (maps, {"y": np.ones((1, SIDE, SIDE))}, (1, 3, SIDE, SIDE), "depth"),
+        (maps, {"y": np.ones((1, 80, 80, 5))}, (1, SIDE, SIDE, 3), "segmentation"),
+        (keypoints, {"y": np.ones((1, 1, 17, 3))}, (1, 3, 192, 192), "keypoints"),
+        (keypoints, {"a": np.ones((1, 17, 384)), "b": np.ones((1, 17, 512))}, (1, 3, 256, 192), "simcc"),
+        (texts, {"y": np.ones((1, 40, 97))}, (1, 3, 48, 320), "character"),
+        (hidden_states, {"a": np.ones((1, 196, 96)), "b": np.ones((1, 96))}, (1, 3, 224, 224), "hidden"),
+        (
+            scored_boxes,
+            {"dets": np.ones((1, 100, 5)), "labels": np.ones((1, 100), np.int64)},
+            (1, 3, SIDE, SIDE),
+            "MMDeploy",
+        ),
+    ],
+)
+def test_outputs_that_no_kind_expresses_are_named(
+    recognise: Any, outputs: Any, image: Any, says: str
+) -> None:
+    (reading,) = recognise(observed(outputs, image=image))
+    assert reading.meaning is None
+    assert says in reading.advice
+
+
+@pytest.mark.parametrize(
+    ("recognise", "outputs", "image"),
+    [
+        (cascades, {"a": LOGITS[:, :4], "b": SHARES[:, :3]}, (1, 3, 24, 24)),
+        (maps, {"y": np.ones((1, 255, 40, 40))}, (1, 3, SIDE, SIDE)),
+        (maps, {"y": np.ones((1, 21, 80, 80)), "z": np.ones((1, 7))}, (1, 3, SIDE, SIDE)),
+        (keypoints, {"y": np.ones((1, 2, 17, 3))}, (1, 3, 192, 192)),
+        (texts, {"y": np.ones((1, 2100, 84))}, (1, 3, SIDE, SIDE)),
+        (hidden_states, {"a": np.ones((1, 196, 96)), "b": np.ones((1, 95))}, (1, 3, 224, 224)),
+        (scored_boxes, {"dets": np.ones((1, 100, 5))}, (1, 3, SIDE, SIDE)),
+    ],
+)
+def test_outputs_that_are_nearly_so_are_not_named_so(recognise: Any, outputs: Any, image: Any) -> None:
+    assert not list(recognise(observed(outputs, image=image)))
+
+
+def test_indices_of_nms_are_named_by_the_operator_that_gives_them() -> None:
+    outputs = {"y": np.zeros((5, 3), np.int64), "boxes": np.ones((1, 30, 4))}
+    (reading,) = chosen_indices(observed(outputs, CHOOSING))
+    assert "standard_output" in reading.advice
+    assert not list(chosen_indices(observed(outputs)))
+
+
+ALL = Columns("y")
+
+
+@pytest.mark.parametrize(
+    ("operator", "first", "is_for"), [("Mod", 0, True), ("ArgMax", 0, True), ("Mod", 1, False)]
+)
+def test_classes_that_are_indices_count_from_0(operator: str, first: int, is_for: bool) -> None:
+    state = observed({"y": np.zeros(0, np.int64)}, [Node(operator, ("a", "b"), ("y",))])
+    assert (Part.LABEL_OFFSET in found_by(Classes(ALL, first), state)[0]) is is_for
+
+
+def test_classes_of_rows_that_fill_a_list_up_do_not_count() -> None:
+    rows = np.array([[0.9, 3], [0.5, 1], [0, 0], [0, 0]])
+    scores = Columns("y", -1, 0, 1)
+    state = observed({"y": rows})
+    assert not found_by(Classes(Columns("y", -1, 1, 1), 1, scores), state)[1]
+    assert found_by(Classes(Columns("y", -1, 1, 1), 1), state)[1] == {Part.LABEL_OFFSET}
+
+
+def test_classes_are_not_what_an_activation_gives() -> None:
+    assert Part.COLUMNS in found_by(Classes(ALL), observed({"y": np.ones((3, 1))}, SIGMOID))[1]
+
+
+@pytest.mark.parametrize("is_suppressed", [True, False])
+def test_finished_rows_that_repeat_a_box_are_candidates(is_suppressed: bool) -> None:
+    boxes, scores, classes = Columns("y", -1, 0, 4), Columns("y", -1, 4, 1), Columns("y", -1, 5, 1)
+    repeated = packed("box", "score", "class", box=np.tile(CORNERS[:1], (300, 1)), score=SCORES[::-1])
+    role = Finished(boxes, scores, classes, is_suppressed=is_suppressed)
+    for_it, against_it = found_by(role, observed({"y": repeated}))
+    assert (Part.KIND in for_it, Part.KIND in against_it) == (not is_suppressed, is_suppressed)
+    for_it, against_it = found_by(role, observed({"y": repeated}, CHOOSING))
+    assert (Part.KIND in for_it, Part.KIND in against_it) == (is_suppressed, not is_suppressed)
+
+
+def test_finished_rows_of_an_untrained_network_may_all_have_score_1() -> None:
+    boxes, scores, classes = Columns("y", -1, 0, 4), Columns("y", -1, 4, 1), Columns("y", -1, 5, 1)
+    role = Finished(boxes, scores, classes)
+    for score, is_for in ((1.0, True), (3.0, False), (0.0, False)):
+        rows = packed("box", "score", "class", score=np.full((300, 1), score))
+        assert (Part.ACTIVATION in found_by(role, observed({"y": rows}))[0]) is is_for
+
+
+def test_images_are_0_in_a_run_of_one() -> None:
+    assert found_by(Images(ALL), observed({"y": np.zeros((4, 1))})) == ({Part.COLUMNS}, set())
+    assert found_by(Images(ALL), observed({"y": np.array([[0], [1]])}))[1] == {Part.COLUMNS}
+
+
+def test_exclusion_of_one_number_is_a_yes_or_no() -> None:
+    one = Columns("y", 1, 0, 1)
+    state = observed({"y": np.array([[3.0]])})
+    assert found_by(Exclusion(one, "softmax", True), state)[1] == {Part.ACTIVATION}
+    assert found_by(Exclusion(one, "sigmoid", False), state)[0] == {Part.ACTIVATION}
+
+
+def node(operator: str, inputs: str, outputs: str, **attributes: Any) -> Any:
+    return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
+
+
+CONSTANTS = {
+    "w": np.zeros((7, 3, 1, 1), np.float32),
+    "flat": np.array([1, -1], np.int64),
+    "k": np.array([5], np.int64),
+    "seven": np.array(7, np.int64),
+    "zero": np.array(0, np.int64),
+    "one": np.array(1, np.int64),
+    "ones": np.array([1], np.int64),
+    "last": np.array([1 << 62], np.int64),
+    "length": np.array([5], np.int64),
+}
+BEST = [
+    node("Conv", "x w", "layer"),
+    node("Sigmoid", "layer", "scores"),
+    node("Reshape", "scores flat", "list"),
+    node("TopK", "list k", "best index"),
+]
+FILLED = helper.make_tensor("value", 7, [1], [2])
+
+
+def links_of(tmp_path: Path, nodes: Sequence[Any], dtype: Any = np.int64, rank: int = 2) -> Operators:
+    path = tmp_path / "net.onnx"
+    outputs = {"y": (dtype, tuple("abcd"[:rank]))}
+    path.write_bytes(network(nodes, {"x": (np.float32, (1, 3, 4, 4))}, outputs, CONSTANTS))
+    return read_graph(path).links
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rank", "first", "labels"),
+    [
+        ([*BEST, node("Mod", "index seven", "y")], 2, None, 7),
+        ([*BEST, node("Mod", "index seven", "m"), node("Add", "m one", "y")], 2, 1, 7),
+        ([node("Range", "zero seven one", "r"), node("Slice", "r ones last", "y")], 1, 1, None),
+        ([node("Range", "zero seven one", "y")], 1, 0, None),
+        (
+            [
+                node("ConstantOfShape", "length", "p", value=helper.make_tensor("value", 7, [1], [1])),
+                node("ConstantOfShape", "length", "q", value=FILLED),
+                node("Concat", "p q", "y", axis=0),
+            ],
+            1,
+            1,
+            None,
+        ),
+        ([*BEST, node("Add", "index index", "y")], 2, None, None),
+    ],
+    ids=["rest", "rest plus 1", "list without 0", "list", "filled", "sum"],
+)
+def test_classes_begin_where_the_graph_says(
+    tmp_path: Path, nodes: Sequence[Any], rank: int, first: int | None, labels: int | None
+) -> None:
+    links = links_of(tmp_path, nodes, rank=rank)
+    assert first_class(links, "y") == first
+    assert labels_behind(links, "y", "y") == labels
+
+
+def test_columns_of_integers_and_joined_boxes_are_told_apart(tmp_path: Path) -> None:
+    joined = [
+        *BEST,
+        node("Mod", "index seven", "m"),
+        node("Cast", "m", "c", to=1),
+        node("Concat", "best best c", "y", axis=1),
+    ]
+    links = links_of(tmp_path, joined, np.float32)
+    state = observed({"y": np.zeros((1, 15))})
+    state = replace(state, graph=replace(state.graph, links=links))
+    assert links.parts("y", -1) == (("best", 5), ("best", 5), ("c", 5))
+    assert state.sources(Columns("y", 1, 0, 5)) == {"Sigmoid"}  # a TopK moves its numbers only
+    assert state.has_integers(Columns("y", 1, 10, 1))
+    assert not state.has_integers(Columns("y", 1, 9, 1))
+    assert state.has_fractions(Columns("y", 1, 9, 1))
+    torn = [state.is_torn(Columns("y", 1, first, 4)) for first in (0, 1, 2, 5, 8, 11)]
+    assert torn == [False, False, True, False, True, False]
