@@ -13,8 +13,8 @@ from postproc.inspection.readings import Reading
 from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.limits import LONGEST_NAME
 
-# Of COCO: 80 labels in a row, or ids from 1 to 90, of which ten are not used.
-ASSUMED_LABELS, ASSUMED_IDS = 80, 90
+# COCO's ids, and its 80 labels in a row, are all among the classes up to it.
+_HIGHEST_ASSUMED = 90
 
 
 def proposal_of(graph: Graph, reading: Reading) -> Proposal:
@@ -105,10 +105,10 @@ def _labels(graph: Graph, count: int | None, first_id: int) -> tuple[list[dict[s
         return [{"id": row, "name": name} for row, name in zip(ids, known.names, strict=True)], []
     checks = []
     if count is None:
-        count = ASSUMED_IDS if first_id else ASSUMED_LABELS
+        count = _HIGHEST_ASSUMED + 1 - first_id
         checks.append(
-            f"the shapes do not tell how many labels there are: {count} assumed; give their names with "
-            "--labels"
+            f"the outputs do not tell how many labels there are: classes up to {_HIGHEST_ASSUMED} are called "
+            "by their numbers, and higher ones are left out; give the names with --labels"
         )
     elif known is not None:
         checks.append(

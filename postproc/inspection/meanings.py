@@ -95,8 +95,12 @@ class Detects:
 
     @property
     def calls_by_number(self) -> bool:
-        """Whether a label without a name is called by the class that the network gives it."""
-        return getattr(self.output, "classes", None) == "ids" or self.first_id == 0
+        """Whether labels without names are called by the classes that the network gives them.
+
+        Where their number is known, where they begin tells which is the last one.
+        """
+        classes = getattr(self.output, "classes", None)
+        return self.labels is None and (classes == "ids" or self.first_id == 0)
 
     def answers(self, *, is_named: bool) -> str:
         """Tell it from meanings that give a class another id, or another name where names are known."""

@@ -63,10 +63,11 @@ class Classes:
         if observed.has_integers(self.columns) or (tensor is not None and "int" in tensor.type):
             text = f"{name}: classes are integers in the graph"
             yield speaks_for(Source.OPERATORS, text, Part.COLUMNS)
-            if sources and sources <= _COUNTING:
-                found = speaks_against if self.first else speaks_for
-                text = f"{name}: classes are indices ({', '.join(sorted(sources))}), which count from 0"
-                yield found(Source.OPERATORS, text, Part.LABEL_OFFSET)
+            text = f"{name}: classes are indices ({', '.join(sorted(sources))}), which count from 0"
+            if sources and sources <= _INDEXING and not self.first:
+                yield speaks_for(Source.OPERATORS, text, Part.LABEL_OFFSET)
+            elif sources and sources <= _COUNTING and self.first:
+                yield speaks_against(Source.OPERATORS, text, Part.LABEL_OFFSET)
             begin = first_class(observed.graph.links, name)
             if begin is not None:
                 found = speaks_for if begin == self.first else speaks_against
