@@ -112,7 +112,7 @@ def wrong_type(broken: Broken, rng: Rng) -> Broken | None:
     others: list[Any] = [{"x": 1}, [["x"]], b"bytes", object(), {1, 2}]
     if not isinstance(value, str):
         others.append("text")
-    if isinstance(value, (str, list, dict)):
+    if isinstance(value, (str, list, dict)) and place.field != "thresholds":  # one number is for all labels
         others += [0, 1.5]
     if not isinstance(value, bool):
         others.append(True)
