@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from onnx import helper
 
 from postproc.inspection import Proposal, weighed
 from postproc.inspection.graph_file import read_graph
 from postproc.inspection.observed import Observed
 from tests.models import network
+from tests.postproc.inspection.networks import ultralytics
 
 Array = NDArray[np.float32]
 SIDE = 64
@@ -202,3 +205,21 @@ def test_no_reading_that_contradicts_a_run_is_left(
     found = weighed(Observed(graph, outputs))
     for proposal in found.proposals:
         assert contradictions(proposal, outputs) == [], (proposal.version.dump(), proposal.reading.evidence)
+
+
+@pytest.mark.parametrize(("task", "more"), [("detect", 0), ("pose", 15), ("obb", 1)])
+def test_what_a_run_says_of_units_counts_beside_what_the_exporter_says(
+    task: str, more: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    table = np.concatenate([rng.uniform(0.1, 0.5, (BOXES, 4)), rng.uniform(0, 1, (BOXES, 1 + more))], axis=1)
+    array = table.T[None].astype(np.float32)
+    images = {"images": (np.float32, (1, 3, SIDE, SIDE))}
+    model = onnx.load_from_string(network([], images, {"y": (np.float32, array.shape)}, {"y": array}))
+    metadata = ultralytics(task, {0: "cat"}, kpt_shape="[5, 3]", imgsz=f"[{SIDE}, {SIDE}]")
+    helper.set_model_props(model, metadata)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    found = weighed(Observed(read_graph(tmp_path / "model.onnx"), {"y": array}))
+    outputs = [(proposal.version.post_processings or ())[0].detection for proposal in found.proposals]
+    assert outputs
+    assert {output.output.dump().get("coordinates") for output in outputs if output} == {"normalized"}

@@ -139,10 +139,13 @@ def constant_column(
     """Use that an objectness that is 1 everywhere is no label's score: YOLOv6 puts it there."""
     rows = observed.rows(table.columns(BOX, 1))
     found = speaks_against if is_against else speaks_for
-    text = f"{table.text}: the number after the box is 1 for all boxes, an objectness without a meaning"
-    if rows is not None and len(rows) > 1 and (rows == 1).all():
+    if rows is not None and (len(rows) < 2 or (rows != 1).any()):
+        return
+    if rows is not None:
+        text = f"{table.text}: the number after the box is 1 for all boxes, an objectness without a meaning"
         yield found(Source.RUN, text, part, Part.KIND)
     if observed.sources(table.columns(BOX, 1)) <= {"Constant", "ConstantOfShape", "Expand"}:
+        text = f"{table.text}: the number after the box is a constant, an objectness without a meaning"
         yield found(Source.OPERATORS, text, part, Part.KIND)
 
 

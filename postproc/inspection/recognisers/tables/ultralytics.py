@@ -120,7 +120,6 @@ def pose(observed: Observed, table: Table) -> Iterator[Reading]:
             columns=f"box, scores, {keypoints} keypoints of {each} numbers",
             evidence=evidence,
             roles=(Scores(table.columns(BOX, labels)),),
-            forms=FORMS[:1] if exported else FORMS,
             keypoints=table.columns(BOX + labels, keypoints * each),
             dimensions=each,
         )
@@ -176,15 +175,14 @@ def oriented(observed: Observed, table: Table) -> Iterator[Reading]:
     if turning:
         text = f"{table.text} comes from cosines and sines, as oriented boxes do"
         evidence.append(speaks_for(Source.OPERATORS, text, Part.KIND, Part.COLUMNS))
-    for form in FORMS[: 1 if exported else 2]:
-        yield from readings_of(
-            table,
-            Yolov8ObbOutput,
-            {},
-            network="a YOLO of oriented boxes of ultralytics",
-            labels=labels,
-            columns="box, scores, angle",
-            evidence=evidence,
-            roles=(Scores(table.columns(BOX, labels)),),
-            forms=(form,),
-        )
+    yield from readings_of(
+        table,
+        Yolov8ObbOutput,
+        {},
+        network="a YOLO of oriented boxes of ultralytics",
+        labels=labels,
+        columns="box, scores, angle",
+        evidence=evidence,
+        roles=(Scores(table.columns(BOX, labels)),),
+        forms=FORMS[:2],
+    )
