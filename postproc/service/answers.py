@@ -131,3 +131,4 @@ class Health(BaseModel):
     kernels: Literal["compiling", "ready"] = Field(
         description="Whether all are compiled; until then, a first image may wait for its own."
     )
+    missing_networks: int = Field(description="Networks whose files are not in the data folder.")

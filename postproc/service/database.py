@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import Engine, create_engine, delete, event, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from postproc.errors import PostprocError
 from postproc.installing import install
 from postproc.service.settings import ServiceSettings
-from postproc.service.tables import Format, Table
+from postproc.service.tables import Format, Identity, Table
 
-FORMAT = 1
+FORMAT = 2  # 1 knew no identity
+OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
 _BUSY_SECONDS = 10
-_ATTEMPTS = 5
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
+_LONGEST_URL = 10_000
 _SQLITE_PRAGMAS = (
     f"busy_timeout={_BUSY_SECONDS * 1000}",
-    "journal_mode=WAL",
     "synchronous=FULL",  # what was acknowledged outlives a power cut
     "foreign_keys=ON",
 )
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a database says of itself.
+
+    Parameters
+    ----------
+    number : int
+        Its format.
+    identity : str or None
+        That it shares with a data folder; None in format 1.
+    """
+
+    number: int
+    identity: str | None
+
+
 class Database:
     """Sessions on the database, each one short transaction.
+
+    Nothing is made or changed before `prepare`.
 
     Parameters
     ----------
@@ -40,23 +60,21 @@ class Database:
     Raises
     ------
     PostprocError
-        If it cannot be opened, or was written by a release with another format.
+        If the settings name no database that could be opened.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._url = _url_of(settings)
-        self._engine = _engine_of(self._url)
-        is_sqlite = self._engine.dialect.name == "sqlite"
+        self.url = url_of(settings)
+        self._engine = _engine_of(self.url)
         # SQLite has one writer at a time, and lets the others poll for their turn.
-        self._writer = threading.Lock() if is_sqlite else nullcontext()
+        self._writer = threading.Lock() if self.file is not None else nullcontext()
         self._reading = sessionmaker(self._engine, expire_on_commit=False)
         self._writing = sessionmaker(self._engine.execution_options(writes=True), expire_on_commit=False)
-        try:
-            self._prepare()
-        except SQLAlchemyError as error:
-            self.close()
-            reason = getattr(error, "orig", None) or error
-            raise PostprocError(f"cannot open the database {self._url}: {reason}") from error
+
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite."""
+        return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -79,45 +97,109 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
-    def _prepare(self) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                with self.writing() as session:
-                    Table.metadata.create_all(session.connection())
-                    number = session.scalar(select(Format.number))
-                    if number is None:
-                        session.add(Format(number=FORMAT))
-                break
-            except (IntegrityError, ProgrammingError):  # another process makes the same tables right now
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        if number not in (None, FORMAT):
+    def contents(self) -> Contents | None:
+        """Return what it says of itself; None where it has no tables of a service.
+
+        Raises
+        ------
+        PostprocError
+            If it cannot be opened, or was written by a later release.
+        """
+        if self.file is not None and not (self.file.exists() and self.file.stat().st_size):
+            return None  # to open it would make it
+        with self._explained(), self.reading() as session:
+            names = inspect(session.connection())
+            number = session.scalar(select(Format.number)) if names.has_table(Format.__tablename__) else None
+            if number is None:
+                return None
+            if number > FORMAT:
+                raise PostprocError(
+                    f"the database {shown(self.url)} has format {number}, and this release of postproc has "
+                    f"{FORMAT}: run the release that wrote it, or start with another database"
+                )
+            known = session.scalar(select(Identity.id)) if names.has_table(Identity.__tablename__) else None
+            return Contents(number, known)
+
+    def prepare(self, identity: str) -> None:
+        """Make the tables that are missing, and write down the identity; in one transaction."""
+        with self._explained(), closing(self._engine.raw_connection()) as connection:
+            if self.file is not None:
+                connection.cursor().execute("PRAGMA journal_mode=WAL")  # which its file keeps
+        with self._explained(), self.writing() as session:
+            Table.metadata.create_all(session.connection())
+            for kind in (Format, Identity):
+                session.execute(delete(kind))
+            session.add_all([Format(number=FORMAT), Identity(id=identity)])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
             self.close()
-            raise PostprocError(
-                f"the database {self._url} has format {number}, and this release of postproc has {FORMAT}: "
-                "run the release that wrote it, or start with another database"
-            )
+            reason = getattr(error, "orig", None) or error
+            raise PostprocError(f"cannot open the database {shown(self.url)}: {reason}") from error
 
 
-def _url_of(settings: ServiceSettings) -> URL:
-    if settings.database is None:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        return URL.create("sqlite", database=str(settings.data / "postproc.sqlite"))
+def url_of(settings: ServiceSettings) -> URL:
+    """Return where the database of a service lies.
+
+    Raises
+    ------
+    PostprocError
+        If that is no URL, of a database that is supported.
+    """
+    text = settings.database
+    if settings.database_file is not None:
+        if text is not None:
+            raise PostprocError("database: expected an URL or the file that holds it, got both")
+        text = _read_url(settings.database_file)
+    if text is None:
+        return URL.create("sqlite", database=str(settings.data.absolute() / OWN_FILE))
     try:
-        url = make_url(settings.database)
-    except ArgumentError:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise PostprocError(
             "database: expected a URL such as postgresql://user:password@host/name or sqlite:///file"
         ) from None
-    if url.drivername in ("postgresql", "postgres"):  # the driver that the extra installs
-        url = url.set(drivername="postgresql+psycopg")
-    return url
+    kind = url.get_backend_name()
+    if kind in ("postgresql", "postgres"):
+        # The driver that the extra installs.
+        return url if "+" in url.drivername else url.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise PostprocError(f"database: expected sqlite or postgresql, got {kind!r}")
+    name = url.database or ""
+    if name in ("", ":memory:") or name.startswith("file:"):
+        raise PostprocError(
+            f"database: expected a path, sqlite:///file or sqlite:////folder/file, got {name!r}"
+        )
+    return url.set(database=str(Path(name).absolute()))
+
+
+def shown(url: URL) -> str:
+    """Return an URL as logs and errors may show it: without passwords, wherever they stand in it."""
+    return without_secrets(url).render_as_string()
+
+
+def without_secrets(url: URL) -> URL:
+    """Return an URL without its passwords."""
+    kept = {name: value for name, value in url.query.items() if "pass" not in name.lower()}
+    return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, kept)
+
+
+def _read_url(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_URL + 1).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PostprocError(f"cannot read the database's URL from {path}: {error}") from None
+    if not text or len(text) > _LONGEST_URL or "\n" in text:
+        raise PostprocError(f"{path}: expected one line, the URL of a database")
+    return text
 
 
 def _engine_of(url: URL) -> Engine:
     kind = url.get_backend_name()
-    if kind not in ("sqlite", "postgresql"):
-        raise PostprocError(f"database: expected sqlite or postgresql, got {kind!r}")
     try:
         engine = create_engine(
             url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=kind == "postgresql"

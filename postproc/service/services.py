@@ -6,8 +6,11 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
+
+from sqlalchemy.exc import DBAPIError
 
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
@@ -16,7 +19,9 @@ from postproc.service.catalogue import public_models
 from postproc.service.database import Database
 from postproc.service.errors import ApiError
 from postproc.service.files import NetworkFolders
+from postproc.service.identity import join
 from postproc.service.keys import Keys
+from postproc.service.locks import lock_database, patiently
 from postproc.service.postprocessors import PostProcessors
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.networks import NetworkStore
@@ -98,18 +103,24 @@ class Services:
         self.settings = settings
         self.metrics = metrics
         self.check_model = check_model
-        self.folders = NetworkFolders(settings.data)
-        try:
+        self.lost: str | None = None  # why this service has to end, if another has taken its database
+        self.on_lost: Callable[[], None] = lambda: None
+        with ExitStack() as opened:
+            self.folders = NetworkFolders(settings.data, settings.wait)
+            opened.callback(self.folders.close)
             self.database = Database(settings)
-        except BaseException:
-            self.folders.close()
-            raise
+            opened.callback(self.database.close)
+            lock = patiently(lambda: lock_database(self.database, self._lose), settings.wait)
+            opened.callback(lock.close)
+            join(settings, self.database, self.folders.names())
+            self._opened = opened.pop_all()  # what is closed at the end, the last first
         self.keys = Keys(self.database, keys)
         self.networks = NetworkStore(self.database)
         self.specs = SpecStore(self.database)
         self.versions = VersionStore(self.database)
         self.tasks = TaskStore(self.database)
         self.public = public_models()
+        self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
         self.bodies = BodyReader(settings)
         self.engine = make_engine(settings, metrics, self._finish)
@@ -119,7 +130,8 @@ class Services:
 
     def start(self) -> None:
         """Tidy up what the last run left, then start the threads."""
-        self.folders.sweep(self.networks.folders())
+        self.folders.sweep(self.networks.folders(), take_all=self.settings.adopt)
+        self._look_for_files()
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before they ran", stopped)
@@ -134,9 +146,13 @@ class Services:
             self._stopping.set()
         self.engine.stop()
         self._sweeper.join()
-        self.tasks.fail_pending(STOPPED)
-        self.database.close()
-        self.folders.close()
+        try:
+            if self.lost is None:  # else the tasks that are pending are another's
+                self.tasks.fail_pending(STOPPED)
+        except DBAPIError:  # the next start does it
+            logger.exception("the tasks that are pending could not be ended")
+        finally:
+            self._opened.close()
 
     def _stored(self) -> Iterator[PostProcessor]:
         """Give the post-processors of versions that are kept, those that matter most first."""
@@ -168,8 +184,24 @@ class Services:
         while not self._stopping.wait(min(_LONGEST_PAUSE, max(0.05, seconds / 4))):
             try:
                 self.tasks.expire(seconds)
+                self.folders.expire(self.settings.swept_seconds)
+                self._look_for_files()
             except Exception:  # the database may be back at the next turn
                 logger.exception("old tasks could not be removed")
+
+    def _look_for_files(self) -> None:
+        """Count the networks without files, and log those that are new among them."""
+        missing = self.folders.missing(self.networks.folders())
+        # Those that were deleted meanwhile have no row any more.
+        missing = sorted(set(missing) & self.networks.folders()) if missing else []
+        for name in set(missing) - set(self.missing):
+            logger.error("the files of a network are missing: %s", name)
+        self.missing = missing
+
+    def _lose(self, reason: str) -> None:
+        logger.critical("%s; this service ends, since the database is no longer its own", reason)
+        self.lost = reason
+        self.on_lost()
 
 
 def _written(outcome: Outcome) -> tuple[str | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from postproc.errors import PostprocError
 from postproc.service.app import create_app
 from postproc.service.connections import connections_of
 from postproc.service.keys import Keys
+from postproc.service.locks import InUseError, patiently
 from postproc.service.logs import configure_logging
+from postproc.service.services import Services
 from postproc.service.settings import ServiceSettings
 
 _STOP_SECONDS = 15  # for the requests that are under way
@@ -43,11 +46,15 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
         If it cannot listen there, or cannot use the data folder or the database.
     """
     configure_logging()
-    listening = _listen(settings.host, settings.port)
+    listening = patiently(lambda: _listen(settings.host, settings.port), settings.wait)
     with listening:
         app = create_app(settings, keys=keys, **parts)
-        config = config_of(app, settings)
-        _Server(config, app.state.services.keys, _address(listening)).run(sockets=[listening])
+        services: Services = app.state.services
+        server = _Server(config_of(app, settings), services.keys, _address(listening))
+        services.on_lost = server.end
+        server.run(sockets=[listening])
+    if services.lost is not None:
+        raise PostprocError(services.lost)
 
 
 def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
@@ -76,6 +83,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._keys, self._address = keys, address
 
+    def end(self) -> None:
+        """End as a signal would; from any thread."""
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.started:
@@ -103,7 +114,9 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except (OSError, UnicodeError) as error:
-        raise PostprocError(f"cannot listen on {host}, port {port}: {error}") from None
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        kind = InUseError if in_use else PostprocError
+        raise kind(f"cannot listen on {host}, port {port}: {error}") from None
     return listening
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -23,7 +23,27 @@ class ServiceSettings(BaseModel):
 
     data: Path = Field(description="Folder of the networks' files, and of the database unless one is named.")
     database: str | None = Field(
-        default=None, description="SQLAlchemy URL; a file of SQLite in the data folder if left out."
+        default=None,
+        repr=False,  # it may hold a password
+        description="SQLAlchemy URL; a file of SQLite in the data folder if left out.",
+    )
+    database_file: Path | None = Field(
+        default=None,
+        description="File that holds the database's URL: its password then stands in no list of processes.",
+    )
+    adopt: bool = Field(
+        default=False,
+        description="For one start: let a data folder and a database that do not know each other belong "
+        "together. Networks of the folder that the database does not know are moved aside.",
+    )
+    wait: NonNegativeFloat = Field(
+        default=0.0,
+        description="How long to wait for a service that uses the folder, the database or the port to end, "
+        "in seconds.",
+    )
+    swept_seconds: PositiveFloat = Field(
+        default=7 * 24 * 3600.0,
+        description="How long files that a start moved aside are kept in the folder's `swept`, in seconds.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")

@@ -56,6 +56,14 @@ class Format(Table):
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
 
 
+class Identity(Table):
+    """One row: the identity that the data folder knows too, see `postproc.service.identity`."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 class Key(_Numbered):
     """An API key, of which only a digest is kept."""
 

@@ -61,6 +61,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ServiceSettings:
 def database(settings: ServiceSettings) -> Iterator[Database]:
     """Give an empty database, of each kind."""
     opened = Database(settings)
+    opened.prepare("identity")
     yield opened
     opened.close()
 

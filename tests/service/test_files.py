@@ -49,10 +49,11 @@ def test_every_file_is_on_the_disk_before_the_folder_is_in_place(
 
     monkeypatch.setattr(os, "fsync", fsync)
     name = folders.publish(staged)
+    synced[2:4] = sorted(synced[2:4])
     assert synced[:-1] == [
         f"{staged}/files/a.npy",
         f"{staged}/files",
-        f"{staged}/model.onnx",
+        *sorted([f"{staged}/model.onnx", f"{staged}/unsettled"]),
         str(staged),
     ]
     assert synced[-1] == str(tmp_path / "networks")
@@ -60,16 +61,60 @@ def test_every_file_is_on_the_disk_before_the_folder_is_in_place(
     folders.close()
 
 
-def test_sweep_removes_what_has_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sweep_moves_aside_what_an_upload_left_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folders = NetworkFolders(tmp_path)
-    kept, stray = folders.publish(stage(folders)), folders.publish(stage(folders))
-    stage(folders)
+    kept, unfinished, unknown = (folders.publish(stage(folders)) for _ in range(3))
+    folders.settle(unknown)  # it had a row once, in a database that is newer than this one
+    staged = stage(folders)
     assert folders.sweep({kept, "gone"}) == 2
     assert folders.model(kept).exists()
-    assert not folders.model(stray).exists()
+    assert folders.model(unknown).exists()
+    assert folders.names() == {kept, unknown}
     assert list((tmp_path / "staging").iterdir()) == []
-    assert "missing" in caplog.text
-    assert "gone" in caplog.text
+    assert {path.name for path in (tmp_path / "swept").iterdir()} == {unfinished, staged.name}
+    assert "1 folders" in caplog.text
+    assert folders.sweep({kept}) == 0
+    assert folders.sweep({kept}, take_all=True) == 1
+    assert folders.names() == {kept}
+    folders.close()
+
+
+def test_sweep_brings_back_what_was_swept_where_a_row_knows_it(tmp_path: Path) -> None:
+    folders = NetworkFolders(tmp_path)
+    name = folders.publish(stage(folders))
+    assert folders.sweep(set()) == 1
+    assert folders.missing({name}) == [name]
+    assert folders.sweep({name}) == 0
+    assert folders.model(name).read_bytes() == b"model"
+    assert folders.missing({name}) == []
+    folders.close()
+
+
+def test_what_was_swept_goes_after_a_time(tmp_path: Path) -> None:
+    folders = NetworkFolders(tmp_path)
+    name = folders.publish(stage(folders))
+    folders.sweep(set())
+    folders.expire(100.0)
+    assert (tmp_path / "swept" / name / "model.onnx").exists()
+    os.utime(tmp_path / "swept" / name, (0, 0))
+    folders.expire(100.0)
+    assert list((tmp_path / "swept").iterdir()) == []
+    folders.close()
+
+
+def test_deletion_that_is_cut_off_never_leaves_half_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = NetworkFolders(tmp_path)
+    name = folders.publish(stage(folders, {"a.npy": b"mean"}))
+    folders.mark(name)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if killed in it
+    folders.remove(name)
+    assert folders.names() == set()
+    folders.sweep({name})  # an older backup, which has the row
+    assert folders.missing({name}) == [name]
     folders.close()
 
 

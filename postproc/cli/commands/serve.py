@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from postproc.service.keys import Keys
 
 KEY_VARIABLE = "POSTPROC_API_KEY"
+DATABASE_VARIABLE = "POSTPROC_DATABASE"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -64,7 +65,21 @@ Data = Annotated[
 ]
 DatabaseUrl = Annotated[
     str | None,
-    typer.Option("--database", metavar="URL", help=ServiceSettings.model_fields["database"].description),
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=DATABASE_VARIABLE,
+        help=ServiceSettings.model_fields["database"].description,
+    ),
+]
+DatabaseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--database-file",
+        metavar="FILE",
+        dir_okay=False,
+        help=ServiceSettings.model_fields["database_file"].description,
+    ),
 ]
 
 keys_app = typer.Typer(no_args_is_help=True, help="Add, list and remove the API keys of the HTTP service.")
@@ -73,6 +88,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Add, list and remove the API 
 def serve(
     data: Data,
     database: DatabaseUrl = None,
+    database_file: DatabaseFile = None,
     host: Annotated[str, _setting("host")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
     provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
@@ -97,6 +113,9 @@ def serve(
     ),
     task_seconds: Annotated[float, _setting("task_seconds")] = _default("task_seconds"),
     task_timeout: Annotated[float, _setting("task_timeout")] = _default("task_timeout"),
+    adopt: Annotated[bool, _setting("adopt", option="--adopt")] = False,
+    wait: Annotated[float, _setting("wait")] = _default("wait"),
+    swept_seconds: Annotated[float, _setting("swept_seconds")] = _default("swept_seconds"),
 ) -> None:
     """Serve recognition versions over HTTP: the v0.7 API at /v0.7, its documentation at /docs, a page at /.
 
@@ -120,17 +139,18 @@ def add_key(
     ],
     data: Data,
     database: DatabaseUrl = None,
+    database_file: DatabaseFile = None,
 ) -> None:
     """Make an API key and print it: it is seen this once only. A running service knows it at once."""
-    with _opened_keys(data, database) as keys:
+    with _opened_keys(data, database, database_file) as keys:
         typer.echo(keys.add(name))
 
 
 @keys_app.command("list")
-def list_keys(data: Data, database: DatabaseUrl = None) -> None:
+def list_keys(data: Data, database: DatabaseUrl = None, database_file: DatabaseFile = None) -> None:
     """List the API keys by their ids; the keys themselves are not kept."""
     table = Table("id", "name", "made")
-    with _opened_keys(data, database) as keys:
+    with _opened_keys(data, database, database_file) as keys:
         for key in keys.all():
             table.add_row(key.prefix, key.tenant, key.create_date)
     Console().print(table)
@@ -141,9 +161,10 @@ def remove_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `postproc keys list` shows it.")],
     data: Data,
     database: DatabaseUrl = None,
+    database_file: DatabaseFile = None,
 ) -> None:
     """Make an API key invalid, at once; what it made stays."""
-    with _opened_keys(data, database) as keys:
+    with _opened_keys(data, database, database_file) as keys:
         keys.remove(key_id)
     typer.echo(f"key {key_id} removed")
 
@@ -158,15 +179,21 @@ def _settings(**values: Any) -> ServiceSettings:
 
 
 @contextmanager
-def _opened_keys(data: Path, database: str | None) -> Iterator[Keys]:
-    settings = _settings(data=data, database=database)
+def _opened_keys(data: Path, database: str | None, database_file: Path | None) -> Iterator[Keys]:
+    """Open the keys of a service: of the database that is given, or else of the one that its folder names."""
     with _explained_import():
         from postproc.service.database import Database
+        from postproc.service.identity import check_keys, settings_of
         from postproc.service.keys import Keys
-    if database is None and not data.is_dir():
+    if database is not None or database_file is not None:
+        settings = _settings(data=data, database=database, database_file=database_file)
+    elif data.is_dir():
+        settings = settings_of(data)
+    else:
         raise PostprocError(f"{data} does not exist; `postproc serve --data {data}` makes it")
     opened = Database(settings)
     try:
+        check_keys(data, opened)
         yield Keys(opened)
     finally:
         opened.close()

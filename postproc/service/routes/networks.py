@@ -51,10 +51,11 @@ def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) ->
     try:
         network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
     except BaseException:
-        # Where the database does not tell, the row may be there: the files stay, at most to the next start.
+        # Where the database does not tell, the row may be there: the files stay for the next start.
         if folder not in services.networks.folders():
-            folders.remove(folder)
+            folders.set_aside(folder)
         raise
+    folders.settle(folder)
     return Json(network_document(network), 201)
 
 
@@ -96,7 +97,14 @@ def replace_network(services: AllServices, tenant: Tenant, network_id: Id, docum
 @router.delete("/{network_id}", status_code=204, response_model=None, responses=errors(404))
 def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> None:
     """Delete a network and its versions; tasks that wait for it end in error."""
-    folder = services.networks.remove(tenant, network_id)
+    folder = services.networks.get(tenant, network_id).folder
+    services.folders.mark(folder)
+    try:
+        services.networks.remove(tenant, network_id)
+    except BaseException:
+        if folder in services.networks.folders():
+            services.folders.settle(folder)
+        raise
     services.engine.forget_network(network_id)
     services.folders.remove(folder)
 

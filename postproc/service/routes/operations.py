@@ -18,7 +18,14 @@ def check_health(services: AllServices) -> Json:
     """Tell that the service and its database answer, and whether the first image would wait for kernels."""
     services.database.check()
     kernels = "ready" if services.engine.is_warm else "compiling"
-    return Json({"status": "ok", "version": __version__, "kernels": kernels})
+    return Json(
+        {
+            "status": "ok",
+            "version": __version__,
+            "kernels": kernels,
+            "missing_networks": len(services.missing),
+        }
+    )
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -68,13 +68,11 @@ class NetworkStore:
             network.update_date = now()
         return network
 
-    def remove(self, tenant: str, identifier: int) -> str:
-        """Delete a network with its versions, or raise a 404; return the folder of its files."""
+    def remove(self, tenant: str, identifier: int) -> None:
+        """Delete a network with its versions, or raise a 404."""
         with self._database.writing() as session:
-            folder = owned(session, Network, tenant, identifier).folder
             remove(session, Network, tenant, identifier)
             forget_current_versions(session, tenant)
-        return folder
 
     def folders(self) -> set[str]:
         """Return the folders of all tenants' networks."""

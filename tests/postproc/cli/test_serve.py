@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from postproc.cli.app import app
 from postproc.installing import install
+from postproc.service.database import Database
 from postproc.service.settings import ServiceSettings
 
 PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0
@@ -91,11 +92,14 @@ def test_serve_help_shows_the_descriptions_of_the_settings(monkeypatch: pytest.M
 
 
 def test_keys_are_added_listed_and_removed(tmp_path: Path) -> None:
+    Database(ServiceSettings(data=tmp_path)).prepare("identity")
     added = call("keys", "add", "team", "--data", tmp_path)
     assert added.exit_code == 0, added.output
     key = added.stdout.strip()
     assert len(key) > 40
-    listed = call("keys", "list", "--data", tmp_path).stdout
+    result = call("keys", "list", "--data", tmp_path)
+    assert result.exit_code == 0, result.output
+    listed = result.stdout
     assert "team" in listed
     assert key not in listed
     identifier = next(line for line in listed.splitlines() if "team" in line).split()[1]
