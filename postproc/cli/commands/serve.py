@@ -191,9 +191,14 @@ def _opened_keys(data: Path, database: str | None, database_file: Path | None) -
         settings = settings_of(data)
     else:
         raise PostprocError(f"{data} does not exist; `postproc serve --data {data}` makes it")
+    is_remembered = settings.database is not None and database is None
     opened = Database(settings)
     try:
-        check_keys(data, opened)
+        try:
+            check_keys(data, opened)
+        except PostprocError as error:
+            hint = f"; {data} keeps no password: if it needs one, give --database-file or {DATABASE_VARIABLE}"
+            raise PostprocError(f"{error}{hint if is_remembered else ''}") from None
         yield Keys(opened)
     finally:
         opened.close()
