@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 _CHECK_SECONDS = 2.0
+_LINGER_SECONDS = 3.0
 _JOIN_SECONDS = 5.0
 
 # One lock a schema: services may share a database whose schemas are theirs.
@@ -105,7 +106,8 @@ def lock_database(database: Database, on_lost: Callable[[str], None]) -> Lock:
     """
     what = f"the database {shown(database.url)}"
     if database.file is None:
-        return _SessionLock(database.url, what, on_lost)
+        # The session of a process that has just ended may hold it for a moment.
+        return patiently(lambda: _SessionLock(database.url, what, on_lost), _LINGER_SECONDS)
     try:
         file = database.file.resolve()  # so that all links to it mean the same lock
         return lock_file(file.with_name(f"{file.name}-lock"), what)

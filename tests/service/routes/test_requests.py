@@ -383,7 +383,7 @@ def test_service_killed_between_files_and_row_serves_neither(tmp_path: Path) -> 
         folders = first.services.folders
         staged = folders.stage()
         (staged / "0").write_bytes(b"half")
-        staged.rename(tmp_path / "networks" / staged.name)
+        folders.publish(staged)
         folders.stage()
     with serving(tmp_path) as second:
         assert [row["id"] for row in second.client.get("/networks").json()["results"]] == [kept["id"]]
