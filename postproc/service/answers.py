@@ -28,7 +28,7 @@ class ErrorDetails(BaseModel):
 
 
 class Error(BaseModel):
-    """The body of every answer of 4xx and 5xx."""
+    """The body of every answer of 4xx and 5xx but that of /readyz."""
 
     error: ErrorDetails
     detail: str = Field(description="The same message, where the vendor's documentation has it.")
@@ -123,12 +123,26 @@ class Account(BaseModel):
     name: str
 
 
-class Health(BaseModel):
-    """That the service works."""
+class Store(BaseModel):
+    """Outcomes of tasks on their way to the database."""
 
-    status: Literal["ok"]
+    behind: int = Field(description="How many wait to be written.")
+    seconds: float = Field(description="How long the oldest of them waits.")
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["ok", "degraded"] = Field(
+        description="Degraded where the database is away or takes no writes, or results wait long for it."
+    )
     version: str = Field(description="Release of postproc.")
     kernels: Literal["compiling", "ready"] = Field(
         description="Whether all are compiled; until then, a first image may wait for its own."
     )
     missing_networks: int = Field(description="Networks whose files are not in the data folder.")
+    database: Literal["ok", "read-only", "away"] = Field(
+        description="Whether it answers within a second, and takes writes, as far as is known."
+    )
+    store: Store
+    reasons: list[str] = Field(description="Why requests cannot be taken now; empty where they can.")

@@ -10,11 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job, Ticket
-from postproc.service.work import STOPPED
+from postproc.service.work import FAILED, STOPPED
 
 logger = logging.getLogger(__name__)
-
-FAILED = "the service failed to run this task; its log says why"
 
 _HISTORY = 30.0  # seconds of which the throughput is taken
 _LONGEST_RETRY = 60.0
@@ -39,7 +37,7 @@ class Batcher:
     workers : int
         Threads.
     timeout : float
-        Seconds after which a job that still waits ends in error.
+        Seconds after which a job ends in error, whether it waits or runs.
     """
 
     def __init__(
@@ -180,18 +178,27 @@ class Batcher:
                 if not queue:
                     del self._queues[oldest.key]
                 self._running.update(jobs)
+                now = time.monotonic()
+                for job in jobs:
+                    job.started = now
                 return jobs
 
     def _expire(self) -> None:
-        """End jobs that waited too long, also while all workers are busy."""
+        """End jobs that take too long, also while all workers are busy.
+
+        The call of one that runs goes on, and keeps its thread and its memory; what it finds is not told.
+        """
         pause = min(1.0, self._timeout / 4)
         while True:
             with self._condition:
                 if not self._is_open:
                     return
                 self._condition.wait_for(lambda: not self._is_open, pause)
-                jobs = self._pop(lambda job: time.monotonic() - job.submitted > self._timeout)
-            self._end(jobs, f"the task waited longer than {self._timeout:g} s for its turn; send it again")
+                waiting = self._pop(self._is_late)
+                running = [job for job in self._running if self._is_late(job) and not job.is_told]
+            self._end(waiting, f"the task waited longer than {self._timeout:g} s for its turn; send it again")
+            for job in running:
+                self._tell([job], self._too_long(job))
 
     def _pop(self, is_meant: Callable[[Job], bool]) -> list[Job]:
         """Take jobs out of the queues; the lock is held."""
@@ -217,6 +224,15 @@ class Batcher:
             self._fail(jobs, error)
         except Exception:
             logger.exception("the end of %d tasks could not be told", len(jobs))
+
+    def _is_late(self, job: Job) -> bool:
+        return time.monotonic() - job.submitted > self._timeout
+
+    def _too_long(self, job: Job) -> str:
+        return (
+            f"the task waited {job.started - job.submitted:.1f} s for its turn, and its network did not end "
+            f"in what was left of {self._timeout:g} s; send it again, or have --task-timeout raised"
+        )
 
     def _give_back(self, places: int, size: int) -> None:
         with self._condition:

@@ -15,10 +15,9 @@ from postproc.onnx_network import OnnxNetwork
 from postproc.onnx_runner import OnnxRunner
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
-from postproc.service.batching import FAILED
 from postproc.service.inputs import PreparedInputs
 from postproc.service.metrics import Metrics
-from postproc.service.work import Work
+from postproc.service.work import FAILED, Work
 
 MAX_NUMBERS = 2_000_000  # of all tensors of an answer, about 20 bytes each as JSON
 

@@ -24,6 +24,14 @@ OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
 _BUSY_SECONDS = 10
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
 _LONGEST_URL = 10_000
+# libpq waits for minutes by itself for a server whose machine is gone. What the URL says goes first.
+_POSTGRESQL_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _SQLITE_PRAGMAS = (
     f"busy_timeout={_BUSY_SECONDS * 1000}",
     "synchronous=FULL",  # what was acknowledged outlives a power cut
@@ -198,11 +206,21 @@ def _read_url(path: Path) -> str:
     return text
 
 
+def limits_of(url: URL) -> dict[str, int]:
+    """Return how long a connection may take to open, and to be found broken: arguments of the driver."""
+    is_libpq = url.drivername.startswith("postgresql+psycopg")
+    return {name: value for name, value in _POSTGRESQL_LIMITS.items() if is_libpq and name not in url.query}
+
+
 def _engine_of(url: URL) -> Engine:
     kind = url.get_backend_name()
     try:
         engine = create_engine(
-            url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=kind == "postgresql"
+            url,
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=kind == "postgresql",
+            connect_args=limits_of(url),
         )
     except (NoSuchModuleError, ImportError) as error:
         raise ImportError(

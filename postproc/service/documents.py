@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from postproc.service.reporting import Kept
 from postproc.service.store.versions import NamedVersion
-from postproc.service.tables import Network, Spec, Task
+from postproc.service.tables import PENDING, Network, Spec, Task
 
 
 def network_document(network: Network) -> dict[str, Any]:
@@ -60,14 +61,17 @@ def version_document(named: NamedVersion, with_post_processings: bool = True) ->
     return document
 
 
-def task_document(task: Task) -> dict[str, Any]:
-    """Return a task."""
+def task_document(task: Task, kept: Kept | None = None) -> dict[str, Any]:
+    """Return a task, with its outcome that waits to be written if the row has none yet."""
+    status, error, data, date = task.status, task.error, task.data, task.date_updated
+    if kept is not None and status == PENDING:
+        status, error, data, date = kept.status, kept.error, kept.data, kept.date
     return {
         "id": task.id,
-        "status": task.status,
-        "error": task.error,
+        "status": status,
+        "error": error,
         "date_created": task.date_created,
-        "date_updated": task.date_updated,
-        "data": None if task.data is None else json.loads(task.data),
+        "date_updated": date,
+        "data": None if data is None else json.loads(data),
         "subtasks": None,
     }

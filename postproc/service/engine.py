@@ -23,7 +23,6 @@ from postproc.service.fetching import Fetcher
 from postproc.service.inputs import Fetch, InputReader, PreparedInputs
 from postproc.service.jobs import Job, Ticket
 from postproc.service.metrics import Metrics
-from postproc.service.reporting import Reporter
 from postproc.service.sessions import SessionCache
 from postproc.service.settings import ServiceSettings
 from postproc.service.turns import Turns
@@ -59,7 +58,7 @@ class Engine:
     metrics : Metrics
         Measures the stages.
     on_done : callable
-        Takes the outcomes of tasks, each once, in a thread of the engine.
+        Takes the outcomes of tasks, each once, in the threads of the engine.
     fetch : callable, optional
         Takes the place of `Fetcher`.
     """
@@ -77,7 +76,7 @@ class Engine:
         decoders = Turns(min(max(os.cpu_count() or 1, 2), _MOST_DECODERS))
         self._reader = InputReader(settings, fetch or Fetcher(settings), decoders, metrics.stage)
         self._sessions = SessionCache(self._load, settings.session_memory, metrics)
-        self._reporter = Reporter(on_done, metrics)
+        self._on_done = on_done
         self._warmer = Warmer()
         self._batcher = Batcher(
             self._run,
@@ -97,7 +96,6 @@ class Engine:
 
     def start(self) -> None:
         """Start the threads."""
-        self._reporter.start()
         self._warmer.start()
         self._batcher.start()
 
@@ -105,7 +103,6 @@ class Engine:
         """Run what waits for some seconds; tasks that are left end in error. Returns when all are told."""
         self._warmer.stop()
         self._batcher.stop(_DRAIN)
-        self._reporter.stop(_DRAIN)
         self._sessions.clear()
 
     @property
@@ -248,4 +245,4 @@ class Engine:
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         claimed = set(self._batcher.claim(jobs))
-        self._reporter.put([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
+        self._on_done([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])

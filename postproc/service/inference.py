@@ -18,7 +18,7 @@ from postproc.service.schemas import InferenceOptions, InferenceRequest
 from postproc.service.services import Services
 from postproc.service.store.versions import WholeVersion
 from postproc.service.tables import Network
-from postproc.service.work import NetworkFiles, Work
+from postproc.service.work import FAILED, NetworkFiles, Outcome, Work
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     Raises
     ------
     ApiError
-        A 400 that names the input that is wrong, or a 503 if too many tasks wait.
+        A 400 that names the input that is wrong, or a 503 if too many tasks or results wait.
     """
     document = _read(body)
     try:
@@ -49,6 +49,7 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     for row, item in enumerate(options.inputs):
         if not isinstance(item, dict):
             raise InputError(f"inputs[{row}]", "expected an object with an image")
+    services.reporter.admit()
     inputs = services.engine.prepare(target.network, list(options.inputs))
     work = Work(
         target.network, target.post, target.key, inputs, options.show_discarded, options.max_predictions
@@ -59,7 +60,12 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     except BaseException:
         ticket.release()
         raise
-    services.engine.submit(task_id, work, ticket)
+    try:
+        services.engine.submit(task_id, work, ticket)
+    except BaseException:
+        ticket.release()
+        services.reporter.put([Outcome(task_id, None, FAILED)])
+        raise
     return {"task_id": task_id}
 
 

@@ -27,6 +27,8 @@ class Job:
         Its place in the queue.
     submitted : float
         When it came, `time.monotonic`.
+    started : float
+        When its call began, in the same time.
     is_told : bool
         Whether its outcome was told, which happens once.
     """
@@ -37,6 +39,7 @@ class Job:
     most: int
     ticket: Ticket
     submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0
     is_told: bool = False
 
 

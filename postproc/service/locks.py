@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from postproc.disk import hold
 from postproc.errors import PostprocError
-from postproc.service.database import Database, shown
+from postproc.service.database import Database, limits_of, shown
 
 logger = logging.getLogger(__name__)
 
@@ -196,5 +196,5 @@ def _engine_of(url: URL) -> Engine:
         url,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
-        connect_args={"application_name": name[:63], "connect_timeout": 5},
+        connect_args={**limits_of(url), "application_name": name[:63]},
     )

@@ -60,6 +60,15 @@ class Metrics:
             "Memory of the inputs that wait or run.",
             registry=self.registry,
         )
+        self._outcomes = Gauge(
+            "postproc_outcomes_waiting", "Outcomes of tasks that wait to be written.", registry=self.registry
+        )
+        self._outcome_bytes = Gauge(
+            "postproc_outcomes_waiting_bytes", "Memory of these outcomes.", registry=self.registry
+        )
+        self._outcome_seconds = Gauge(
+            "postproc_outcomes_behind_seconds", "How long the oldest of them waits.", registry=self.registry
+        )
         self._sessions = Gauge("postproc_sessions", "Networks that are loaded.", registry=self.registry)
         self._session_bytes = Gauge(
             "postproc_session_bytes", "Memory of the loaded networks, estimated.", registry=self.registry
@@ -110,6 +119,14 @@ class Metrics:
         """Read the queue's length and bytes when metrics are asked for."""
         self._queue.set_function(length)
         self._queue_bytes.set_function(size)
+
+    def watch_outcomes(
+        self, count: Callable[[], float], size: Callable[[], float], seconds: Callable[[], float]
+    ) -> None:
+        """Read the number, bytes and age of outcomes that wait when metrics are asked for."""
+        self._outcomes.set_function(count)
+        self._outcome_bytes.set_function(size)
+        self._outcome_seconds.set_function(seconds)
 
     def watch_sessions(self, count: Callable[[], float], size: Callable[[], float]) -> None:
         """Read the number and bytes of loaded networks when metrics are asked for."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-
-from sqlalchemy.exc import DBAPIError
 
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
@@ -23,17 +20,21 @@ from postproc.service.identity import join
 from postproc.service.keys import Keys
 from postproc.service.locks import lock_database, patiently
 from postproc.service.postprocessors import PostProcessors
+from postproc.service.probing import DatabaseProbe
+from postproc.service.reporting import Reporter
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.networks import NetworkStore
+from postproc.service.store.outages import reason_of
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import STOPPED, NetworkFiles, Outcome, Work
+from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcome, Work
 
 logger = logging.getLogger(__name__)
 
 _WARMED = 256  # versions whose kernels are compiled at the start: as many as `PostProcessors` holds
-_LONGEST_PAUSE = 60.0  # seconds between two sweeps of old tasks
+_LONGEST_PAUSE = 5.0  # seconds between two sweeps of old and of lost tasks
+_END_SECONDS = 5.0  # that each step of the end may wait for the database
 
 
 class Engine(Protocol):
@@ -110,10 +111,10 @@ class Services:
             opened.callback(self.folders.close)
             self.database = Database(settings)
             opened.callback(self.database.close)
-            lock = patiently(lambda: lock_database(self.database, self._lose), settings.wait)
-            opened.callback(lock.close)
+            self._lock = patiently(lambda: lock_database(self.database, self._lose), settings.wait)
+            opened.callback(self._lock.close)
             join(settings, self.database, self.folders.names())
-            self._opened = opened.pop_all()  # what is closed at the end, the last first
+            opened.pop_all()  # `stop` closes them
         self.keys = Keys(self.database, keys)
         self.networks = NetworkStore(self.database)
         self.specs = SpecStore(self.database)
@@ -123,7 +124,10 @@ class Services:
         self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
         self.bodies = BodyReader(settings)
-        self.engine = make_engine(settings, metrics, self._finish)
+        self.reporter = Reporter(self.tasks.finish, metrics, settings.max_outcomes_bytes)
+        self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
+        self.engine = make_engine(settings, metrics, self.reporter.put)
+        self._was_warm = False
         self._stopping = threading.Event()
         self._reading = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="postproc-sweep", daemon=True)
@@ -135,24 +139,52 @@ class Services:
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before they ran", stopped)
+        self.reporter.start()
         self.engine.start()
         self.engine.warm([model.post for model in self.public.values()])
         self.engine.warm(self._stored())
         self._sweeper.start()
 
     def stop(self) -> None:
-        """Stop the threads, and close the database."""
-        with self._reading:  # what is kept; the database closes
-            self._stopping.set()
+        """Stop the threads, and close the database; in bounded time, also where the database is away.
+
+        What cannot be written then is left to the next start, which ends the tasks in error.
+        """
+        self._stopping.set()
         self.engine.stop()
+        self.reporter.stop(_END_SECONDS)
+        last = threading.Thread(target=self._end, name="postproc-end", daemon=True)
+        last.start()
+        last.join(_END_SECONDS)
+        if last.is_alive():  # the end of the process lets go of it, and of the folder
+            logger.error("the database does not answer; it is left as it is")
+        else:
+            self._lock.close()
+            self.folders.close()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is being stopped."""
+        return self._stopping.is_set()
+
+    @property
+    def was_warm(self) -> bool:
+        """Whether the kernels of the start are compiled; those of later versions may not be."""
+        self._was_warm = self._was_warm or self.engine.is_warm
+        return self._was_warm
+
+    def _end(self) -> None:
+        """End what is pending, and close the database, once nothing reads it any more."""
         self._sweeper.join()
         try:
-            if self.lost is None:  # else the tasks that are pending are another's
-                self.tasks.fail_pending(STOPPED)
-        except DBAPIError:  # the next start does it
-            logger.exception("the tasks that are pending could not be ended")
-        finally:
-            self._opened.close()
+            # Where another service has the database, they are of that one.
+            stopped = self.tasks.fail_pending(STOPPED) if self.lost is None else 0
+            if stopped:
+                logger.warning("%d tasks end in error, since the service is stopped", stopped)
+        except Exception as error:
+            logger.error("tasks that did not run are left to the next start: %s", reason_of(error))
+        with self._reading:
+            self.database.close()
 
     def _stored(self) -> Iterator[PostProcessor]:
         """Give the post-processors of versions that are kept, those that matter most first."""
@@ -175,19 +207,29 @@ class Services:
             logger.exception("version %d cannot be read", identifier)
             return None
 
-    def _finish(self, outcomes: Sequence[Outcome]) -> None:
-        """Write down what came of tasks; called by the engine's threads."""
-        self.tasks.finish([(outcome.task_id, *_written(outcome)) for outcome in outcomes])
-
     def _sweep(self) -> None:
-        seconds = self.settings.task_seconds
-        while not self._stopping.wait(min(_LONGEST_PAUSE, max(0.05, seconds / 4))):
+        pause = min(
+            _LONGEST_PAUSE, max(0.05, min(self.settings.task_seconds, self.settings.task_timeout) / 4)
+        )
+        is_failing = False
+        while not self._stopping.wait(pause):
             try:
-                self.tasks.expire(seconds)
+                self.tasks.expire(self.settings.task_seconds)
+                self._end_lost()
                 self.folders.expire(self.settings.swept_seconds)
                 self._look_for_files()
-            except Exception:  # the database may be back at the next turn
-                logger.exception("old tasks could not be removed")
+            except Exception as error:  # the database may be back at the next turn
+                if not is_failing:
+                    logger.warning("old tasks cannot be removed for now: %s", reason_of(error))
+                is_failing = True
+            else:
+                is_failing = False
+
+    def _end_lost(self) -> None:
+        seconds = self.settings.task_timeout + TASK_MARGIN - _LONGEST_PAUSE  # there is a turn until the end
+        lost = self.tasks.end_lost(seconds, LOST, self.reporter.known)
+        if lost:
+            logger.error("%d tasks were lost, and end in error", lost)
 
     def _look_for_files(self) -> None:
         """Count the networks without files, and log those that are new among them."""
@@ -202,12 +244,3 @@ class Services:
         logger.critical("%s; this service ends, since the database is no longer its own", reason)
         self.lost = reason
         self.on_lost()
-
-
-def _written(outcome: Outcome) -> tuple[str | None, str | None]:
-    if outcome.error is not None:
-        return None, outcome.error
-    try:
-        return json.dumps(outcome.data, allow_nan=False, separators=(",", ":")), None
-    except ValueError:
-        return None, "the network's result holds numbers that are not finite, which JSON cannot hold"

@@ -89,6 +89,9 @@ class ServiceSettings(BaseModel):
     )
     queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
     max_inputs_bytes: PositiveInt = Field(default=_GIB, description="Most memory of the requests that wait.")
+    max_outcomes_bytes: PositiveInt = Field(
+        default=256 * _MIB, description="Most memory of the results that wait to be written to the database."
+    )
     max_batch: PositiveInt = Field(default=16, description="Most requests that share a network call.")
     batch_wait: float = Field(
         default=0.005, ge=0, description="How long a call waits for others to join, in seconds."
@@ -100,5 +103,5 @@ class ServiceSettings(BaseModel):
 
     task_seconds: PositiveFloat = Field(default=3600.0, description="How long results are kept, in seconds.")
     task_timeout: PositiveFloat = Field(
-        default=60.0, description="Longest wait of a task for its turn, in seconds."
+        default=60.0, description="Longest time of a task, waiting and running together, in seconds."
     )

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
 
 STOPPED = "the service was stopped before this task ran; send it again"
+FAILED = "the service failed to run this task; its log says why"
+LOST = "the service lost this task; send it again"
+
+# Seconds beyond the time of a task in which its outcome is told, whatever fails.
+TASK_MARGIN = 15.0
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.service.errors import InputError, QueueFullError
+from postproc.service.metrics import Metrics
 from postproc.service.services import OnDone
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import NetworkFiles, Outcome, Work
@@ -36,13 +35,15 @@ class Report:
     bytes: int
 
 
-def fake_metrics() -> Any:
-    requests: list[tuple[str, str, int]] = []
-    return SimpleNamespace(
-        registry=CollectorRegistry(),
-        requests=requests,
-        request=lambda route, method, status, seconds: requests.append((route, method, status)),
-    )
+class FakeMetrics(Metrics):
+    """Keeps the requests that it counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[tuple[str, str, int]] = []
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.requests.append((route, method, status))
 
 
 def fake_check(model: Path, preprocessing: Preprocessing, timeout: float, folder: Path) -> Report:

@@ -9,7 +9,7 @@ from pathlib import Path
 from postproc.cli.commands.serve import KEY_VARIABLE
 from postproc.service import ServiceSettings
 from postproc.service.serving import run
-from tests.service.fake_engine import FakeEngine, fake_check, fake_metrics
+from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check
 
 if __name__ == "__main__":
     key = os.environ.get(KEY_VARIABLE)
@@ -18,5 +18,5 @@ if __name__ == "__main__":
         {key: "default"} if key else {},
         make_engine=FakeEngine,
         check_model=fake_check,
-        metrics=fake_metrics(),
+        metrics=FakeMetrics(),
     )

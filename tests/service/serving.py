@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from postproc.service import ServiceSettings, create_app
 from postproc.service.services import Services
 from postproc.service.serving import config_of
-from tests.service.fake_engine import FakeEngine, fake_check, fake_metrics
+from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check
 
 KEY, OTHER_KEY = "key-of-one", "key-of-other"
 _SECONDS = 20
@@ -54,7 +54,7 @@ def serving(data: Path, **settings: Any) -> Iterator[Serving]:
         keys={KEY: "one", OTHER_KEY: "other"},
         make_engine=FakeEngine,
         check_model=fake_check,
-        metrics=fake_metrics(),
+        metrics=FakeMetrics(),
     )
     server = uvicorn.Server(config_of(app, chosen))
     thread = threading.Thread(target=server.run, name="test-server")

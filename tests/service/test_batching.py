@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from postproc.service.batching import FAILED, Batcher
+from postproc.service.batching import Batcher
 from postproc.service.errors import QueueFullError
 from postproc.service.jobs import Job
-from postproc.service.work import STOPPED
+from postproc.service.work import FAILED, STOPPED
 from tests.service.waiting import wait_until
 
 
@@ -62,11 +62,12 @@ def calls(request: pytest.FixtureRequest) -> Iterator[Calls]:
     assert (calls.batcher.places, calls.batcher.bytes) == (0, 0)
 
 
-def hold(calls: Calls) -> None:
+def hold(calls: Calls) -> Job:
     """Keep the worker busy with job 0."""
     calls.go.clear()
-    calls.submit(0, "first")
+    job = calls.submit(0, "first")
     assert calls.started.acquire(timeout=5)
+    return job
 
 
 def test_waiting_jobs_of_a_key_share_a_call_up_to_the_most(calls: Calls) -> None:
@@ -165,7 +166,7 @@ def test_retry_after_follows_the_throughput(calls: Calls) -> None:
 
 @pytest.mark.parametrize("calls", [{"timeout": 0.2}], indirect=True)
 def test_job_that_waits_too_long_ends_in_error_while_workers_are_busy(calls: Calls) -> None:
-    hold(calls)
+    hold(calls).submitted += 60  # it has time
     calls.submit(1)
     late = calls.submit(2, "b")
     late.submitted += 60  # the only one that has time
@@ -176,6 +177,19 @@ def test_job_that_waits_too_long_ends_in_error_while_workers_are_busy(calls: Cal
     wait_until(lambda: len(calls.batches) == 2)
     assert [jobs for _, jobs in calls.batches] == [[0], [2]]
     assert list(calls.failed) == [1]
+
+
+@pytest.mark.parametrize("calls", [{"timeout": 0.2}], indirect=True)
+def test_job_that_runs_too_long_ends_in_error_and_what_it_finds_is_not_told(calls: Calls) -> None:
+    hold(calls)
+    wait_until(lambda: 0 in calls.failed, 2)
+    assert "did not end in what was left of 0.2 s" in calls.failed[0]
+    assert calls.batcher.bytes == 1  # its inputs are in use yet
+    calls.go.set()
+    wait_until(lambda: calls.batches == [("first", [0])])
+    calls.submit(1)  # the thread is alive
+    wait_until(lambda: calls.told == [1])
+    assert list(calls.failed) == [0]
 
 
 def test_batch_that_raises_ends_its_jobs_and_not_the_thread(

@@ -26,12 +26,11 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
 from postproc.schema import Preprocessing
 from postproc.service import computing
-from postproc.service.batching import FAILED
 from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
 from postproc.service.errors import ApiError, InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
-from postproc.service.work import STOPPED
+from postproc.service.work import FAILED, STOPPED
 from tests.models import network, passthrough
 
 
@@ -156,8 +155,7 @@ def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service:
         json.dumps(found, allow_nan=False)
     assert service.value("postproc_batch_size_count") == 1
     assert service.value("postproc_batch_size_sum") == 5
-    assert service.value("postproc_tasks_total", outcome="success") == 5
-    for stage in ("decode", "prepare", "wait", "network", "post", "store"):
+    for stage in ("decode", "prepare", "wait", "network", "post"):
         assert service.value("postproc_stage_seconds_count", stage=stage) >= 1
 
 
@@ -336,7 +334,6 @@ def test_engine_bad_request_fails_alone(
     assert "Traceback" in caplog.text
     service.submit(4, files, GREY, shade(0))  # the thread is alive
     assert greys(service.collect(1)) == {4: 1}
-    assert service.value("postproc_tasks_total", outcome="error") == 1
 
 
 def test_engine_network_that_takes_no_batches_runs_one_by_one_from_then_on(
@@ -503,34 +500,6 @@ def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.M
         thread.join(10)
         assert not thread.is_alive()
     assert service.outcomes.empty()
-
-
-def test_engine_outcomes_that_cannot_be_stored_are_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("postproc.service.reporting._PAUSES", (0.01, 0.01))
-    service = Service()
-    attempts: list[int] = []
-    keep = service.keep
-
-    def busy(outcomes: Sequence[Outcome]) -> None:
-        attempts.append(len(outcomes))
-        if len(attempts) in (1, 2, 4, 5, 6):
-            raise OSError("database is locked")
-        keep(outcomes)
-
-    service.engine._reporter._on_done = busy
-    service.engine.start()
-    files = small(tmp_path, averaging())
-    service.submit(1, files, GREY, shade(255))
-    assert greys(service.collect(1)) == {1: 1}
-    service.submit(2, files, GREY, shade(255))  # lost after three attempts
-    while len(attempts) < 6:
-        threading.Event().wait(0.005)
-    service.submit(3, files, GREY, shade(255))  # the thread is alive
-    assert greys(service.collect(1)) == {3: 1}
-    service.engine.stop()
-    assert caplog.text.count("could not be stored") == 5
 
 
 def test_engine_loads_a_network_once_for_all_versions(

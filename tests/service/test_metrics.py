@@ -31,6 +31,7 @@ def test_stage_is_measured_also_where_it_fails(stage: str) -> None:
 def test_metrics_read_as_text() -> None:
     metrics = Metrics()
     metrics.watch_queue(lambda: 3, lambda: 4096)
+    metrics.watch_outcomes(lambda: 2, lambda: 2048, lambda: 1.5)
     metrics.request("/v0.7/tasks/{id}", "GET", 200, 0.004)
     metrics.batch(5)
     metrics.refused()
@@ -38,6 +39,9 @@ def test_metrics_read_as_text() -> None:
     for line in (
         "postproc_queue_length 3.0",
         "postproc_queue_bytes 4096.0",
+        "postproc_outcomes_waiting 2.0",
+        "postproc_outcomes_waiting_bytes 2048.0",
+        "postproc_outcomes_behind_seconds 1.5",
         'postproc_http_request_seconds_count{method="GET",route="/v0.7/tasks/{id}",status="200"} 1.0',
         'postproc_batch_size_bucket{le="4.0"} 0.0',
         'postproc_batch_size_bucket{le="8.0"} 1.0',

@@ -103,6 +103,9 @@ def serve(
     max_inputs_bytes: Annotated[int, _setting("max_inputs_bytes", is_size=True)] = _default_size(
         "max_inputs_bytes"
     ),
+    max_outcomes_bytes: Annotated[int, _setting("max_outcomes_bytes", is_size=True)] = _default_size(
+        "max_outcomes_bytes"
+    ),
     max_connections: Annotated[int, _setting("max_connections")] = _default("max_connections"),
     queue_length: Annotated[int, _setting("queue_length")] = _default("queue_length"),
     batch_wait: Annotated[float, _setting("batch_wait")] = _default("batch_wait"),

@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from postproc import __version__
 from postproc.service.answers import Health
 from postproc.service.dependencies import AllServices
-from postproc.service.responses import Json, errors
+from postproc.service.responses import Json
+from postproc.service.services import Services
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/healthz", response_model=Health, responses={503: errors()[503]})
-def check_health(services: AllServices) -> Json:
-    """Tell that the service and its database answer, and whether the first image would wait for kernels."""
-    services.database.check()
-    kernels = "ready" if services.engine.is_warm else "compiling"
-    return Json(
-        {
-            "status": "ok",
-            "version": __version__,
-            "kernels": kernels,
-            "missing_networks": len(services.missing),
-        }
-    )
+@router.get("/healthz", response_model=Health)
+async def check_health(services: AllServices) -> Json:
+    """Tell that the process works: 200 also where the database is away, for results wait in memory then."""
+    return Json(await _health(services))
+
+
+@router.get(
+    "/readyz",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "Requests cannot be taken now; the body says why."}},
+)
+async def check_readiness(services: AllServices) -> Json:
+    """Tell whether requests can be taken: the database reads and writes, and kernels are compiled."""
+    health = await _health(services)
+    return Json(health, 503 if health["reasons"] else 200)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def read_metrics(services: AllServices) -> Response:
     """Return the metrics, for Prometheus."""
     return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _health(services: Services) -> dict[str, Any]:
+    database = await services.probe.state()
+    reporter = services.reporter
+    is_behind = reporter.is_behind
+    reasons = {
+        "the database does not answer": database == "away",
+        "the database takes no writes": database == "read-only",
+        "results wait for the database to take them": is_behind,
+        "kernels are being compiled for the first time": not services.was_warm,
+        "the service is being stopped": services.is_stopping,
+        "another service has the database": services.lost is not None,
+    }
+    return {
+        "status": "degraded" if is_behind or database != "ok" or services.missing else "ok",
+        "version": __version__,
+        "kernels": "ready" if services.engine.is_warm else "compiling",
+        "database": database,
+        "store": {"behind": reporter.count, "seconds": round(reporter.seconds, 3)},
+        "missing_networks": len(services.missing),
+        "reasons": [reason for reason, holds in reasons.items() if holds],
+    }

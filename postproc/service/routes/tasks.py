@@ -26,13 +26,15 @@ def list_tasks(
     ] = None,
 ) -> Json:
     """List tasks by their ids; those that are unknown are left out."""
+    kept = services.reporter.kept(task_ids or ())
     count, tasks = services.tasks.list(
         tenant, task_ids or (), page.offset, page.limit, after_id=page.after_id
     )
-    return Json(page.answer(count, list(map(task_document, tasks))))
+    return Json(page.answer(count, [task_document(task, kept.get(task.id)) for task in tasks]))
 
 
 @router.get("/{task_id}", response_model=TaskAnswer, responses=errors(404))
 def read_task(services: AllServices, tenant: Tenant, task_id: Id) -> Json:
     """Read a task: `pending`, then `success` with data, or `error`. Results are kept for a time only."""
-    return Json(task_document(services.tasks.get(tenant, task_id)))
+    kept = services.reporter.kept([task_id])
+    return Json(task_document(services.tasks.get(tenant, task_id), kept.get(task_id)))

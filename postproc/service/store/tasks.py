@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta, timezone
 
 from sqlalchemy import CursorResult, delete, select, update
@@ -18,11 +20,30 @@ class TaskStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writer = TaskWriter(database)
+        self._unfinished: dict[int, float] = {}  # of this process, and since when
+        self._writer = TaskWriter(database, self._unfinished)
+        self._takes_writes = True
 
     def add(self, tenant: str) -> int:
         """Keep a pending task and return its id."""
-        return self._writer.add(Task(tenant=tenant, status=PENDING, date_created=now()))
+        try:
+            identifier = self._writer.add(Task(tenant=tenant, status=PENDING, date_created=now()))
+        except BaseException:
+            self._takes_writes = False
+            raise
+        self._takes_writes = True
+        return identifier
+
+    def check_writes(self) -> None:
+        """Raise if the last task could not be written, and another cannot either."""
+        if self._takes_writes:
+            return
+        with self._database.writing() as session:
+            row = Task(tenant="", status=PENDING, date_created=now())
+            session.add(row)
+            session.flush()
+            session.delete(row)  # nobody sees it, and the disk is written to
+        self._takes_writes = True
 
     def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> None:
         """Write what came of tasks, all in one transaction: the id, the data as JSON text, the error."""
@@ -39,6 +60,38 @@ class TaskStore:
                         date_updated=moment,
                     )
                 )
+        for identifier, _, _ in outcomes:
+            self._unfinished.pop(identifier, None)
+
+    def end_lost(self, seconds: float, error: str, kept: Callable[[Sequence[int]], Container[int]]) -> int:
+        """End tasks in error that are pending for so long without an outcome on its way; return their number.
+
+        Tasks that this process has added count from their commit by a clock that nobody sets; of others it
+        is only known what their rows say.
+
+        Parameters
+        ----------
+        seconds : float
+            How long a task of this process, or a row, may be pending.
+        error : str
+            What is told of them.
+        kept : callable
+            Returns those whose outcomes wait to be written. What is written meanwhile changes no more here.
+        """
+        limit = as_time(datetime.now(timezone.utc) - timedelta(seconds=seconds))
+        with self._database.reading() as session:
+            pending = select(Task.id).where(Task.status == PENDING, Task.date_created < limit)
+            overdue = list(session.scalars(pending))
+        since = time.monotonic() - seconds
+        waiting = kept(overdue)
+        lost = [
+            identifier
+            for identifier in overdue
+            if self._unfinished.get(identifier, -math.inf) < since and identifier not in waiting
+        ]
+        if lost:
+            self.finish([(identifier, None, error) for identifier in lost])
+        return len(lost)
 
     def get(self, tenant: str, identifier: int) -> Task:
         """Return a task, or raise a 404."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from concurrent.futures import Future
 
 from sqlalchemy.orm import Session
@@ -21,10 +23,13 @@ class TaskWriter:
     ----------
     database : Database
         Where the tasks go.
+    added : dict of int to float
+        Gets the ids of tasks before others see their rows, and from the commit on its `time.monotonic`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, added: dict[int, float]) -> None:
         self._database = database
+        self._added = added
         self._lock = threading.Lock()
         self._waiting: list[tuple[Task, Future[int]]] = []
 
@@ -40,14 +45,19 @@ class TaskWriter:
 
     def _write(self) -> None:
         rows: list[tuple[Task, Future[int]]] = []
+        identifiers: list[int] = []
         try:
             with self._database.writing() as session:
                 rows = self._take()
                 identifiers = _added(session, [task for task, _ in rows])
+                self._added.update(dict.fromkeys(identifiers, math.inf))
         except BaseException as error:
+            for identifier in identifiers:
+                self._added.pop(identifier, None)
             for _, future in rows or self._take():
                 future.set_exception(error)
         else:
+            self._added.update(dict.fromkeys(identifiers, time.monotonic()))
             for (_, future), identifier in zip(rows, identifiers, strict=True):
                 future.set_result(identifier)
 
