@@ -214,6 +214,8 @@ def limits_of(url: URL) -> dict[str, int]:
 
 def _engine_of(url: URL) -> Engine:
     kind = url.get_backend_name()
+    if "@" in (url.host or ""):  # what stands before it may be the end of a password, which no error may show
+        raise PostprocError("database: expected one @ before the host; write those of a password as %40")
     try:
         engine = create_engine(
             url,
@@ -221,7 +223,10 @@ def _engine_of(url: URL) -> Engine:
             max_overflow=0,
             pool_pre_ping=kind == "postgresql",
             connect_args=limits_of(url),
+            hide_parameters=True,  # errors, which are logged, would show what tenants sent
         )
+    except ArgumentError:
+        raise PostprocError("database: expected numbers as ports, and one for each host") from None
     except (NoSuchModuleError, ImportError) as error:
         raise ImportError(
             f"the database {url.drivername!r} needs its driver: {install('postgresql')}"

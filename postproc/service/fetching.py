@@ -115,7 +115,10 @@ class Fetcher:
                 raise _FetchError(_unreachable(error)) from None
             if isinstance(answer, bytes):
                 return answer
-            url = urljoin(url, answer.location)
+            try:
+                url = urljoin(url, answer.location)
+            except ValueError:
+                raise _FetchError("the server redirects to what is no valid URL") from None
         raise _FetchError(f"more than {MAX_REDIRECTS} redirects")
 
     def _get(self, target: _Target, deadline: Deadline) -> bytes | _Redirect:
@@ -184,6 +187,8 @@ class _Target:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
             ascii_host = host.encode("ascii") if host.isascii() else host.encode("idna")
+            path = quote(parts.path or "/", safe="%/:=&~+!$,;'@()*[]")
+            query = "?" + quote(parts.query, safe="%/:=&?~+!$,;'@()*[]") if parts.query else ""
         except ValueError:
             raise _FetchError("expected a valid URL") from None
         scheme = parts.scheme.lower()
@@ -194,8 +199,6 @@ class _Target:
         port = _DEFAULT_PORTS[scheme] if port is None else port
         if ports is not None and port not in ports:
             raise _FetchError(f"expected one of the ports {', '.join(map(str, sorted(ports)))}, got {port}")
-        path = quote(parts.path or "/", safe="%/:=&~+!$,;'@()*[]")
-        query = "?" + quote(parts.query, safe="%/:=&?~+!$,;'@()*[]") if parts.query else ""
         return cls(scheme.encode(), ascii_host, port, (path + query).encode())
 
 

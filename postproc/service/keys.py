@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import CursorResult, delete, select
 
@@ -51,9 +51,7 @@ class Keys:
         if not tenant.strip() or not tenant.isprintable():
             raise PostprocError(f"keys: expected a name of printable characters, got {tenant!r}")
         key = secrets.token_urlsafe(32)
-        digest = _digest(key)
-        with self._database.writing() as session:
-            session.add(Key(tenant=tenant, prefix=digest[:_PREFIX], digest=digest, create_date=now()))
+        self._keep(tenant, key)
         return key
 
     def all(self) -> Sequence[Key]:
@@ -74,11 +72,26 @@ class Keys:
         if isinstance(result, CursorResult) and result.rowcount == 0:
             raise PostprocError(f"keys: there is no key {prefix!r}; `postproc keys list` shows them")
 
-    def ensure(self) -> str | None:
-        """Make a key of the default tenant where there is none at all, and return it."""
+    def ensure(self, hand_over: Callable[[str], None]) -> None:
+        """Make a key of the default tenant where there is none at all.
+
+        It is handed over before it is valid: what ends in between leaves no key that opens and nobody has.
+
+        Parameters
+        ----------
+        hand_over : callable
+            Takes the key to the operator; if it raises, there is no key.
+        """
         if self._given or self.all():
-            return None
-        return self.add(DEFAULT_TENANT)
+            return
+        key = secrets.token_urlsafe(32)
+        hand_over(key)
+        self._keep(DEFAULT_TENANT, key)
+
+    def _keep(self, tenant: str, key: str) -> None:
+        digest = _digest(key)
+        with self._database.writing() as session:
+            session.add(Key(tenant=tenant, prefix=digest[:_PREFIX], digest=digest, create_date=now()))
 
 
 def _digest(key: str) -> str:

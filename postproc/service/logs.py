@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from types import TracebackType
 from typing import Any
 
 import structlog
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Send what structlog and Python's own logging say through one format."""
+    """Send what structlog and Python's own logging say through one format, warnings and defects among it."""
     is_terminal = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -44,3 +46,17 @@ def configure_logging(level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start and end are told by the command
+    logging.captureWarnings(True)
+    sys.excepthook = _log_defect
+    threading.excepthook = lambda defect: _log_defect(defect.exc_type, defect.exc_value, defect.exc_traceback)
+    sys.unraisablehook = lambda defect: _log_defect(defect.exc_type, defect.exc_value, defect.exc_traceback)
+
+
+def _log_defect(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """Log an error that nothing handled, as Python would print it."""
+    if not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        logging.getLogger("postproc.service").critical(
+            "nothing handled an error", exc_info=(kind, error or kind(), traceback)
+        )

@@ -6,19 +6,24 @@ import errno
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from postproc.errors import PostprocError
 from postproc.service.app import create_app
 from postproc.service.connections import connections_of
-from postproc.service.keys import Keys
+from postproc.service.first_key import write_first_key
+from postproc.service.keys import DEFAULT_TENANT, Keys
 from postproc.service.locks import InUseError, patiently
 from postproc.service.logs import configure_logging
 from postproc.service.services import Services
 from postproc.service.settings import ServiceSettings
+
+logger = structlog.stdlib.get_logger("postproc.service")
 
 _STOP_SECONDS = 15  # for the requests that are under way
 _KEEP_ALIVE_SECONDS = (
@@ -43,16 +48,18 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
     Raises
     ------
     PostprocError
-        If it cannot listen there, or cannot use the data folder or the database.
+        If it cannot listen there, cannot use the data folder or the database, or fails to start.
     """
     configure_logging()
     listening = patiently(lambda: _listen(settings.host, settings.port), settings.wait)
     with listening:
         app = create_app(settings, keys=keys, **parts)
         services: Services = app.state.services
-        server = _Server(config_of(app, settings), services.keys, _address(listening))
+        server = _Server(config_of(app, settings), services.keys, settings.data, _address(listening))
         services.on_lost = server.end
         server.run(sockets=[listening])
+        if not server.started:  # older releases of uvicorn return as if all were well
+            raise PostprocError("the service did not start; its log says why")
     if services.lost is not None:
         raise PostprocError(services.lost)
 
@@ -77,11 +84,11 @@ def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens as soon as it does."""
+    """Says where it listens as soon as it does, and hands over the key that a first start makes."""
 
-    def __init__(self, config: uvicorn.Config, keys: Keys, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, keys: Keys, data: Path, address: str) -> None:
         super().__init__(config)
-        self._keys, self._address = keys, address
+        self._keys, self._data, self._address = keys, data, address
 
     def end(self) -> None:
         """End as a signal would; from any thread."""
@@ -91,15 +98,24 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        try:
+            self._keys.ensure(self._show_key if sys.stderr.isatty() else self._write_key)
+        except BaseException:
+            await self.shutdown(sockets)
+            raise
         print(f"postproc serves {self._address}", flush=True)  # noqa: T201 - what a person waits for
-        made = self._keys.ensure()
-        if made is not None:
-            print(  # noqa: T201 - not into the log, which is kept
-                f'API key of the tenant "default", shown this once: {made}\n'
-                f"the page: {self._address}/#key={made}",
-                file=sys.stderr,
-                flush=True,
-            )
+
+    def _show_key(self, key: str) -> None:
+        print(  # noqa: T201 - to the person who is looking, and not into the log
+            f'API key of the tenant "{DEFAULT_TENANT}", shown this once: {key}\n'
+            f"the page: {self._address}/#key={key}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _write_key(self, key: str) -> None:
+        path = write_first_key(self._data, key)
+        logger.info("wrote the first API key to a file", tenant=DEFAULT_TENANT, path=str(path))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -48,16 +48,31 @@ def test_key_removed_opens_nothing(database: Database) -> None:
 def test_key_of_the_environment_opens_its_tenant(database: Database) -> None:
     keys = Keys(database, {"secret": "default"})
     assert keys.tenant_of("secret") == "default"
-    assert keys.ensure() is None
+    keys.ensure(unexpected)
     assert keys.all() == []
 
 
-def test_ensure_makes_a_key_where_there_is_none(database: Database) -> None:
+def test_ensure_makes_a_key_where_there_is_none_and_hands_it_over_before_it_is_valid(
+    database: Database,
+) -> None:
     keys = Keys(database)
-    key = keys.ensure()
-    assert key is not None
+    handed: list[tuple[str, str | None]] = []
+    keys.ensure(lambda key: handed.append((key, keys.tenant_of(key))))
+    [(key, tenant)] = handed
+    assert tenant is None
     assert keys.tenant_of(key) == "default"
-    assert keys.ensure() is None
+    keys.ensure(unexpected)
+
+
+def test_ensure_makes_no_key_that_nobody_has(database: Database) -> None:
+    keys = Keys(database)
+    with pytest.raises(AssertionError):
+        keys.ensure(unexpected)
+    assert keys.all() == []
+
+
+def unexpected(key: str) -> None:
+    raise AssertionError
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,8 +124,9 @@ def serve(
 ) -> None:
     """Serve recognition versions over HTTP: the v0.7 API at /v0.7, its documentation at /docs, a page at /.
 
-    Without any API key, one is made for the tenant "default" and printed once; the environment variable
-    POSTPROC_API_KEY gives another one. SIGTERM ends the service after the requests that are under way.
+    Without any API key, one is made for the tenant "default": printed once where stderr is a terminal, else
+    written to the file first-key of the data folder. The environment variable POSTPROC_API_KEY gives another
+    one. SIGTERM ends the service after the requests that are under way.
     """
     given = dict(locals())
     provider_names = given.pop("provider")
@@ -132,7 +135,8 @@ def serve(
     from_environment = os.environ.get(KEY_VARIABLE)
     with _explained_import():
         from postproc.service.serving import run
-    run(settings, {from_environment: "default"} if from_environment else {})
+    with _logged_errors():
+        run(settings, {from_environment: "default"} if from_environment else {})
 
 
 @keys_app.command("add")
@@ -205,6 +209,18 @@ def _opened_keys(data: Path, database: str | None, database_file: Path | None) -
         yield Keys(opened)
     finally:
         opened.close()
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    """Say what ends the service as the rest of its log is said."""
+    try:
+        yield
+    except (PostprocError, OSError, ImportError) as error:
+        if sys.stderr.isatty():  # where the command line says it
+            raise
+        logging.getLogger("postproc.service").error("the service ends: %s", error)
+        raise typer.Exit(1) from None
 
 
 @contextmanager
