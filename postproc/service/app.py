@@ -21,6 +21,7 @@ from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
 from postproc.service.errors import ApiError
+from postproc.service.headers import SecurityHeaders
 from postproc.service.middleware import RequestGate, logger
 from postproc.service.openapi import install_openapi
 from postproc.service.responses import Json
@@ -103,6 +104,7 @@ def create_app(
             allow_headers=_ASKED_HEADERS,
             expose_headers=_ANSWERED_HEADERS,
         )
+    app.add_middleware(SecurityHeaders)  # outside of all others: what they answer has them too
     for part in (public, networks, specs, versions, tasks, account, operations):
         app.include_router(part.router)
     pages.add_pages(app)

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from postproc.service.bodies import SLOWEST
 from postproc.service.errors import ApiError
+from postproc.service.headers import SecurityHeaders, secured
 from postproc.service.responses import Json
 from postproc.service.settings import ServiceSettings
 
@@ -125,7 +126,8 @@ class Connection(H11Protocol):
         count = self.limits.max_connections
         logger.warning("refused a request: all %d connections are at work", count)
         error = ApiError(503, f"all {count} connections are at work; send this again later")
-        await Json(error.body(), 503, {"Retry-After": "1", "Connection": "close"})(scope, receive, send)
+        answer = Json(error.body(), 503, {"Retry-After": "1", "Connection": "close"})
+        await SecurityHeaders(answer)(scope, receive, send)
 
     def _expect(self) -> None:
         if self._arrival is None and not self.transport.is_closing():
@@ -173,7 +175,7 @@ class Connection(H11Protocol):
                 h11.Response(
                     status_code=error.status,
                     reason=HTTPStatus(error.status).phrase,
-                    headers=answer.raw_headers,
+                    headers=secured(answer.raw_headers),
                 ),
                 h11.Data(data=b"" if is_head else bytes(answer.body)),
                 h11.EndOfMessage(),
