@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -83,6 +84,7 @@ def create_app(
         finally:
             await run_in_threadpool(services.stop)
 
+    below = urlsplit(settings.public_url or "").path  # for the requests that /docs sends
     app = FastAPI(
         title="postproc",
         version=__version__,
@@ -92,6 +94,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        servers=[{"url": below}] if below else None,
         openapi_tags=[{"name": name} for name in _TAGS],
     )
     app.state.services = services

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postproc.service.errors import ApiError
+from postproc.service.hosts import check_host, with_path
 from postproc.service.responses import Json
 
 logger = structlog.stdlib.get_logger("postproc.service")
@@ -40,11 +41,14 @@ class RequestGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(scope, send)
+        request = _Request(with_path(scope), send)
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request.id):
             try:
+                check_host(request.scope)
                 await self._app(request.scope, receive, request.send)
+            except ApiError as error:
+                await request.answer(error, receive)
             except ClientDisconnect:
                 request.status = _CLIENT_LEFT
             except Exception:

@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request
 
 from postproc.service.errors import InputError
 from postproc.service.parameters import DIGITS
+from postproc.service.settings import ServiceSettings
 from postproc.service.tables import LARGEST_ID
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
@@ -37,14 +38,24 @@ class Page:
 
     def _link(self, **place: int) -> str:
         scope = self.request.scope
-        host = self.request.headers.get("host") or ":".join(map(str, scope["server"]))
         kept = [
             (name, value)
             for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
             if name not in ("offset", "limit", "after_id")
         ]
         query = urlencode([*kept, *place.items(), ("limit", self.limit)])
-        return f"{scope['scheme']}://{host}{quote(scope.get('asked_path', scope['path']))}?{query}"
+        return f"{self._origin}{quote(scope.get('asked_path', scope['path']))}?{query}"
+
+    @property
+    def _origin(self) -> str:
+        scope = self.request.scope
+        settings: ServiceSettings = self.request.app.state.services.settings
+        if settings.public_url is not None:
+            return settings.public_url
+        # Checked by `hosts.check_host`; HTTP/1.0 needs none.
+        host = self.request.headers.get("host") or ":".join(map(str, scope["server"]))
+        # A proxy may say "wss", too.
+        return f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{host}"
 
 
 def _body(count: int, following: str | None, previous: str | None, results: Sequence[Any]) -> dict[str, Any]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from postproc.service.hosts import public_url
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -14,6 +24,7 @@ _PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole
 
 # As browsers send it: without a path or a slash at its end. A star stands for all.
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9._:\[\]-]+)$")]
+PublicUrl = Annotated[str, AfterValidator(public_url)]
 
 
 class ServiceSettings(BaseModel):
@@ -47,6 +58,11 @@ class ServiceSettings(BaseModel):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    public_url: PublicUrl | None = Field(
+        default=None,
+        description="URL that clients know the service by, such as https://api.example.com; links between "
+        "pages of a list begin with it. The Host header of the request if left out.",
+    )
     providers: tuple[str, ...] | None = Field(
         default=None, description="ONNX Runtime's execution providers; CUDA where it works if left out."
     )

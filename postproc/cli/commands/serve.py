@@ -93,6 +93,7 @@ def serve(
     database_file: DatabaseFile = None,
     host: Annotated[str, _setting("host")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
+    public_url: Annotated[str | None, _setting("public_url", metavar="URL")] = None,
     provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
     intra_op_threads: Annotated[int | None, _setting("intra_op_threads")] = None,
     cors: Annotated[list[str] | None, _setting("cors", metavar="ORIGIN")] = None,
