@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from postproc import demo
@@ -33,6 +34,17 @@ class PublicModel:
     version: dict[str, Any]
     files: NetworkFiles
     post: PostProcessor
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """The tensors of the network, as the check of an upload reports them."""
+        import onnx
+
+        graph = onnx.load(str(self.files.model), load_external_data=False).graph
+        return {
+            kind: [{"name": tensor.name} for tensor in tensors]
+            for kind, tensors in (("inputs", graph.input), ("outputs", graph.output))
+        }
 
 
 def public_models() -> dict[str, PublicModel]:

@@ -52,7 +52,7 @@ def version_document(named: NamedVersion, with_post_processings: bool = True) ->
         "id": version.id,
         "spec_id": version.spec_id,
         "spec_name": named.spec_name,
-        "network_id": version.network_id,
+        "network_id": named.public_network or version.network_id,
         "network_name": named.network_name,
         "update_date": version.update_date,
     }

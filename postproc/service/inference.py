@@ -81,7 +81,9 @@ def network_target(services: Services, network: Network) -> Target:
 
 
 def network_files(services: Services, network: Network) -> NetworkFiles:
-    """Return where a network lies."""
+    """Return where a network lies, or raise a 404 for a public one that this release does not have."""
+    if network.public_id is not None:
+        return services.public_model(network.public_id).files
     return NetworkFiles(
         network.id,
         services.folders.folder(network.folder),

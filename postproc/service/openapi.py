@@ -78,8 +78,11 @@ def _written_bodies(known: dict[str, Any], upload: dict[str, Any]) -> dict[str, 
     new_version["description"] = "A version to make."
     choices = new_version["properties"]["post_processings"].pop("anyOf")
     new_version["properties"]["post_processings"].update(choices[0])  # the other one is null
-    for name in ("spec_id", "network_id"):
-        new_version["properties"][name] = {**_ID, "description": f"Id of a {name[:-3]} of yours."}
+    new_version["properties"]["spec_id"] = {**_ID, "description": "Id of a spec of yours."}
+    new_version["properties"]["network_id"] = {
+        "anyOf": [_ID, {"type": "string"}],
+        "description": "Id of a network of yours, or the text of a public one.",
+    }
     return {
         "NewVersion": new_version,
         "SpecChanges": {

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.service.bodies import BodyReader
-from postproc.service.catalogue import public_models
+from postproc.service.catalogue import PublicModel, public_models
 from postproc.service.database import Database
-from postproc.service.errors import ApiError
+from postproc.service.errors import ApiError, not_found
 from postproc.service.files import NetworkFolders
 from postproc.service.identity import join
 from postproc.service.keys import Keys
@@ -131,6 +131,12 @@ class Services:
         self._stopping = threading.Event()
         self._reading = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="postproc-sweep", daemon=True)
+
+    def public_model(self, name: str) -> PublicModel:
+        """Return a public model, or raise a 404."""
+        if name not in self.public:
+            raise not_found("public spec or network", f"{name!r}; there are {', '.join(self.public)}")
+        return self.public[name]
 
     def start(self) -> None:
         """Tidy up what the last run left, then start the threads."""

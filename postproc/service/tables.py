@@ -9,10 +9,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, ColumnElement, ForeignKey, Integer, String, Text, case
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 LARGEST_ID = 2**63 - 1
+PUBLIC = ""  # the tenant of public networks, which versions name by rows as others; no key has it
 PENDING, SUCCESS, ERROR = "pending", "success", "error"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself in an INTEGER only
@@ -97,7 +99,10 @@ class _Described(_Owned):
 
 
 class Network(_Described):
-    """A network whose files lie in ``networks/<folder>`` of the data folder."""
+    """A network whose files lie in ``networks/<folder>`` of the data folder.
+
+    One of the tenant `PUBLIC` stands for the public network that its folder names, and has no files there.
+    """
 
     __tablename__ = "network"
 
@@ -106,6 +111,16 @@ class Network(_Described):
     postprocessings: Mapped[list[Any]] = mapped_column(JSON)
     folder: Mapped[str] = mapped_column(String(32), unique=True)
     report: Mapped[dict[str, Any]] = mapped_column(JSON)  # what its check found
+
+    @hybrid_property
+    def public_id(self) -> str | None:
+        """Return what the API calls a public network; None for others."""
+        return self.folder if self.tenant == PUBLIC else None
+
+    @public_id.inplace.expression
+    @classmethod
+    def _public_id(cls) -> ColumnElement[str | None]:
+        return case((cls.tenant == PUBLIC, cls.folder))
 
 
 class Spec(_Described):

@@ -350,6 +350,17 @@ def test_client_public_spec_is_listed_and_runs(client: Client, kind: str) -> Non
     check_same(found, expected(kind, pixels, show_discarded=True))
 
 
+def test_client_makes_a_version_on_a_public_network(client: Client) -> None:
+    names = [f"digits-{kind}" for kind in demo.MODELS]
+    assert [row["id"] for row in client.Network.list(public=True)] == names
+    network = client.Network.retrieve("digits-direct")
+    assert network["framework"] == "onnx"
+    version = make_version(client, make_spec(client, "direct"), network, "direct")
+    assert client.RecognitionVersion.retrieve(version["id"])["network_id"] == "digits-direct"
+    found = version.inference(inputs=[ImageInput(png(PAGE.image), encoding="binary")])
+    check_same(found, expected("direct"))
+
+
 def test_client_wrong_key_is_a_401(service: Running) -> None:
     with pytest.raises(ClientError) as error:
         list(Client(api_key="wrong", host=service.host).Network.list())

@@ -1,4 +1,4 @@
-"""The public specs, which every tenant may read and run: the networks of `postproc demo`."""
+"""The public specs and networks, which every tenant may read and run: those of `postproc demo`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from fastapi import APIRouter, Path
 from postproc.service.answers import Listing, NetworkAnswer, SpecAnswer, SpecRow, Started, VersionRow
 from postproc.service.catalogue import PublicModel
 from postproc.service.dependencies import AllServices, Images, Tenant
-from postproc.service.errors import not_found
 from postproc.service.inference import Target, start_inference
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
-from postproc.service.services import Services
 
 router = APIRouter(prefix="/v0.7", tags=["public"])
 
-Name = Annotated[str, Path(description="Of a public spec.", examples=["digits-yolo"])]
+Name = Annotated[str, Path(description="Of a public spec or network.", examples=["digits-yolo"])]
 
 
 @router.get("/recognition/public", response_model=Listing[SpecRow], responses=errors())
@@ -33,13 +31,13 @@ def list_public_specs(services: AllServices, tenant: Tenant, page: Paged) -> Jso
 @router.get("/recognition/public/{name}", response_model=SpecAnswer, responses=errors(404))
 def read_public_spec(services: AllServices, tenant: Tenant, name: Name) -> Json:
     """Read a public spec."""
-    return Json(_model(services, name).spec)
+    return Json(services.public_model(name).spec)
 
 
 @router.get("/recognition/public/{name}/versions", response_model=Listing[VersionRow], responses=errors(404))
 def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Name, page: Paged) -> Json:
     """List the one version of a public spec."""
-    version = _model(services, name).version
+    version = services.public_model(name).version
     rows = [{key: value for key, value in version.items() if key != "post_processings"}]
     return Json(page.answer(1, rows[page.offset : page.offset + page.limit]))
 
@@ -53,14 +51,21 @@ def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Na
 )
 def run_public_spec(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
     """Recognise things in images with a public spec."""
-    target = public_target(_model(services, name))
+    target = public_target(services.public_model(name))
     return Json(start_inference(services, tenant, target, body), 201)
+
+
+@router.get("/networks/public", response_model=Listing[NetworkAnswer], responses=errors())
+def list_public_networks(services: AllServices, tenant: Tenant, page: Paged) -> Json:
+    """List the public networks."""
+    rows = [model.network for model in services.public.values()]
+    return Json(page.answer(len(rows), rows[page.offset : page.offset + page.limit]))
 
 
 @router.get("/networks/public/{name}", response_model=NetworkAnswer, responses=errors(404))
 def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Json:
     """Read a public network."""
-    return Json(_model(services, name).network)
+    return Json(services.public_model(name).network)
 
 
 @router.post(
@@ -72,16 +77,10 @@ def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Js
 )
 def run_public_network(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
     """Run a public network alone: the result is its tensors."""
-    target = Target(_model(services, name).files, None, "tensors")
+    target = Target(services.public_model(name).files, None, "tensors")
     return Json(start_inference(services, tenant, target, body), 201)
 
 
 def public_target(model: PublicModel) -> Target:
     """Return what runs for a public version."""
     return Target(model.files, model.post, model.name)
-
-
-def _model(services: Services, name: str) -> PublicModel:
-    if name not in services.public:
-        raise not_found("public spec", f"{name!r}; there are {', '.join(services.public)}")
-    return services.public[name]

@@ -21,8 +21,9 @@ from postproc.service.inference import start_inference, version_target
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routes.public import public_target
+from postproc.service.schemas import NetworkFields
 from postproc.service.store.versions import NamedVersion
-from postproc.service.tables import LARGEST_ID, Network, Spec
+from postproc.service.tables import LARGEST_ID, Network, Spec, as_columns
 
 router = APIRouter(prefix="/v0.7/recognition/versions", tags=["recognition versions"])
 
@@ -41,17 +42,19 @@ VersionId = Annotated[
     openapi_extra=takes(json="NewVersion"),
 )
 def create_version(services: AllServices, tenant: Tenant, document: Document) -> Json:
-    """Make a version: checked against its spec, and for the tensors that its network has."""
+    """Make a version: checked against its spec, and for the tensors that its network has.
+
+    The network is one of yours, or a public one by its text.
+    """
     version = _checked(document)
-    spec, network = (
-        _parent(services.specs, tenant, document, "spec"),
-        _parent(services.networks, tenant, document, "network"),
-    )
+    public_specs = "a public spec takes no further versions: make a spec with its outputs"
+    spec = _parent(services.specs, tenant, document, "spec", public_specs)
+    network = _network(services, tenant, document)
     post = _check_parents(spec, network, version)
     extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
     row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
     services.engine.warm([post])
-    return Json(version_document(NamedVersion(row, spec.name, network.name)), 201)
+    return Json(version_document(NamedVersion(row, spec.name, network.name, network.public_id)), 201)
 
 
 @router.get("", response_model=Listing[VersionRow], responses=errors())
@@ -115,12 +118,24 @@ def _checked(document: Mapping[str, Any]) -> RecognitionVersion:
     return version
 
 
-def _parent(store: Any, tenant: str, document: Mapping[str, Any], kind: str) -> Any:
+def _network(services: AllServices, tenant: str, document: Mapping[str, Any]) -> Network:
+    """Return the network of a new version, the tenant's or a public one."""
+    public = services.public.get(document["network_id"])
+    if public is None:
+        names = f"public ones are {', '.join(services.public)}"
+        network: Network = _parent(services.networks, tenant, document, "network", names)
+        return network
+    fields = as_columns(public.network, NetworkFields.model_fields)
+    return services.networks.public(public.name, fields, public.report)
+
+
+def _parent(store: Any, tenant: str, document: Mapping[str, Any], kind: str, of_public: str) -> Any:
     """Return the spec or the network of a new version; a 400, since the path of the request is right."""
     identifier = document[f"{kind}_id"]
     if not isinstance(identifier, int) or not 1 <= identifier <= LARGEST_ID:
         raise InputError(
-            f"{kind}_id", f"expected the id of a {kind} of yours, an integer, got {identifier!r}"
+            f"{kind}_id",
+            f"expected the id of a {kind} of yours, an integer, got {identifier!r}; {of_public}",
         )
     try:
         return store.get(tenant, identifier)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from postproc.service.database import Database
 from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
-from postproc.service.tables import SUCCESS, Network, Task, now
+from postproc.service.tables import PUBLIC, SUCCESS, Network, Task, now
 
 
 class NetworkStore:
@@ -50,6 +51,22 @@ class NetworkStore:
         with self._database.reading() as session:
             return owned(session, Network, tenant, identifier)
 
+    def public(self, name: str, fields: Mapping[str, Any], report: Mapping[str, Any]) -> Network:
+        """Return the row that stands for a public network, made where it is missing."""
+        try:
+            with self._database.writing() as session:
+                is_it = (Network.tenant == PUBLIC, Network.folder == name)
+                network = session.scalar(select(Network).where(*is_it))
+                if network is None:
+                    moment = now()
+                    network = Network(tenant=PUBLIC, folder=name, create_date=moment, update_date=moment)
+                    session.add(network)
+                for field, value in {**fields, "report": dict(report)}.items():  # of this release
+                    setattr(network, field, value)
+        except IntegrityError:  # another request has just made it
+            return self.public(name, fields, report)
+        return network
+
     def list(
         self, tenant: str, offset: int, limit: int, after_id: int | None = None
     ) -> tuple[int, list[Network]]:
@@ -75,6 +92,6 @@ class NetworkStore:
             forget_current_versions(session, tenant)
 
     def folders(self) -> set[str]:
-        """Return the folders of all tenants' networks."""
+        """Return the folders of all tenants' networks; public ones have none."""
         with self._database.reading() as session:
-            return set(session.scalars(select(Network.folder)))
+            return set(session.scalars(select(Network.folder).where(Network.tenant != PUBLIC)))

@@ -18,11 +18,12 @@ from postproc.service.tables import Network, Spec, Version, now
 
 @dataclass(frozen=True)
 class NamedVersion:
-    """A version, and the names of what it belongs to."""
+    """A version, the names of what it belongs to, and the id of its network where that is public."""
 
     version: Version
     spec_name: str
     network_name: str
+    public_network: str | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class VersionStore:
             row = session.execute(_named(tenant).where(Version.id == identifier)).first()
         if row is None:
             raise not_found("version", identifier)
-        return NamedVersion(row[0], row[1], row[2])
+        return NamedVersion(*row)
 
     def whole(self, tenant: str, identifier: int) -> WholeVersion:
         """Return a version with its spec and its network, or raise a 404."""
@@ -117,7 +118,7 @@ class VersionStore:
                 owned(session, Spec, tenant, spec_id)
                 statement = statement.where(Version.spec_id == spec_id)
             count, rows = counted_rows(session, statement, Version.id, offset, limit, after_id)
-        return count, [NamedVersion(version, spec, network) for version, spec, network in rows]
+        return count, [NamedVersion(*row) for row in rows]
 
     def remove(self, tenant: str, identifier: int) -> None:
         """Delete a version, or raise a 404."""
@@ -128,7 +129,7 @@ class VersionStore:
 
 def _named(tenant: str) -> Any:
     return (
-        select(Version, Spec.name, Network.name)
+        select(Version, Spec.name, Network.name, Network.public_id)
         .join(Spec, Version.spec_id == Spec.id)
         .join(Network, Version.network_id == Network.id)
         .where(Version.tenant == tenant)

@@ -108,7 +108,7 @@ def test_version_deleted_is_gone_for_everything(service: Serving) -> None:
         ),
         ({"spec_id": 10**30}, ["spec_id"]),
         ({"network_id": 99999}, ["network_id"]),
-        ({"network_id": "digits-yolo"}, ["network_id"]),
+        ({"network_id": "digits-none"}, ["network_id"]),
         ({"post_processings": []}, ["post_processings"]),
         ({"post_processings": POST_PROCESSINGS * 2}, ["post_processings"]),
         ({"post_processings": [{"classification": {"output_tensor": "boxes"}}]}, ["post_processings[0]"]),

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from postproc.service.database import Database
 from postproc.service.errors import ApiError
@@ -13,7 +14,7 @@ from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.tables import ERROR, PENDING, SUCCESS
+from postproc.service.tables import ERROR, PENDING, SUCCESS, Network
 from tests.service.rows import OTHER, TENANT, add_network, add_spec, add_version
 
 
@@ -108,6 +109,35 @@ def test_first_version_of_many_at_once_becomes_current(database: Database) -> No
     current = SpecStore(database).get(TENANT, spec.id).current_version_id
     assert current in {version.id for version in versions}
     assert VersionStore(database).list(TENANT, 0, 100, spec.id)[0] == 16
+
+
+def test_row_of_a_public_network_is_made_once_and_follows_the_release(database: Database) -> None:
+    store, spec = NetworkStore(database), add_spec(database)
+
+    def row(description: str) -> int:
+        fields = {"name": "digits", "description": description, "meta": {}, "framework": "onnx"}
+        documents = {"preprocessing": {"inputs": []}, "postprocessings": []}
+        return store.public("digits-yolo", {**fields, **documents}, {"outputs": [description]}).id
+
+    with ThreadPoolExecutor(8) as pool:
+        identifiers = set(pool.map(row, ["one"] * 16))
+    assert identifiers == {row("two")}
+    with database.reading() as session:
+        network = session.scalars(select(Network)).one()
+    assert (network.description, network.report, network.public_id) == (
+        "two",
+        {"outputs": ["two"]},
+        "digits-yolo",
+    )
+    assert store.folders() == set()
+    version = add_version(database, spec, network)
+    assert VersionStore(database).get(TENANT, version.id).public_network == "digits-yolo"
+    own = add_version(database, spec, add_network(database))
+    assert [named.public_network for named in VersionStore(database).list(TENANT, 0, 9)[1]] == [
+        "digits-yolo",
+        None,
+    ]
+    assert VersionStore(database).whole(TENANT, own.id).network.public_id is None
 
 
 def test_network_remove_takes_versions_along(database: Database) -> None:
