@@ -98,7 +98,7 @@ def create_app(
         openapi_tags=[{"name": name} for name in _TAGS],
     )
     app.state.services = services
-    app.add_middleware(RequestGate, metrics=metrics)
+    app.add_middleware(RequestGate, metrics=metrics, log_probes=settings.log_probes)
     if settings.cors:  # outside of the gate, so that pages may read errors too; preflights have no key
         app.add_middleware(
             CORSMiddleware,

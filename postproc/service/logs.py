@@ -8,10 +8,30 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
 import structlog
+
+_is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep what is logged here, and in threads that are called from here, out of the log."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)
+
+
+def is_heard(_: logging.LogRecord) -> bool:
+    """Tell whether a record is logged outside of `silence`; a filter of handlers."""
+    return not _is_silent.get()
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -42,6 +62,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(is_heard)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

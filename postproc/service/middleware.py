@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from postproc.service.errors import ApiError
 from postproc.service.hosts import check_host, with_path
+from postproc.service.logs import silence
 from postproc.service.responses import Json
 
 logger = structlog.stdlib.get_logger("postproc.service")
@@ -22,6 +24,7 @@ _LENGTHS = {
     b"content-length",
     b"transfer-encoding",
 }  # both: a proxy may see the end elsewhere (RFC 9112, 6.1)
+PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds, as long as the service runs
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
 
 
@@ -29,12 +32,14 @@ class RequestGate:
     """Takes requests as clients spell them, and logs what became of each.
 
     A path with a slash at its end is the path without it, HEAD is a GET whose body is dropped, and an error
-    that nothing else handles is a 500 that names the request.
+    that nothing else handles is a 500 that names the request. Of probes that are answered, or fail, again and
+    again, the first alone is logged, with what went wrong.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Any) -> None:
+    def __init__(self, app: ASGIApp, metrics: Any, log_probes: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._failing: dict[str, bool] = {} if log_probes else dict.fromkeys(PROBES, False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -45,39 +50,53 @@ class RequestGate:
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request.id):
             try:
-                check_host(request.scope)
-                await self._app(request.scope, receive, request.send)
-            except ApiError as error:
-                await request.answer(error, receive)
-            except ClientDisconnect:
-                request.status = _CLIENT_LEFT
-            except Exception:
-                logger.exception("request failed")
-                problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
-                await request.answer(problem, receive)
-            except asyncio.CancelledError:  # by the server, whose own task this is, and which waits no longer
-                again = {"Retry-After": "1"}
-                await request.answer(ApiError(503, "the service is being stopped", headers=again), receive)
-            except BaseException:
-                request.status = request.status or _CLIENT_LEFT
-                raise
+                with silence() if self._failing.get(request.scope["path"]) else nullcontext():
+                    await self._serve(request, receive)
             finally:
                 self._record(request, scope["method"], time.perf_counter() - started)
+
+    async def _serve(self, request: _Request, receive: Receive) -> None:
+        try:
+            check_host(request.scope)
+            await self._app(request.scope, receive, request.send)
+        except ApiError as error:
+            await request.answer(error, receive)
+        except ClientDisconnect:
+            request.status = _CLIENT_LEFT
+        except Exception:
+            logger.exception("request failed")
+            problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
+            await request.answer(problem, receive)
+        except asyncio.CancelledError:  # by the server, whose own task this is, and which waits no longer
+            again = {"Retry-After": "1"}
+            await request.answer(ApiError(503, "the service is being stopped", headers=again), receive)
+        except BaseException:
+            request.status = request.status or _CLIENT_LEFT
+            raise
 
     def _record(self, request: _Request, method: str, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", None)
         status = request.status or 0
         if route is not None and status != _WRONG_METHOD:  # else paths and methods without end
             self._metrics.request(route, method, status, seconds)
-        logger.info(
-            "request",
-            tenant=request.scope["state"].get("tenant"),
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            bytes=request.sent,
-        )
+        if self._is_news(request.scope["path"], status):
+            logger.info(
+                "request",
+                tenant=request.scope["state"].get("tenant"),
+                method=method,
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                bytes=request.sent,
+            )
+
+    def _is_news(self, path: str, status: int) -> bool:
+        """Tell whether the log should know: of a probe, where it begins to fail and where it ends to."""
+        fails = status >= 500
+        if path not in self._failing or 400 <= status < 500:  # what a stranger sends changes no state
+            return True
+        was_failing, self._failing[path] = self._failing[path], fails
+        return was_failing != fails
 
 
 class _Request:

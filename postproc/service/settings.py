@@ -88,6 +88,11 @@ class ServiceSettings(BaseModel):
         le=_PILLOW_PIXELS,
         description="Most pixels of an image, judged before it is decoded.",
     )
+    log_probes: bool = Field(
+        default=False,
+        description="Log each request for /healthz, /readyz and /metrics, and not only where one begins to "
+        "fail and where that ends.",
+    )
     head_timeout: PositiveFloat = Field(
         default=20.0, description="Longest time for the head of a request to arrive, in seconds."
     )

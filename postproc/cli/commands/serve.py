@@ -96,6 +96,7 @@ def serve(
     public_url: Annotated[str | None, _setting("public_url", metavar="URL")] = None,
     provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
     intra_op_threads: Annotated[int | None, _setting("intra_op_threads")] = None,
+    log_probes: Annotated[bool, _setting("log_probes", option="--log-probes")] = False,
     cors: Annotated[list[str] | None, _setting("cors", metavar="ORIGIN")] = None,
     allow_urls: Annotated[bool, _setting("allow_urls", option="--allow-urls")] = False,
     url_timeout: Annotated[float, _setting("url_timeout")] = _default("url_timeout"),
