@@ -10,13 +10,12 @@ import uuid
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import select
 
 from postproc.disk import whole_file
 from postproc.errors import PostprocError
 from postproc.service.database import OWN_FILE, Contents, Database, shown, without_secrets
 from postproc.service.settings import ServiceSettings
-from postproc.service.tables import Network
+from postproc.service.store.networks import NetworkStore
 
 _FILE = "service.json"
 
@@ -148,7 +147,7 @@ def _check(
             f"the database {shown(database.url)} belongs to another data folder than {settings.data}, which "
             f"is new: start with the folder of that service; {_CHOICE}"
         )
-    rows = _rows(database) if contents is not None else set()
+    rows = NetworkStore(database).folders() if contents is not None else set()
     if rows != folders:
         raise PostprocError(
             f"cannot tell whether the folder {settings.data} and the database {shown(database.url)} belong "
@@ -181,11 +180,6 @@ def _disagreement(data: Path, record: Record, database: Database, contents: Cont
         f"the folder {data} belongs to the database {own}, and {given} {what}: start with the former "
         "(--database), or with another folder"
     )
-
-
-def _rows(database: Database) -> set[str]:
-    with database.reading() as session:
-        return set(session.scalars(select(Network.folder)))
 
 
 def _write(data: Path, record: Record) -> None:
