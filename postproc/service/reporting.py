@@ -67,7 +67,7 @@ class Kept:
         return _OVERHEAD + len(self.data or "")
 
 
-Write = Callable[[Sequence[tuple[int, str | None, str | None]]], None]
+Write = Callable[[Sequence[tuple[int, str | None, str | None]]], object]
 """Writes outcomes in one transaction: the id of each task, its data as JSON text, its error."""
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from postproc.service.database import Database
 from postproc.service.settings import ServiceSettings
-from tests.service.postgres import binaries, cluster
+from tests.service.postgres import Cluster, binaries, cluster
 from tests.service.serving import Serving, serving
 
 _numbers = itertools.count()
@@ -34,9 +34,9 @@ def postgres() -> Iterator[Callable[[], str]]:
     programs = binaries()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    with cluster(programs) as url:
+    with cluster(programs) as server:
         engine = create_engine(
-            url.format(name="postgres").replace("postgresql:", "postgresql+psycopg:"),
+            server.url().replace("postgresql:", "postgresql+psycopg:"),
             isolation_level="AUTOCOMMIT",
         )
 
@@ -44,10 +44,20 @@ def postgres() -> Iterator[Callable[[], str]]:
             name = f"test{next(_numbers)}"
             with engine.connect() as connection:
                 connection.execute(text(f"CREATE DATABASE {name}"))
-            return url.format(name=name)
+            return server.url(name)
 
         yield make
         engine.dispose()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Cluster]:
+    """Give a PostgreSQL server for a single test, which may stop it."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with cluster(programs) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

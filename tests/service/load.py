@@ -193,8 +193,8 @@ def _database(kind: str) -> Iterator[list[str]]:
     programs = binaries()
     if programs is None:
         sys.exit("PostgreSQL is not installed: apt-get install postgresql")
-    with cluster(programs) as url:
-        yield ["--database", url.format(name="postgres")]
+    with cluster(programs) as server:
+        yield ["--database", server.url()]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 USER = "postgres"
@@ -24,9 +25,49 @@ def binaries() -> Path | None:
     return None if program is None else Path(program).resolve().parent
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A server that can be stopped and started again.
+
+    Parameters
+    ----------
+    programs, folder : Path
+        PostgreSQL's programs, and where its data and its socket lie.
+    user : str or None
+        Who runs it, if not this user.
+    """
+
+    programs: Path
+    folder: Path
+    user: str | None
+
+    def url(self, name: str = USER) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://{USER}@/{name}?host={self.folder}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        self._control("-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it: connections end at once; ``fast`` lets it write what it has, ``immediate`` is a crash."""
+        self._control("-m", mode, "stop")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all of its processes, such as SIGSTOP: it hangs."""
+        main = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for process in (main, *map(int, children)):
+            os.kill(process, number)
+
+    def _control(self, *command: str | Path) -> None:
+        _run(self.user, self.programs / "pg_ctl", "-D", self.folder / "data", "-w", *command)
+
+
 @contextmanager
-def cluster(programs: Path) -> Iterator[str]:
-    """Run a server that listens on a socket in a folder of its own, and give its URL without a database."""
+def cluster(programs: Path) -> Iterator[Cluster]:
+    """Run a server that listens on a socket in a folder of its own."""
     # Not under pytest's folder: the user postgres may not enter that, and a socket's path is short.
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder, user = Path(name), None
@@ -36,12 +77,13 @@ def cluster(programs: Path) -> Iterator[str]:
             os.chown(folder, account.pw_uid, account.pw_gid)
         data = folder / "data"
         _run(user, programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        _run(user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        server = Cluster(programs, folder, user)
+        server.start()
         try:
-            yield f"postgresql://{USER}@/{{name}}?host={folder}"
+            yield server
         finally:
-            _run(user, programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+            if (data / "postmaster.pid").exists():
+                server.stop()
 
 
 def _run(user: str | None, *command: str | Path) -> None:

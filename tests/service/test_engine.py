@@ -502,6 +502,34 @@ def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.M
     assert service.outcomes.empty()
 
 
+@pytest.mark.parametrize("service", [{"task_timeout": 0.4}], indirect=True)
+def test_engine_task_whose_network_takes_too_long_ends_in_error_in_time(
+    service: Service, tmp_path: Path
+) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    class Slow:
+        tensor_names = ("grey",)
+        uses_input_size = False
+
+        def __call__(self, tensors: Any, **options: Any) -> Any:
+            started.set()
+            assert go.wait(20)
+            return GREY(tensors, **options)
+
+    service.engine.start()
+    files = small(tmp_path, averaging())
+    service.submit(1, files, Slow(), shade(255))
+    assert started.wait(20)
+    service.submit(2, files, GREY, shade(255), key=2)
+    errors = {task_id: str(outcome.error) for task_id, outcome in service.collect(2).items()}
+    assert "did not end in what was left of 0.4 s" in errors[1]
+    assert "waited longer than 0.4 s for its turn" in errors[2]
+    go.set()
+    service.submit(3, files, GREY, shade(255))  # what the call found is told to nobody
+    assert greys(service.collect(1)) == {3: 1}
+
+
 def test_engine_loads_a_network_once_for_all_versions(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,12 +45,15 @@ class TaskStore:
             session.delete(row)  # nobody sees it, and the disk is written to
         self._takes_writes = True
 
-    def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> None:
-        """Write what came of tasks, all in one transaction: the id, the data as JSON text, the error."""
-        moment = now()
+    def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> int:
+        """Write what came of tasks, all in one transaction: the id, the data as JSON text, the error.
+
+        Those that ended already stay as they are; returns how many did not.
+        """
+        moment, count = now(), 0
         with self._database.writing() as session:
             for identifier, data, error in outcomes:
-                session.execute(
+                result = session.execute(
                     update(Task)
                     .where(Task.id == identifier, Task.status == PENDING)
                     .values(
@@ -60,8 +63,10 @@ class TaskStore:
                         date_updated=moment,
                     )
                 )
+                count += result.rowcount if isinstance(result, CursorResult) else 0
         for identifier, _, _ in outcomes:
             self._unfinished.pop(identifier, None)
+        return count
 
     def end_lost(self, seconds: float, error: str, kept: Callable[[Sequence[int]], Container[int]]) -> int:
         """End tasks in error that are pending for so long without an outcome on its way; return their number.
@@ -89,9 +94,7 @@ class TaskStore:
             for identifier in overdue
             if self._unfinished.get(identifier, -math.inf) < since and identifier not in waiting
         ]
-        if lost:
-            self.finish([(identifier, None, error) for identifier in lost])
-        return len(lost)
+        return self.finish([(identifier, None, error) for identifier in lost]) if lost else 0
 
     def get(self, tenant: str, identifier: int) -> Task:
         """Return a task, or raise a 404."""
