@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import stat
 import sys
 import zipfile
 import zlib
@@ -14,18 +12,25 @@ from typing import Any
 
 from numba.core.caching import IndexDataCacheFile
 
+from ._trusted_paths import TrustedDirectory
+
 _CHECKSUM = 4  # bytes
 
 
 class CheckedFiles(IndexDataCacheFile):
-    """The index and the code of a function, each behind a checksum.
+    """The index and the code of a function, each behind a checksum, in a directory that is trusted.
 
-    Without one a flipped bit is machine code that runs, and half an object file ends the process in LLVM.
+    Without a checksum a flipped bit is machine code that runs, and half an object file ends the process in
+    LLVM.
     """
+
+    def __init__(self, directory: Path, filename_base: str, source_stamp: str) -> None:
+        super().__init__(str(directory), filename_base, source_stamp)
+        self._directory = trusted(directory)
 
     def _load_index(self) -> dict[Any, str]:
         try:
-            version, stamp, overloads = self._read(Path(self._index_path))
+            version, stamp, overloads = self._read(self._index_name)
         except FileNotFoundError:
             return {}
         if (version, stamp) != (self._version, self._source_stamp):
@@ -34,26 +39,24 @@ class CheckedFiles(IndexDataCacheFile):
         return found
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
-        self._write(self._index_path, (self._version, self._source_stamp, overloads))
+        self._write(self._index_name, (self._version, self._source_stamp, overloads))
 
     def _load_data(self, name: str) -> Any:
-        return self._read(Path(self._data_path(name)))
+        return self._read(name)
 
     def _save_data(self, name: str, data: Any) -> None:
-        self._write(self._data_path(name), data)
+        self._write(name, data)
 
-    def _read(self, path: Path) -> Any:
-        content = memoryview(path.read_bytes())
+    def _read(self, name: str) -> Any:
+        content = memoryview(self._directory.read(name))
         checksum, data = content[:_CHECKSUM], content[_CHECKSUM:]
         if checksum != zlib.crc32(data).to_bytes(_CHECKSUM, "little"):
-            raise ValueError(f"{path} is damaged: its checksum differs")
+            raise ValueError(f"{self._data_path(name)} is damaged: its checksum differs")
         return pickle.loads(data)
 
-    def _write(self, path: str, content: Any) -> None:
+    def _write(self, name: str, content: Any) -> None:
         data = self._dump(content)
-        with self._open_for_write(path) as file:
-            file.write(zlib.crc32(data).to_bytes(_CHECKSUM, "little"))
-            file.write(data)
+        self._directory.write(name, (zlib.crc32(data).to_bytes(_CHECKSUM, "little"), data))
 
 
 def archive() -> Path | None:
@@ -81,20 +84,6 @@ def contents(source: Path | None) -> Iterator[bytes]:
         yield f"{found.st_size} {found.st_mtime_ns}".encode()
 
 
-def reason_to_distrust(directory: Path) -> str:
-    """Say why code must not be loaded from a directory; nothing where it may be.
-
-    What lies there is run. So whoever can write to it must be one who could as well change this package or
-    this process: root, this user, or the owner of the package. A group may write, as in OpenShift's images.
-    """
-    if not hasattr(os, "geteuid"):
-        return ""
-    try:
-        found, package = directory.stat(), (archive() or Path(__file__)).stat()
-    except OSError as error:
-        return f"{error.filename} cannot be looked at ({error.strerror}), nor code there be trusted"
-    if found.st_uid not in (0, os.geteuid(), package.st_uid):
-        return f"{directory} belongs to another user (uid {found.st_uid}), whose code would be run"
-    if found.st_mode & stat.S_IWOTH:
-        return f"every user may write to {directory}, and its code would be run"
-    return ""
+def trusted(directory: Path) -> TrustedDirectory:
+    """Return the directory as one that is trusted where the owner of this package is."""
+    return TrustedDirectory(directory, archive() or Path(__file__))

@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -28,8 +27,9 @@ from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
 
 from ._announcing import say_compiling
-from ._cache_files import CheckedFiles, archive, contents, reason_to_distrust
+from ._cache_files import CheckedFiles, archive, contents, trusted
 from ._interrupts import holding_signals, let_signals_through
+from ._trusted_paths import DistrustError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,36 +163,30 @@ def cache_place() -> tuple[Path | None, str]:
         roots = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
         if archive() is None:  # else there is no folder, or one that is gone when the process ends
             roots.insert(0, Path(__file__).parent / "__pycache__")
-    trusted = []
+    makeable = []
     for root in roots:
         if not os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
-            trusted.append(root)
+            makeable.append(root)
             continue
-        distrust = reason_to_distrust(root / name)
-        if not distrust:
-            return root / name, ""
-        logger.info("cache ignored: %s", distrust)
-        reason = distrust
-    for root in trusted:
         try:
-            _make(root / name)
-            tempfile.TemporaryFile(dir=root / name).close()
-            distrust = reason_to_distrust(root / name)  # another process may have made it first
+            trusted(root / name).check()
+        except OSError as error:
+            logger.info("cache ignored: %s", error)
+            reason = f"{error}"
+        else:
+            return root / name, ""
+    for root in makeable:
+        try:
+            trusted(root / name).check_writing()
+        except DistrustError as error:
+            reason = f"{error}"
         except OSError:
             continue
-        if distrust:
-            reason = distrust
-            continue
-        if root.name == "__pycache__":
-            _remove_stale(root)
-        return root / name, ""
+        else:
+            if root.name == "__pycache__":
+                _remove_stale(root)
+            return root / name, ""
     return None, reason
-
-
-def _make(directory: Path) -> None:
-    """Make a directory of code, which no umask opens to other users."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.mkdir(mode=0o755, exist_ok=True)
 
 
 def _remove_stale(root: Path) -> None:
@@ -225,7 +219,7 @@ class _Locator(_CacheLocator):
         return os.fspath(self._directory)
 
     def ensure_cache_path(self) -> None:
-        _make(self._directory)
+        """Do nothing: what is written there makes it."""
 
     def get_source_stamp(self) -> str:
         return source_digest()
@@ -247,7 +241,7 @@ class _FunctionCache(FunctionCache):
         self._impl_class = functools.partial(_CacheImpl, directory=directory, variant=variant)
         super().__init__(function)
         self._cache_file = CheckedFiles(
-            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+            directory, self._impl.filename_base, self._impl.locator.get_source_stamp()
         )
 
 
