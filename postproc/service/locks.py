@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _CHECK_SECONDS = 2.0
 _LINGER_SECONDS = 3.0
-_JOIN_SECONDS = 5.0
+_JOIN_SECONDS = 1.0
 
 # One lock a schema: services may share a database whose schemas are theirs.
 _KEY = "1886352500, hashtext(coalesce(current_schema(), ''))"
@@ -132,10 +132,9 @@ class _SessionLock:
         self._thread.start()
 
     def close(self) -> None:
-        """End the session, and with it the lock."""
+        """End the session, and with it the lock; where the database hangs, as soon as it goes on."""
         self._closing.set()
-        self._thread.join(_JOIN_SECONDS)  # longer only where the database hangs
-        self._end_session()
+        self._thread.join(_JOIN_SECONDS)
 
     def _taken(self) -> Connection:
         connection = self._engine.connect()
@@ -167,6 +166,7 @@ class _SessionLock:
                 self._end_session()
                 if not self._take_again():
                     return
+        self._end_session()
 
     def _take_again(self) -> bool:
         while not self._closing.is_set():

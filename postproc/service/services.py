@@ -162,11 +162,10 @@ class Services:
         last = threading.Thread(target=self._end, name="postproc-end", daemon=True)
         last.start()
         last.join(_END_SECONDS)
-        if last.is_alive():  # the end of the process lets go of it, and of the folder
+        if last.is_alive():
             logger.error("the database does not answer; it is left as it is")
-        else:
-            self._lock.close()
-            self.folders.close()
+        self._lock.close()
+        self.folders.close()
 
     @property
     def is_stopping(self) -> bool:

@@ -119,12 +119,16 @@ class TaskStore:
         return count, [task for (task,) in rows]
 
     def fail_pending(self, error: str) -> int:
-        """End all pending tasks in error, and return how many there were."""
+        """End all tasks in error that are pending now, and return how many there were.
+
+        Those that come later, while a database that hangs has not done it yet, may be another service's.
+        """
+        moment = now()
         with self._database.writing() as session:
             result = session.execute(
                 update(Task)
-                .where(Task.status == PENDING)
-                .values(status=ERROR, error=error, date_updated=now())
+                .where(Task.status == PENDING, Task.date_created <= moment)
+                .values(status=ERROR, error=error, date_updated=moment)
             )
         return result.rowcount if isinstance(result, CursorResult) else 0
 

@@ -121,6 +121,7 @@ def test_nul_that_postgresql_refuses_ends_its_task_alone(database: Database) -> 
 @pytest.mark.skipif(not hasattr(sqlite3.Connection, "setlimit"), reason="needs Python 3.11")
 def test_result_too_large_for_sqlite_ends_its_task_alone(tmp_path: Path) -> None:
     database = Database(ServiceSettings(data=tmp_path))
+    database.prepare("identity")
     limit = getattr(sqlite3, "SQLITE_LIMIT_LENGTH", 0)
     event.listen(database._engine, "checkout", lambda connection, *_: connection.setlimit(limit, 10_000))
     store = TaskStore(database)
