@@ -207,16 +207,18 @@ def test_rows_that_nobody_works_on_are_ended_by_the_service_and_others_are_not(
 
 # --- the whole service
 
+GATHERED = ("--batch-wait", "2", "--max-batch", "64")  # so that many tasks wait when an outage begins
+
 
 def check_outage(
     service: Running, outage: Callable[[], AbstractContextManager[None]], seconds: float
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Send images before, in and after an outage, and check that each task that was taken has its result.
 
     Returns
     -------
     tuple of int
-        How many were taken, and how many were refused.
+        How many were taken, how many outcomes waited at most, and how many images were refused.
     """
     taken: list[int] = []
     refused: list[int] = []
@@ -238,15 +240,17 @@ def check_outage(
                     else:
                         unexpected.append(response.text)
 
-        threads = [threading.Thread(target=infer) for _ in range(4)]
+        threads = [threading.Thread(target=infer) for _ in range(8)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(taken) > 20, 60)
+        wait_until(lambda: len(taken) > 60, 60)
+        waiting = 0
         with outage():
             started = time.monotonic()
             while time.monotonic() - started < seconds:
                 alive = httpx.get(f"{service.host}/healthz", timeout=10, trust_env=False)
                 assert alive.status_code == 200
+                waiting = max(waiting, alive.json()["store"]["behind"])
                 time.sleep(0.2)
         before = len(taken)
         wait_until(lambda: len(taken) > before + 20, 60)
@@ -255,26 +259,27 @@ def check_outage(
             thread.join(60)
         assert unexpected == []
         assert refused
+        assert waiting
         for task in taken:
             assert digits_in(ended(client, task)["data"]) == 17
     assert "Traceback" not in "".join(service.lines)
     assert service.stop() in (0, -15)
-    return len(taken), len(refused)
+    return len(taken), waiting, len(refused)
 
 
-def through_postgresql(server: Cluster, data: Path, seconds: float) -> tuple[int, int]:
+def through_postgresql(server: Cluster, data: Path, seconds: float) -> tuple[int, int, int]:
     @contextmanager
     def outage() -> Iterator[None]:
         server.stop()
         yield
         server.start()
 
-    with running(data, "--database", server.url()) as service:
+    with running(data, "--database", server.url(), *GATHERED) as service:
         return check_outage(service, outage, seconds)
 
 
-def through_full_disk(disk: Path, seconds: float) -> tuple[int, int]:
-    with running(disk) as service:
+def through_full_disk(disk: Path, seconds: float) -> tuple[int, int, int]:
+    with running(disk, *GATHERED) as service:
         return check_outage(service, lambda: filled(disk), seconds)
 
 
@@ -303,8 +308,11 @@ def main() -> None:
         if can_mount():
             with small_disk(folder / "disk") as disk:
                 found["disk full"] = through_full_disk(disk, seconds)
-    for what, (taken, refused) in found.items():
-        sys.stdout.write(f"{what} for {seconds:g} s: {taken} tasks taken, none lost; {refused} refused\n")
+    for what, (taken, waiting, refused) in found.items():
+        sys.stdout.write(
+            f"{what} for {seconds:g} s: {taken} tasks taken, none lost, of which {waiting} ended meanwhile; "
+            f"{refused} images refused\n"
+        )
 
 
 if __name__ == "__main__":
