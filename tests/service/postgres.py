@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -83,6 +84,7 @@ def cluster(programs: Path) -> Iterator[Cluster]:
             yield server
         finally:
             if (data / "postmaster.pid").exists():
+                server.signal(signal.SIGCONT)  # a test may have failed while it hung
                 server.stop()
 
 
