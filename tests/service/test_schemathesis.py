@@ -121,7 +121,7 @@ def _has(document: dict[str, Any], method: str, route: str, status: int) -> bool
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run a service, shared by the tests of this file."""
-    with running(tmp_path_factory.mktemp("service") / "data") as started:
+    with running(tmp_path_factory.mktemp("service") / "data", "--log-probes") as started:
         yield started
 
 
@@ -194,7 +194,7 @@ def _by_route(operations: set[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def main() -> None:
     """Run schemathesis with the options of the command line, and say what was answered."""
-    with tempfile.TemporaryDirectory() as name, running(Path(name, "data")) as service:
+    with tempfile.TemporaryDirectory() as name, running(Path(name, "data"), "--log-probes") as service:
         with client_of(service) as client:
             ids = first_ids(client)
         document = document_of(service)
