@@ -67,7 +67,7 @@ class Metrics:
             "postproc_outcomes_waiting_bytes", "Memory of these outcomes.", registry=self.registry
         )
         self._outcome_seconds = Gauge(
-            "postproc_outcomes_behind_seconds", "How long the oldest of them waits.", registry=self.registry
+            "postproc_store_behind_seconds", "How long the oldest of them waits.", registry=self.registry
         )
         self._sessions = Gauge("postproc_sessions", "Networks that are loaded.", registry=self.registry)
         self._session_bytes = Gauge(

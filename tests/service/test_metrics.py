@@ -41,7 +41,7 @@ def test_metrics_read_as_text() -> None:
         "postproc_queue_bytes 4096.0",
         "postproc_outcomes_waiting 2.0",
         "postproc_outcomes_waiting_bytes 2048.0",
-        "postproc_outcomes_behind_seconds 1.5",
+        "postproc_store_behind_seconds 1.5",
         'postproc_http_request_seconds_count{method="GET",route="/v0.7/tasks/{id}",status="200"} 1.0',
         'postproc_batch_size_bucket{le="4.0"} 0.0',
         'postproc_batch_size_bucket{le="8.0"} 1.0',

@@ -110,7 +110,7 @@ def test_outcomes_outlive_any_number_of_attempts_in_their_order(
     wait_until(lambda: store.attempts > 20)
     assert value(metrics, "postproc_outcomes_waiting") == 600
     assert value(metrics, "postproc_outcomes_waiting_bytes") > 600
-    assert value(metrics, "postproc_outcomes_behind_seconds") > 0
+    assert value(metrics, "postproc_store_behind_seconds") > 0
     assert [kept.data for kept in reporter.kept([5, 10**6]).values()] == ['{"n":5}']
     store.error = None
     wait_until(lambda: len(store.rows) == 600)
