@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -24,10 +25,15 @@ from postproc.service.headers import SecurityHeaders, secured
 from postproc.service.responses import Json
 from postproc.service.settings import ServiceSettings
 
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
 logger = logging.getLogger(__name__)
 
 _NOT_SENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
+_TURNS = 8  # looks at a client that does not take its answer, within its longest pause
 
 
 def connections_of(settings: ServiceSettings) -> type[asyncio.Protocol]:
@@ -51,6 +57,7 @@ class Connection(H11Protocol):
         super().__init__(*args, **named)
         self._idle_since = self.loop.time()
         self._arrival: asyncio.TimerHandle | None = None  # runs while a head, or an unread body, arrives
+        self._untaken, self._owed = 0, 0.0  # bytes of an answer
         self._delivery: asyncio.TimerHandle | None = None  # runs while the client does not take its answer
 
     @property
@@ -147,21 +154,44 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _expect_delivery(self) -> None:
-        seconds = self.limits.body_timeout
-        left = self.transport.get_write_buffer_size() - SLOWEST * seconds
-        self._delivery = self.loop.call_later(seconds, self._check_delivery, left)
+        self._untaken, self._owed = self._count_untaken(), 0.0
+        self._wait_a_turn()
+
+    def _wait_a_turn(self) -> None:
+        self._delivery = self.loop.call_later(self.limits.body_timeout / _TURNS, self._check_delivery)
 
     def _delivered(self) -> None:
         if self._delivery is not None:
             self._delivery.cancel()
             self._delivery = None
 
-    def _check_delivery(self, most: float) -> None:
-        if self.transport.get_write_buffer_size() > max(most, 0):
+    def _check_delivery(self) -> None:
+        """Add to what the client owes, which is nothing after each byte ahead of the slowest rate.
+
+        A turn that comes late counts as one: where the service stood still, its client could not go on.
+        """
+        before, self._untaken = self._untaken, self._count_untaken()
+        due = SLOWEST * self.limits.body_timeout
+        self._owed = max(self._owed + due / _TURNS - (before - self._untaken), 0.0)
+        if self._owed >= due:
             self._delivery = None
             self.transport.abort()  # to close it would wait for the client
         else:
-            self._expect_delivery()
+            self._wait_a_turn()
+
+    def _count_untaken(self) -> int:
+        """Count the bytes that the client's side has not taken, here and in the kernel.
+
+        The kernel asks for more in steps of half of `_KERNEL_BYTES`, which may take a client longer than its
+        longest pause.
+        """
+        count: int = self.transport.get_write_buffer_size()
+        if sys.platform != "win32":
+            with suppress(OSError):  # the client left, or a kernel that does not tell
+                descriptor = self.transport.get_extra_info("socket").fileno()
+                held = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+                count += int.from_bytes(held, sys.byteorder)
+        return count
 
     def _refuse(self, error: ApiError) -> None:
         """Answer what reaches no application, if an answer may come now, and close."""

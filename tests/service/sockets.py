@@ -33,12 +33,14 @@ class Answer:
         return str(document["detail"])
 
 
-def open_to(service: Serving, receive_buffer: int | None = None) -> socket.socket:
+def open_to(service: Serving, receive_buffer: int | None = None, segment: int | None = None) -> socket.socket:
     """Connect to a service, with a timeout on all that follows."""
     url = httpx.URL(service.host)
     connection = socket.socket()
     if receive_buffer is not None:  # before it connects, or it has no effect
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if segment is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
     connection.settimeout(_SECONDS)
     connection.connect((url.host, url.port or 80))
     return connection

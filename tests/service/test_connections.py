@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.service.serving import Serving, serving
 from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of
+from tests.service.waiting import wait_until
 
-_HEAD_SECONDS, _BODY_SECONDS = 0.5, 1.0
+_HEAD_SECONDS, _BODY_SECONDS = 0.5, 2.0
 _MOST = 100
 _ASSET = "/docs-assets/swagger-ui-bundle.js"
 _GET = head(ME, method="GET")
@@ -96,28 +100,73 @@ def _ask_for_much(connection: socket.socket, service: Serving) -> int:
     return 8 * size
 
 
+def _read_whole(connection: socket.socket, count: int) -> None:
+    while count > 0:
+        block = connection.recv(1 << 18)
+        assert block, f"closed with {count:,} bytes to come"
+        count -= len(block)
+
+
 def test_answer_that_is_read_slowly_comes_whole(impatient: Serving) -> None:
     with open_to(impatient, receive_buffer=1 << 16) as connection:
         size = _ask_for_much(connection, impatient)
-        found = 0
-        for _ in range(20):
+        for _ in range(12):
             time.sleep(_BODY_SECONDS / 8)  # all together for longer than a client may pause
-            found += len(connection.recv(1 << 18))
-        while found < size:
-            block = connection.recv(1 << 18)
+            size -= len(connection.recv(1 << 18))
+        _read_whole(connection, size)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not tell what a client has taken")
+def test_answer_that_is_read_in_small_pieces_comes_whole(impatient: Serving) -> None:
+    """The kernel asks the service for more after 32 KiB: for longer than a client may pause."""
+    with open_to(impatient, receive_buffer=1 << 11, segment=536) as connection:
+        size = _ask_for_much(connection, impatient)
+        connection.settimeout(3 * _BODY_SECONDS)
+        deadline = time.monotonic() + 3 * _BODY_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(_BODY_SECONDS / 32)
+            block = connection.recv(1 << 9)
             assert block
-            found += len(block)
+            size -= len(block)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        _read_whole(connection, size)
+
+
+def test_answer_that_waits_while_the_service_stands_still_comes_whole(impatient: Serving) -> None:
+    with open_to(impatient, receive_buffer=1 << 16) as connection:
+        size = _ask_for_much(connection, impatient)
+        wait_until(lambda: _connection_of(impatient, connection))
+        service = _connection_of(impatient, connection)
+        waiting = 0
+
+        def nothing_moves() -> bool:
+            nonlocal waiting
+            before, waiting = waiting, service.transport.get_write_buffer_size()
+            return bool(0 < waiting == before)
+
+        wait_until(nothing_moves, pause=_BODY_SECONDS / 16)
+        looked = threading.Event()
+
+        def stand_still() -> None:
+            time.sleep(1.5 * _BODY_SECONDS)
+            service.loop.call_later(0, looked.set)  # after what is due by now
+
+        service.loop.call_soon_threadsafe(stand_still)
+        assert looked.wait(10 * _BODY_SECONDS)
+        _read_whole(connection, size)
+
+
+def _connection_of(service: Serving, connection: socket.socket) -> Any:
+    """Return what the service makes of a connection; None once it is closed."""
+    client = ("127.0.0.1", connection.getsockname()[1])
+    connections = list(service.server.server_state.connections)
+    return next((one for one in connections if getattr(one, "client", None) == client), None)
 
 
 def test_answer_that_is_not_read_is_given_up(impatient: Serving) -> None:
-    connections = impatient.server.server_state.connections
     with open_to(impatient, receive_buffer=1 << 16) as connection:
         _ask_for_much(connection, impatient)
-        port = connection.getsockname()[1]
-        deadline = time.monotonic() + 6 * _BODY_SECONDS
-        while any(getattr(one, "client", None) == ("127.0.0.1", port) for one in list(connections)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: _connection_of(impatient, connection) is None)
 
 
 def _nothing(connection: socket.socket) -> None:
