@@ -70,6 +70,21 @@ def settings_of(data: Path) -> ServiceSettings:
     return ServiceSettings(data=data, database=record.database)
 
 
+def check(settings: ServiceSettings, database: Database, folders: set[str]) -> None:
+    """Make sure that a data folder and a database may be joined; to be asked before anything is locked.
+
+    A service that does not belong to a database must not hold its lock, even for a moment: the one that does
+    may have lost it in an outage, and would end if another had it.
+
+    Raises
+    ------
+    PostprocError
+        If they do not belong together.
+    """
+    if not settings.adopt:
+        _check(settings, database, read_record(settings.data), database.contents(), folders)
+
+
 def join(settings: ServiceSettings, database: Database, folders: set[str]) -> None:
     """Make sure that a data folder and a database belong together, and have the database ready.
 
@@ -89,9 +104,8 @@ def join(settings: ServiceSettings, database: Database, folders: set[str]) -> No
     PostprocError
         If they do not belong together: nothing was changed.
     """
+    check(settings, database, folders)  # again: another service may have changed them until it ended
     record, contents = read_record(settings.data), database.contents()
-    if not settings.adopt:
-        _check(settings, database, record, contents, folders)
     known = None if contents is None else contents.identity
     has_known = record is not None and record.id == known
     identity = record.id if record is not None and (has_known or not record.is_joined) else uuid.uuid4().hex

@@ -16,7 +16,7 @@ from postproc.service.catalogue import PublicModel, public_models
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
 from postproc.service.files import NetworkFolders
-from postproc.service.identity import join
+from postproc.service.identity import check, join
 from postproc.service.keys import Keys
 from postproc.service.locks import lock_database, patiently
 from postproc.service.postprocessors import PostProcessors
@@ -111,6 +111,7 @@ class Services:
             opened.callback(self.folders.close)
             self.database = Database(settings)
             opened.callback(self.database.close)
+            check(settings, self.database, self.folders.names())
             self._lock = patiently(lambda: lock_database(self.database, self._lose), settings.wait)
             opened.callback(self._lock.close)
             join(settings, self.database, self.folders.names())

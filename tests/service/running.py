@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,22 @@ from postproc.cli.commands.serve import KEY_VARIABLE
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-for-tests"
 START_SECONDS, STOP_SECONDS = 60, 30
+
+
+class NotStartedError(AssertionError):
+    """A service that ended before it listened.
+
+    Parameters
+    ----------
+    code : int
+        Its exit code.
+    text : str
+        What it wrote to stderr.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"the service did not start, exit code {code}\n{text}")
+        self.code, self.text = code, text
 
 
 @dataclass
@@ -49,10 +65,10 @@ class Running:
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 
-    def stop(self) -> int:
-        """End it as SIGTERM does, and return its exit code."""
+    def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """End it as SIGTERM does, in so many seconds at most, and return its exit code."""
         self.process.terminate()
-        return self.process.wait(STOP_SECONDS)
+        return self.process.wait(seconds)
 
 
 @contextmanager
@@ -62,6 +78,7 @@ def running(
     port: int = 0,
     module: Sequence[str] = ("postproc.cli", "serve"),
     key: str = KEY,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
     """Run a service on a data folder, as long as the block lasts.
 
@@ -77,15 +94,21 @@ def running(
         The module to run, and its first arguments.
     key : str
         The API key, by the environment; empty: the service makes one itself.
+    environment : mapping of str to str, optional
+        Further variables of its environment.
+
+    Raises
+    ------
+    NotStartedError
+        If it ends before it listens.
     """
     given = (
         ["--data", str(data), "--port", str(port), *options] if "serve" in module else [str(data), str(port)]
     )
-    environment = {**os.environ, KEY_VARIABLE: key, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", *module, *given],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, KEY_VARIABLE: key, "PYTHONUNBUFFERED": "1", **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -102,9 +125,9 @@ def running(
         watchdog.cancel()
         found = re.search(r"http://\S+", first)
         if found is None:
-            process.wait(STOP_SECONDS)
+            code = process.wait(STOP_SECONDS)
             readers[0].join(STOP_SECONDS)
-            raise AssertionError(f"the service did not start: {first!r}\n{''.join(lines)}")
+            raise NotStartedError(code, first + "".join(lines))
         readers.append(threading.Thread(target=_collect, args=(process.stdout, []), daemon=True))
         readers[1].start()
         yield Running(process, found[0], key, data, lines)

@@ -54,13 +54,27 @@ def test_second_service_on_a_database_is_refused_and_harms_no_task(
         if folder == "a copy":
             shutil.copytree(data, other)
         with (
-            pytest.raises(PostprocError, match=r"another service uses the (folder|database)"),
+            pytest.raises(PostprocError, match=r"another service uses|belongs to another data folder"),
             serving(data if folder == "the same" else other, database=url),
         ):
             pass
         assert _status(first, task) == "pending"
         first.engine.release()
         wait_until(lambda: _status(first, task) == "success")
+
+
+def test_second_service_that_does_not_belong_to_a_database_never_waits_for_its_lock(
+    url: str, tmp_path: Path
+) -> None:
+    """It would take the lock in an outage, for a moment in which the first loses it for good."""
+    with serving(tmp_path / "data", database=url):
+        started = time.monotonic()
+        with (
+            pytest.raises(PostprocError, match="belongs to another data folder"),
+            serving(tmp_path / "other", database=url, wait=600.0),
+        ):
+            pass
+        assert time.monotonic() - started < 300
 
 
 def test_second_service_by_a_link_to_the_database_is_refused(tmp_path: Path) -> None:
