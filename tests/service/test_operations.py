@@ -40,8 +40,6 @@ def known_names() -> set[str]:
     return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
 
-
-
 def test_alerts_name_metrics_that_there_are() -> None:
     named = {
         name for rule in rules().values() for name in re.findall(r"\bpostproc_[a-z_]+", str(rule["expr"]))
