@@ -78,7 +78,7 @@ class NetworkFolders:
                 (self._swept / name).rename(self._networks / name)
                 logger.warning("the files of a network came back from %s", self._swept / name)
         stray = list(self._staging.iterdir())
-        unknown = []
+        unknown: list[Path] = []
         for name in found - set(known):
             path = self._networks / name
             (stray if take_all or (path / _MARK).exists() else unknown).append(path)
