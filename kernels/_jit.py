@@ -27,9 +27,10 @@ from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
 
 from ._announcing import say_compiling
-from ._cache_files import CheckedFiles, archive, contents, trusted
+from ._cache_files import CheckedFiles
 from ._interrupts import holding_signals, let_signals_through
-from ._trusted_paths import DistrustError
+from ._sources import archive, contents
+from ._trusted_paths import DistrustError, TrustedDirectory
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,9 +146,8 @@ def cache_directory() -> Path | None:
     """Directory of the compiled kernels; None if no place can be written.
 
     In order: ``NUMBA_CACHE_DIR``, the package's own ``__pycache__`` unless it lies in an archive, the user's
-    cache directory. A place
-    that a container build has filled serves even when it cannot be written any more; one that other users
-    can write to never serves.
+    cache directory. A place that a container build has filled serves even when it cannot be written any more;
+    one that other users can write to, or lead to another place, never serves.
     """
     return cache_place()[0]
 
@@ -158,27 +158,27 @@ def cache_place() -> tuple[Path | None, str]:
     name = f"postproc-{source_digest()}"
     reason = "no writable cache directory"
     if config.CACHE_DIR:
-        roots = [Path(config.CACHE_DIR)]
+        roots = [Path(config.CACHE_DIR).absolute()]
     else:
         roots = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
         if archive() is None:  # else there is no folder, or one that is gone when the process ends
-            roots.insert(0, Path(__file__).parent / "__pycache__")
-    makeable = []
+            roots.insert(0, Path(__file__).absolute().parent / "__pycache__")
+    fresh = []
     for root in roots:
-        if not os.path.isdir(root / name):  # Path.is_dir() raises where a parent may not be searched
-            makeable.append(root)
-            continue
         try:
-            trusted(root / name).check()
-        except OSError as error:
+            TrustedDirectory(root / name).close()
+        except DistrustError as error:
             logger.info("cache ignored: %s", error)
             reason = f"{error}"
+        except OSError:
+            fresh.append(root)
         else:
             return root / name, ""
-    for root in makeable:
+    for root in fresh:
         try:
-            trusted(root / name).check_writing()
-        except DistrustError as error:
+            with TrustedDirectory(root / name, make=True) as directory:
+                directory.try_writing()
+        except DistrustError as error:  # another process has made it first
             reason = f"{error}"
         except OSError:
             continue
@@ -219,7 +219,7 @@ class _Locator(_CacheLocator):
         return os.fspath(self._directory)
 
     def ensure_cache_path(self) -> None:
-        """Do nothing: what is written there makes it."""
+        pass  # it is open
 
     def get_source_stamp(self) -> str:
         return source_digest()
@@ -237,8 +237,8 @@ class _CacheImpl(CompileResultCacheImpl):
 
 
 class _FunctionCache(FunctionCache):
-    def __init__(self, function: Callable[..., Any], directory: Path, variant: str) -> None:
-        self._impl_class = functools.partial(_CacheImpl, directory=directory, variant=variant)
+    def __init__(self, function: Callable[..., Any], directory: TrustedDirectory, variant: str) -> None:
+        self._impl_class = functools.partial(_CacheImpl, directory=directory.path, variant=variant)
         super().__init__(function)
         self._cache_file = CheckedFiles(
             directory, self._impl.filename_base, self._impl.locator.get_source_stamp()
@@ -262,31 +262,47 @@ class _KernelCache(NullCache):
         return None if directory is None else os.fspath(directory)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        files = self._files(signature, target_context.codegen())
         found = None
         try:
-            found = files.load_overload(signature, target_context)
+            found = self._load(signature, target_context)
         except Exception as error:
             # A truncated or foreign file can raise anything from pickle or LLVM: it only costs a compilation.
             logger.info("cached kernel %s is unreadable: %r", self._function.__qualname__, error)
-            with contextlib.suppress(OSError):
-                files.flush()
         let_signals_through()
         if found is None:
             say_compiling(self._function)
         return found
 
+    def _load(self, signature: Any, target_context: Any) -> Any:
+        place, reason = cache_place()
+        if place is None:
+            _say_once(reason)
+            return None
+        try:
+            directory = TrustedDirectory(place)
+        except FileNotFoundError:  # removed since: to save makes it again
+            return None
+        with directory:
+            files = self._files(directory, signature, target_context.codegen())
+            try:
+                return files.load_overload(signature, target_context)
+            except Exception:
+                with contextlib.suppress(OSError):
+                    files.flush()
+                raise
+
     def save_overload(self, signature: Any, data: Any) -> None:
         let_signals_through()
+        place, reason = cache_place()
+        if place is None:
+            _say_once(reason)
+            return
         try:
-            self._files(signature, data.codegen).save_overload(signature, data)
+            with TrustedDirectory(place, make=True) as directory:
+                self._files(directory, signature, data.codegen).save_overload(signature, data)
         except Exception as error:
             _say_once(f"{error}")
 
-    def _files(self, signature: Any, codegen: Any) -> Any:
-        directory, reason = cache_place()
-        if directory is None:
-            _say_once(reason)
-            return NullCache()
+    def _files(self, directory: TrustedDirectory, signature: Any, codegen: Any) -> _FunctionCache:
         variant = hashlib.sha256(repr((signature, codegen.magic_tuple())).encode()).hexdigest()[:12]
         return _FunctionCache(self._function, directory, variant)

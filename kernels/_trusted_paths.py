@@ -1,189 +1,210 @@
-"""A directory whose files only trusted users can have put in their place.
-
-What lies in the cache is run. So whoever could change it must be one who could as well change this package or
-this process: root, this user, or the owner of the package. Each name on the way is opened by itself, without
-following links, and what was opened is judged: what a name means may change between a look and its use.
-"""
+"""Directories of code that is run: opened step by step, where only those can write who are trusted."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
-# Windows has neither owners nor modes of this kind, nor descriptors of directories.
-_JUDGES = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
+from ._sources import archive
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_READING = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_MAKING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_BINARY", 0)
-# A directory on the way may be searched, though perhaps not listed.
-_PASSING = os.O_RDONLY | _NO_LINK | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
-_MOST_LINKS = 40  # as Linux has it
+_MOST_LINKS = 40  # as Linux follows
+# Of a directory on the way one needs to be no more than searched.
+_DIRECTORY = (
+    getattr(os, "O_PATH", getattr(os, "O_SEARCH", os.O_RDONLY))
+    | getattr(os, "O_DIRECTORY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+)
+_TO_READ = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # one does not wait for a pipe
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-class DistrustError(OSError):
-    """Another user could have put this there."""
+class DistrustError(Exception):
+    """What lies at a path may be another user's."""
 
 
 class TrustedDirectory:
-    """A directory that is used only while its whole path is in trusted hands; looked through anew each time.
+    """A directory, opened so that nobody else can have put it, or what is read from it, into its place.
 
-    Links on the path are followed where they are a trusted user's, since packages and home directories may
-    lie behind some. A group may write, as in OpenShift's images. In a directory with the sticky bit, such as
-    ``/tmp``, others may write, and cannot change what they do not own.
+    What lies there is run. So all that leads there, links too, must belong to one who could as well change
+    this package or this process: root, this user, or the owner of the package. The group of each may write,
+    as in OpenShift's images (group 0), in Debian's ``/usr/local`` and where a user has a group of its own;
+    everybody may only where the sticky bit keeps them from renaming what others own, and in the directory
+    itself never. On Windows nothing is checked.
+
+    It is opened anew for each use. A descriptor that were kept would lead to a directory that was removed and
+    made again, and to any file once a daemon has closed all descriptors and their numbers are used again.
 
     Parameters
     ----------
     path : Path
-        Where it lies.
-    package : Path
-        A file of this package, whose owner is trusted.
+        Where it lies; relative to the working directory of now.
+    make : bool, optional
+        Make what is missing, with mode 755.
 
     Raises
     ------
     DistrustError
-        By all methods, if another user owns a part of the path or the file, or every user may write to it.
+        If another user could write there, or could have led the way there.
     OSError
-        By all methods, if something is missing or fails.
+        If it is not there, or may not be entered.
     """
 
-    def __init__(self, path: Path, package: Path) -> None:
-        self._path, self._package = path, package
+    def __init__(self, path: Path, make: bool = False) -> None:
+        self.path = path.absolute()
+        self._descriptor: int | None = None
+        if hasattr(os, "geteuid"):
+            self._descriptor = _Way(self.path, make).descriptor
+        elif make:
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        elif not self.path.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path))
 
-    def check(self) -> None:
-        """Raise unless it is there and can be trusted."""
-        with self._opened(makes=False):
-            pass
+    def __enter__(self) -> TrustedDirectory:
+        return self
 
-    def check_writing(self) -> None:
-        """Raise unless files can be written there; makes it where it is missing."""
-        with self._opened(makes=True) as place:
-            name = self._named(place, f"probe.{uuid.uuid4().hex[:16]}")
-            os.close(os.open(name, _MAKING, 0o644, dir_fd=place))
-            os.unlink(name, dir_fd=place)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give its descriptor back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
-        with self._opened(makes=False) as place:
-            file = os.fdopen(os.open(self._named(place, name), _READING, dir_fd=place), "rb")
-        with file:
-            if _JUDGES:
-                found = os.fstat(file.fileno())
-                if not stat.S_ISREG(found.st_mode):
-                    raise DistrustError(errno.EPERM, "expected a file", str(self._path / name))
-                _Judge(self._package)(found, self._path / name)
+        """Read a file; a DistrustError if another user could have written it."""
+        if self._descriptor is None:
+            return (self.path / name).read_bytes()
+        with open(self.path / name, "rb", opener=functools.partial(self._open_to_read, name)) as file:
             return file.read()
 
-    def write(self, name: str, content: Sequence[bytes]) -> None:
-        """Write a file, which appears when it is whole; makes the directory where it is missing."""
-        with self._opened(makes=True) as place:
-            final = self._named(place, name)
-            unfinished = f"{final}.tmp.{uuid.uuid4().hex[:16]}"
-            try:
-                # Others may not write, whatever the umask is: it would not be read then.
-                with os.fdopen(os.open(unfinished, _MAKING, 0o644, dir_fd=place), "wb") as file:
-                    file.writelines(content)
-                os.replace(unfinished, final, src_dir_fd=place, dst_dir_fd=place)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(unfinished, dir_fd=place)
-                raise
-
-    def _named(self, place: int | None, name: str) -> str:
-        return str(self._path / name) if place is None else name
-
-    @contextmanager
-    def _opened(self, *, makes: bool) -> Iterator[int | None]:
-        """Give its descriptor; None where names are whole paths."""
-        if not _JUDGES:
-            if makes:
-                self._path.mkdir(parents=True, exist_ok=True)
-            elif not self._path.is_dir():
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
-            yield None
-            return
-        way = _Way(_Judge(self._package), makes)
+    def write(self, name: str, blocks: Iterable[bytes]) -> None:
+        """Write a file, in one go: others find it as it was before, or whole."""
+        temporary = self._name(f"{name}.tmp.{uuid.uuid4().hex[:16]}")
+        where = self._descriptor
         try:
-            way.walk(Path(os.path.abspath(self._path)))
-            way.judge(is_last=True)
-            yield way.descriptor
-        finally:
-            os.close(way.descriptor)
+            with open(os.open(temporary, _NEW_FILE, 0o644, dir_fd=where), "wb") as file:
+                file.writelines(blocks)
+            os.replace(temporary, self._name(name), src_dir_fd=where, dst_dir_fd=where)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=where)
+            raise _with_path(error, self.path / temporary) from None
 
+    def try_writing(self) -> None:
+        """Write nothing, and raise an OSError if that fails."""
+        name = self._name(f"writable.tmp.{uuid.uuid4().hex[:16]}")
+        os.close(os.open(name, _NEW_FILE, 0o644, dir_fd=self._descriptor))
+        os.unlink(name, dir_fd=self._descriptor)
 
-class _Judge:
-    """Knows whom to trust."""
+    def _name(self, name: str) -> str:
+        return name if self._descriptor is not None else os.fspath(self.path / name)
 
-    def __init__(self, package: Path) -> None:
-        # The owner of "/" too: in a container it may be none of the others, and all is in its hands.
-        self._trusted = {0, os.geteuid(), package.stat().st_uid, os.stat("/").st_uid}
-
-    def __call__(self, found: os.stat_result, path: Path, *, may_be_shared: bool = False) -> None:
-        """Raise unless what was opened, or a link, is in trusted hands."""
-        if found.st_uid not in self._trusted:
-            raise DistrustError(
-                f"{path} belongs to another user (uid {found.st_uid}), whose code would be run"
-            )
-        is_guarded = stat.S_ISLNK(found.st_mode) or (may_be_shared and found.st_mode & stat.S_ISVTX)
-        if found.st_mode & stat.S_IWOTH and not is_guarded:
-            raise DistrustError(f"every user may write to {path}, and its code would be run")
+    def _open_to_read(self, name: str, path: str, flags: int) -> int:
+        try:
+            descriptor = os.open(name, flags | _TO_READ, dir_fd=self._descriptor)
+        except OSError as error:
+            raise _with_path(error, Path(path)) from None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DistrustError(f"{path} is no regular file")
+            _judge(found, Path(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 class _Way:
-    """A path that is gone along, name by name, from the root on; `descriptor` is of where it has come to."""
+    """The way to a directory, from the root of the file system, by descriptors: `descriptor` is its end."""
 
-    def __init__(self, judge: _Judge, makes: bool) -> None:
-        self._judge, self._makes = judge, makes
+    def __init__(self, path: Path, make: bool) -> None:
+        self._make = make
         self._links = 0
-        self._here = Path("/")
-        self.descriptor = os.open("/", _PASSING)
-
-    def walk(self, path: Path) -> None:
-        """Go on from here, or from the root if the path begins there."""
-        names = list(path.parts)
-        if path.is_absolute():
-            self._move(os.open(names.pop(0), _PASSING), Path("/"))
-        for name in names:
-            self.judge(is_last=False)
-            self._step(name)
-
-    def judge(self, *, is_last: bool) -> None:
-        """Raise unless the directory that is open is in trusted hands."""
-        self._judge(os.fstat(self.descriptor), self._here, may_be_shared=not is_last)
-
-    def _step(self, name: str) -> None:
+        self._steps = list(reversed(path.parts))  # still to go, the next one last
+        self._here = Path(path.anchor)
+        self.descriptor = -1
         try:
-            descriptor = os.open(name, _PASSING, dir_fd=self.descriptor)
+            self._go()
+        except BaseException:
+            self._close()
+            raise
+
+    def _go(self) -> None:
+        while self._steps:
+            name = self._steps.pop()
+            here = self._here / name
+            try:
+                self._enter(self._open(name), here)
+            except OSError as error:
+                if not self._follow(name, here):
+                    raise _with_path(error, here) from None
+        _judge(os.fstat(self.descriptor), self._here)
+
+    def _open(self, name: str) -> int:
+        if name.startswith("/"):
+            return os.open("/", _DIRECTORY)
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=self.descriptor)
         except FileNotFoundError:
-            if not self._makes:
+            if not self._make:
                 raise
-            with suppress(FileExistsError):  # another process was first
-                os.mkdir(name, 0o755, dir_fd=self.descriptor)  # which no umask opens to others
-            descriptor = os.open(name, _PASSING, dir_fd=self.descriptor)
-        except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                raise
-            self.walk(self._target(name))
-            return
-        self._move(descriptor, self._here / name)
+        with suppress(FileExistsError):  # another process was faster
+            os.mkdir(name, 0o755, dir_fd=self.descriptor)
+        return os.open(name, _DIRECTORY, dir_fd=self.descriptor)
 
-    def _target(self, name: str) -> Path:
-        """Return where a link leads; raise if it is none, or another user's."""
-        path = self._here / name
-        found = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
-        if not stat.S_ISLNK(found.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-        self._judge(found, path)
-        self._links += 1
-        if self._links > _MOST_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        return Path(os.readlink(name, dir_fd=self.descriptor))
-
-    def _move(self, descriptor: int, here: Path) -> None:
-        os.close(self.descriptor)
+    def _enter(self, descriptor: int, here: Path) -> None:
+        self._close()
         self.descriptor, self._here = descriptor, here
+        _judge(os.fstat(descriptor), here, sticky_helps=True)
+
+    def _follow(self, name: str, here: Path) -> bool:
+        """Put the target of a link before what is still to go; nothing if it is no link."""
+        try:
+            found = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        self._links += 1
+        if not stat.S_ISLNK(found.st_mode) or self._links > _MOST_LINKS:
+            return False
+        _judge_owner(found, here)  # and so nobody else can replace it before it is read
+        self._steps += reversed(Path(os.readlink(name, dir_fd=self.descriptor)).parts)
+        return True
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _judge(found: os.stat_result, path: Path, sticky_helps: bool = False) -> None:
+    _judge_owner(found, path)
+    if found.st_mode & stat.S_IWOTH and not (sticky_helps and found.st_mode & stat.S_ISVTX):
+        raise DistrustError(f"every user may write to {path}, and its code would be run")
+
+
+def _judge_owner(found: os.stat_result, path: Path) -> None:
+    if found.st_uid not in (0, os.geteuid(), _owner_of_package()):
+        raise DistrustError(f"{path} belongs to another user (uid {found.st_uid}), whose code would be run")
+
+
+@functools.cache
+def _owner_of_package() -> int:
+    return (archive() or Path(__file__)).stat().st_uid
+
+
+def _with_path(error: BaseException, path: Path) -> BaseException:
+    """Tell the whole path, of which an error knows a part."""
+    if not isinstance(error, OSError):
+        return error
+    return OSError(error.errno, error.strerror, os.fspath(path))

@@ -121,7 +121,7 @@ def test_kernel_whose_cache_becomes_a_file_stays_in_memory(
 def test_kernel_where_files_cannot_be_renamed_stays_in_memory(
     root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: object, **__: object) -> NoReturn:
+    def refuse(*paths: object, **directories: object) -> NoReturn:
         raise OSError(116, "Stale file handle")
 
     callers = import_anew()

@@ -1,177 +1,272 @@
-"""A directory whose path, links and files are judged by what is opened, not by what was there before."""
+"""The way to the cache of compiled kernels: nobody else can have laid it, or what is loaded at its end."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from numba.core import config
 
 from postproc.kernels._trusted_paths import DistrustError, TrustedDirectory
+from tests.kernels.test_cache_faults import AS_ROOT, directory_of, only_warning, root
+from tests.kernels.test_jit import import_anew, loaded_and_compiled, package
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="owners and modes are POSIX's")
-AS_ROOT = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give a file away"
+__all__ = ["package", "root"]  # the fixtures
+
+pytestmark = [
+    pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT"),
+    pytest.mark.skipif(os.name == "nt", reason="modes and owners of directories are POSIX's"),
+]
+OTHER = 12345  # another user
+
+
+def give(path: Path) -> None:
+    os.lchown(path, OTHER, 0)
+
+
+def move_behind_link(path: Path) -> None:
+    target = path.with_name("elsewhere")
+    path.rename(target)
+    path.symlink_to(target.name)
+
+
+def move_behind_link_of_another(path: Path) -> None:
+    move_behind_link(path)
+    give(path)
+
+
+def move_behind_directory_of_another(path: Path) -> None:
+    """Lead there by a link of one's own, through where another may change everything."""
+    middle = path.with_name("middle")
+    middle.mkdir()
+    path.rename(middle / "target")
+    path.symlink_to("middle/../middle/target")
+    give(middle)
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(give, "cache belongs to another user (uid 12345)", id="parent of another user"),
+        pytest.param(lambda path: path.chmod(0o777), "every user may write to", id="parent open to all"),
+        pytest.param(move_behind_link_of_another, "cache belongs to another user", id="link of another user"),
+        pytest.param(
+            move_behind_directory_of_another, "middle belongs to another user", id="link through another's"
+        ),
+    ],
 )
-STRANGER = 54321
+def test_cache_that_another_user_could_lead_to_is_not_used(
+    root: Path, change: Callable[[Path], None], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    import_anew().doubled_and_one(20)
+    change(root)
+    kernel = import_anew().doubled_and_one
+    assert kernel(20) == 41
+    assert loaded_and_compiled(kernel) == (0, 1)
+    assert reason in only_warning(caplog)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """Give a directory with a cache that holds a file."""
-    home = tmp_path / "home"
-    directory_at(home / "a" / "cache").write("kernel", [b"co", b"de"])
-    yield home
-    for parent, folders, files in os.walk(home):  # pytest removes it
-        for name in (*folders, *files):
-            if not os.path.islink(os.path.join(parent, name)):
-                os.chmod(os.path.join(parent, name), 0o755)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(move_behind_link, id="link of this user"),
+        pytest.param(lambda path: path.chmod(0o1777), id="sticky parent"),
+        pytest.param(lambda path: path.chmod(0o2775), id="parent open to its group"),
+        pytest.param(lambda path: path.chmod(0o555), id="parent read only"),
+        pytest.param(lambda path: path.chmod(0o711), id="parent that may be searched only"),
+    ],
+)
+def test_cache_that_only_trusted_users_lead_to_is_used(
+    root: Path, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    import_anew().doubled_and_one(20)
+    change(root)
+    kernel = import_anew().doubled_and_one
+    kernel(20)
+    assert loaded_and_compiled(kernel) == (1, 0)
+    assert not caplog.records
 
 
-def directory_at(path: Path) -> TrustedDirectory:
-    return TrustedDirectory(path, Path(__file__))
+def test_cache_in_the_package_behind_links_is_used(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package.parent / "links").mkdir()
+    (package.parent / "links" / "tiny").symlink_to("../tiny")
+    (tmp_path / "kept").mkdir()
+    (package / "__pycache__").symlink_to(tmp_path / "kept")
+    monkeypatch.syspath_prepend(package.parent / "links")
+    for expected in [(0, 1), (1, 0)]:
+        kernel = import_anew().doubled_and_one
+        kernel(20)
+        assert loaded_and_compiled(kernel) == expected
+    assert directory_of(kernel).parent == package.parent / "links" / "tiny" / "__pycache__"
 
 
-def refused(path: Path, message: str) -> None:
-    """Check that nothing is read there, nor written."""
-    directory = directory_at(path)
-    for call in (
-        directory.check,
-        directory.check_writing,
-        lambda: directory.read("kernel"),
-        lambda: directory.write("new", [b"x"]),
-    ):
-        with pytest.raises(DistrustError, match=message):
-            call()
-    assert not (path / "new").exists()
+@AS_ROOT
+def test_cache_that_is_swapped_after_it_was_chosen_is_not_used(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel = import_anew().doubled_and_one
+    assert (kernel(20), kernel(1.25)) == (41, 3.5)
+    kernel = import_anew().doubled_and_one
+    kernel(20)
+    move_behind_link_of_another(directory_of(kernel))
+    assert kernel(1.25) == 3.5
+    assert loaded_and_compiled(kernel) == (1, 1)
+    assert "belongs to another user" in only_warning(caplog)
 
 
-def test_file_is_written_whole_and_read(home: Path) -> None:
-    directory = directory_at(home / "a" / "cache")
-    assert directory.read("kernel") == b"code"
-    directory.write("kernel", [b"new"])
-    assert directory.read("kernel") == b"new"
-    assert os.listdir(home / "a" / "cache") == ["kernel"]
-    with pytest.raises(FileNotFoundError):
-        directory.read("missing")
-    with pytest.raises(FileNotFoundError):
-        directory_at(home / "missing").check()
+def _replace_by_link(path: Path) -> None:
+    path.rename(path.with_suffix(".target"))
+    path.symlink_to(path.with_suffix(".target").name)
 
 
-def test_directories_and_files_are_closed_to_others_under_any_umask(home: Path) -> None:
-    before = os.umask(0)
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"], ids=["index", "code"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(give, id="of another user"),
+        pytest.param(lambda path: path.chmod(0o666), id="open to all"),
+        pytest.param(_replace_by_link, id="link"),
+        pytest.param(_replace_by_pipe, id="pipe"),
+    ],
+)
+def test_file_that_another_user_could_have_written_is_compiled_anew_and_replaced(
+    root: Path, suffix: str, change: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel = import_anew().doubled_and_one
+    kernel(20)
+    (path,) = directory_of(kernel).glob(f"callers.*{suffix}")
+    change(path)
+    for expected in [(0, 1), (1, 0)]:
+        kernel = import_anew().doubled_and_one
+        assert kernel(20) == 41
+        assert loaded_and_compiled(kernel) == expected
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@AS_ROOT
+@pytest.mark.parametrize("options", ["lowerdir=lower,upperdir=upper,workdir=work", "lowerdir=lower:upper"])
+def test_cache_in_a_layer_of_a_container_is_used(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    """With a layer that can be written above it, and with none."""
+    import_anew().doubled_and_one(20)
+    layers = tmp_path / "layers"
+    layers.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "tmpfs", str(layers)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"tmpfs may not be mounted here: {done.stderr.strip()}")
     try:
-        directory_at(home / "b" / "c" / "d").write("kernel", [b"code"])
+        for name in ("upper", "work", "merged"):
+            (layers / name).mkdir()
+        shutil.copytree(root, layers / "lower")
+        done = subprocess.run(
+            ["mount", "-t", "overlay", "-o", options, "overlay", "merged"],
+            cwd=layers,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"an overlay may not be mounted here: {done.stderr.strip()}")
+        try:
+            monkeypatch.setattr(config, "CACHE_DIR", str(layers / "merged"))
+            kernel = import_anew().doubled_and_one
+            kernel(20)
+            assert directory_of(kernel).is_relative_to(layers / "merged")
+            assert loaded_and_compiled(kernel) == (1, 0)
+        finally:
+            subprocess.run(["umount", str(layers / "merged")], check=True)
     finally:
-        os.umask(before)
-    for path in (home / "b", home / "b" / "c", home / "b" / "c" / "d", home / "b" / "c" / "d" / "kernel"):
-        assert not path.stat().st_mode & 0o022
-    assert directory_at(home / "b" / "c" / "d").read("kernel") == b"code"
+        subprocess.run(["umount", str(layers)], check=True)
 
 
-@AS_ROOT
-@pytest.mark.parametrize("part", [".", "a", "a/cache"])
-def test_path_with_a_part_of_another_user_is_refused(home: Path, part: str) -> None:
-    os.chown(home / part, STRANGER, STRANGER)
-    refused(home / "a" / "cache", f"{(home / part).name} belongs to another user .uid {STRANGER}.")
+def test_cache_keeps_no_descriptor(root: Path) -> None:
+    kernel = import_anew().doubled_and_one
+    kernel(20)  # numba opens some
+    before = len(os.listdir("/dev/fd"))
+    kernel(1.25)
+    again = import_anew().doubled_and_one
+    assert (again(20), again(1.25)) == (41, 3.5)
+    assert loaded_and_compiled(again) == (2, 0)
+    assert len(os.listdir("/dev/fd")) == before
 
 
-@pytest.mark.parametrize("part", [".", "a", "a/cache"])
-def test_path_with_a_part_that_all_may_write_is_refused(home: Path, part: str) -> None:
-    os.chmod(home / part, 0o777)
-    refused(home / "a" / "cache", f"every user may write to .*{(home / part).name},")
+def test_cache_directory_is_where_it_was_when_the_process_changes_its_directory(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "CACHE_DIR", "cache")
+    kernel = import_anew().doubled_and_one
+    kernel(20)
+    monkeypatch.chdir(tmp_path / "other")
+    kernel(1.25)
+    assert directory_of(kernel).is_relative_to(tmp_path / "cache")
+    assert not list((tmp_path / "other").iterdir())
 
 
-def test_path_through_a_directory_with_the_sticky_bit_is_used_and_that_itself_is_not(home: Path) -> None:
-    os.chmod(home / "a", 0o1777)
-    assert directory_at(home / "a" / "cache").read("kernel") == b"code"
-    refused(home / "a", "every user may write")
+def test_directory_reads_and_writes_where_it_was_opened(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "name").write_bytes(b"there")
+    with TrustedDirectory(tmp_path / "here") as directory:
+        directory.write("name", [b"he", b"re"])
+        (tmp_path / "here").rename(tmp_path / "moved")
+        (tmp_path / "here").symlink_to("there")
+        assert directory.read("name") == b"here"
+        directory.write("other", [b"more"])
+    assert {path.name for path in (tmp_path / "moved").iterdir()} == {"name", "other"}
+    assert (tmp_path / "there" / "name").read_bytes() == b"there"
 
 
-@AS_ROOT
-def test_links_are_followed_where_they_are_a_trusted_users(home: Path) -> None:
-    link = home / "link"
-    link.symlink_to("a/../a")
-    assert directory_at(link / "cache").read("kernel") == b"code"
-    absolute = home / "absolute"
-    absolute.symlink_to(link)
-    assert directory_at(absolute / "cache").read("kernel") == b"code"
-    os.lchown(link, STRANGER, STRANGER)
-    refused(absolute / "cache", "link belongs to another user")
+def test_directory_at_the_end_may_not_be_open_to_all_even_if_sticky(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    (tmp_path / "open" / "link").symlink_to(".")
+    for path in ("open", "open/link"):
+        with pytest.raises(DistrustError, match=r"every user may write to .*open"):
+            TrustedDirectory(tmp_path / path)
+    TrustedDirectory(tmp_path / "open" / "made", make=True).close()
+    assert (tmp_path / "open" / "made").stat().st_mode & 0o7777 == 0o755
 
 
-@AS_ROOT
-def test_last_part_may_be_a_link_and_what_it_leads_to_is_judged(home: Path) -> None:
-    link = home / "link"
-    link.symlink_to(home / "a" / "cache")
-    assert directory_at(link).read("kernel") == b"code"
-    os.chown(home / "a", STRANGER, STRANGER)
-    refused(link, "a belongs to another user")
+def test_directory_behind_links_that_go_round_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match=r"one|two"):
+        TrustedDirectory(tmp_path / "one")
+    assert len(os.listdir("/dev/fd")) == before
 
 
-def test_links_in_a_circle_are_an_error(home: Path) -> None:
-    (home / "one").symlink_to("other")
-    (home / "other").symlink_to("one")
-    with pytest.raises(OSError, match="symbolic links"):
-        directory_at(home / "one").check()
+def test_directory_is_made_behind_a_link_that_leads_to_none_yet(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("new/folder")
+    with TrustedDirectory(tmp_path / "link" / "cache", make=True) as directory:
+        directory.write("name", [b"x"])
+    assert (tmp_path / "new" / "folder" / "cache" / "name").read_bytes() == b"x"
 
 
-@AS_ROOT
-def test_file_of_another_user_or_that_all_may_write_or_a_link_is_not_read(home: Path) -> None:
-    directory, file = directory_at(home / "a" / "cache"), home / "a" / "cache" / "kernel"
-    os.chmod(file, 0o646)
-    with pytest.raises(DistrustError, match=r"every user may write to .*kernel"):
-        directory.read("kernel")
-    os.chmod(file, 0o644)
-    os.chown(file, STRANGER, STRANGER)
-    with pytest.raises(DistrustError, match="kernel belongs to another user"):
-        directory.read("kernel")
-    file.rename(home / "elsewhere")
-    file.symlink_to(home / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
-        directory.read("kernel")
-    file.unlink()
-    os.mkfifo(file)
-    with pytest.raises(DistrustError, match="expected a file"):
-        directory.read("kernel")
-
-
-@AS_ROOT
-def test_what_is_put_in_place_of_a_directory_after_a_check_is_judged_again(home: Path) -> None:
-    directory = directory_at(home / "a" / "cache")
-    directory.check()
-    foreign = home / "foreign"
-    foreign.mkdir()
-    (foreign / "kernel").write_bytes(b"foreign code")
-    os.chown(foreign, STRANGER, STRANGER)
-    (home / "a").rename(home / "b")
-    (home / "a").mkdir()
-    (home / "a" / "cache").symlink_to(foreign)
-    refused(home / "a" / "cache", "foreign belongs to another user")
-
-
-@AS_ROOT
-def test_owner_of_the_package_is_trusted(home: Path) -> None:
-    package = home / "package.py"
-    package.touch()
-    for path in (package, home / "a", home / "a" / "cache", home / "a" / "cache" / "kernel"):
-        os.chown(path, STRANGER, STRANGER)
-    assert TrustedDirectory(home / "a" / "cache", package).read("kernel") == b"code"
-    os.chmod(home / "a" / "cache", 0o775)  # a group may write
-    assert TrustedDirectory(home / "a" / "cache", package).read("kernel") == b"code"
-
-
-def test_nothing_stays_open(home: Path) -> None:
-    directory = directory_at(home / "a" / "cache")
-    before = set(os.listdir("/dev/fd"))
-    for _ in range(3):
-        directory.read("kernel")
-        directory.check_writing()
-        with pytest.raises(FileNotFoundError):
-            directory.read("missing")
-        os.chmod(home / "a", 0o777)
-        with pytest.raises(DistrustError):
-            directory.read("kernel")
-        os.chmod(home / "a", 0o755)
-    assert len(os.listdir("/dev/fd")) == len(before)
+def test_directory_errors_tell_the_whole_path(tmp_path: Path) -> None:
+    with TrustedDirectory(tmp_path) as directory, pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        directory.read("missing")
+    with pytest.raises(FileNotFoundError, match=str(tmp_path / "missing")):
+        TrustedDirectory(tmp_path / "missing" / "folder")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=str(tmp_path / "file")):
+        TrustedDirectory(tmp_path / "file" / "folder", make=True)

@@ -11,7 +11,7 @@ import typer
 from postproc.cli.options import file
 from postproc.cli.terminal import load
 from postproc.cli.work.warmup import warm_up_everything
-from postproc.kernels._jit import cache_directory
+from postproc.kernels._jit import cache_place
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
 
@@ -31,10 +31,8 @@ def warmup(
     else:
         raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
     seconds = time.perf_counter() - started
-    directory = cache_directory()
-    kept = (
-        "kept in memory only: no cache directory can be written" if directory is None else f"in {directory}"
-    )
+    directory, reason = cache_place()
+    kept = f"kept in memory only: {reason}" if directory is None else f"in {directory}"
     typer.echo(
         f"{'all kernels' if spec is None else 'the kernels of this version'} ready in {seconds:.1f} s, {kept}"
     )
