@@ -135,7 +135,7 @@ def test_tasks_that_end_while_sqlite_may_not_grow_are_read_and_written_later(tmp
         check_full_disk(service, full)
 
 
-@pytest.mark.skipif(not can_mount(), reason="only root may mount a small disk")
+@pytest.mark.skipif(not can_mount(), reason="CAP_SYS_ADMIN is needed to mount a small disk")
 def test_tasks_that_end_while_the_disk_is_full_are_read_and_written_later(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk, serving(disk) as service:
         check_full_disk(service, lambda: filled(disk))
@@ -286,7 +286,7 @@ def test_service_loses_nothing_while_postgresql_is_away(own_postgres: Cluster, t
     assert through_postgresql(own_postgres, tmp_path, SECONDS)[0] > 40
 
 
-@pytest.mark.skipif(not can_mount(), reason="only root may mount a small disk")
+@pytest.mark.skipif(not can_mount(), reason="CAP_SYS_ADMIN is needed to mount a small disk")
 def test_service_loses_nothing_while_its_disk_is_full(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         assert through_full_disk(disk, SECONDS)[0] > 40

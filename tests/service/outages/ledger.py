@@ -57,6 +57,7 @@ class Ledger:
         self.deleting: set[int] = set()  # versions of networks whose removal was asked for
         self.deleted: set[int] = set()  # networks whose removal was acknowledged
         self.tasks: dict[int, Promised] = {}  # those that are not known to have ended
+        self.acknowledged = threading.Event()  # set by every task
         self.ended: dict[int, str] = {}
         self.answers: Counter[str] = Counter()
         self.kinds: dict[str, Kind] = {}

@@ -77,6 +77,7 @@ class Load:
             with ledger.lock:
                 promised = Promised(version, ledger.digits[version], stops, time.monotonic())
                 ledger.tasks[response.json()["task_id"]] = promised
+            ledger.acknowledged.set()
         elif response.status_code != 404 or version not in ledger.deleting:
             ledger.violation(f"an inference is a {response.status_code}", response.text)
             ledger.forget(ledger.versions.get(version, -1))

@@ -24,6 +24,7 @@ from tests.service.postgres import binaries, cluster
 
 SHORTEST, LONGEST = 0.2, 15.0  # seconds of an outage
 _BEFORE, _AFTER = (0.5, 2.5), (0.3, 1.0)  # seconds of load beside a fault
+_TASK_SECONDS = 10.0
 
 
 @contextmanager
@@ -92,6 +93,8 @@ def run_faults(
             load = Load(scene, ledger, rng.getrandbits(32))
             load.start()
             time.sleep(rng.uniform(*_BEFORE))
+            ledger.acknowledged.clear()
+            ledger.acknowledged.wait(_TASK_SECONDS)  # so that the fault finds a task that has not ended
             begin, before = now(), current.unfinished
             known[name](scene, rng, length)
             current.seconds += length

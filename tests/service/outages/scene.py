@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -111,8 +112,9 @@ class Scene:
             with running(data, *options, *_OPTIONS, environment=self.environment) as service:
                 service.stop()
         except NotStartedError as error:
-            lines = error.text.strip().splitlines() or [""]
-            self.ledger.kind.exits[f"{error.code}: {lines[-1].replace(str(self.folder), '...')[:200]}"] += 1
+            said = re.search(r'"event": "(.*?)"', error.text)  # its log is JSON
+            text = error.text if said is None else said[1]
+            self.ledger.kind.exits[f"{error.code}: {text.replace(str(self.folder), '...')[:200]}"] += 1
             if error.code != 1 or "Traceback" in error.text:
                 self.ledger.violation("a start that cannot be does not say why", error.text[-500:])
             return False
