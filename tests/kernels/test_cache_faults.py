@@ -187,7 +187,7 @@ def test_cache_directory_of_the_owner_of_the_package_is_used(root: Path) -> None
     kernel = import_anew().doubled_and_one
     kernel(20)
     os.chown(directory_of(kernel), 12345, 0)
-    os.chown(str(sys.modules["tiny._cache_files"].__file__), 12345, 0)
+    os.chown(str(sys.modules["tiny._trusted_paths"].__file__), 12345, 0)
     kernel = import_anew().doubled_and_one
     kernel(20)
     assert loaded_and_compiled(kernel) == (1, 0)

@@ -28,6 +28,7 @@ from postproc.kernels import _jit
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
 
+_NOBODY = 65534
 HELPERS = """
 from ._jit import kernel
 
@@ -291,7 +292,8 @@ def test_kernel_read_only_install_and_foreign_home_compile_in_memory(package: Pa
 def test_kernel_read_only_install_uses_the_cache_of_the_home(package: Path) -> None:
     home = package.parent / "home"
     home.mkdir()
-    home.chmod(0o777)
+    if os.geteuid() == 0:
+        os.chown(home, _NOBODY, _NOBODY)
     found = as_nobody(package, "20", home=home)
     assert (found["values"], found["messages"]) == ([41], [])
     assert Path(found["directory"]).is_relative_to(home)
