@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta, timezone
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, func, select, update
 
 from postproc.service.database import Database
 from postproc.service.store.common import counted_rows, owned
@@ -121,14 +121,17 @@ class TaskStore:
     def fail_pending(self, error: str) -> int:
         """End all tasks in error that are pending now, and return how many there were.
 
-        Those that come later, while a database that hangs has not done it yet, may be another service's.
+        Those that come later, while a database that hangs has not done it yet, may be another service's. They
+        are told by their ids: the clock may have been set back since a task came.
         """
-        moment = now()
         with self._database.writing() as session:
+            last = session.scalar(select(func.max(Task.id)).where(Task.status == PENDING))
+            if last is None:
+                return 0
             result = session.execute(
                 update(Task)
-                .where(Task.status == PENDING, Task.date_created <= moment)
-                .values(status=ERROR, error=error, date_updated=moment)
+                .where(Task.status == PENDING, Task.id <= last)
+                .values(status=ERROR, error=error, date_updated=now())
             )
         return result.rowcount if isinstance(result, CursorResult) else 0
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from postproc.service.database import Database
 from postproc.service.errors import ApiError
@@ -14,7 +14,7 @@ from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.tables import ERROR, PENDING, SUCCESS, Network
+from postproc.service.tables import ERROR, PENDING, SUCCESS, Network, Task
 from tests.service.rows import OTHER, TENANT, add_network, add_spec, add_version
 
 
@@ -233,6 +233,16 @@ def test_fail_pending_ends_waiting_tasks_only(database: Database) -> None:
     assert store.fail_pending("stopped") == 1
     assert store.get(TENANT, waiting).error == "stopped"
     assert store.get(TENANT, done).status == SUCCESS
+
+
+def test_fail_pending_ends_tasks_from_before_the_clock_was_set_back(database: Database) -> None:
+    store = TaskStore(database)
+    waiting = store.add(TENANT)
+    with database.writing() as session:
+        session.execute(update(Task).values(date_created="2999-01-01T00:00:00.000000Z"))
+    assert store.fail_pending("stopped") == 1
+    assert store.get(TENANT, waiting).error == "stopped"
+    assert store.fail_pending("stopped") == 0
 
 
 def test_writers_at_once_all_succeed(database: Database) -> None:
