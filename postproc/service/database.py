@@ -113,8 +113,10 @@ class Database:
         PostprocError
             If it cannot be opened, or was written by a later release.
         """
-        if self.file is not None and not (self.file.exists() and self.file.stat().st_size):
-            return None  # to open it would make it
+        if self.file is not None:
+            if not (self.file.exists() and self.file.stat().st_size):
+                return None  # to open it would make it
+            _check_log(self.file)
         with self._explained(), self.reading() as session:
             names = inspect(session.connection())
             number = session.scalar(select(Format.number)) if names.has_table(Format.__tablename__) else None
@@ -235,6 +237,24 @@ def _engine_of(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_in_sqlite)
     return engine
+
+
+def _check_log(file: Path) -> None:
+    """Make sure that SQLite's log beside a file is not that of the file which stood there before a backup.
+
+    SQLite would write the newer pages over the older file, and neither be. `VACUUM INTO` writes a file that
+    knows no log, and a service's own knows one before there is any.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    if not (log.exists() and log.stat().st_size):
+        return
+    with file.open("rb") as opened:
+        head = opened.read(20)
+    if head[18:] == b"\1\1":  # versions of the format: 1 has no log, 2 has one
+        raise PostprocError(
+            f"{file} was put in the place of another database, whose log is still there and would damage it: "
+            f"remove {log} and {file.name}-shm"
+        )
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,19 @@ def test_deletion_that_fails_keeps_the_network(tmp_path: Path, monkeypatch: pyte
         made(service.client.post(f"/networks/{network}/inference", files=IMAGE))
         assert not list(tmp_path.glob("networks/*/unsettled"))
     assert networks_of(tmp_path) == [network]
+
+
+def test_backup_beside_the_log_of_a_crash_is_refused_and_kept_whole(tmp_path: Path) -> None:
+    data, backup = tmp_path / "data", tmp_path / "backup"
+    network = upload(data)
+    log, kept = data / f"{OWN_FILE}-wal", tmp_path / "log"
+    with serving(data) as service:
+        with closing(sqlite3.connect(data / OWN_FILE)) as database:
+            database.execute(f"VACUUM INTO '{backup}'")
+        make_network(service.client)
+        shutil.copy(log, kept)  # as a kill -9 leaves it
+    shutil.copy(backup, data / OWN_FILE)
+    shutil.copy(kept, log)
+    refused(data, f"log is still there and would damage it: remove {log}")
+    log.unlink()
+    assert networks_of(data) == [network]
