@@ -140,7 +140,8 @@ def check_keys(data: Path, database: Database) -> None:
             "makes it, and its first key; a service on another database is found by --database"
         )
     record = read_record(data)
-    if record is not None and contents.identity not in (None, record.id):
+    is_told = record is not None and (record.is_joined or contents.identity is not None)
+    if record is not None and is_told and contents.identity != record.id:
         raise PostprocError(_disagreement(data, record, database, contents))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import delete, update
 
 from postproc.errors import PostprocError
 from postproc.service.database import OWN_FILE, Database
+from postproc.service.identity import check_keys
 from postproc.service.settings import ServiceSettings
 from postproc.service.tables import Format, Identity, Table
 from tests.service.objects import IMAGE, made, make_network, make_version, post_network
@@ -198,6 +199,18 @@ def test_identity_of_a_database_whose_row_is_gone_is_not_guessed(tmp_path: Path)
         session.execute(delete(Identity))
     database.close()
     refused(tmp_path, "is of a release that kept no identity")
+
+
+def test_keys_do_not_go_to_the_database_of_an_older_release_beside_the_folders_own(tmp_path: Path) -> None:
+    data, older = tmp_path / "data", tmp_path / "older"
+    upload(data)
+    upload(older)
+    url = f"sqlite:///{older / OWN_FILE}"
+    _as_before(older, url)
+    settings = ServiceSettings(data=older)  # of a folder that knows none either, they are its own
+    check_keys(older, Database(settings))
+    with pytest.raises(PostprocError, match="is of a release that kept no identity"):
+        check_keys(data, Database(ServiceSettings(data=data, database=url)))
 
 
 def test_folder_keeps_no_password(postgres: Callable[[], str], tmp_path: Path) -> None:
