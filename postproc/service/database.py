@@ -76,6 +76,7 @@ class Database:
         self._engine = _engine_of(self.url)
         # SQLite has one writer at a time, and lets the others poll for their turn.
         self._writer = threading.Lock() if self.file is not None else nullcontext()
+        self._place: tuple[int, int] | None = None  # of the file
         self._reading = sessionmaker(self._engine, expire_on_commit=False)
         self._writing = sessionmaker(self._engine.execution_options(writes=True), expire_on_commit=False)
 
@@ -97,9 +98,13 @@ class Database:
             yield session
 
     def check(self) -> None:
-        """Ask it something; raises if it does not answer."""
+        """Ask it something; raises if it does not answer, or its file is another than that which is open."""
         with self.reading() as session:
             session.execute(select(1))
+        if self.file is not None and _place_of(self.file) != self._place:
+            raise FileNotFoundError(
+                f"{self.file} was removed or replaced while it is open: what is written is lost"
+            )
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,6 +145,8 @@ class Database:
             for kind in (Format, Identity):
                 session.execute(delete(kind))
             session.add_all([Format(number=FORMAT), Identity(id=identity)])
+        if self.file is not None:
+            self._place = _place_of(self.file)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -237,6 +244,11 @@ def _engine_of(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_in_sqlite)
     return engine
+
+
+def _place_of(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 def _check_log(file: Path) -> None:

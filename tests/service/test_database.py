@@ -9,7 +9,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from postproc.errors import PostprocError
-from postproc.service.database import FORMAT, Contents, Database, shown, url_of
+from postproc.service.database import FORMAT, OWN_FILE, Contents, Database, shown, url_of
 from postproc.service.keys import Keys
 from postproc.service.locks import lock_database
 from postproc.service.settings import ServiceSettings
@@ -101,3 +101,18 @@ def test_file_that_holds_no_url_says_so(tmp_path: Path, content: str) -> None:
         url_of(ServiceSettings(data=tmp_path, database_file=file))
     with pytest.raises(PostprocError, match="got both"):
         url_of(ServiceSettings(data=tmp_path, database_file=file, database="sqlite:///x"))
+
+
+def test_check_sees_that_the_file_is_another_than_that_which_is_open(tmp_path: Path) -> None:
+    database, kept = Database(ServiceSettings(data=tmp_path)), tmp_path / "kept"
+    database.prepare("identity")
+    database.check()
+    (tmp_path / OWN_FILE).rename(kept)
+    with pytest.raises(FileNotFoundError):
+        database.check()
+    (tmp_path / OWN_FILE).write_bytes(kept.read_bytes())  # as a backup that is put there while it runs
+    with pytest.raises(FileNotFoundError, match="removed or replaced"):
+        database.check()
+    kept.replace(tmp_path / OWN_FILE)
+    database.check()
+    database.close()
