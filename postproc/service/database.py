@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -223,8 +224,13 @@ def limits_of(url: URL) -> dict[str, int]:
 
 def _engine_of(url: URL) -> Engine:
     kind = url.get_backend_name()
-    if "@" in (url.host or ""):  # what stands before it may be the end of a password, which no error may show
-        raise PostprocError("database: expected one @ before the host; write those of a password as %40")
+    # What stands before an @ may be of a password, which no error may show: one with an @, or, where the
+    # user has a slash, or a third one comes before them, all of it.
+    if "@" in (url.host or "") or (kind != "sqlite" and re.search(":.*@", url.database or "")):
+        raise PostprocError(
+            "database: expected one @ before the host, and no slash; write those of a user as %2F, and an @ "
+            "of a password as %40"
+        )
     try:
         engine = create_engine(
             url,

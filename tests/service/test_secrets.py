@@ -29,6 +29,8 @@ SECRET = "s3cret"
         pytest.param(f"postgresql://u:1@127.0.0.1:1/db?host=a&port={SECRET}", id="as a port"),
         pytest.param(f"postgresql://u:p@{SECRET}@127.0.0.1:1/db", id="with an @"),
         pytest.param(f"postgresql://u:p/{SECRET}@127.0.0.1:1/db", id="with a slash"),
+        pytest.param(f"postgresql://a/u:{SECRET}@127.0.0.1:1/db", id="of a user with a slash"),
+        pytest.param(f"postgresql:///u:{SECRET}@127.0.0.1:1/db", id="with a slash too many"),
         pytest.param(f"postgresql+nothing://u:{SECRET}@127.0.0.1:1/db", id="unknown driver"),
         pytest.param(f"mysql://u:{SECRET}@127.0.0.1:1/db", id="unknown database"),
         pytest.param(f"sqlite:////nowhere/file?password={SECRET}", id="SQLite"),
