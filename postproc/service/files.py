@@ -94,10 +94,10 @@ class NetworkFolders:
             )
         return len(stray)
 
-    def expire(self, seconds: float) -> None:
-        """Remove what was swept longer than this ago."""
+    def expire(self, seconds: float, known: Collection[str]) -> None:
+        """Remove what was swept longer than this ago; what a row knows is kept for the next start."""
         for path in self._swept.iterdir():
-            if time.time() - path.lstat().st_mtime > seconds:
+            if path.name not in known and time.time() - path.lstat().st_mtime > seconds:
                 _remove(path)
 
     def stage(self) -> Path:

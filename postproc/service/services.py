@@ -222,7 +222,7 @@ class Services:
             try:
                 self.tasks.expire(self.settings.task_seconds)
                 self._end_lost()
-                self.folders.expire(self.settings.swept_seconds)
+                self.folders.expire(self.settings.swept_seconds, self.networks.folders())
                 self._look_for_files()
             except Exception as error:  # the database may be back at the next turn
                 if not is_failing:
