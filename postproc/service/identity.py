@@ -56,8 +56,13 @@ def read_record(data: Path) -> Record | None:
         return Record.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise PostprocError(f"cannot read {path}, which names the database of this folder: {error}") from None
+    except ValidationError as error:
+        raise PostprocError(
+            f"{path}, which names the database of this folder, is damaged ({error.errors()[0]['msg']}): "
+            "restore it from a backup, or remove it and start once with --adopt and the database it named"
+        ) from None
 
 
 def settings_of(data: Path) -> ServiceSettings:

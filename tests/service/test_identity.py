@@ -173,6 +173,20 @@ def _as_before(data: Path, url: str) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": "a"}'])
+def test_record_that_is_damaged_says_what_to_do(tmp_path: Path, content: str) -> None:
+    network = upload(tmp_path)
+    (tmp_path / "service.json").write_text(content)
+    refused(
+        tmp_path,
+        r"service.json, .* is damaged \(.*\): restore it .* or remove it and start once with --adopt",
+    )
+    (tmp_path / "service.json").unlink()
+    refused(tmp_path, "belongs to another data folder")
+    assert networks_of(tmp_path, adopt=True) == [network]
+    assert networks_of(tmp_path) == [network]
+
+
 @pytest.mark.parametrize("moment", ["before the database", "after the database"])
 def test_first_start_that_is_cut_off_goes_on_at_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
