@@ -31,7 +31,7 @@ class NetworkFolders:
     Parameters
     ----------
     data : Path
-        The data folder; made if it is missing.
+        The data folder; made if it is missing, for this user alone.
     wait : float
         Seconds to wait for another service that uses it to end.
 
@@ -42,6 +42,8 @@ class NetworkFolders:
     """
 
     def __init__(self, data: Path, wait: float = 0.0) -> None:
+        # Whatever the umask is: who can read here has the tenants' results, and who can write the service.
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._networks, self._staging, self._swept = data / "networks", data / "staging", data / "swept"
         for folder in (self._networks, self._staging, self._swept):
             folder.mkdir(parents=True, exist_ok=True)

@@ -140,3 +140,16 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code += "folders = NetworkFolders(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     NetworkFolders(tmp_path).close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_data_folder_that_is_made_is_its_users_alone(tmp_path: Path) -> None:
+    plain = os.umask(0)
+    try:
+        NetworkFolders(tmp_path / "data").close()
+    finally:
+        os.umask(plain)
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    tmp_path.chmod(0o755)  # one that is there stays as its owner has it
+    NetworkFolders(tmp_path).close()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
