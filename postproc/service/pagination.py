@@ -53,7 +53,9 @@ class Page:
         if settings.public_url is not None:
             return settings.public_url
         # Checked by `hosts.check_host`; HTTP/1.0 needs none.
-        host = self.request.headers.get("host") or ":".join(map(str, scope["server"]))
+        name, port = scope["server"]
+        own = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+        host = self.request.headers.get("host") or own
         # A proxy may say "wss", too.
         return f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{host}"
 

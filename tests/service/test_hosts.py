@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from postproc.service.hosts import is_host
+from postproc.service.pagination import Page
 from postproc.service.settings import ServiceSettings
 from tests.service.objects import complaint, make_spec
 from tests.service.serving import KEY, Serving, serving
@@ -158,3 +160,20 @@ def test_public_url_that_is_none_is_an_error(url: str, tmp_path_factory: pytest.
 def test_complaint_shows_little_of_a_long_host(service: Serving) -> None:
     answer = service.client.get("/networks", headers={"Host": "a" * 5000})
     assert len(complaint(answer)) < 250
+
+
+@pytest.mark.parametrize(("address", "host"), [("::1", "[::1]:80"), ("127.0.0.1", "127.0.0.1:80")])
+def test_links_without_a_host_lead_to_the_address_of_the_service(
+    service: Serving, address: str, host: str
+) -> None:
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "server": (address, 80),
+        "path": "/v0.7/networks",
+        "query_string": b"",
+        "headers": [],
+        "app": service.app,
+    }
+    answer = Page(Request(scope), offset=0, limit=1).answer(2, [{"id": 1}])
+    assert answer["next"] == f"http://{host}/v0.7/networks?offset=1&limit=1"
