@@ -183,8 +183,7 @@ class Services:
         """End what is pending, and close the database, once nothing reads it any more."""
         self._sweeper.join()
         try:
-            # Where another service has the database, they are of that one.
-            stopped = self.tasks.fail_pending(STOPPED) if self.lost is None else 0
+            stopped = self.tasks.fail_unfinished(STOPPED)
             if stopped:
                 logger.warning("%d tasks end in error, since the service is stopped", stopped)
         except Exception as error:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timedelta, timezone
 
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import CursorResult, delete, select, update
 
 from postproc.service.database import Database
 from postproc.service.store.common import counted_rows, owned
@@ -119,21 +119,22 @@ class TaskStore:
         return count, [task for (task,) in rows]
 
     def fail_pending(self, error: str) -> int:
-        """End all tasks in error that are pending now, and return how many there were.
-
-        Those that come later, while a database that hangs has not done it yet, may be another service's. They
-        are told by their ids: the clock may have been set back since a task came.
-        """
+        """End all pending tasks in error, and return how many there were: those of the last run, at a start."""
         with self._database.writing() as session:
-            last = session.scalar(select(func.max(Task.id)).where(Task.status == PENDING))
-            if last is None:
-                return 0
             result = session.execute(
                 update(Task)
-                .where(Task.status == PENDING, Task.id <= last)
+                .where(Task.status == PENDING)
                 .values(status=ERROR, error=error, date_updated=now())
             )
         return result.rowcount if isinstance(result, CursorResult) else 0
+
+    def fail_unfinished(self, error: str) -> int:
+        """End the tasks in error that this process added and did not finish, and return their number.
+
+        Where the database hangs meanwhile, others may be pending in it that are another service's by then.
+        """
+        left = list(self._unfinished)
+        return self.finish([(identifier, None, error) for identifier in left]) if left else 0
 
     def expire(self, seconds: float) -> int:
         """Delete the tasks that ended this long ago, and return how many there were."""

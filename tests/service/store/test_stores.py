@@ -245,6 +245,16 @@ def test_fail_pending_ends_tasks_from_before_the_clock_was_set_back(database: Da
     assert store.fail_pending("stopped") == 0
 
 
+def test_fail_unfinished_ends_those_of_its_own_process_only(database: Database) -> None:
+    store, other = TaskStore(database), TaskStore(database)
+    done, waiting, foreign = store.add(TENANT), store.add(TENANT), other.add(TENANT)
+    store.finish([(done, "1", None)])
+    assert store.fail_unfinished("stopped") == 1
+    assert store.get(TENANT, waiting).error == "stopped"
+    assert [store.get(TENANT, task).status for task in (done, foreign)] == [SUCCESS, PENDING]
+    assert store.fail_unfinished("stopped") == 0
+
+
 def test_writers_at_once_all_succeed(database: Database) -> None:
     store = TaskStore(database)
     with ThreadPoolExecutor(16) as pool:
