@@ -29,6 +29,13 @@ from postproc.installing import install
 class _Commands(TyperGroup):
     """Ends a command with a message where what it was given is wrong or an extra is missing."""
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command whose help the terminal wraps; Typer would keep the lines of docstrings."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            command.help = "\n\n".join(" ".join(text.split()) for text in command.help.split("\n\n"))
+        return command
+
     def invoke(self, ctx: Any) -> Any:
         tell_of_compiling()
         try:

@@ -36,11 +36,12 @@ class ServiceSettings(BaseModel):
     database: str | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="SQLAlchemy URL; a file of SQLite in the data folder if left out.",
+        description="SQLAlchemy URL; a file of SQLite in the data folder if left out. Every user sees it in "
+        "the list of processes: give one with a password as POSTPROC_DATABASE, or in a file.",
     )
     database_file: Path | None = Field(
         default=None,
-        description="File that holds the database's URL: its password then stands in no list of processes.",
+        description="File that holds the database's URL, in place of --database.",
     )
     adopt: bool = Field(
         default=False,
@@ -64,7 +65,9 @@ class ServiceSettings(BaseModel):
         "pages of a list begin with it. The Host header of the request if left out.",
     )
     providers: tuple[str, ...] | None = Field(
-        default=None, description="ONNX Runtime's execution providers; CUDA where it works if left out."
+        default=None,
+        description="Execution provider of ONNX Runtime; CUDA where it works if left out; may be given "
+        "several times.",
     )
     intra_op_threads: PositiveInt | None = Field(
         default=None, description="Threads of ONNX Runtime that share an operator; one a core if left out."

@@ -74,6 +74,15 @@ DatabaseUrl = Annotated[
         help=ServiceSettings.model_fields["database"].description,
     ),
 ]
+KeysDatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=DATABASE_VARIABLE,
+        help="SQLAlchemy URL; the database of the folder's service if left out.",
+    ),
+]
 DatabaseFile = Annotated[
     Path | None,
     typer.Option(
@@ -147,7 +156,7 @@ def add_key(
         str, typer.Argument(help="Whose key it is; keys of the same name open the same objects.")
     ],
     data: Data,
-    database: DatabaseUrl = None,
+    database: KeysDatabaseUrl = None,
     database_file: DatabaseFile = None,
 ) -> None:
     """Make an API key and print it: it is seen this once only. A running service knows it at once."""
@@ -156,7 +165,7 @@ def add_key(
 
 
 @keys_app.command("list")
-def list_keys(data: Data, database: DatabaseUrl = None, database_file: DatabaseFile = None) -> None:
+def list_keys(data: Data, database: KeysDatabaseUrl = None, database_file: DatabaseFile = None) -> None:
     """List the API keys by their ids; the keys themselves are not kept."""
     table = Table("id", "name", "made")
     with _opened_keys(data, database, database_file) as keys:
@@ -169,7 +178,7 @@ def list_keys(data: Data, database: DatabaseUrl = None, database_file: DatabaseF
 def remove_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `postproc keys list` shows it.")],
     data: Data,
-    database: DatabaseUrl = None,
+    database: KeysDatabaseUrl = None,
     database_file: DatabaseFile = None,
 ) -> None:
     """Make an API key invalid, at once; what it made stays."""
