@@ -134,7 +134,8 @@ class Health(BaseModel):
     """How the service is."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="Degraded where the database is away or takes no writes, or results wait long for it."
+        description="Degraded where the database is away or takes no writes, results wait long for it, or "
+        "files of networks are missing."
     )
     version: str = Field(description="Release of postproc.")
     kernels: Literal["compiling", "ready"] = Field(

@@ -61,7 +61,7 @@ def mark(service: Serving, log: Log) -> None:
 def test_probes_are_all_that_those_who_run_the_service_look_at(service: Serving) -> None:
     paths = service.app.openapi()["paths"]
     own = {path for path, item in paths.items() if item.get("get", {}).get("tags") == ["operations"]}
-    assert own <= set(PROBES)
+    assert own == set(PROBES)
 
 
 def test_probes_that_are_well_are_not_logged(service: Serving, log: Log) -> None:
@@ -92,6 +92,18 @@ def test_probe_that_fails_is_logged_once_with_its_reason_and_so_is_its_end(
     mark(service, log)
     assert log.requests() == [("/metrics", 500), ("/metrics", 200), ("/v0.7/accounts/me", 200)]
     assert log.count("ZeroDivisionError: the reason") == 1
+
+
+def test_service_that_is_not_ready_tells_the_log_once_why(
+    service: Serving, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(type(service.services), "was_warm", False)
+        assert ask(service, "/readyz", 20) == {503}
+    assert ask(service, "/readyz", 20) == {200}
+    mark(service, log)
+    assert log.requests() == [("/readyz", 503), ("/readyz", 200), ("/v0.7/accounts/me", 200)]
+    assert log.count("kernels are being compiled for the first time") == 1
 
 
 def test_database_that_is_away_does_not_fill_the_log_by_probes(

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from postproc import __version__
 from postproc.service.answers import Health
 from postproc.service.dependencies import AllServices
+from postproc.service.middleware import logger
 from postproc.service.responses import Json
 from postproc.service.services import Services
 
@@ -30,6 +31,8 @@ async def check_health(services: AllServices) -> Json:
 async def check_readiness(services: AllServices) -> Json:
     """Tell whether requests can be taken: the database reads and writes, and kernels are compiled."""
     health = await _health(services)
+    if health["reasons"]:
+        logger.warning("not ready", reasons=health["reasons"])
     return Json(health, 503 if health["reasons"] else 200)
 
 
