@@ -169,7 +169,7 @@ def cache_place() -> tuple[Path | None, str]:
             TrustedDirectory(root / name).close()
         except DistrustError as error:
             logger.info("cache ignored: %s", error)
-            reason = f"{error}"
+            reason = str(error)
         except OSError:
             fresh.append(root)
         else:
@@ -179,7 +179,7 @@ def cache_place() -> tuple[Path | None, str]:
             with TrustedDirectory(root / name, make=True) as directory:
                 directory.try_writing()
         except DistrustError as error:  # another process has made it first
-            reason = f"{error}"
+            reason = str(error)
         except OSError:
             continue
         else:

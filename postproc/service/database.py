@@ -170,7 +170,7 @@ def url_of(settings: ServiceSettings) -> URL:
     text = settings.database
     if settings.database_file is not None:
         if text is not None:
-            raise PostprocError("database: expected an URL or the file that holds it, got both")
+            raise PostprocError("database: expected a URL or the file that holds it, got both")
         text = _read_url(settings.database_file)
     if text is None:
         return URL.create("sqlite", database=str(settings.data.absolute() / OWN_FILE))
@@ -195,12 +195,12 @@ def url_of(settings: ServiceSettings) -> URL:
 
 
 def shown(url: URL) -> str:
-    """Return an URL as logs and errors may show it: without passwords, wherever they stand in it."""
+    """Return a URL as logs and errors may show it: without passwords, wherever they stand in it."""
     return without_secrets(url).render_as_string()
 
 
 def without_secrets(url: URL) -> URL:
-    """Return an URL without its passwords."""
+    """Return a URL without its passwords."""
     kept = {name: value for name, value in url.query.items() if "pass" not in name.lower()}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, kept)
 

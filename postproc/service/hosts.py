@@ -25,10 +25,12 @@ def is_host(text: str) -> bool:
     match = _HOST.fullmatch(text)
     if match is None or len(text) > _LONGEST or int(match["port"] or 0) > 65535:
         return False
-    try:
-        return match["v6"] is None or ipaddress.IPv6Address(match["v6"]) is not None
-    except ValueError:
-        return False
+    if match["v6"] is not None:
+        try:
+            ipaddress.IPv6Address(match["v6"])
+        except ValueError:
+            return False
+    return True
 
 
 def public_url(text: str) -> str:

@@ -18,6 +18,10 @@ from postproc.service.settings import ServiceSettings
 from postproc.service.store.networks import NetworkStore
 
 _FILE = "service.json"
+_CHOICE = (
+    "if these two shall belong together from now on, start once with --adopt, which moves folders that the "
+    "database does not know aside. Nothing was changed"
+)
 
 
 class Record(BaseModel):
@@ -86,8 +90,27 @@ def check(settings: ServiceSettings, database: Database, folders: set[str]) -> N
     PostprocError
         If they do not belong together.
     """
-    if not settings.adopt:
-        _check(settings, database, read_record(settings.data), database.contents(), folders)
+    if settings.adopt:
+        return
+    record, contents = read_record(settings.data), database.contents()
+    known = None if contents is None else contents.identity
+    if record is not None and (record.is_joined or known is not None):
+        if record.id == known:
+            return
+        raise PostprocError(f"{_disagreement(settings.data, record, database, contents)}; {_CHOICE}")
+    if known is not None:
+        raise PostprocError(
+            f"the database {shown(database.url)} belongs to another data folder than {settings.data}, which "
+            f"is new: start with the folder of that service; {_CHOICE}"
+        )
+    rows = NetworkStore(database).folders() if contents is not None else set()
+    if rows != folders:
+        raise PostprocError(
+            f"cannot tell whether the folder {settings.data} and the database {shown(database.url)} belong "
+            f"together: {len(rows - folders)} networks of the database have no folder there, and "
+            f"{len(folders - rows)} folders there are of no network of the database. If another database is "
+            f"that folder's, start with it (--database); {_CHOICE}"
+        )
 
 
 def join(settings: ServiceSettings, database: Database, folders: set[str]) -> None:
@@ -148,39 +171,6 @@ def check_keys(data: Path, database: Database) -> None:
     is_told = record is not None and (record.is_joined or contents.identity is not None)
     if record is not None and is_told and contents.identity != record.id:
         raise PostprocError(_disagreement(data, record, database, contents))
-
-
-def _check(
-    settings: ServiceSettings,
-    database: Database,
-    record: Record | None,
-    contents: Contents | None,
-    folders: set[str],
-) -> None:
-    known = None if contents is None else contents.identity
-    if record is not None and (record.is_joined or known is not None):
-        if record.id == known:
-            return
-        raise PostprocError(f"{_disagreement(settings.data, record, database, contents)}; {_CHOICE}")
-    if known is not None:
-        raise PostprocError(
-            f"the database {shown(database.url)} belongs to another data folder than {settings.data}, which "
-            f"is new: start with the folder of that service; {_CHOICE}"
-        )
-    rows = NetworkStore(database).folders() if contents is not None else set()
-    if rows != folders:
-        raise PostprocError(
-            f"cannot tell whether the folder {settings.data} and the database {shown(database.url)} belong "
-            f"together: {len(rows - folders)} networks of the database have no folder there, and "
-            f"{len(folders - rows)} folders there are of no network of the database. If another database is "
-            f"that folder's, start with it (--database); {_CHOICE}"
-        )
-
-
-_CHOICE = (
-    "if these two shall belong together from now on, start once with --adopt, which moves folders that the "
-    "database does not know aside. Nothing was changed"
-)
 
 
 def _disagreement(data: Path, record: Record, database: Database, contents: Contents | None) -> str:

@@ -119,7 +119,7 @@ class TaskStore:
         return count, [task for (task,) in rows]
 
     def fail_pending(self, error: str) -> int:
-        """End all pending tasks in error, and return how many there were: those of the last run, at a start."""
+        """End all pending tasks in error, those of the last run, and return how many there were."""
         with self._database.writing() as session:
             result = session.execute(
                 update(Task)
