@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +13,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from typer.testing import CliRunner, Result
 
+from postproc.cli.app import app
 from postproc.errors import PostprocError
 from postproc.service.database import Database
 from postproc.service.locks import lock_database
 from postproc.service.settings import ServiceSettings
 from tests.service.objects import IMAGE, made, make_network
-from tests.service.running import ROOT, running
+from tests.service.running import running
 from tests.service.serving import Serving, serving
 from tests.service.waiting import wait_until
 
@@ -44,9 +45,16 @@ def _status(service: Serving, task: int) -> str:
     return str(service.client.get(f"/tasks/{task}").json()["status"])
 
 
-@pytest.mark.parametrize("folder", ["another", "a copy", "the same"])
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        pytest.param("another", "belongs to another data folder", id="another"),
+        pytest.param("a copy", "another service uses the database", id="a copy"),
+        pytest.param("the same", "another service uses the folder", id="the same"),
+    ],
+)
 def test_second_service_on_a_database_is_refused_and_harms_no_task(
-    url: str, tmp_path: Path, folder: str
+    url: str, tmp_path: Path, folder: str, message: str
 ) -> None:
     data, other = tmp_path / "data", tmp_path / "other"
     with serving(data, database=url) as first:
@@ -54,7 +62,7 @@ def test_second_service_on_a_database_is_refused_and_harms_no_task(
         if folder == "a copy":
             shutil.copytree(data, other)
         with (
-            pytest.raises(PostprocError, match=r"another service uses|belongs to another data folder"),
+            pytest.raises(PostprocError, match=message),
             serving(data if folder == "the same" else other, database=url),
         ):
             pass
@@ -157,10 +165,10 @@ def test_service_whose_lock_was_taken_by_another_ends(postgres: Callable[[], str
     data, copy = tmp_path / "data", tmp_path / "copy"
     with running(data, "--database", url) as first:
         shutil.copytree(data, copy)
-        first.process.send_signal(19)  # stopped, so that the other one is first
+        first.process.send_signal(signal.SIGSTOP)  # so that the other one is first
         _end_sessions(url)
         with running(copy, "--database", url) as second:
-            first.process.send_signal(18)
+            first.process.send_signal(signal.SIGCONT)
             assert first.process.wait(30) == 1
             assert "another service uses the database" in "".join(first.lines)
             assert second.stop() in (0, -15)
@@ -172,16 +180,15 @@ def test_holder_of_the_lock_is_named(postgres: Callable[[], str], tmp_path: Path
         lock_database(Database(ServiceSettings(data=tmp_path, database=url)), print)
 
 
-def _keys(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "postproc.cli", "keys", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _keys(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["keys", *map(str, arguments)])
 
 
 def test_keys_go_to_the_database_of_the_folders_service(url: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(data, database=url) as service:
         added = _keys("add", "team", "--data", data)
-        assert added.returncode == 0, added.stderr
+        assert added.exit_code == 0, added.output
         answer = service.client.get("/accounts/me", headers={"X-API-KEY": added.stdout.strip()})
         assert answer.json() == {"name": "team"}
     assert not (data / "postproc.sqlite").exists()
@@ -191,10 +198,10 @@ def test_keys_make_no_database(url: str, tmp_path: Path) -> None:
     data, other = tmp_path / "data", tmp_path / "other"
     data.mkdir()
     refused = _keys("add", "team", "--data", data)
-    assert (refused.returncode, "no service has used" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "no service has used" in refused.output) == (1, True)
     refused = _keys("add", "team", "--data", data, "--database", url)
-    assert (refused.returncode, "no service has used" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "no service has used" in refused.output) == (1, True)
     assert list(data.iterdir()) == []
     with serving(data, database=url), serving(other):
         refused = _keys("add", "team", "--data", data, "--database", f"sqlite:///{other}/postproc.sqlite")
-        assert (refused.returncode, "belongs to another folder" in refused.stderr) == (1, True)
+        assert (refused.exit_code, "belongs to another folder" in refused.output) == (1, True)

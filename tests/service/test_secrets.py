@@ -17,41 +17,47 @@ from tests.service.running import ROOT, START_SECONDS
 
 SECRET = "s3cret"
 
+URLS = {
+    "refused": f"postgresql://u:{SECRET}@127.0.0.1:1/db",
+    "in the query": f"postgresql://u:p@127.0.0.1:1/db?password={SECRET}",
+    "of a key": f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}&sslmode=disable",
+    "unknown option": f"postgresql://127.0.0.1:1/db?password={SECRET}&nonsense=1",
+    "in place of a port": f"postgresql://u@127.0.0.1:{SECRET}/db",
+    "as a port": f"postgresql://u:1@127.0.0.1:1/db?host=a&port={SECRET}",
+    "with an @": f"postgresql://u:p@{SECRET}@127.0.0.1:1/db",
+    "with a slash": f"postgresql://u:p/{SECRET}@127.0.0.1:1/db",
+    "of a user with a slash": f"postgresql://a/u:{SECRET}@127.0.0.1:1/db",
+    "with a slash too many": f"postgresql:///u:{SECRET}@127.0.0.1:1/db",
+    "unknown driver": f"postgresql+nothing://u:{SECRET}@127.0.0.1:1/db",
+    "unknown database": f"mysql://u:{SECRET}@127.0.0.1:1/db",
+    "SQLite": f"sqlite:////nowhere/file?password={SECRET}",
+    "no URL": SECRET,
+}
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param(f"postgresql://u:{SECRET}@127.0.0.1:1/db", id="refused"),
-        pytest.param(f"postgresql://u:p@127.0.0.1:1/db?password={SECRET}", id="in the query"),
-        pytest.param(f"postgresql://127.0.0.1:1/db?sslpassword={SECRET}&sslmode=disable", id="of a key"),
-        pytest.param(f"postgresql://127.0.0.1:1/db?password={SECRET}&nonsense=1", id="unknown option"),
-        pytest.param(f"postgresql://u@127.0.0.1:{SECRET}/db", id="in place of a port"),
-        pytest.param(f"postgresql://u:1@127.0.0.1:1/db?host=a&port={SECRET}", id="as a port"),
-        pytest.param(f"postgresql://u:p@{SECRET}@127.0.0.1:1/db", id="with an @"),
-        pytest.param(f"postgresql://u:p/{SECRET}@127.0.0.1:1/db", id="with a slash"),
-        pytest.param(f"postgresql://a/u:{SECRET}@127.0.0.1:1/db", id="of a user with a slash"),
-        pytest.param(f"postgresql:///u:{SECRET}@127.0.0.1:1/db", id="with a slash too many"),
-        pytest.param(f"postgresql+nothing://u:{SECRET}@127.0.0.1:1/db", id="unknown driver"),
-        pytest.param(f"mysql://u:{SECRET}@127.0.0.1:1/db", id="unknown database"),
-        pytest.param(f"sqlite:////nowhere/file?password={SECRET}", id="SQLite"),
-        pytest.param(SECRET, id="no URL"),
-    ],
-)
-def test_service_that_cannot_open_its_database_tells_no_password(tmp_path: Path, url: str) -> None:
-    command = [sys.executable, "-m", "postproc.cli", "serve", "--data", str(tmp_path), "--port", "0"]
+
+def test_service_that_cannot_open_its_database_tells_no_password(tmp_path: Path) -> None:
+    code = f"""
+from postproc.cli.app import app
+given = ["serve", "--data", {str(tmp_path)!r}, "--port", "0", "--database"]
+for url in {list(URLS.values())}:
+    ended = app([*given, url], standalone_mode=False)
+    assert ended == 1, ended
+"""
     ended = subprocess.run(
-        [*command, "--database", url],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env={**os.environ, "PGCONNECT_TIMEOUT": "5"},
         capture_output=True,
         text=True,
         timeout=START_SECONDS,
     )
-    assert ended.returncode == 1
-    assert SECRET not in ended.stdout + ended.stderr
-    log = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert log[-1]["event"].startswith("the service ends: ")
-    assert "database" in log[-1]["event"]
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == ""
+    log = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    told = [event for event in log if event.startswith("the service ends: ")]
+    assert [name for name, event in zip(URLS, told, strict=True) if "database" not in event] == []
+    assert [event for event in log if SECRET in event] == []
+    assert SECRET not in ended.stderr
 
 
 def test_settings_do_not_show_the_database() -> None:
