@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_serve_help_shows_the_descriptions_of_the_settings(monkeypatch: pytest.M
 
 
 def test_keys_are_added_listed_and_removed(tmp_path: Path) -> None:
-    Database(ServiceSettings(data=tmp_path)).prepare("identity")
+    with closing(Database(ServiceSettings(data=tmp_path))) as database:
+        database.prepare("identity")
     added = call("keys", "add", "team", "--data", tmp_path)
     assert added.exit_code == 0, added.output
     key = added.stdout.strip()
