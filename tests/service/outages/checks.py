@@ -115,7 +115,7 @@ def _judge(scene: Scene, ledger: Ledger, promised: Promised, row: dict[str, Any]
         ledger.violation("a task ends in an error that is not stated", row)
     ledger.kind.outcomes[outcome] += 1
     if promised.seen is not None and promised.seen != row["status"]:
-        ledger.kind.outcomes[f"{outcome}, seen as {promised.seen} before"] += 1
+        ledger.kind.reversed[f"{promised.seen}, then {outcome}"] += 1
 
 
 def _count(ledger: Ledger, row: dict[str, Any], begin: str) -> None:

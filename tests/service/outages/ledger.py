@@ -42,6 +42,8 @@ class Kind:
     during: int = 0  # tasks that were acknowledged during faults
     seconds: float = 0.0
     outcomes: Counter[str] = field(default_factory=Counter)
+    # What was read while it waited for the database, and did not outlive the service.
+    reversed: Counter[str] = field(default_factory=Counter)
     exits: Counter[str] = field(default_factory=Counter)  # of what was started or stopped
     violations: Counter[str] = field(default_factory=Counter)
 

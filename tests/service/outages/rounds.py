@@ -119,9 +119,11 @@ def run_faults(
 
 def _summary(kind: str, count: int, seed: int, ledger: Ledger, seconds: float) -> dict[str, Any]:
     outcomes: Counter[str] = Counter()
+    turned: Counter[str] = Counter()
     violations: Counter[str] = Counter()
     for found in ledger.kinds.values():
         outcomes += found.outcomes
+        turned += found.reversed
         violations += found.violations
     return {
         "database": kind,
@@ -131,6 +133,7 @@ def _summary(kind: str, count: int, seed: int, ledger: Ledger, seconds: float) -
         "unfinished": sum(found.unfinished for found in ledger.kinds.values()),
         "tasks": sum(outcomes.values()),
         "outcomes": dict(outcomes),
+        "reversed": dict(turned),
         "networks": len(ledger.networks) + len(ledger.deleted),
         "answers": dict(ledger.answers),
         "seconds": round(seconds),

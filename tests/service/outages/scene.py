@@ -152,6 +152,10 @@ class Scene:
         """Return the names of the folders of networks."""
         return {path.name for path in (self.data / "networks").iterdir()}
 
+    def swept(self) -> set[str]:
+        """Return the names of what starts have moved aside."""
+        return {path.name for path in (self.data / "swept").iterdir()}
+
     def back_up(self) -> None:
         """Keep the database as it is now; the service is stopped."""
         raise NotImplementedError
