@@ -188,19 +188,33 @@ class _Way:
 
 
 def _judge(found: os.stat_result, path: Path, sticky_helps: bool = False) -> None:
-    _judge_owner(found, path)
+    # Outside of a user namespace, "/" and what lies right in it, such as /home, are root's.
+    if not (sticky_helps and len(path.parts) <= 2 and found.st_uid in _strangers()):
+        _judge_owner(found, path)
     if found.st_mode & stat.S_IWOTH and not (sticky_helps and found.st_mode & stat.S_ISVTX):
         raise DistrustError(f"every user may write to {path}, and its code would be run")
 
 
 def _judge_owner(found: os.stat_result, path: Path) -> None:
-    if found.st_uid not in (0, os.geteuid(), _owner_of_package()):
+    if found.st_uid not in {0, os.geteuid(), _owner_of_package()} - _strangers():
         raise DistrustError(f"{path} belongs to another user (uid {found.st_uid}), whose code would be run")
 
 
 @functools.cache
 def _owner_of_package() -> int:
     return (archive() or Path(__file__)).stat().st_uid
+
+
+@functools.cache
+def _strangers() -> frozenset[int]:
+    """Return the number that all users have whom this user namespace does not know; none without one."""
+    try:
+        number = int(Path("/proc/sys/kernel/overflowuid").read_text())
+        lines = Path("/proc/self/uid_map").read_text().splitlines()
+    except OSError:  # a system that has none
+        return frozenset()
+    known = (range(first, first + count) for first, _, count in (map(int, line.split()) for line in lines))
+    return frozenset() if any(number in numbers for numbers in known) else frozenset({number})
 
 
 def _with_path(error: BaseException, path: Path) -> BaseException:

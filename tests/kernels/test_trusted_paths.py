@@ -6,12 +6,15 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from numba.core import config
 
+from postproc.kernels import _trusted_paths
 from postproc.kernels._trusted_paths import DistrustError, TrustedDirectory
 from tests.kernels.test_cache_faults import AS_ROOT, directory_of, only_warning, root
 from tests.kernels.test_jit import import_anew, loaded_and_compiled, package
@@ -270,3 +273,53 @@ def test_directory_errors_tell_the_whole_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=str(tmp_path / "file")):
         TrustedDirectory(tmp_path / "file" / "folder", make=True)
+
+
+_LOOK = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from paths._trusted_paths import DistrustError, TrustedDirectory
+for folder in sys.argv[2:]:
+    try:
+        TrustedDirectory(Path(folder)).close()
+        print("used")
+    except DistrustError as error:
+        print(error)
+"""
+
+
+@AS_ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+@pytest.mark.parametrize("owner", [OTHER, 0], ids=["own package", "package of root"])
+def test_user_namespace_makes_no_stranger_trusted(owner: int) -> None:
+    with tempfile.TemporaryDirectory() as name:  # the user may not enter pytest's folder
+        home = Path(name)
+        package = home / "paths"
+        package.mkdir()
+        for module in ("_sources.py", "_trusted_paths.py"):
+            shutil.copy(Path(_trusted_paths.__file__).with_name(module), package)
+        users = {home: OTHER, home / "own": OTHER, home / "foreign": OTHER + 1, package: owner}
+        for path, user in users.items():
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+            os.chown(path, user, user)
+        os.chown(package / "_trusted_paths.py", owner, owner)
+        # In it all users but one have one number, which is that of the owner of "/", too.
+        python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+        ended = subprocess.run(
+            ["unshare", "-r", python, "-c", _LOOK, home, home / "own", home / "foreign"],
+            user=OTHER,
+            group=OTHER,
+            extra_groups=(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "unshare failed" in ended.stderr:
+            pytest.skip("user namespaces are forbidden here")
+    assert ended.stderr == ""
+    own, foreign = ended.stdout.splitlines()
+    assert own == "used"
+    assert "foreign belongs to another user" in foreign
