@@ -15,6 +15,7 @@ from typing import Any
 
 RUN_SECONDS = 60.0  # for one run of a network that somebody looks at
 
+_SECRETS = ("POSTPROC_", "PG")  # of the service, and of PostgreSQL: a network's process needs neither
 _GIB = 1 << 30
 _LONGEST = 1_000_000  # seconds; no wait of the system's takes many more
 
@@ -53,7 +54,7 @@ def ask(module: str, order: dict[str, Any], timeout: float) -> Any:
         If it ends without an answer.
     """
     timeout = min(timeout, _LONGEST)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTPROC_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     environment["MALLOC_ARENA_MAX"] = "2"  # addresses are limited, of which glibc takes many for each thread
     # This process's modules, and no others: `python -m` would also take those of the current folder, which
     # may be a stranger's.

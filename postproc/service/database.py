@@ -25,6 +25,7 @@ OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
 _BUSY_SECONDS = 10
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
 _LONGEST_URL = 10_000
+_SECRET = re.compile("pass|secret", re.IGNORECASE)  # in names of libpq's parameters
 # libpq waits for minutes by itself for a server whose machine is gone. What the URL says goes first.
 _POSTGRESQL_LIMITS = {
     "connect_timeout": 5,
@@ -201,7 +202,7 @@ def shown(url: URL) -> str:
 
 def without_secrets(url: URL) -> URL:
     """Return a URL without its passwords."""
-    kept = {name: value for name, value in url.query.items() if "pass" not in name.lower()}
+    kept = {name: value for name, value in url.query.items() if not _SECRET.search(name)}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, kept)
 
 

@@ -28,6 +28,8 @@ _CHECK_SECONDS = 2.0
 _LINGER_SECONDS = 3.0
 _JOIN_SECONDS = 1.0
 
+_NAME = f"postproc on {socket.gethostname()}, process {os.getpid()}"[:63]  # as PostgreSQL shows its sessions
+
 # One lock a schema: services may share a database whose schemas are theirs.
 _KEY = "1886352500, hashtext(coalesce(current_schema(), ''))"
 _TRY = text(f"SELECT pg_try_advisory_lock({_KEY})")
@@ -37,8 +39,14 @@ _HOLDER = text(
     "AND l.objid::bigint = (hashtext(coalesce(current_schema(), ''))::bigint & 4294967295) "
     "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-# A machine that went down without a word keeps its lock for half a minute, not for two hours.
-_KEEPALIVES = ("tcp_keepalives_idle = 15", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3")
+_SETTINGS = {
+    # A machine that went down without a word keeps its lock for half a minute, not for two hours.
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "idle_session_timeout": "0",  # since release 14
+}
+_SET = text("SELECT set_config(name, :value, false) FROM pg_settings WHERE name = :name")
 
 Held = TypeVar("Held")
 
@@ -139,8 +147,8 @@ class _SessionLock:
     def _taken(self) -> Connection:
         connection = self._engine.connect()
         try:
-            for setting in _KEEPALIVES:
-                connection.execute(text(f"SET {setting}"))
+            for name, value in _SETTINGS.items():
+                connection.execute(_SET, {"name": name, "value": value})
             if not connection.scalar(_TRY):
                 self._refuse(connection)
             self._session = connection.scalar(text("SELECT pg_backend_pid()")) or 0
@@ -151,7 +159,7 @@ class _SessionLock:
 
     def _refuse(self, connection: Connection) -> None:
         found = connection.execute(_HOLDER).first()
-        if found is not None and found.pid == self._session:
+        if found is not None and (found.pid, found.application_name) == (self._session, _NAME):
             # The server has not seen yet that this connection broke.
             connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": found.pid})
             raise _OwnGhostError("the last session still holds the lock")
@@ -191,10 +199,9 @@ class _OwnGhostError(Exception):
 
 
 def _engine_of(url: URL) -> Engine:
-    name = f"postproc on {socket.gethostname()}, process {os.getpid()}"
     return create_engine(
         url,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
-        connect_args={**limits_of(url), "application_name": name[:63]},
+        connect_args={**limits_of(url), "application_name": _NAME},
     )

@@ -25,7 +25,10 @@ def work(order: dict[str, Any]) -> Any:
             return len(bytearray(order["take"]))
         except MemoryError:
             return "refused"
-    return {"pid": os.getpid(), "settings": [name for name in os.environ if name.startswith("POSTPROC_")]}
+    return {
+        "pid": os.getpid(),
+        "settings": [name for name in os.environ if name.startswith(("POSTPROC_", "PG"))],
+    }
 
 
 if __name__ == "__main__":

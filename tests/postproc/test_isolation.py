@@ -23,6 +23,7 @@ ask({CHILD!r}, {{"sleep": 60}}, 3)
 
 def test_ask_gives_the_answer_of_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTPROC_DATABASE", "secret")
+    monkeypatch.setenv("PGPASSWORD", "secret")
     answer = ask(CHILD, {}, 60)
     assert answer["pid"] != os.getpid()
     assert answer["settings"] == []

@@ -160,6 +160,20 @@ def test_lock_is_taken_again_where_its_session_was_ended(postgres: Callable[[], 
     wait_until(lambda: _locks(url) == 0)
 
 
+def test_lock_outlives_the_patience_of_postgresql(postgres: Callable[[], str], tmp_path: Path) -> None:
+    url = postgres()
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET idle_session_timeout = '500ms'"))
+        pid = "SELECT max(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        with _locked(url, tmp_path):
+            first = connection.scalar(text(pid))
+            time.sleep(1.5)  # less than the pause between two questions of the lock
+            assert (connection.scalar(text(pid)), first) == (first, first)
+    engine.dispose()
+
+
 def test_service_whose_lock_was_taken_by_another_ends(postgres: Callable[[], str], tmp_path: Path) -> None:
     url = postgres()
     data, copy = tmp_path / "data", tmp_path / "copy"

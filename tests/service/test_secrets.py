@@ -28,6 +28,7 @@ URLS = {
     "with a slash": f"postgresql://u:p/{SECRET}@127.0.0.1:1/db",
     "of a user with a slash": f"postgresql://a/u:{SECRET}@127.0.0.1:1/db",
     "with a slash too many": f"postgresql:///u:{SECRET}@127.0.0.1:1/db",
+    "of an OAuth client": f"postgresql://127.0.0.1:1/db?oauth_client_secret={SECRET}",
     "unknown driver": f"postgresql+nothing://u:{SECRET}@127.0.0.1:1/db",
     "unknown database": f"mysql://u:{SECRET}@127.0.0.1:1/db",
     "SQLite": f"sqlite:////nowhere/file?password={SECRET}",

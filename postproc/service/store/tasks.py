@@ -88,10 +88,12 @@ class TaskStore:
             pending = select(Task.id).where(Task.status == PENDING, Task.date_created < limit)
             overdue = list(session.scalars(pending))
         since = time.monotonic() - seconds
+        # Its own are known whatever the clock says that their rows were dated by.
+        overdue += [identifier for identifier, added in list(self._unfinished.items()) if added < since]
         waiting = kept(overdue)
         lost = [
             identifier
-            for identifier in overdue
+            for identifier in dict.fromkeys(overdue)
             if self._unfinished.get(identifier, -math.inf) < since and identifier not in waiting
         ]
         return self.finish([(identifier, None, error) for identifier in lost]) if lost else 0

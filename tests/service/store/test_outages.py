@@ -165,6 +165,16 @@ def test_row_whose_commit_was_not_answered_is_ended_once_it_is_old(
     assert store._unfinished == {}
 
 
+def test_task_that_is_forgotten_is_lost_though_the_clock_was_set_back(database: Database) -> None:
+    store = TaskStore(database)
+    identifier = store.add(TENANT)
+    with database.writing() as session:
+        session.execute(update(Task).values(date_created="2999-01-01T00:00:00.000000Z"))
+    store._unfinished[identifier] = time.monotonic() - 61
+    assert store.end_lost(60, LOST, none_kept) == 1
+    assert store.get(TENANT, identifier).error == LOST
+
+
 def test_task_at_work_is_not_lost_whatever_the_clock_says(database: Database) -> None:
     store = TaskStore(database)
     fresh, waiting, forgotten, done = identifiers = [store.add(TENANT) for _ in range(4)]
