@@ -1,34 +1,24 @@
-"""The service through outages of its database: nothing that was acknowledged is lost.
-
-``python -m tests.service.test_outages --seconds 60`` lets them last longer than the suite does.
-"""
+"""The service through outages of its database, step by step; `tests.service.outages` has them under load."""
 
 from __future__ import annotations
 
-import argparse
 import gc
 import signal
-import sys
-import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import event
 
 from postproc.service import services
 from postproc.service.work import LOST, STOPPED
-from tests.service.digits import client_of, digits_in, ended, post_image, publish, wait_for_kernels
 from tests.service.disks import can_mount, filled, small_disk
 from tests.service.objects import IMAGE, complaint, made
-from tests.service.postgres import Cluster, binaries, cluster
-from tests.service.running import Running, running
+from tests.service.postgres import Cluster
 from tests.service.serving import Serving, serving
 from tests.service.waiting import wait_until
 
@@ -208,111 +198,3 @@ def test_rows_that_nobody_works_on_are_ended_by_the_service_and_others_are_not(
 # --- the whole service
 
 GATHERED = ("--batch-wait", "2", "--max-batch", "64")  # so that many tasks wait when an outage begins
-
-
-def check_outage(
-    service: Running, outage: Callable[[], AbstractContextManager[None]], seconds: float
-) -> tuple[int, int, int]:
-    """Send images before, in and after an outage, and check that each task that was taken has its result.
-
-    Returns
-    -------
-    tuple of int
-        How many were taken, how many outcomes waited at most, and how many images were refused.
-    """
-    taken: list[int] = []
-    refused: list[int] = []
-    unexpected: list[Any] = []
-    is_over = threading.Event()
-    wait_for_kernels(service.host)
-    with client_of(service) as client:
-        version = publish(client).version
-
-        def infer() -> None:
-            with client_of(service) as own:
-                while not is_over.is_set():
-                    response = post_image(own, version)
-                    if response.status_code == 201:
-                        taken.append(response.json()["task_id"])
-                    elif response.status_code in (503, 507):
-                        refused.append(response.status_code)
-                        time.sleep(0.1)
-                    else:
-                        unexpected.append(response.text)
-
-        threads = [threading.Thread(target=infer) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: len(taken) > 60, 60)
-        waiting = 0
-        with outage():
-            started = time.monotonic()
-            while time.monotonic() - started < seconds or not (waiting and refused):
-                assert time.monotonic() - started < seconds + 60, "nothing ended, or all were taken"
-                alive = httpx.get(f"{service.host}/healthz", timeout=10, trust_env=False)
-                assert alive.status_code == 200
-                waiting = max(waiting, alive.json()["store"]["behind"])
-                time.sleep(0.2)
-        before = len(taken)
-        wait_until(lambda: len(taken) > before + 20, 60)
-        is_over.set()
-        for thread in threads:
-            thread.join(60)
-        assert unexpected == []
-        for task in taken:
-            assert digits_in(ended(client, task)["data"]) == 17
-    assert "Traceback" not in "".join(service.lines)
-    assert service.stop() in (0, -15)
-    return len(taken), waiting, len(refused)
-
-
-def through_postgresql(server: Cluster, data: Path, seconds: float) -> tuple[int, int, int]:
-    @contextmanager
-    def outage() -> Iterator[None]:
-        server.stop()
-        yield
-        server.start()
-
-    with running(data, "--database", server.url(), *GATHERED) as service:
-        return check_outage(service, outage, seconds)
-
-
-def through_full_disk(disk: Path, seconds: float) -> tuple[int, int, int]:
-    with running(disk, *GATHERED) as service:
-        return check_outage(service, lambda: filled(disk), seconds)
-
-
-def test_service_loses_nothing_while_postgresql_is_away(own_postgres: Cluster, tmp_path: Path) -> None:
-    assert through_postgresql(own_postgres, tmp_path, SECONDS)[0] > 40
-
-
-@pytest.mark.skipif(not can_mount(), reason="CAP_SYS_ADMIN is needed to mount a small disk")
-def test_service_loses_nothing_while_its_disk_is_full(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
-        assert through_full_disk(disk, SECONDS)[0] > 40
-
-
-def main() -> None:
-    """Let outages last as long as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    seconds = parser.parse_args().seconds
-    programs = binaries()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = {}
-        if programs is not None:
-            with cluster(programs) as server:
-                found["PostgreSQL away"] = through_postgresql(server, folder / "data", seconds)
-        if can_mount():
-            with small_disk(folder / "disk") as disk:
-                found["disk full"] = through_full_disk(disk, seconds)
-    for what, (taken, waiting, refused) in found.items():
-        sys.stdout.write(
-            f"{what} for {seconds:g} s: {taken} tasks taken, none lost, of which {waiting} ended meanwhile; "
-            f"{refused} images refused\n"
-        )
-
-
-if __name__ == "__main__":
-    main()
