@@ -13,7 +13,7 @@ from tests.service.postgres import binaries
 # Longer than a few attempts to write take, and shorter than the time that a task may take.
 _OUTAGE = (4.0, 5.0)
 _KINDS = {
-    "sqlite": ("disk full", "another database"),
+    "sqlite": ("disk full", "an empty database"),
     "postgresql": ("PostgreSQL stopped, kill", "a second service, a copy of the folder"),
 }
 
