@@ -12,7 +12,7 @@ from postproc.schema import Preprocessing
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
 
-STOPPED = "the service was stopped before this task ran; send it again"
+STOPPED = "the service was stopped before this task was done; send it again"
 FAILED = "the service failed to run this task; its log says why"
 LOST = "the service lost this task; send it again"
 

@@ -156,7 +156,7 @@ def _ended(client: httpx.Client, task: int, digits: int) -> bool:
         assert digits_in(document["data"]) == digits
         return False
     assert document["status"] == "error", document
-    assert "stopped before this task ran" in document["error"]
+    assert "stopped before this task was done" in document["error"]
     return True
 
 

@@ -108,4 +108,4 @@ def test_upgrade_under_load_loses_nothing(tmp_path: Path) -> None:
                 if document["status"] == "success":
                     assert digits_in(document["data"]) == 17
                 else:
-                    assert "stopped before this task ran" in document["error"]
+                    assert "stopped before this task was done" in document["error"]
