@@ -145,7 +145,7 @@ class Services:
         self._look_for_files()
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
-            logger.warning("%d tasks of the last run end in error: it was stopped before they were done", stopped)
+            logger.warning("%d tasks of the last run end in error: it was stopped before that", stopped)
         self.reporter.start()
         self.engine.start()
         self.engine.warm([model.post for model in self.public.values()])
