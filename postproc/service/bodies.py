@@ -20,6 +20,7 @@ from postproc.schema.parsing import parse_json
 from postproc.schema.problems import describe, path_of
 from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
 from postproc.service.forms import FilePart, FormReader, boundary_of
+from postproc.service.patience import Patience
 from postproc.service.settings import ServiceSettings
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -116,9 +117,8 @@ class BodyReader:
         pause = self._settings.body_timeout
         block, total, waited = bytearray(), 0, 0.0  # for the client only: parsing is not its fault
         while True:
-            asked = anyio.current_time()
             try:
-                with anyio.fail_after(min(pause, pause + total / SLOWEST - waited)):
+                with Patience(min(pause, pause + total / SLOWEST - waited)) as patience:
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise ApiError(
@@ -126,7 +126,7 @@ class BodyReader:
                     f"the body came too slowly: no byte for {pause:g} s, or below {SLOWEST} bytes a second",
                     headers={"Connection": "close"},
                 ) from None
-            waited += anyio.current_time() - asked
+            waited += patience.spent
             if chunk is None:
                 break
             total += len(chunk)

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from postproc.service.bodies import SLOWEST
 from postproc.service.errors import ApiError
 from postproc.service.headers import SecurityHeaders, secured
+from postproc.service.patience import TURNS
 from postproc.service.responses import Json
 from postproc.service.settings import ServiceSettings
 
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 _NOT_SENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
-_TURNS = 8  # looks at a client that does not take its answer, within its longest pause
 
 
 def connections_of(settings: ServiceSettings) -> type[asyncio.Protocol]:
@@ -158,7 +158,7 @@ class Connection(H11Protocol):
         self._wait_a_turn()
 
     def _wait_a_turn(self) -> None:
-        self._delivery = self.loop.call_later(self.limits.body_timeout / _TURNS, self._check_delivery)
+        self._delivery = self.loop.call_later(self.limits.body_timeout / TURNS, self._check_delivery)
 
     def _delivered(self) -> None:
         if self._delivery is not None:
@@ -172,7 +172,7 @@ class Connection(H11Protocol):
         """
         before, self._untaken = self._untaken, self._count_untaken()
         due = SLOWEST * self.limits.body_timeout
-        self._owed = max(self._owed + due / _TURNS - (before - self._untaken), 0.0)
+        self._owed = max(self._owed + due / TURNS - (before - self._untaken), 0.0)
         if self._owed >= due:
             self._delivery = None
             self.transport.abort()  # to close it would wait for the client

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.service.serving import Serving, serving
 from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of
 from tests.service.waiting import wait_until
 
-_HEAD_SECONDS, _BODY_SECONDS = 0.5, 2.0
+_HEAD_SECONDS, _BODY_SECONDS = 1.0, 2.0
 _MOST = 100
 _ASSET = "/docs-assets/swagger-ui-bundle.js"
 _GET = head(ME, method="GET")
@@ -57,7 +57,7 @@ def test_head_that_stops_coming_is_a_408(impatient: Serving, before: bytes) -> N
         answer = answer_on(connection)
         assert rest_of(connection) == b""
     assert answer.status == 408
-    assert answer.complaint() == f"the head of the request did not come within {_HEAD_SECONDS} s"
+    assert answer.complaint() == f"the head of the request did not come within {_HEAD_SECONDS:g} s"
 
 
 def test_head_that_comes_byte_by_byte_ends_in_time(impatient: Serving) -> None:
@@ -93,11 +93,15 @@ def test_body_that_goes_on_after_the_answer_ends_in_time(impatient: Serving) -> 
             assert _trickle(connection, b"a", 10) < 10
 
 
-def _ask_for_much(connection: socket.socket, service: Serving) -> int:
-    """Ask for more than the kernel holds, and return how much that is without the heads."""
-    size = len(service.client.get(service.host + _ASSET).content)
-    connection.sendall(8 * head(_ASSET, method="GET"))
-    return 8 * size
+@contextmanager
+def asked_for_much(
+    service: Serving, receive_buffer: int = 1 << 16, segment: int | None = None
+) -> Iterator[tuple[socket.socket, int]]:
+    """Ask for more than the kernel holds: give a connection, and how much comes without the heads."""
+    size = len(service.client.get(service.host + _ASSET).content)  # first: it may take a head's whole time
+    with open_to(service, receive_buffer, segment) as connection:
+        connection.sendall(8 * head(_ASSET, method="GET"))
+        yield connection, 8 * size
 
 
 def _read_whole(connection: socket.socket, count: int) -> None:
@@ -108,19 +112,19 @@ def _read_whole(connection: socket.socket, count: int) -> None:
 
 
 def test_answer_that_is_read_slowly_comes_whole(impatient: Serving) -> None:
-    with open_to(impatient, receive_buffer=1 << 16) as connection:
-        size = _ask_for_much(connection, impatient)
+    with asked_for_much(impatient) as (connection, size):
         for _ in range(12):
             time.sleep(_BODY_SECONDS / 8)  # all together for longer than a client may pause
-            size -= len(connection.recv(1 << 18))
+            block = connection.recv(1 << 18)
+            assert block
+            size -= len(block)
         _read_whole(connection, size)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not tell what a client has taken")
 def test_answer_that_is_read_in_small_pieces_comes_whole(impatient: Serving) -> None:
     """The kernel asks the service for more after 32 KiB: for longer than a client may pause."""
-    with open_to(impatient, receive_buffer=1 << 11, segment=536) as connection:
-        size = _ask_for_much(connection, impatient)
+    with asked_for_much(impatient, receive_buffer=1 << 11, segment=536) as (connection, size):
         connection.settimeout(3 * _BODY_SECONDS)
         deadline = time.monotonic() + 3 * _BODY_SECONDS
         while time.monotonic() < deadline:
@@ -133,8 +137,7 @@ def test_answer_that_is_read_in_small_pieces_comes_whole(impatient: Serving) -> 
 
 
 def test_answer_that_waits_while_the_service_stands_still_comes_whole(impatient: Serving) -> None:
-    with open_to(impatient, receive_buffer=1 << 16) as connection:
-        size = _ask_for_much(connection, impatient)
+    with asked_for_much(impatient) as (connection, size):
         wait_until(lambda: _connection_of(impatient, connection))
         service = _connection_of(impatient, connection)
         waiting = 0
@@ -163,9 +166,23 @@ def _connection_of(service: Serving, connection: socket.socket) -> Any:
     return next((one for one in connections if getattr(one, "client", None) == client), None)
 
 
+def test_body_that_comes_while_the_service_stands_still_is_read(impatient: Serving) -> None:
+    with open_to(impatient) as connection:
+        _part_of_a_body(connection)
+        service = _connection_of(impatient, connection)
+        stands_still = threading.Event()
+        service.loop.call_soon_threadsafe(lambda: (stands_still.set(), time.sleep(1.5 * _BODY_SECONDS)))
+        assert stands_still.wait(10 * _BODY_SECONDS)
+        connection.sendall(b" ")
+        time.sleep(2 * _BODY_SECONDS)  # until it goes on, and a little longer
+        connection.sendall(b" " * 997 + b"}")
+        answer = answer_on(connection)
+    assert answer.status == 400
+    assert "outputs" in answer.complaint()
+
+
 def test_answer_that_is_not_read_is_given_up(impatient: Serving) -> None:
-    with open_to(impatient, receive_buffer=1 << 16) as connection:
-        _ask_for_much(connection, impatient)
+    with asked_for_much(impatient) as (connection, _):
         wait_until(lambda: _connection_of(impatient, connection) is None)
 
 
