@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from starlette.types import Scope
-
 from postproc.service.errors import ApiError
+
+if TYPE_CHECKING:  # the settings, which need this, are read where the service's extra is not installed
+    from starlette.types import Scope
 
 _LONGEST = 255
 # Letters as DNS and files of hosts have them, an underscore for the networks of containers; IDN as punycode.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -129,3 +130,18 @@ def test_serve_without_its_extra_says_what_to_install(
     result = call("serve", "--data", tmp_path)
     assert result.exit_code == 2
     assert install("serve") in " ".join(result.output.split())
+
+
+def test_command_line_needs_nothing_of_the_services_extra() -> None:
+    missing = [
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "h11",
+        "anyio",
+        "sqlalchemy",
+        "structlog",
+        "prometheus_client",
+    ]
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import postproc.cli.app"
+    subprocess.run([sys.executable, "-c", code], check=True)
