@@ -7,6 +7,7 @@ from pathlib import Path
 
 from postproc.disk import sync
 from postproc.errors import PostprocError
+from postproc.service.settings import KEY_VARIABLE
 
 FIRST_KEY = "first-key"  # in the data folder
 
@@ -40,6 +41,6 @@ def write_first_key(data: Path, key: str) -> Path:
     except OSError as error:
         raise PostprocError(
             f"cannot write the first API key to {path}: {error.strerror}; make that possible, or give a key "
-            "by the environment variable POSTPROC_API_KEY"
+            f"by the environment variable {KEY_VARIABLE}"
         ) from None
     return path

@@ -32,8 +32,8 @@ class RequestGate:
     """Takes requests as clients spell them, and logs what became of each.
 
     A path with a slash at its end is the path without it, HEAD is a GET whose body is dropped, and an error
-    that nothing else handles is a 500 that names the request. A probe is logged where
-    it begins to fail, with what went wrong, and where that ends.
+    that nothing else handles is a 500 that names the request. A probe is logged where it begins to fail, with
+    what went wrong, and where that ends.
     """
 
     def __init__(self, app: ASGIApp, metrics: Any, log_probes: bool = False) -> None:

@@ -141,8 +141,9 @@ class Services:
 
     def start(self) -> None:
         """Tidy up what the last run left, then start the threads."""
-        self.folders.sweep(self.networks.folders(), take_all=self.settings.adopt)
-        self._look_for_files()
+        known = self.networks.folders()
+        self.folders.sweep(known, take_all=self.settings.adopt)
+        self._look_for_files(known)
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before that", stopped)
@@ -221,8 +222,9 @@ class Services:
             try:
                 self.tasks.expire(self.settings.task_seconds)
                 self._end_lost()
-                self.folders.expire(self.settings.swept_seconds, self.networks.folders())
-                self._look_for_files()
+                known = self.networks.folders()
+                self.folders.expire(self.settings.swept_seconds, known)
+                self._look_for_files(known)
             except Exception as error:  # the database may be back at the next turn
                 if not is_failing:
                     logger.warning("old tasks cannot be removed for now: %s", reason_of(error))
@@ -236,9 +238,9 @@ class Services:
         if lost:
             logger.error("%d tasks were lost, and end in error", lost)
 
-    def _look_for_files(self) -> None:
+    def _look_for_files(self, known: set[str]) -> None:
         """Count the networks without files, and log those that are new among them."""
-        missing = self.folders.missing(self.networks.folders())
+        missing = self.folders.missing(known)
         # Those that were deleted meanwhile have no row any more.
         missing = sorted(set(missing) & self.networks.folders()) if missing else []
         for name in set(missing) - set(self.missing):

@@ -17,6 +17,9 @@ from pydantic import (
 
 from postproc.service.hosts import public_url
 
+KEY_VARIABLE = "POSTPROC_API_KEY"  # of the environment: a key of the default tenant
+DATABASE_VARIABLE = "POSTPROC_DATABASE"  # the same as --database
+
 _MIB = 1 << 20
 _GIB = 1 << 30
 _PILLOW_PIXELS = 89_478_485  # Image.MAX_IMAGE_PIXELS, which holds for the whole process
@@ -37,7 +40,7 @@ class ServiceSettings(BaseModel):
         default=None,
         repr=False,  # it may hold a password
         description="SQLAlchemy URL; a file of SQLite in the data folder if left out. Every user sees it in "
-        "the list of processes: give one with a password as POSTPROC_DATABASE, or in a file.",
+        f"the list of processes: give one with a password as {DATABASE_VARIABLE}, or in a file.",
     )
     database_file: Path | None = Field(
         default=None,

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from postproc.cli.commands.serve import KEY_VARIABLE
 from postproc.service import ServiceSettings
 from postproc.service.serving import run
+from postproc.service.settings import KEY_VARIABLE
 from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check
 
 if __name__ == "__main__":

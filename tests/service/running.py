@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from postproc.cli.commands.serve import KEY_VARIABLE
+from postproc.service.settings import KEY_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-for-tests"

@@ -475,27 +475,33 @@ def test_engine_task_that_comes_as_its_network_is_deleted_leaves_nothing_loaded(
     assert caplog.text == ""
 
 
+class Slow:
+    """A post-processor that begins, and goes on when it is told to."""
+
+    tensor_names = ("grey",)
+    uses_input_size = False
+
+    def __init__(self) -> None:
+        self.started, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        self.started.set()
+        assert self.go.wait(20)
+        return GREY(tensors, **options)
+
+
 def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("postproc.service.engine._DRAIN", 0.3)
-    service, started, go = Service(workers=1), threading.Event(), threading.Event()
-
-    class Slow:
-        tensor_names = ("grey",)
-        uses_input_size = False
-
-        def __call__(self, tensors: Any, **options: Any) -> Any:
-            started.set()
-            assert go.wait(20)
-            return GREY(tensors, **options)
+    service, slow = Service(workers=1), Slow()
 
     service.engine.start()
     files = small(tmp_path, averaging())
-    service.submit(1, files, Slow(), shade(255))
-    assert started.wait(20)
+    service.submit(1, files, slow, shade(255))
+    assert slow.started.wait(20)
     service.submit(2, files, GREY, shade(255), key=2)
     service.engine.stop()
     assert {outcome.error for outcome in service.collect(2).values()} == {STOPPED}
-    go.set()
+    slow.go.set()
     for thread in service.engine._batcher._threads:
         thread.join(10)
         assert not thread.is_alive()
@@ -506,26 +512,17 @@ def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.M
 def test_engine_task_whose_network_takes_too_long_ends_in_error_in_time(
     service: Service, tmp_path: Path
 ) -> None:
-    started, go = threading.Event(), threading.Event()
-
-    class Slow:
-        tensor_names = ("grey",)
-        uses_input_size = False
-
-        def __call__(self, tensors: Any, **options: Any) -> Any:
-            started.set()
-            assert go.wait(20)
-            return GREY(tensors, **options)
+    slow = Slow()
 
     service.engine.start()
     files = small(tmp_path, averaging())
-    service.submit(1, files, Slow(), shade(255))
-    assert started.wait(20)
+    service.submit(1, files, slow, shade(255))
+    assert slow.started.wait(20)
     service.submit(2, files, GREY, shade(255), key=2)
     errors = {task_id: str(outcome.error) for task_id, outcome in service.collect(2).items()}
     assert "did not end in what was left of 0.4 s" in errors[1]
     assert "waited longer than 0.4 s for its turn" in errors[2]
-    go.set()
+    slow.go.set()
     service.submit(3, files, GREY, shade(255))  # what the call found is told to nobody
     assert greys(service.collect(1)) == {3: 1}
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from postproc.cli.commands.serve import KEY_VARIABLE
 from postproc.errors import PostprocError
 from postproc.service.first_key import FIRST_KEY, write_first_key
+from postproc.service.settings import KEY_VARIABLE
 from tests.service.running import ROOT, START_SECONDS, STOP_SECONDS, running
 
 FAKE = ("tests.service.fake_service",)

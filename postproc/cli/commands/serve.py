@@ -18,13 +18,11 @@ from rich.table import Table
 
 from postproc.errors import PostprocError
 from postproc.installing import install
-from postproc.service.settings import ServiceSettings
+from postproc.service.settings import DATABASE_VARIABLE, KEY_VARIABLE, ServiceSettings
 
 if TYPE_CHECKING:
     from postproc.service.keys import Keys
 
-KEY_VARIABLE = "POSTPROC_API_KEY"
-DATABASE_VARIABLE = "POSTPROC_DATABASE"
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -59,29 +57,19 @@ def _default_size(name: str) -> Any:
     return f"{size >> 30}GiB" if size % (1 << 30) == 0 else f"{size >> 20}MiB"
 
 
+def _database_url(text: str | None) -> Any:
+    return typer.Option("--database", metavar="URL", envvar=DATABASE_VARIABLE, help=text)
+
+
 Data = Annotated[
     Path,
     typer.Option(
         "--data", metavar="DIR", file_okay=False, help=ServiceSettings.model_fields["data"].description
     ),
 ]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        envvar=DATABASE_VARIABLE,
-        help=ServiceSettings.model_fields["database"].description,
-    ),
-]
+DatabaseUrl = Annotated[str | None, _database_url(ServiceSettings.model_fields["database"].description)]
 KeysDatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        envvar=DATABASE_VARIABLE,
-        help="SQLAlchemy URL; the database of the folder's service if left out.",
-    ),
+    str | None, _database_url("SQLAlchemy URL; the database of the folder's service if left out.")
 ]
 DatabaseFile = Annotated[
     Path | None,
