@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from starlette.concurrency import run_in_threadpool
 
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
@@ -23,6 +25,7 @@ from postproc.service.postprocessors import PostProcessors
 from postproc.service.probing import DatabaseProbe
 from postproc.service.reporting import Reporter
 from postproc.service.settings import ServiceSettings
+from postproc.service.sharing import Turns
 from postproc.service.store.networks import NetworkStore
 from postproc.service.store.outages import reason_of
 from postproc.service.store.specs import SpecStore
@@ -35,6 +38,9 @@ logger = logging.getLogger(__name__)
 _WARMED = 256  # versions whose kernels are compiled at the start: as many as `PostProcessors` holds
 _LONGEST_PAUSE = 5.0  # seconds between two sweeps of old and of lost tasks
 _END_SECONDS = 5.0  # that each step of the end may wait for the database
+_THREADS = 32  # that requests take at once; anyio's pool has 40, and keys and the service itself need some
+
+Result = TypeVar("Result")
 
 
 class Engine(Protocol):
@@ -125,6 +131,7 @@ class Services:
         self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
         self.bodies = BodyReader(settings)
+        self.threads = Turns(_THREADS)
         self.reporter = Reporter(self.tasks.finish, metrics, settings.max_outcomes_bytes)
         self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
         self.engine = make_engine(settings, metrics, self.reporter.put)
@@ -138,6 +145,11 @@ class Services:
         if name not in self.public:
             raise not_found("public spec or network", f"{name!r}; there are {', '.join(self.public)}")
         return self.public[name]
+
+    async def run(self, tenant: str, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in a thread, in a turn of the tenant's: one that floods keeps nobody waiting."""
+        async with self.threads.turn(tenant):
+            return await run_in_threadpool(function, *arguments)
 
     def start(self) -> None:
         """Tidy up what the last run left, then start the threads."""
