@@ -33,7 +33,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     dict
         ``trial``, the row of what it was run on, and ``names`` of the arrays in the file; or ``fault``.
     """
-    limit = limit_memory(order["bytes"])
+    limit = 8 * (_GIB + order["bytes"])
+    limit_memory(limit)
     try:
         trial, outputs = _first_run(order["model"], order["trials"])
     except (MemoryError, RunnerError) as error:

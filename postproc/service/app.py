@@ -21,13 +21,14 @@ from starlette.routing import Match
 from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
+from postproc.service.checks import CheckModel
 from postproc.service.errors import ApiError
 from postproc.service.headers import SecurityHeaders
 from postproc.service.middleware import RequestGate, logger
 from postproc.service.openapi import install_openapi
 from postproc.service.responses import Json
 from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
-from postproc.service.services import CheckModel, MakeEngine, Services
+from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
@@ -98,7 +99,7 @@ def create_app(
         openapi_tags=[{"name": name} for name in _TAGS],
     )
     app.state.services = services
-    app.add_middleware(RequestGate, metrics=metrics, log_probes=settings.log_probes)
+    app.add_middleware(RequestGate, metrics=metrics, places=services.requests, log_probes=settings.log_probes)
     if settings.cors:  # outside of the gate, so that pages may read errors too; preflights have no key
         app.add_middleware(
             CORSMiddleware,

@@ -6,10 +6,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 from postproc.service.errors import QueueFullError
+from postproc.service.job_queue import JobQueue
 from postproc.service.jobs import Job, Ticket
+from postproc.service.sharing import Shares
 from postproc.service.work import FAILED, STOPPED
 
 logger = logging.getLogger(__name__)
@@ -21,8 +23,9 @@ _LONGEST_RETRY = 60.0
 class Batcher:
     """A bounded queue and the threads that empty it.
 
-    The oldest job is next, together with up to `most` of the same key. While no job of another key waits,
-    that call waits for others to join until its oldest job is `wait` seconds old.
+    The oldest job of the tenant whose turn it is (`JobQueue`) is next, together with up to `most` of the same
+    key. While no job of another key waits, that call waits for others to join until that job is `wait`
+    seconds old.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ class Batcher:
     fail : callable
         Tells jobs that end without having run, and why.
     length, max_bytes : int
-        Most jobs that wait, and most memory of those that wait or run.
+        Most jobs that wait, and most memory of those that wait or run; tenants share both.
     wait : float
         Seconds, see above.
     workers : int
@@ -53,14 +56,14 @@ class Batcher:
     ) -> None:
         self._run = run
         self._fail = fail
-        self._length = length
-        self._max_bytes = max_bytes
         self._wait = wait
         self._timeout = timeout
         self._condition = threading.Condition()
-        self._queues: dict[Hashable, deque[Job]] = {}
-        self._places = self._bytes = 0  # of tickets: jobs that wait or will be submitted
-        self._running: set[Job] = set()
+        self._queue = JobQueue()
+        self._places, self._bytes = (
+            Shares(length),
+            Shares(max_bytes),
+        )  # of jobs that wait or will be submitted
         self._finished: deque[tuple[float, int]] = deque(maxlen=1024)  # when, and how many jobs
         self._is_open = True
         threads = [self._work] * workers + [self._expire]
@@ -72,40 +75,39 @@ class Batcher:
     @property
     def places(self) -> int:
         """Places taken."""
-        return self._places
+        return self._places.used
 
     @property
     def bytes(self) -> int:
         """Memory of what waits or runs."""
-        return self._bytes
+        return self._bytes.used
 
     def start(self) -> None:
         """Start the threads."""
         for thread in self._threads:
             thread.start()
 
-    def reserve(self, size: int) -> Ticket:
-        """Take a place for a job whose inputs have `size` bytes.
+    def reserve(self, tenant: str, size: int) -> Ticket:
+        """Take a place for a job of a tenant whose inputs have `size` bytes.
 
         Raises
         ------
         QueueFullError
-            If there is none, or too little memory.
+            If there is none for this tenant, or too little memory.
         """
         with self._condition:
-            # A job that is larger than all the memory runs when nothing else does.
-            no_memory = self._bytes > 0 and self._bytes + size > self._max_bytes
-            if not self._is_open or self._places >= self._length or no_memory:
-                raise QueueFullError(self._retry_after())
-            self._places += 1
-            self._bytes += size
-        return Ticket(self._give_back, size)
+            if self._is_open and self._places.take(tenant):
+                # A job that is larger than all the memory runs when nothing else does.
+                if self._bytes.take(tenant, size):
+                    return Ticket(self._give_back, tenant, size)
+                self._places.give_back(tenant)
+            raise QueueFullError(self._retry_after(tenant))
 
     def submit(self, job: Job) -> None:
         """Queue a job."""
         with self._condition:
             if self._is_open:
-                self._queues.setdefault(job.key, deque()).append(job)
+                self._queue.add(job)
                 self._condition.notify_all()
                 return
         self._end([job], STOPPED)
@@ -113,7 +115,7 @@ class Batcher:
     def cancel(self, is_meant: Callable[[Job], bool], error: str) -> None:
         """End waiting jobs in error."""
         with self._condition:
-            jobs = self._pop(is_meant)
+            jobs = self._queue.pop(is_meant)
         self._end(jobs, error)
 
     def stop(self, drain: float) -> None:
@@ -125,9 +127,9 @@ class Batcher:
         with self._condition:
             self._is_open = False
             self._condition.notify_all()
-            while (self._queues or self._running) and time.monotonic() < deadline:
+            while (self._queue or self._queue.running) and time.monotonic() < deadline:
                 self._condition.wait(deadline - time.monotonic())
-            left = self._pop(lambda job: True) + list(self._running)
+            left = self._queue.pop(lambda job: True) + list(self._queue.running)
         self._end(left, STOPPED)
         for thread in self._threads:
             if thread.is_alive():
@@ -152,8 +154,9 @@ class Batcher:
                 self._tell(jobs, FAILED)
             finally:
                 with self._condition:
-                    self._running.difference_update(jobs)
-                    self._finished.append((time.monotonic(), len(jobs)))
+                    now = time.monotonic()
+                    self._queue.done(jobs, now)
+                    self._finished.append((now, len(jobs)))
                     self._condition.notify_all()
                 for job in jobs:
                     job.ticket.release()
@@ -162,26 +165,21 @@ class Batcher:
         """Wait for a batch; None at the end."""
         with self._condition:
             while True:
-                if not self._queues:
+                if not self._queue:
                     if not self._is_open:
                         return None
                     self._condition.wait()
                     continue
-                queue = min(self._queues.values(), key=lambda queue: queue[0].submitted)
-                oldest = queue[0]
-                patience = oldest.submitted + self._wait - time.monotonic()
-                is_ready = len(queue) >= oldest.most or len(self._queues) > 1 or not self._is_open
+                now = time.monotonic()
+                first, most = self._queue.next(now)
+                patience = first.submitted + self._wait - now
+                is_ready = (
+                    self._queue.count(first.key) >= most or len(self._queue.keys) > 1 or not self._is_open
+                )
                 if not is_ready and patience > 0:
                     self._condition.wait(patience)
                     continue
-                jobs = [queue.popleft() for _ in range(min(oldest.most, len(queue)))]
-                if not queue:
-                    del self._queues[oldest.key]
-                self._running.update(jobs)
-                now = time.monotonic()
-                for job in jobs:
-                    job.started = now
-                return jobs
+                return self._queue.take(first, most, now)
 
     def _expire(self) -> None:
         """End jobs that take too long, also while all workers are busy.
@@ -194,24 +192,11 @@ class Batcher:
                 if not self._is_open:
                     return
                 self._condition.wait_for(lambda: not self._is_open, pause)
-                waiting = self._pop(self._is_late)
-                running = [job for job in self._running if self._is_late(job) and not job.is_told]
+                waiting = self._queue.pop(self._is_late)
+                running = [job for job in self._queue.running if self._is_late(job) and not job.is_told]
             self._end(waiting, f"the task waited longer than {self._timeout:g} s for its turn; send it again")
             for job in running:
                 self._tell([job], self._too_long(job))
-
-    def _pop(self, is_meant: Callable[[Job], bool]) -> list[Job]:
-        """Take jobs out of the queues; the lock is held."""
-        taken: list[Job] = []
-        for key, queue in list(self._queues.items()):
-            kept: deque[Job] = deque()
-            for job in queue:
-                (taken if is_meant(job) else kept).append(job)
-            if kept:
-                self._queues[key] = kept
-            else:
-                del self._queues[key]
-        return taken
 
     def _end(self, jobs: Sequence[Job], error: str) -> None:
         if jobs:
@@ -234,18 +219,17 @@ class Batcher:
             f"in what was left of {self._timeout:g} s; send it again, or have --task-timeout raised"
         )
 
-    def _give_back(self, places: int, size: int) -> None:
-        with self._condition:
-            self._places -= places
-            self._bytes -= size
+    def _give_back(self, tenant: str, places: int, size: int) -> None:
+        self._places.give_back(tenant, places)
+        self._bytes.give_back(tenant, size)
 
-    def _retry_after(self) -> float:
-        """Estimate when the queue is empty, in seconds; the lock is held."""
+    def _retry_after(self, tenant: str) -> float:
+        """Estimate when what a tenant has in the queue is done, in seconds; the lock is held."""
         now = time.monotonic()
         while self._finished and self._finished[0][0] < now - _HISTORY:
             self._finished.popleft()
         if not self._finished:
             return 1.0
         span = max(now - self._finished[0][0], 0.1)
-        rate = sum(count for _, count in self._finished) / span
-        return min(max(self._places / rate, 1.0), _LONGEST_RETRY)
+        rate = sum(count for _, count in self._finished) / span / max(len(self._queue.tenants), 1)
+        return min(max(self._places.held(tenant) / rate, 1.0), _LONGEST_RETRY)

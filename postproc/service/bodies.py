@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,7 +12,6 @@ from typing import IO, Any
 
 import anyio
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
 from postproc.errors import SchemaError
 from postproc.file_kinds import mistaken_for
@@ -20,13 +19,13 @@ from postproc.schema.parsing import parse_json
 from postproc.schema.problems import describe, path_of
 from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
 from postproc.service.forms import FilePart, FormReader, boundary_of
-from postproc.service.patience import Patience
+from postproc.service.patience import SLOWEST, Patience
 from postproc.service.settings import ServiceSettings
+from postproc.service.sharing import Shares
 
 JSON, FORM = "application/json", "multipart/form-data"
 
-SLOWEST = 1024  # bytes a second: a byte now and then would keep a request for ever
-_BLOCK = 1 << 20  # what is parsed at once
+_BLOCK = 1 << 20  # what is written to the disk at once
 _DRAIN_SECONDS = 5  # a client that is still sending sees a reset connection, and not the answer
 _MAX_DEPTH = 64  # of JSON
 _MAX_VALUES = 1_000_000  # of JSON
@@ -49,25 +48,37 @@ class Body:
 
 
 class BodyReader:
-    """Reads bodies; those in memory together stay below a limit, beyond which requests get a 503."""
+    """Reads bodies; those in memory share a limit, beyond which requests get a 503.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        The limits.
+
+    Attributes
+    ----------
+    memory : Shares
+        Bytes of the bodies that are held in memory.
+    """
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._free = settings.max_inputs_bytes  # changed in the event loop only
+        self.memory = Shares(settings.max_inputs_bytes)
 
     @asynccontextmanager
-    async def in_memory(self, request: Request, limit: int, allow_form: bool) -> AsyncIterator[Body]:
+    async def in_memory(
+        self, request: Request, tenant: str, limit: int, allow_form: bool
+    ) -> AsyncIterator[Body]:
         """Give a body of at most `limit` bytes, which is held in memory until the request is done."""
         kind = _kind_of(request, (JSON, FORM) if allow_form else (JSON,))
         held = 0
         form = FormReader(boundary_of(_type_of(request)), BytesIO, limit, limit) if kind == FORM else None
         content = bytearray()
         try:
-            async for block in self._blocks(request, limit):
-                held += len(block)
-                self._free -= len(block)
-                if self._free < 0:
+            async for block in self._blocks(request, limit, 1):  # as it comes, so that all of it is counted
+                if not self.memory.take(tenant, len(block), held):
                     raise QueueFullError(1.0)
+                held += len(block)
                 if form is None:
                     content += block
                 else:
@@ -78,11 +89,16 @@ class BodyReader:
                 form.finish()
                 yield Body(form=form)
         finally:
-            self._free += held
+            self.memory.give_back(tenant, held)
 
     @asynccontextmanager
-    async def on_disk(self, request: Request, folder: Path) -> AsyncIterator[FormReader]:
-        """Give a form whose files are written to a folder, as long as they come, as ``0``, ``1``, ..."""
+    async def on_disk(
+        self, request: Request, folder: Path, run: Callable[..., Awaitable[Any]]
+    ) -> AsyncIterator[FormReader]:
+        """Give a form whose files are written to a folder, as long as they come, as ``0``, ``1``, ...
+
+        What waits for the disk is done by `run`: it takes a function and its arguments.
+        """
         if _kind_of(request, (JSON, FORM)) == JSON:
             raise ApiError(400, "expected multipart/form-data with one part that is the network's ONNX file")
         settings = self._settings
@@ -99,14 +115,14 @@ class BodyReader:
             closes=True,
         )
         with closing(form):
-            async for block in self._blocks(request, settings.max_model + settings.max_document):
-                await run_in_threadpool(form.feed, block)
+            async for block in self._blocks(request, settings.max_model + settings.max_document, _BLOCK):
+                await run(form.feed, block)
             form.finish()
             form.close()
             yield form
 
-    async def _blocks(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body in blocks, each read within a time; a 413 if it is longer than `limit`."""
+    async def _blocks(self, request: Request, limit: int, least: int) -> AsyncIterator[bytes]:
+        """Yield the body in blocks of `least` bytes or more; a 413 if it is longer than `limit`."""
         error = ApiError(413, f"expected a body of at most {limit:,} bytes", headers={"Connection": "close"})
         stream = request.stream()
         declared = request.headers.get("content-length", "")
@@ -114,27 +130,28 @@ class BodyReader:
             if "expect" not in request.headers:  # else the client waits for leave to send
                 await _drain(stream)
             raise error
-        pause = self._settings.body_timeout
-        block, total, waited = bytearray(), 0, 0.0  # for the client only: parsing is not its fault
+        seconds = self._settings.body_timeout
+        patience = Patience(seconds)  # with the client only: parsing is not its fault
+        block, total = bytearray(), 0
         while True:
             try:
-                with Patience(min(pause, pause + total / SLOWEST - waited)) as patience:
+                with patience:
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise ApiError(
                     408,
-                    f"the body came too slowly: no byte for {pause:g} s, or below {SLOWEST} bytes a second",
+                    f"the body came too slowly: below {SLOWEST} bytes a second within {seconds:g} s",
                     headers={"Connection": "close"},
                 ) from None
-            waited += patience.spent
             if chunk is None:
                 break
+            patience.add(len(chunk))
             total += len(chunk)
             if total > limit:
                 await _drain(stream)
                 raise error
             block += chunk
-            if len(block) >= _BLOCK:
+            if len(block) >= least:
                 yield bytes(block)
                 block.clear()
         if block:
@@ -221,4 +238,4 @@ async def _drain(stream: AsyncIterator[bytes]) -> None:
             pass
 
 
-__all__ = ["FORM", "JSON", "SLOWEST", "Body", "BodyReader", "FilePart", "check_values", "json_object"]
+__all__ = ["FORM", "JSON", "Body", "BodyReader", "FilePart", "check_values", "json_object"]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import PostprocError
 from postproc.onnx_network import OnnxNetwork
 from postproc.onnx_runner import OnnxRunner
 from postproc.pipeline import PostProcessor
-from postproc.results import Recognitions
-from postproc.service.inputs import PreparedInputs
-from postproc.service.metrics import Metrics
-from postproc.service.work import FAILED, Work
-
-MAX_NUMBERS = 2_000_000  # of all tensors of an answer, about 20 bytes each as JSON
+from postproc.service.networks.calls import NetworkCall
+from postproc.service.result_text import recognitions_text, tensors_text
+from postproc.service.work import FAILED
 
 _LONGEST_ERROR = 1000
 _FOLDERS = re.compile(r"(?<![\w:])/(?:[^\s/:'\"]+/)+")
@@ -29,56 +24,50 @@ class NotTogetherError(Exception):
     """The requests of a batch have to run one by one."""
 
 
-class TooLargeError(PostprocError):
-    """An answer is too large to be kept."""
+def compute(
+    network: OnnxNetwork, post: PostProcessor | None, call: NetworkCall, max_bytes: int
+) -> Iterator[str | PostprocError]:
+    """Run a network once on the inputs of several requests, and give the result of each, one after the other.
 
-
-def compute(network: OnnxNetwork, works: Sequence[Work], metrics: Metrics) -> list[dict[str, Any]]:
-    """Run a network once on the inputs of several requests, and return the data of each task.
+    A text is made when it is asked for, so that there need not be those of all requests at once. Making one
+    takes twice its size at most, and one that gets too large is given up at the limit.
 
     Parameters
     ----------
     network : OnnxNetwork
-        Of all requests.
-    works : sequence of Work
-        Of the same network, version and options, with inputs of the same shapes.
-    metrics : Metrics
-        Measures the stages ``network`` and ``post``.
+        Of the call.
+    post : PostProcessor or None
+        Of the call.
+    call : NetworkCall
+        The inputs and options of the requests.
+    max_bytes : int
+        Most bytes of a result.
 
     Returns
     -------
-    list of dict
-        v0.7's ``{"outputs": [...]}`` of an image; without post-processing ``{"tensors": [{"name", "shape",
-        "data"}]}``, the batch axis first where the network has one, with null for what is not finite.
+    iterator of str or PostprocError
+        Results as JSON text of ASCII characters: v0.7's ``{"outputs": [...]}`` of an image; without
+        post-processing ``{"tensors": [{"name", "shape", "data"}]}``, the batch axis first where the network
+        has one, with null for what is not finite. An error stands for a result that cannot be written:
+        `TooLargeError`, or one that says that it has numbers that are not finite.
 
     Raises
     ------
     NotTogetherError
         If it cannot be told which rows of a tensor belong to which request.
     PostprocError
-        If the run or the post-processing fails, or an answer is too large.
+        If the run or the post-processing fails.
     """
-    inputs = [cast(PreparedInputs, work.inputs) for work in works]
-    tensors = {
-        name: array if len(inputs) == 1 else np.concatenate([item.tensors[name] for item in inputs])
-        for name, array in inputs[0].tensors.items()
-    }
-    if works[0].post is None:
-        return _raw(network, tensors, len(works), metrics)
-    post = _TimedPost(works[0].post)
-    runner = OnnxRunner(network, cast(PostProcessor, post))
-    started = time.perf_counter()
-    recognitions = runner(
-        tensors,
-        show_discarded=works[0].show_discarded,
-        max_predictions=works[0].max_predictions,
-        transforms=[item.transform for item in inputs],
+    if post is None:
+        rows = _rows(network, call)
+        return _texts(lambda row: tensors_text(rows[row], max_bytes), len(call))
+    recognitions = OnnxRunner(network, post)(
+        call.tensors,
+        show_discarded=call.show_discarded,
+        max_predictions=call.max_predictions,
+        transforms=call.transforms,
     )
-    ran = time.perf_counter()
-    data = recognitions.to_dicts()
-    metrics.took("network", ran - started - post.seconds)
-    metrics.took("post", post.seconds + time.perf_counter() - ran)
-    return data
+    return _texts(lambda row: recognitions_text(recognitions, row, max_bytes), len(call))
 
 
 def error_text(error: Exception) -> str:
@@ -93,50 +82,22 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _raw(
-    network: OnnxNetwork, tensors: Mapping[str, NDArray[Any]], count: int, metrics: Metrics
-) -> list[dict[str, Any]]:
-    if count > 1 and not all(map(network.is_per_image, network.outputs)):
+def _rows(network: OnnxNetwork, call: NetworkCall) -> list[Mapping[str, NDArray[Any]]]:
+    """Return the outputs of each request."""
+    if len(call) > 1 and not all(map(network.is_per_image, network.outputs)):
         raise NotTogetherError
-    with metrics.stage("network"):
-        outputs = network(tensors)
-    with metrics.stage("post"):
-        size = sum(array.size for array in outputs.values()) // count
-        if size > MAX_NUMBERS:
-            raise TooLargeError(
-                f"the network's outputs hold {size:,} numbers, and at most {MAX_NUMBERS:,} are returned; "
-                "use a version with post-processing"
-            )
-        return [
-            {
-                "tensors": [
-                    _tensor(name, array if count == 1 else array[row : row + 1])
-                    for name, array in outputs.items()
-                ]
-            }
-            for row in range(count)
-        ]
+    outputs = network(call.tensors)
+    if len(call) == 1:
+        return [outputs]
+    return [{name: array[row : row + 1] for name, array in outputs.items()} for row in range(len(call))]
 
 
-def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
-    values = array
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        values = array.astype(object)
-        values[~np.isfinite(array)] = None  # JSON knows neither NaN nor infinity
-    return {"name": name, "shape": list(array.shape), "data": values.tolist()}
-
-
-class _TimedPost:
-    """A post-processor that measures its calls."""
-
-    def __init__(self, post: PostProcessor) -> None:
-        self._post = post
-        self.tensor_names = post.tensor_names
-        self.uses_input_size = post.uses_input_size
-        self.seconds = 0.0
-
-    def __call__(self, tensors: Mapping[str, Any], **options: Any) -> Recognitions:
-        started = time.perf_counter()
-        recognitions = self._post(tensors, **options)
-        self.seconds += time.perf_counter() - started
-        return recognitions
+def _texts(write: Callable[[int], str], count: int) -> Iterator[str | PostprocError]:
+    for row in range(count):
+        text: str | PostprocError
+        try:
+            text = write(row)
+        except PostprocError as error:
+            text = error
+        yield text
+        del text  # else it would live on while the next one is made

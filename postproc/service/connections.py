@@ -19,10 +19,9 @@ import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from postproc.service.bodies import SLOWEST
 from postproc.service.errors import ApiError
 from postproc.service.headers import SecurityHeaders, secured
-from postproc.service.patience import TURNS
+from postproc.service.patience import Pace
 from postproc.service.responses import Json
 from postproc.service.settings import ServiceSettings
 
@@ -57,7 +56,7 @@ class Connection(H11Protocol):
         super().__init__(*args, **named)
         self._idle_since = self.loop.time()
         self._arrival: asyncio.TimerHandle | None = None  # runs while a head, or an unread body, arrives
-        self._untaken, self._owed = 0, 0.0  # bytes of an answer
+        self._untaken = 0  # bytes of an answer
         self._delivery: asyncio.TimerHandle | None = None  # runs while the client does not take its answer
 
     @property
@@ -154,11 +153,11 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _expect_delivery(self) -> None:
-        self._untaken, self._owed = self._count_untaken(), 0.0
+        self._untaken, self._pace = self._count_untaken(), Pace(self.limits.body_timeout)
         self._wait_a_turn()
 
     def _wait_a_turn(self) -> None:
-        self._delivery = self.loop.call_later(self.limits.body_timeout / TURNS, self._check_delivery)
+        self._delivery = self.loop.call_later(self._pace.turn, self._check_delivery)
 
     def _delivered(self) -> None:
         if self._delivery is not None:
@@ -166,18 +165,14 @@ class Connection(H11Protocol):
             self._delivery = None
 
     def _check_delivery(self) -> None:
-        """Add to what the client owes, which is nothing after each byte ahead of the slowest rate.
-
-        A turn that comes late counts as one: where the service stood still, its client could not go on.
-        """
+        """End a turn, which counts as one where it comes late: the client could not go on meanwhile."""
         before, self._untaken = self._untaken, self._count_untaken()
-        due = SLOWEST * self.limits.body_timeout
-        self._owed = max(self._owed + due / TURNS - (before - self._untaken), 0.0)
-        if self._owed >= due:
+        self._pace.add(max(before - self._untaken, 0))
+        if self._pace.end_turn():
+            self._wait_a_turn()
+        else:
             self._delivery = None
             self.transport.abort()  # to close it would wait for the client
-        else:
-            self._wait_a_turn()
 
     def _count_untaken(self) -> int:
         """Count the bytes that the client's side has not taken, here and in the kernel.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader
-from starlette.concurrency import run_in_threadpool
 
 from postproc.service.bodies import Body, json_object
 from postproc.service.errors import ApiError
@@ -17,6 +17,8 @@ from postproc.service.forms import FormReader
 from postproc.service.parameters import DIGITS
 from postproc.service.services import Services
 from postproc.service.tables import LARGEST_ID
+
+_UPLOAD_SECONDS = "10"  # after which an upload that was refused should come again
 
 _header = APIKeyHeader(
     name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
@@ -32,8 +34,10 @@ async def _services(request: Request) -> Services:  # async: FastAPI runs the ot
 AllServices = Annotated[Services, Depends(_services)]
 
 
-def _tenant(request: Request, services: AllServices, key: Annotated[str | None, Security(_header)]) -> str:
-    tenant = None if key is None else services.keys.tenant_of(key)
+async def _tenant(
+    request: Request, services: AllServices, key: Annotated[str | None, Security(_header)]
+) -> str:
+    tenant = None if key is None else await services.tenant_of(key)
     if tenant is None:
         found = "there is none" if key is None else "the one that came is not known"
         raise ApiError(
@@ -42,26 +46,23 @@ def _tenant(request: Request, services: AllServices, key: Annotated[str | None, 
             headers={"WWW-Authenticate": 'APIKey realm="postproc"'},
         )
     request.state.tenant = tenant
+    request.state.place.move_to(tenant)
     return tenant
 
 
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _document(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
-    async with services.bodies.in_memory(request, services.settings.max_document, allow_form=False) as body:
-        yield body
+async def _document(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[dict[str, Any]]:
+    async with services.bodies.in_memory(request, tenant, services.settings.max_document, False) as body:
+        yield await services.run(tenant, json_object, body.content or b"")
 
 
-def _json(body: Annotated[Body, Depends(_document)]) -> dict[str, Any]:
-    return json_object(body.content or b"")
-
-
-Document = Annotated[dict[str, Any], Depends(_json)]
+Document = Annotated[dict[str, Any], Depends(_document)]
 
 
 async def _images(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
-    async with services.bodies.in_memory(request, services.settings.max_body, allow_form=True) as body:
+    async with services.bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
         yield body
 
 
@@ -77,12 +78,23 @@ class StagedForm:
 
 
 async def _upload(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[StagedForm]:
-    folder = await run_in_threadpool(services.folders.stage)
+    if not services.uploads.take(tenant):
+        raise ApiError(
+            503,
+            "too many networks, yours or all, are being uploaded or wait for their check; send this one "
+            "again later",
+            headers={"Retry-After": _UPLOAD_SECONDS},
+        )
+    run = partial(services.run, tenant)
     try:
-        async with services.bodies.on_disk(request, folder) as form:
-            yield StagedForm(form, folder)
+        folder = await run(services.folders.stage)
+        try:
+            async with services.bodies.on_disk(request, folder, run) as form:
+                yield StagedForm(form, folder)
+        finally:
+            await run(services.folders.discard, folder)
     finally:
-        await run_in_threadpool(services.folders.discard, folder)
+        services.uploads.give_back(tenant)
 
 
 Uploaded = Annotated[StagedForm, Depends(_upload)]

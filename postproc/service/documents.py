@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import Any
 
 from postproc.service.reporting import Kept
+from postproc.service.responses import json_text
+from postproc.service.store.tasks import TaskRow
 from postproc.service.store.versions import NamedVersion
-from postproc.service.tables import PENDING, Network, Spec, Task
+from postproc.service.tables import PENDING, Network, Spec
 
 
 def network_document(network: Network) -> dict[str, Any]:
@@ -61,17 +63,22 @@ def version_document(named: NamedVersion, with_post_processings: bool = True) ->
     return document
 
 
-def task_document(task: Task, kept: Kept | None = None) -> dict[str, Any]:
-    """Return a task, with its outcome that waits to be written if the row has none yet."""
-    status, error, data, date = task.status, task.error, task.data, task.date_updated
-    if kept is not None and status == PENDING:
-        status, error, data, date = kept.status, kept.error, kept.data, kept.date
-    return {
-        "id": task.id,
-        "status": status,
-        "error": error,
-        "date_created": task.date_created,
-        "date_updated": date,
-        "data": None if data is None else json.loads(data),
-        "subtasks": None,
-    }
+def task_texts(row: TaskRow) -> tuple[str, str]:
+    """Return a task as JSON: what comes before its result, and what comes after."""
+    text = json_text(
+        {
+            "id": row.id,
+            "status": row.status,
+            "error": row.error,
+            "date_created": row.date_created,
+            "date_updated": row.date_updated,
+        }
+    )
+    return f'{text[:-1]},"data":', ',"subtasks":null}'
+
+
+def with_kept(row: TaskRow, kept: Kept | None) -> TaskRow:
+    """Return a task with its outcome that waits to be written, if the row has none yet."""
+    if kept is None or row.status != PENDING:
+        return row
+    return replace(row, status=kept.status, error=kept.error, date_updated=kept.date, size=kept.size)

@@ -4,41 +4,49 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+import queue
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 from postproc.errors import PostprocError
 from postproc.images import Preprocessor
-from postproc.onnx_network import OnnxNetwork
-from postproc.onnx_session import options_for
+from postproc.isolation import CrashError
 from postproc.pipeline import PostProcessor
 from postproc.service.batching import Batcher
-from postproc.service.computing import NotTogetherError, compute, error_text
 from postproc.service.errors import InputError, QueueFullError, not_found
 from postproc.service.fetching import Fetcher
 from postproc.service.inputs import Fetch, InputReader, PreparedInputs
 from postproc.service.jobs import Job, Ticket
 from postproc.service.metrics import Metrics
-from postproc.service.sessions import SessionCache
+from postproc.service.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
+from postproc.service.networks.process import HungError, NetworkProcess
+from postproc.service.networks.strikes import Strikes
 from postproc.service.settings import ServiceSettings
 from postproc.service.turns import Turns
 from postproc.service.warming import Warmer
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Work
 
 __all__ = ["Engine", "NetworkFiles", "Outcome", "PreparedInputs", "Ticket", "Work"]
 
 logger = logging.getLogger(__name__)
 
 DELETED = "the network was deleted before this task ran"
-UNLOADABLE = "the network cannot be loaded; the service's log says why"
+HELD = (
+    "the network is held back, since its last three calls hung or crashed; POST "
+    "/v0.7/networks/{id}/resume lets it run again, and so does a restart of the service"
+)
 
 _DRAIN = 5.0  # seconds that waiting tasks are given at the end
 _MOST_PREPROCESSORS = 256
 _MOST_REMEMBERED = 4096
+_LARGE = 4 << 20  # bytes of a result that takes so long to write that to share a call saves nothing
 _MOST_DECODERS = 16  # an image of the largest size takes about a gigabyte while it is decoded
 
 Key: TypeAlias = "tuple[int | str, Path]"
@@ -49,7 +57,8 @@ class Engine:
 
     The order of a request: `prepare`, `reserve`, write the task down, `submit`. Requests of the same network,
     version, options and input shapes that wait together share a network call. Where that fails they run one
-    by one, so that none fails for another's sake, and later ones of the kind do so from the start.
+    by one, so that none fails for another's sake, and later ones of the kind do so from the start. So do
+    those of large results, for which others would wait.
 
     Parameters
     ----------
@@ -75,7 +84,11 @@ class Engine:
         self._metrics = metrics
         decoders = Turns(min(max(os.cpu_count() or 1, 2), _MOST_DECODERS))
         self._reader = InputReader(settings, fetch or Fetcher(settings), decoders, metrics.stage)
-        self._sessions = SessionCache(self._load, settings.session_memory, metrics)
+        self._processes: list[NetworkProcess] = []
+        self._idle: queue.SimpleQueue[NetworkProcess] = queue.SimpleQueue()
+        self._strikes = Strikes()
+        self._is_stopping = False
+        self._posts: WeakKeyDictionary[PostProcessor, bytes] = WeakKeyDictionary()
         self._on_done = on_done
         self._warmer = Warmer()
         self._batcher = Batcher(
@@ -88,6 +101,11 @@ class Engine:
             timeout=settings.task_timeout,
         )
         metrics.watch_queue(lambda: self._batcher.places, lambda: self._batcher.bytes)
+        metrics.watch_networks(
+            lambda: sum(process.last.networks for process in self._processes),
+            lambda: sum(process.last.bytes for process in self._processes),
+            lambda: self._strikes.held,
+        )
         self._lock = threading.Lock()
         self._preprocessors: OrderedDict[Key, Preprocessor] = OrderedDict()
         self._single: OrderedDict[Hashable, None] = OrderedDict()  # keys whose jobs cannot share a call
@@ -95,7 +113,17 @@ class Engine:
         self._deleted: OrderedDict[Hashable, None] = OrderedDict()
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, and the processes of networks."""
+        settings = self._settings
+        host = HostSettings(
+            settings.session_memory // settings.workers,
+            settings.max_result_bytes,
+            settings.providers,
+            settings.intra_op_threads,
+        )
+        for _ in range(settings.workers):
+            self._processes.append(NetworkProcess(host, settings.run_seconds, settings.model_check_timeout))
+            self._idle.put(self._processes[-1])
         self._warmer.start()
         self._batcher.start()
 
@@ -103,7 +131,9 @@ class Engine:
         """Run what waits for some seconds; tasks that are left end in error. Returns when all are told."""
         self._warmer.stop()
         self._batcher.stop(_DRAIN)
-        self._sessions.clear()
+        self._is_stopping = True
+        for process in self._processes:
+            process.close()
 
     @property
     def is_warm(self) -> bool:
@@ -133,16 +163,16 @@ class Engine:
             raise InputError("network", "its files cannot be read; upload the network again") from None
         return self._reader.read(preprocessor, inputs)
 
-    def reserve(self, inputs: PreparedInputs) -> Ticket:
-        """Take a place in the queue, to be handed to `submit`, or given back with ``release()``.
+    def reserve(self, inputs: PreparedInputs, tenant: str) -> Ticket:
+        """Take a tenant's place in the queue, to be handed to `submit`, or given back with ``release()``.
 
         Raises
         ------
         QueueFullError
-            If there is none, or no memory for the inputs: a 503 that says when to come again.
+            If there is none for it, or no memory for the inputs: a 503 that says when to come again.
         """
         try:
-            return self._batcher.reserve(inputs.nbytes)
+            return self._batcher.reserve(tenant, inputs.nbytes)
         except QueueFullError:
             self._metrics.refused()
             raise
@@ -164,7 +194,9 @@ class Engine:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
         self._remember(self._deleted, network_id)
         self._batcher.cancel(lambda job: job.work.network.id == network_id, DELETED)
-        self._sessions.forget(network_id)
+        self._strikes.clear(network_id)
+        for process in self._processes:
+            process.forget(network_id)
         with self._lock:
             for key in [key for key in self._preprocessors if key[0] == network_id]:
                 del self._preprocessors[key]
@@ -182,57 +214,114 @@ class Engine:
                 self._preprocessors.popitem(last=False)
         return preprocessor
 
-    def _load(self, network: NetworkFiles) -> OnnxNetwork:
-        options = options_for(self._settings.intra_op_threads)
-        # Its threads would spin for a while after each run, and take the processor from those that decode:
-        # 1.3 to 3 times fewer requests a second on two busy cores.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return OnnxNetwork(
-            network.model,
-            self._settings.providers,
-            options,
-            batched=network.preprocessing.batched_output,
-            batched_input=network.preprocessing.batched_input,
-        )
-
     def _run(self, jobs: Sequence[Job]) -> None:
         now = time.monotonic()
         for job in jobs:
             self._metrics.took("wait", now - job.submitted)
         self._metrics.batch(len(jobs))
-        files = jobs[0].work.network
-        is_loaded = False
+        process = self._idle.get()
         try:
-            with self._sessions.use(files) as network:
-                is_loaded = True
-                outcomes = self._outcomes(network, jobs)
-        except Exception:
-            if is_loaded:
-                raise
-            if files.id in self._deleted:
-                return self._fail(jobs, DELETED)
-            logger.exception("network %s cannot be loaded", files.id)
-            return self._fail(jobs, UNLOADABLE)
+            self._run_on(process, jobs)
         finally:
-            if files.id in self._deleted:  # a late task may have loaded it again
-                self._sessions.forget(files.id)
-        self._tell(jobs, outcomes)
+            self._idle.put(process)
+            network_id = jobs[0].work.network.id
+            if network_id in self._deleted:  # a late task may have loaded it again
+                process.forget(network_id)
 
-    def _outcomes(self, network: OnnxNetwork, jobs: Sequence[Job]) -> list[Outcome]:
+    def _run_on(self, process: NetworkProcess, jobs: Sequence[Job]) -> bool:
+        """Run jobs together, or one by one where that fails; return whether all ended well."""
+        jobs = [job for job in jobs if not job.is_told]
+        if not jobs:
+            return True
+        network = jobs[0].work.network
+        if self._strikes.is_held(network.id):
+            self._fail(jobs, HELD.format(id=network.id))
+            return False
         try:
-            data = compute(network, [job.work for job in jobs], self._metrics)
-        except Exception as error:
+            answer = self._called(process, jobs)
+        except (HungError, CrashError) as error:
+            if self._is_stopping:
+                return False
+            text = self._struck(network, error)
             if len(jobs) == 1:
-                logger.warning("task %d failed", jobs[0].task_id, exc_info=True)
-                return [Outcome(jobs[0].task_id, None, error_text(error))]
-            if not isinstance(error, NotTogetherError):
-                logger.warning("a batch of %d failed; they run one by one", len(jobs), exc_info=True)
+                self._fail(jobs, text)
+                return False
         else:
-            return [Outcome(job.task_id, item, None) for job, item in zip(jobs, data, strict=True)]
-        outcomes = [outcome for job in jobs for outcome in self._outcomes(network, [job])]
-        if all(outcome.error is None for outcome in outcomes):
+            self._strikes.clear(network.id)
+            if answer.trouble is None:
+                return True
+            if not self._is_alone(jobs, answer):
+                return False
+        ended = [self._run_on(process, [job]) for job in jobs]
+        if all(ended):
             self._remember(self._single, jobs[0].key)
-        return outcomes
+        return all(ended)
+
+    def _called(self, process: NetworkProcess, jobs: Sequence[Job]) -> Answer:
+        """Run jobs together; tells the results of those that have one."""
+        work: Work = jobs[0].work
+        inputs = [cast(PreparedInputs, job.work.inputs) for job in jobs]
+        call = NetworkCall(
+            _model_of(work.network),
+            None if work.post is None else self._pickled(work.post),
+            {},
+            tuple(item.transform for item in inputs),
+            work.show_discarded,
+            work.max_predictions,
+        )
+        parts = {name: [item.tensors[name] for item in inputs] for name in inputs[0].tensors}
+        answer = process.run(call, parts, partial(self._give, jobs))
+        self._metrics.called(answer)
+        return answer
+
+    def _pickled(self, post: PostProcessor) -> bytes:
+        with self._lock:
+            if post not in self._posts:
+                self._posts[post] = pickle.dumps(post)
+            return self._posts[post]
+
+    def _give(self, jobs: Sequence[Job], row: int, text: str | None, error: str | None) -> None:
+        job = jobs[row]
+        if error is not None:
+            logger.warning("task %d failed: %s", job.task_id, error)
+        elif len(text or "") > _LARGE:
+            self._remember(self._single, job.key)
+        self._tell([job], [Outcome(job.task_id, text, error, job.work.tenant)])
+
+    def _is_alone(self, jobs: Sequence[Job], answer: Answer) -> bool:
+        """Tell the trouble of a call, unless its jobs may end well one by one: return whether they may."""
+        network_id = jobs[0].work.network.id
+        if answer.trouble == "unloadable":
+            if network_id in self._deleted:
+                self._fail(jobs, DELETED)
+            else:
+                logger.error("network %s cannot be loaded: %s", network_id, answer.log)
+                self._fail(jobs, UNLOADABLE)
+            return False
+        if len(jobs) > 1:
+            if answer.trouble != "apart":
+                logger.warning("a batch of %d failed; they run one by one: %s", len(jobs), answer.log)
+            return True
+        logger.warning("task %d failed: %s", jobs[0].task_id, answer.log)
+        self._fail(jobs, answer.error)
+        return False
+
+    def _struck(self, network: NetworkFiles, error: HungError | CrashError) -> str:
+        """Count a call that hung or crashed, and return what is told of it."""
+        self._metrics.struck("hung" if isinstance(error, HungError) else "crashed")
+        if isinstance(error, CrashError):
+            text = f"{error}; the process that ran the network was replaced"
+        elif error.stage == "network":
+            text = (
+                f"the network did not end within {self._settings.run_seconds:g} s; use a smaller network or "
+                "image, or have --run-seconds raised"
+            )
+        else:
+            text = FAILED
+        logger.warning("a call of network %s was ended: %s", network.id, text)
+        if self._strikes.add(network.id):
+            logger.error("network %s is held back: three of its calls in a row hung or crashed", network.id)
+        return text
 
     def _remember(self, kept: OrderedDict[Hashable, None], key: Hashable) -> None:
         with self._lock:
@@ -240,9 +329,24 @@ class Engine:
             while len(kept) > _MOST_REMEMBERED:
                 kept.popitem(last=False)
 
+    def resume(self, network_id: int | str) -> None:
+        """Let a network run again that is held back since its calls hung or crashed."""
+        self._strikes.clear(network_id)
+
     def _fail(self, jobs: Sequence[Job], error: str) -> None:
-        self._tell(jobs, [Outcome(job.task_id, None, error) for job in jobs])
+        self._tell(jobs, [Outcome(job.task_id, None, error, job.work.tenant) for job in jobs])
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         claimed = set(self._batcher.claim(jobs))
         self._on_done([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
+
+
+def _model_of(network: NetworkFiles) -> NetworkModel:
+    folder = network.model.parent
+    return NetworkModel(
+        network.id,
+        network.model,
+        sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        network.preprocessing.batched_output,
+        network.preprocessing.batched_input,
+    )

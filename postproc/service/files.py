@@ -152,19 +152,11 @@ class NetworkFolders:
 
     def remove(self, name: str) -> None:
         """Remove the files of a network whose row is gone."""
-        removed = self._staging / f"{name}.removed"  # in one step: half a network never looks like one
-        try:
-            (self._networks / name).rename(removed)
-        except FileNotFoundError:
-            return
-        except OSError:
-            logger.exception("cannot remove the files of a network: they are left to the next start")
-            return
-        _remove(removed)
+        self._remove_at_once(self._networks / name)
 
     def discard(self, staged: Path) -> None:
-        """Remove what is left of an upload, if anything is."""
-        _remove(staged)
+        """Remove what is left of an upload, if anything is; in one step, where it is being published."""
+        self._remove_at_once(staged)
 
     def folder(self, name: str) -> Path:
         """Return the folder of the files that the network's preprocessing names."""
@@ -173,6 +165,17 @@ class NetworkFolders:
     def model(self, name: str) -> Path:
         """Return the network's ONNX file."""
         return self._networks / name / MODEL
+
+    def _remove_at_once(self, path: Path) -> None:
+        removed = self._staging / f"{path.name}.removed"  # half a network never looks like one
+        try:
+            path.rename(removed)
+        except FileNotFoundError:
+            return
+        except OSError:
+            logger.exception("cannot remove the files of a network: they are left to the next start")
+            return
+        _remove(removed)
 
     def _set_aside(self, path: Path) -> None:
         try:

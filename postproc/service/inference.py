@@ -49,12 +49,18 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
     for row, item in enumerate(options.inputs):
         if not isinstance(item, dict):
             raise InputError(f"inputs[{row}]", "expected an object with an image")
-    services.reporter.admit()
+    services.reporter.admit(tenant)
     inputs = services.engine.prepare(target.network, list(options.inputs))
     work = Work(
-        target.network, target.post, target.key, inputs, options.show_discarded, options.max_predictions
+        target.network,
+        target.post,
+        target.key,
+        inputs,
+        options.show_discarded,
+        options.max_predictions,
+        tenant,
     )
-    ticket = services.engine.reserve(inputs)
+    ticket = services.engine.reserve(inputs, tenant)
     try:
         task_id = services.tasks.add(tenant)
     except BaseException:
@@ -64,7 +70,7 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
         services.engine.submit(task_id, work, ticket)
     except BaseException:
         ticket.release()
-        services.reporter.put([Outcome(task_id, None, FAILED)])
+        services.reporter.put([Outcome(task_id, None, FAILED, tenant)])
         raise
     return {"task_id": task_id}
 

@@ -42,11 +42,17 @@ class Job:
     started: float = 0.0
     is_told: bool = False
 
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self.ticket.tenant
+
 
 class Ticket:
-    """A place in the queue and the memory that goes with it; given back once."""
+    """A tenant's place in the queue and the memory that goes with it; given back once."""
 
-    def __init__(self, give_back: Callable[[int, int], None], size: int) -> None:
+    def __init__(self, give_back: Callable[[str, int, int], None], tenant: str, size: int) -> None:
+        self.tenant = tenant
         self._give_back = give_back
         self._lock = threading.Lock()
         self._place, self._size = 1, size
@@ -55,11 +61,11 @@ class Ticket:
         """Give the place back, and keep the memory."""
         with self._lock:
             place, self._place = self._place, 0
-        self._give_back(place, 0)
+        self._give_back(self.tenant, place, 0)
 
     def release(self) -> None:
         """Give all back; does nothing the second time."""
         with self._lock:
             place, size = self._place, self._size
             self._place = self._size = 0
-        self._give_back(place, size)
+        self._give_back(self.tenant, place, size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import CursorResult, delete, select
@@ -14,6 +16,7 @@ from postproc.service.database import Database
 from postproc.service.tables import Key, now
 
 DEFAULT_TENANT = "default"
+_MOST_REMEMBERED = 4096
 _PREFIX = 8  # hex digits of the digest: to find a key by, and to call it by
 
 
@@ -33,6 +36,8 @@ class Keys:
     def __init__(self, database: Database, given: Mapping[str, str] | None = None) -> None:
         self._database = database
         self._given = [(_digest(key), tenant) for key, tenant in (given or {}).items()]
+        self._lock = threading.Lock()
+        self._last: OrderedDict[str, str] = OrderedDict()  # tenants by digests that were valid lately
 
     def tenant_of(self, key: str) -> str | None:
         """Return whose key this is, or None."""
@@ -44,7 +49,12 @@ class Keys:
         for other, tenant in (*known, *self._given):
             if hmac.compare_digest(digest, other):
                 found = tenant
+        self._remember(digest, found)
         return found
+
+    def last_tenant_of(self, key: str) -> str | None:
+        """Return whose key this was when it was looked up last, without looking it up: it may be invalid."""
+        return self._last.get(_digest(key))
 
     def add(self, tenant: str) -> str:
         """Make a key of a tenant and return it: the only time that it is seen."""
@@ -87,6 +97,14 @@ class Keys:
         key = secrets.token_urlsafe(32)
         hand_over(key)
         self._keep(DEFAULT_TENANT, key)
+
+    def _remember(self, digest: str, tenant: str | None) -> None:
+        with self._lock:
+            self._last.pop(digest, None)
+            if tenant is not None:
+                self._last[digest] = tenant
+                if len(self._last) > _MOST_REMEMBERED:
+                    self._last.popitem(last=False)
 
     def _keep(self, tenant: str, key: str) -> None:
         digest = _digest(key)

@@ -15,6 +15,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from postproc.service.networks.calls import Answer
+
 STAGES = ("fetch", "decode", "prepare", "wait", "network", "post", "store")
 
 _SECONDS = (
@@ -71,13 +73,24 @@ class Metrics:
         )
         self._sessions = Gauge("postproc_sessions", "Networks that are loaded.", registry=self.registry)
         self._session_bytes = Gauge(
-            "postproc_session_bytes", "Memory of the loaded networks, estimated.", registry=self.registry
+            "postproc_session_bytes", "Memory of the loaded networks.", registry=self.registry
         )
         self._loads = Counter(
             "postproc_session_loads", "Networks loaded, by outcome.", ["outcome"], registry=self.registry
         )
         self._evictions = Counter(
             "postproc_session_evictions", "Networks unloaded for lack of memory.", registry=self.registry
+        )
+        self._struck = Counter(
+            "postproc_calls_ended",
+            "Calls of networks that were ended, by cause: hung or crashed.",
+            ["cause"],
+            registry=self.registry,
+        )
+        self._held = Gauge(
+            "postproc_networks_held",
+            "Networks that are held back since their calls hung or crashed.",
+            registry=self.registry,
         )
         self._requests = Histogram(
             "postproc_http_request_seconds",
@@ -88,6 +101,8 @@ class Metrics:
         )
         for outcome in ("success", "error"):  # so that rates exist before the first of them
             self._tasks.labels(outcome)
+        for cause in ("hung", "crashed"):
+            self._struck.labels(cause)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -128,18 +143,27 @@ class Metrics:
         self._outcome_bytes.set_function(size)
         self._outcome_seconds.set_function(seconds)
 
-    def watch_sessions(self, count: Callable[[], float], size: Callable[[], float]) -> None:
-        """Read the number and bytes of loaded networks when metrics are asked for."""
+    def watch_networks(
+        self, count: Callable[[], float], size: Callable[[], float], held: Callable[[], float]
+    ) -> None:
+        """Read the number and bytes of loaded networks, and how many are held, when metrics are asked for."""
         self._sessions.set_function(count)
         self._session_bytes.set_function(size)
+        self._held.set_function(held)
 
-    def loaded(self, succeeded: bool) -> None:
-        """Count a network that was loaded, or could not be."""
-        self._loads.labels("success" if succeeded else "error").inc()
+    def called(self, answer: Answer) -> None:
+        """Count a call of a network."""
+        if answer.network_seconds:
+            self.took("network", answer.network_seconds)
+        if answer.trouble is None:
+            self.took("post", answer.post_seconds)
+        self._loads.labels("success").inc(answer.loads)
+        self._loads.labels("error").inc(answer.trouble == "unloadable")
+        self._evictions.inc(answer.evictions)
 
-    def evicted(self) -> None:
-        """Count a network that was unloaded for lack of memory."""
-        self._evictions.inc()
+    def struck(self, cause: str) -> None:
+        """Count a call that hung or crashed."""
+        self._struck.labels(cause).inc()
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an HTTP request.

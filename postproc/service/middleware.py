@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
@@ -16,6 +16,7 @@ from postproc.service.errors import ApiError
 from postproc.service.hosts import check_host, with_path
 from postproc.service.logs import silence
 from postproc.service.responses import Json
+from postproc.service.sharing import STRANGERS, Place, Shares
 
 logger = structlog.stdlib.get_logger("postproc.service")
 
@@ -33,12 +34,14 @@ class RequestGate:
 
     A path with a slash at its end is the path without it, HEAD is a GET whose body is dropped, and an error
     that nothing else handles is a 500 that names the request. A probe is logged where it begins to fail, with
-    what went wrong, and where that ends.
+    what went wrong, and where that ends. All others hold a place while they are under way: strangers' at
+    first, and the tenant's once its key was looked up.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Any, log_probes: bool = False) -> None:
+    def __init__(self, app: ASGIApp, metrics: Any, places: Shares, log_probes: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._places = places
         self._failing: dict[str, bool] = {} if log_probes else dict.fromkeys(PROBES, False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +61,8 @@ class RequestGate:
     async def _serve(self, request: _Request, receive: Receive) -> None:
         try:
             check_host(request.scope)
-            await self._app(request.scope, receive, request.send)
+            with self._place(request.scope):
+                await self._app(request.scope, receive, request.send)
         except ApiError as error:
             await request.answer(error, receive)
         except ClientDisconnect:
@@ -73,6 +77,12 @@ class RequestGate:
         except BaseException:
             request.status = request.status or _CLIENT_LEFT
             raise
+
+    def _place(self, scope: Scope) -> AbstractContextManager[Any]:
+        if scope["path"] in PROBES:
+            return nullcontext()
+        place: Place = scope["state"].setdefault("place", Place(self._places, STRANGERS))
+        return place
 
     def _record(self, request: _Request, method: str, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", None)

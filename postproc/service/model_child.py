@@ -3,37 +3,62 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from postproc.errors import PostprocError, SchemaError
 from postproc.file_kinds import file_mistaken_for
-from postproc.isolation import answer, limit_memory
+from postproc.isolation import answer, limit_memory, yield_processor
+from postproc.onnx_faults import is_out_of_memory
 from postproc.onnx_weights import external_tensors, location
 from postproc.service.computing import without_folders
 
 _MOST_TENSORS = 1000  # of a graph's inputs or outputs
+_MOST_BYTES = 1 << 20  # of what is told of them
+_LONGEST_MESSAGE = 1000
+_MIB = 1 << 20
+_OWN_MEMORY = 512 * _MIB  # 150 MiB that Python, ONNX and ONNX Runtime take, and some to spare
 
 
 class RefusedError(Exception):
     """What is wrong with a network, and which field of the request it belongs to."""
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(without_folders(message))
+        super().__init__(without_folders(message)[:_LONGEST_MESSAGE])
         self.field = field
 
 
 def main(order: dict[str, Any]) -> dict[str, Any]:
-    """Check the network that an order describes."""
-    folder = Path(order["folder"])
-    limit_memory(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    """Check the network that an order describes.
+
+    Parameters
+    ----------
+    order : dict
+        ``model``, the file; ``folder`` of those that the ``preprocessing`` names; ``memory``, bytes that the
+        service has for a network that it runs.
+
+    Returns
+    -------
+    dict
+        What a `ModelReport` holds; or ``error``, and the ``field`` that it is about.
+    """
+    yield_processor()
+    model, limit = Path(order["model"]), order["memory"] + _OWN_MEMORY
+    limit_memory(limit)
     try:
-        return check(Path(order["model"]), folder, order["preprocessing"])
+        if 2 * model.stat().st_size > limit:  # ONNX holds it twice, and calls it broken where it cannot
+            raise MemoryError
+        return check(model, Path(order["folder"]), order["preprocessing"])
     except RefusedError as error:
         return {"field": error.field, "error": str(error)}
     except MemoryError:
-        return {"field": "model", "error": "it takes too much memory"}
+        message = (
+            f"it takes too much memory: more than {limit // _MIB:,} MiB, which are --session-memory of this "
+            f"service and {_OWN_MEMORY // _MIB} MiB"
+        )
+        return {"field": "model", "error": message}
 
 
 def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str, Any]:
@@ -48,41 +73,55 @@ def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str,
 
     if kind := file_mistaken_for(model):
         raise RefusedError("model", f"expected an ONNX network; the file is {kind}")
-    with _refused("model", "it is no ONNX file"):
-        proto = onnx.load(str(model), load_external_data=False)
-    weights = _check_files(proto, model.parent)
+    opset, weights = _read(model)
     with _refused("model", "ONNX's checker refuses it"):
         onnx.checker.check_model(str(model))
     warnings = []
     try:
         onnx.checker.check_model(str(model), full_check=True)
+    except MemoryError:
+        raise
     except Exception as error:  # exporters often declare shapes that its inference disagrees with
-        warnings.append(f"ONNX's shape inference: {without_folders(str(error))}")
+        warnings.append(f"ONNX's shape inference: {without_folders(str(error))}"[:_LONGEST_MESSAGE])
     network = _run(model, folder, preprocessing)
-    return {
+    report = {
         "inputs": [_described(info) for info in network.inputs.infos.values()],
         "outputs": [_described(info) for info in network.outputs.values()],
-        "opset": next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0),
+        "opset": opset,
         "bytes": sum(path.stat().st_size for path in (model, *weights)),
         "warnings": warnings,
     }
+    if len(json.dumps(report)) > _MOST_BYTES:
+        raise RefusedError(
+            "model", f"names and shapes of its inputs and outputs take more than {_MOST_BYTES:,} bytes"
+        )
+    return report
+
+
+def _read(model: Path) -> tuple[int, set[Path]]:
+    """Return which version of ONNX's operators a network is of, and the files of its weights."""
+    import onnx
+
+    with _refused("model", "it is no ONNX file"):
+        proto = onnx.load(str(model), load_external_data=False)
+    opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0)
+    return opset, _check_files(proto, model.parent)
 
 
 def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
     """Load a network and run it on a blank image, which finds inputs that do not fit together."""
-    import onnxruntime
     from PIL import Image
 
     from postproc.images import Preprocessor
     from postproc.onnx_network import OnnxNetwork
-    from postproc.onnx_session import CPU
+    from postproc.onnx_session import CPU, options_for
 
     try:
         preprocessor = Preprocessor(document, folder)
     except SchemaError as error:
         problem = error.errors[0]
         raise RefusedError(f"preprocessing.{problem.path}", problem.message) from None
-    options = onnxruntime.SessionOptions()
+    options = options_for(1)
     options.log_severity_level = 4
     with _refused("model", ""):
         network = OnnxNetwork(
@@ -151,11 +190,13 @@ def _refused(field: str, message: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except PostprocError as error:
+    except Exception as error:
+        if is_out_of_memory(error.__cause__ or error):
+            raise MemoryError from error
+        if not isinstance(error, PostprocError):
+            raise RefusedError(field, f"{message}: {error}" if message else str(error)) from error
         text = str(error).removeprefix("model: ")
         raise RefusedError(field, f"{message}: {text}" if message else text) from error
-    except Exception as error:
-        raise RefusedError(field, f"{message}: {error}" if message else str(error)) from error
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from postproc.service.errors import InputError
 logger = logging.getLogger(__name__)
 
 _CHILD = "postproc.service.model_child"
-_CHECKS = threading.BoundedSemaphore(2)  # at once: each may take gigabytes
-_LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,13 @@ class ModelReport:
 
 
 def check_model(
-    model: Path, preprocessing: Preprocessing, timeout: float, folder: Path | None = None
+    model: Path,
+    preprocessing: Preprocessing,
+    folder: Path,
+    *,
+    timeout: float,
+    memory: int,
+    stop: threading.Event | None = None,
 ) -> ModelReport:
     """Check a network: by ONNX's own checker, by loading it and by a run on a blank image.
 
@@ -62,10 +66,14 @@ def check_model(
         The ONNX file.
     preprocessing : Preprocessing
         How images become its inputs.
+    folder : Path
+        Where the files lie that the preprocessing names.
     timeout : float
         Seconds, after which it is refused.
-    folder : Path, optional
-        Where the files lie that the preprocessing and the network name; that of the model by default.
+    memory : int
+        Bytes that the service has for a network that it runs.
+    stop : threading.Event, optional
+        Ends the check early; what comes of it then means nothing.
 
     Raises
     ------
@@ -74,25 +82,27 @@ def check_model(
     """
     order = {
         "model": str(model.absolute()),
-        "folder": str((folder or model.parent).absolute()),
+        "folder": str(folder.absolute()),
         "preprocessing": preprocessing.dump(),
+        "memory": memory,
     }
-    with _CHECKS:
-        try:
-            found = ask(_CHILD, order, timeout)
-        except TimeoutError:
-            raise InputError("model", f"its check took longer than {timeout:g} s") from None
-        except CrashError as error:
-            logger.warning("the check of a network ended by %s", error.cause)
-            raise InputError("model", str(error)) from None
+    try:
+        found = ask(_CHILD, order, timeout, stop)
+    except TimeoutError:
+        raise InputError(
+            "model", f"its check took longer than {timeout:g} s, --model-check-timeout of this service"
+        ) from None
+    except CrashError as error:
+        logger.warning("the check of a network ended by %s", error.cause)
+        raise InputError("model", str(error)) from None
     if "error" in found:
-        raise InputError(found["field"], found["error"][:_LONGEST_MESSAGE])
+        raise InputError(found["field"], found["error"])
     return ModelReport(
         tuple(_tensor(item) for item in found["inputs"]),
         tuple(_tensor(item) for item in found["outputs"]),
         found["opset"],
         found["bytes"],
-        tuple(text[:_LONGEST_MESSAGE] for text in found["warnings"]),
+        tuple(found["warnings"]),
     )
 
 

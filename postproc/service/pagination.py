@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -15,6 +17,7 @@ from postproc.service.settings import ServiceSettings
 from postproc.service.tables import LARGEST_ID
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+MAX_BYTES = 16 << 20  # of the results of tasks on a page, unless one alone has more
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,32 @@ class Page:
     after_id: int | None = None
 
     def answer(self, count: int, results: Sequence[Any]) -> dict[str, Any]:
-        """Return the body; the links lead to where the client came from, with the rest of its query."""
-        if self.after_id is not None:
-            is_full = len(results) == self.limit
-            following_id = self._link(after_id=results[-1]["id"]) if is_full else None
-            return _body(count, following_id, None, results)
-        following, preceding = self.offset + self.limit, max(0, self.offset - self.limit)
-        previous = self._link(offset=preceding) if self.offset > 0 else None
-        return _body(count, self._link(offset=following) if following < count else None, previous, results)
+        """Return the body of a list."""
+        return {**self.links(count, [row["id"] for row in results]), "results": list(results)}
 
-    def _link(self, **place: int) -> str:
+    def links(self, count: int, ids: Sequence[int | str], is_cut: bool = False) -> dict[str, Any]:
+        """Return a body without its rows; the links lead to where the client came from, with its query.
+
+        Parameters
+        ----------
+        count : int
+            Length of the whole list.
+        ids : sequence of int or str
+            Of the rows that are returned.
+        is_cut : bool
+            Whether there are more on the page than are returned: the next page begins with them.
+        """
+        following = previous = None
+        if self.after_id is not None:
+            if is_cut or len(ids) == self.limit:
+                following = self._link(after_id=ids[-1])
+        else:
+            place = self.offset + (len(ids) if is_cut else self.limit)
+            following = self._link(offset=place) if place < count else None
+            previous = self._link(offset=max(0, self.offset - self.limit)) if self.offset > 0 else None
+        return {"count": count, "next": following, "prev": previous, "previous": previous}
+
+    def _link(self, **place: int | str) -> str:
         scope = self.request.scope
         kept = [
             (name, value)
@@ -60,14 +79,10 @@ class Page:
         return f"{'https' if scope['scheme'] in ('https', 'wss') else 'http'}://{host}"
 
 
-def _body(count: int, following: str | None, previous: str | None, results: Sequence[Any]) -> dict[str, Any]:
-    return {
-        "count": count,
-        "next": following,
-        "prev": previous,
-        "previous": previous,
-        "results": list(results),
-    }
+def fitting(sizes: Iterable[int]) -> int:
+    """Return how many rows of these sizes a page has room for: one at least, if there is one."""
+    totals = list(itertools.accumulate(sizes))
+    return max(bisect_right(totals, MAX_BYTES), min(len(totals), 1))
 
 
 async def _page(

@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import logging
 import math
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from postproc.service.errors import ApiError
 from postproc.service.metrics import Metrics
+from postproc.service.sharing import Shares
 from postproc.service.store.outages import is_outage, reason_of
 from postproc.service.tables import ERROR, SUCCESS, now
-from postproc.service.work import FAILED, Outcome
+from postproc.service.work import Outcome
 
 logger = logging.getLogger(__name__)
 
-LEFT_OUT = "its result could not be kept while the database was away; send it again"
+LEFT_OUT = "its result could not be kept, since too many wait for the database; send it again later"
 REFUSED = "the database refused to store what came of this task; the service's log says why"
-NOT_FINITE = "the network's result holds numbers that are not finite, which JSON cannot hold"
 
 LATE = 5.0  # seconds after which the store counts as behind, also where it fails at nothing
 
 _MOST_TOGETHER = 256  # outcomes of a transaction
 _MOST_BYTES_TOGETHER = 32 << 20
 _MOST_KEPT = 4096  # outcomes; beyond them no task is taken
-_OVERHEAD = 1024  # bytes of an outcome beside its texts
+_OVERHEAD = 1024  # bytes of an outcome beside its result
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 _PATIENCE = 5.0  # seconds that networks wait for room while the store works
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(Outcome):
     """An outcome as it is written.
 
     Parameters
     ----------
-    task_id : int
-        Of its task.
-    data : str or None
-        The result as JSON text.
-    error : str or None
-        Why there is none.
     date : str
         When the task ended.
     since : float
         The same, `time.monotonic`.
     """
 
-    task_id: int
-    data: str | None
-    error: str | None
     date: str = field(default_factory=now)
     since: float = field(default_factory=time.monotonic)
 
@@ -61,10 +55,10 @@ class Kept:
         """How its task ended."""
         return SUCCESS if self.error is None else ERROR
 
-    @property
+    @cached_property  # Python keeps a second form of a text that is not ASCII, once it is asked for
     def size(self) -> int:
-        """Memory that it takes, in bytes."""
-        return _OVERHEAD + len(self.data or "")
+        """Memory that its result takes, in bytes."""
+        return 0 if self.data is None else sys.getsizeof(self.data)
 
 
 Write = Callable[[Sequence[tuple[int, str | None, str | None]]], object]
@@ -74,9 +68,9 @@ Write = Callable[[Sequence[tuple[int, str | None, str | None]]], object]
 class Reporter:
     """Keeps outcomes until they are written, those of several batches together where they wait.
 
-    A network need not wait for the disk, and one transaction serves many tasks. While the store does not
-    answer the same is tried again and again, with pauses that grow to two seconds. What it refuses for its
-    own sake ends in an error, and holds no others.
+    A network need not wait for the disk, and one transaction serves many tasks, of tenants in turns. While
+    the store does not answer the same is tried again and again, with pauses that grow to two seconds. What it
+    refuses for its own sake ends in an error, and holds no others.
 
     Parameters
     ----------
@@ -85,28 +79,37 @@ class Reporter:
     metrics : Metrics
         Counts them.
     max_bytes : int
-        Most memory of the results that are kept. Beyond it a result gives way to an error, at once where the
-        store fails, else after some seconds, in which the network waits. One result has room in any case.
+        Most memory of the results that are kept, which tenants share. Beyond it a result gives way to an
+        error, at once where the store fails, else after some seconds, in which the network waits: once, until
+        the tenant has room again. One result has room in any case.
     """
 
     def __init__(self, write: Write, metrics: Metrics, max_bytes: int) -> None:
         self._write = write
         self._metrics = metrics
-        self._max_bytes = max_bytes
+        self._memory = Shares(max_bytes)
+        self._places = Shares(_MOST_KEPT)
         self._condition = threading.Condition()
         self._kept: dict[int, Kept] = {}  # in their order
         self._coming: set[int] = set()  # of those that are being put
-        self._bytes = 0
+        self._turns: dict[str, int] = {}  # of tenants whose outcomes wait: when one was taken to be written
+        self._count_turns = itertools.count(1)
+        self._short: dict[str, int] = {}  # of tenants, the size of a result that found no room
         self._failing_since: float | None = None
         self._most = self._left_out = 0  # waited together, and had no room, since it fails
         self._deadline: float | None = None  # of the end, once it is told to stop
         self._thread = threading.Thread(target=self._work, name="postproc-report", daemon=True)
-        metrics.watch_outcomes(lambda: self.count, lambda: self._bytes, lambda: self.seconds)
+        metrics.watch_outcomes(lambda: self.count, lambda: self.bytes, lambda: self.seconds)
 
     @property
     def count(self) -> int:
         """Outcomes that wait to be written."""
         return len(self._kept)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they take."""
+        return self._memory.used + _OVERHEAD * self.count
 
     @property
     def seconds(self) -> float:
@@ -130,7 +133,7 @@ class Reporter:
         with self._condition:
             self._coming.update(outcome.task_id for outcome in outcomes)
         for outcome in outcomes:
-            self._keep(_written(outcome), deadline)
+            self._keep(Kept(outcome.task_id, outcome.data, outcome.error, outcome.tenant), deadline)
 
     def kept(self, task_ids: Iterable[int]) -> Mapping[int, Kept]:
         """Return the outcomes of these tasks that are not written yet.
@@ -145,8 +148,8 @@ class Reporter:
         with self._condition:
             return {task_id for task_id in task_ids if task_id in self._coming or task_id in self._kept}
 
-    def admit(self) -> None:
-        """Refuse a task whose outcome might have no room.
+    def admit(self, tenant: str) -> None:
+        """Refuse a task whose outcome might have no room in what its tenant may hold.
 
         Raises
         ------
@@ -154,7 +157,7 @@ class Reporter:
             A 503 that says when to come again.
         """
         with self._condition:
-            is_full = len(self._kept) >= _MOST_KEPT or self._bytes >= self._max_bytes
+            is_full = not self._places.has_room(tenant) or self._is_short(tenant)
         if is_full:
             raise ApiError(
                 503,
@@ -174,23 +177,37 @@ class Reporter:
 
     def _keep(self, kept: Kept, deadline: float) -> None:
         with self._condition:
-            if kept.data is not None:
-                self._condition.wait_for(
-                    lambda: self._has_room(kept) or self._failing_since is not None,
-                    deadline - time.monotonic(),
-                )
-                if not self._has_room(kept):
-                    kept = replace(kept, data=None, error=LEFT_OUT)
-                    self._left_out += 1
+            if kept.data is not None and not self._take(kept, deadline):
+                self._short[kept.tenant] = kept.size
+                kept = replace(kept, data=None, error=LEFT_OUT)
+                self._left_out += 1
             self._coming.discard(kept.task_id)
-            if kept.task_id not in self._kept:
+            if kept.task_id in self._kept:
+                self._memory.give_back(kept.tenant, kept.size)
+            else:
+                self._places.hold(kept.tenant)
                 self._kept[kept.task_id] = kept
-                self._bytes += kept.size
                 self._most = max(self._most, len(self._kept))
             self._condition.notify_all()
 
-    def _has_room(self, kept: Kept) -> bool:
-        return not self._kept or self._bytes + kept.size <= self._max_bytes
+    def _take(self, kept: Kept, deadline: float) -> bool:
+        """Take memory for a result, and wait for it while the store works; the lock is held."""
+        while not self._memory.take(kept.tenant, kept.size):
+            left = deadline - time.monotonic()
+            if left <= 0 or self._failing_since is not None or self._is_short(kept.tenant):
+                return False
+            self._condition.wait(left)
+        return True
+
+    def _is_short(self, tenant: str) -> bool:
+        """Tell whether a result of a tenant found no room, and would find none now; the lock is held."""
+        size = self._short.get(tenant)
+        if size is None:
+            return False
+        if self._memory.has_room(tenant, size):
+            del self._short[tenant]
+            return False
+        return True
 
     def _work(self) -> None:
         pause = _FIRST_PAUSE
@@ -207,18 +224,33 @@ class Reporter:
                 pause = _FIRST_PAUSE
 
     def _next(self) -> list[Kept]:
-        """Wait for outcomes, and return those that come first; none at the end."""
+        """Wait for outcomes, and return those whose turn it is; none at the end."""
         with self._condition:
             self._condition.wait_for(lambda: self._kept or self._deadline is not None)
             if self._deadline is not None and time.monotonic() > self._deadline:
                 return []
-            batch: list[Kept] = []
-            size = 0
-            for kept in self._kept.values():
-                size += kept.size
-                if batch and (len(batch) == _MOST_TOGETHER or size > _MOST_BYTES_TOGETHER):
-                    break
-                batch.append(kept)
+            return self._choose()
+
+    def _choose(self) -> list[Kept]:
+        """Choose outcomes, of each tenant in their order, of tenants in turns; the lock is held."""
+        queues: dict[str, deque[Kept]] = {}
+        for kept in self._kept.values():
+            queues.setdefault(kept.tenant, deque()).append(kept)
+        self._turns = {tenant: self._turns.get(tenant, 0) for tenant in queues}
+        batch: list[Kept] = []
+        size = 0
+        while queues and len(batch) < _MOST_TOGETHER:
+            tenant = min(queues, key=self._turns.__getitem__)
+            first = queues[tenant][0]
+            size += first.size + _OVERHEAD
+            if batch and size > _MOST_BYTES_TOGETHER:
+                size -= first.size + _OVERHEAD
+                del queues[tenant]  # its turn comes with the next batch, before all that have one in this
+                continue
+            batch.append(queues[tenant].popleft())
+            self._turns[tenant] = next(self._count_turns)
+            if not queues[tenant]:
+                del queues[tenant]
         return batch
 
     def _rest(self, pause: float) -> bool:
@@ -256,7 +288,9 @@ class Reporter:
             self._write([(kept.task_id, kept.data, kept.error) for kept in batch])
         with self._condition:
             for kept in batch:
-                self._bytes -= self._kept.pop(kept.task_id).size
+                written = self._kept.pop(kept.task_id)
+                self._places.give_back(written.tenant)
+                self._memory.give_back(written.tenant, written.size)
             self._condition.notify_all()
         failed = sum(kept.error is not None for kept in batch)
         self._metrics.ended(len(batch) - failed, failed)
@@ -287,16 +321,3 @@ class Reporter:
             "%d results had no room",
             *numbers,
         )
-
-
-def _written(outcome: Outcome) -> Kept:
-    if outcome.error is not None:
-        return Kept(outcome.task_id, None, outcome.error)
-    try:
-        text = json.dumps(outcome.data, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return Kept(outcome.task_id, None, NOT_FINITE)
-    except Exception:  # who puts it has no other place to tell it
-        logger.exception("the result of task %d cannot be written as JSON", outcome.task_id)
-        return Kept(outcome.task_id, None, FAILED)
-    return Kept(outcome.task_id, text, None)

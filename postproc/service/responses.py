@@ -25,13 +25,21 @@ _BODY = (400, 408, 413, 415, 507)
 
 
 class Json(JSONResponse):
-    """JSON; a text that is not whole (it came as half a surrogate pair) is shown with a question mark."""
+    """JSON of an object."""
 
     def render(self, content: Any) -> bytes:
         """Write the body."""
-        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "replace"
-        )
+        return encoded(json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Write an object as answers have it."""
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def encoded(text: str) -> bytes:
+    """Encode a text; what is not whole of it (it came as half a surrogate pair) becomes a question mark."""
+    return text.encode("utf-8", "replace")
 
 
 def errors(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:

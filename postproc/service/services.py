@@ -6,15 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
 from postproc.pipeline import PostProcessor
-from postproc.schema import Preprocessing
 from postproc.service.bodies import BodyReader
 from postproc.service.catalogue import PublicModel, public_models
+from postproc.service.checks import CheckModel, Checks
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
 from postproc.service.files import NetworkFolders
@@ -25,7 +24,7 @@ from postproc.service.postprocessors import PostProcessors
 from postproc.service.probing import DatabaseProbe
 from postproc.service.reporting import Reporter
 from postproc.service.settings import ServiceSettings
-from postproc.service.sharing import Turns
+from postproc.service.sharing import STRANGERS, Shares, Turns
 from postproc.service.store.networks import NetworkStore
 from postproc.service.store.outages import reason_of
 from postproc.service.store.specs import SpecStore
@@ -38,7 +37,10 @@ logger = logging.getLogger(__name__)
 _WARMED = 256  # versions whose kernels are compiled at the start: as many as `PostProcessors` holds
 _LONGEST_PAUSE = 5.0  # seconds between two sweeps of old and of lost tasks
 _END_SECONDS = 5.0  # that each step of the end may wait for the database
-_THREADS = 32  # that requests take at once; anyio's pool has 40, and keys and the service itself need some
+_THREADS = 32  # of anyio's pool, which has 40, and whose others read files of pages
+_MOST_THREADS = 24  # of one tenant, so that others find some at once, however long its requests take
+_ANSWERS = 256 << 20  # bytes of results on their way to clients
+_ANSWERS_WAITING = 256  # that have no room; beyond them: 503
 
 Result = TypeVar("Result")
 
@@ -62,8 +64,8 @@ class Engine(Protocol):
     def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
-    def reserve(self, inputs: Any) -> Any:
-        """Take a place in the queue, for `submit` or to be released; `QueueFullError` if too many wait."""
+    def reserve(self, inputs: Any, tenant: str) -> Any:
+        """Take a place in the queue, for `submit` or to be released; `QueueFullError` if there is none."""
 
     def submit(self, task_id: int, work: Work, ticket: Any) -> None:
         """Queue a task on a place that was reserved."""
@@ -74,7 +76,6 @@ class Engine(Protocol):
 
 OnDone = Callable[[Sequence[Outcome]], None]
 MakeEngine = Callable[[ServiceSettings, Any, OnDone], Engine]
-CheckModel = Callable[[Path, Preprocessing, float, Path], Any]
 
 
 class Services:
@@ -88,8 +89,8 @@ class Services:
         Keys, and their tenants, beside those of the database.
     make_engine : callable
         Makes the engine, given the settings, the metrics and what to call with outcomes.
-    check_model : callable
-        Checks a model: its path, its preprocessing, the longest time, and the folder of its other files.
+    check_model : CheckModel
+        Checks a network.
     metrics : Metrics
         What the engine counts in.
 
@@ -109,7 +110,6 @@ class Services:
     ) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.check_model = check_model
         self.lost: str | None = None  # why this service has to end, if another has taken its database
         self.on_lost: Callable[[], None] = lambda: None
         with ExitStack() as opened:
@@ -131,7 +131,11 @@ class Services:
         self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
         self.bodies = BodyReader(settings)
-        self.threads = Turns(_THREADS)
+        self.uploads = Shares(settings.max_uploads, times=1)  # a tenant's are half of them at most
+        self.checks = Checks(check_model, settings)
+        self.requests = Shares(settings.max_connections)  # under way
+        self.threads = Turns(_THREADS, most=_MOST_THREADS)
+        self.answers = Turns(_ANSWERS, most=_ANSWERS // 4, waiting=_ANSWERS_WAITING)
         self.reporter = Reporter(self.tasks.finish, metrics, settings.max_outcomes_bytes)
         self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
         self.engine = make_engine(settings, metrics, self.reporter.put)
@@ -145,6 +149,13 @@ class Services:
         if name not in self.public:
             raise not_found("public spec or network", f"{name!r}; there are {', '.join(self.public)}")
         return self.public[name]
+
+    async def tenant_of(self, key: str) -> str | None:
+        """Return whose key this is, or None.
+
+        It is looked up in a turn of the tenant whose key it was the last time, or of the strangers.
+        """
+        return await self.run(self.keys.last_tenant_of(key) or STRANGERS, self.keys.tenant_of, key)
 
     async def run(self, tenant: str, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in a thread, in a turn of the tenant's: one that floods keeps nobody waiting."""
@@ -171,6 +182,7 @@ class Services:
         What cannot be written then is left to the next start, which ends the tasks in error.
         """
         self._stopping.set()
+        self.checks.close()
         self.engine.stop()
         self.reporter.stop(_END_SECONDS)
         last = threading.Thread(target=self._end, name="postproc-end", daemon=True)

@@ -6,7 +6,6 @@ import errno
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,7 +16,7 @@ from postproc.errors import PostprocError
 from postproc.service.app import create_app
 from postproc.service.connections import connections_of
 from postproc.service.first_key import write_first_key
-from postproc.service.keys import DEFAULT_TENANT, Keys
+from postproc.service.keys import DEFAULT_TENANT
 from postproc.service.locks import InUseError, patiently
 from postproc.service.logs import configure_logging
 from postproc.service.services import Services
@@ -55,7 +54,7 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
     with listening:
         app = create_app(settings, keys=keys, **parts)
         services: Services = app.state.services
-        server = _Server(config_of(app, settings), services.keys, settings.data, _address(listening))
+        server = _Server(config_of(app, settings), services, _address(listening))
         services.on_lost = server.end
         server.run(sockets=[listening])
         if not server.started:  # older releases of uvicorn return as if all were well
@@ -86,9 +85,9 @@ def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Says where it listens as soon as it does, and hands over the key that a first start makes."""
 
-    def __init__(self, config: uvicorn.Config, keys: Keys, data: Path, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, address: str) -> None:
         super().__init__(config)
-        self._keys, self._data, self._address = keys, data, address
+        self._services, self._address = services, address
 
     def end(self) -> None:
         """End as a signal would; from any thread."""
@@ -99,11 +98,15 @@ class _Server(uvicorn.Server):
         if not self.started:
             return
         try:
-            self._keys.ensure(self._show_key if sys.stderr.isatty() else self._write_key)
+            self._services.keys.ensure(self._show_key if sys.stderr.isatty() else self._write_key)
         except BaseException:
             await self.shutdown(sockets)
             raise
         print(f"postproc serves {self._address}", flush=True)  # noqa: T201 - what a person waits for
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.checks.stop()  # they may take longer than the requests that are waited for
+        await super().shutdown(sockets)
 
     def _show_key(self, key: str) -> None:
         print(  # noqa: T201 - to the person who is looking, and not into the log
@@ -114,7 +117,7 @@ class _Server(uvicorn.Server):
         )
 
     def _write_key(self, key: str) -> None:
-        path = write_first_key(self._data, key)
+        path = write_first_key(self._services.settings.data, key)
         logger.info("wrote the first API key to a file", tenant=DEFAULT_TENANT, path=str(path))
 
 

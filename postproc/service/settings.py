@@ -104,18 +104,29 @@ class ServiceSettings(BaseModel):
     )
     body_timeout: PositiveFloat = Field(
         default=30.0,
-        description="Longest pause of a client that sends a body, or reads an answer, in seconds.",
+        description="Time within which a client has to send 1 KiB a second of a body, or take as much of an "
+        "answer, in seconds.",
     )
     model_check_timeout: PositiveFloat = Field(
-        default=120.0, description="Longest check of a new model, in seconds."
+        default=120.0,
+        description="Longest check of an uploaded network, in seconds, without its wait for a turn. Others "
+        "have the processor first: under load a check may take ten times as long as on an idle machine.",
     )
 
     max_connections: PositiveInt = Field(
         default=512,
         description="Most open connections; one more closes that which is idle for longest, or gets a 503.",
     )
+    max_uploads: PositiveInt = Field(
+        default=32,
+        description="Most uploads of networks that come in, wait for their check or are checked, a tenant's "
+        "half of them at most; beyond it: 503. Each may take --max-model of the disk.",
+    )
     queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
     max_inputs_bytes: PositiveInt = Field(default=_GIB, description="Most memory of the requests that wait.")
+    max_result_bytes: PositiveInt = Field(
+        default=32 * _MIB, description="Largest result of a task, as JSON; beyond it the task ends in error."
+    )
     max_outcomes_bytes: PositiveInt = Field(
         default=256 * _MIB, description="Most memory of the results that wait to be written to the database."
     )
@@ -123,9 +134,16 @@ class ServiceSettings(BaseModel):
     batch_wait: float = Field(
         default=0.005, ge=0, description="How long a call waits for others to join, in seconds."
     )
-    workers: PositiveInt = Field(default=1, description="Threads that run networks.")
+    workers: PositiveInt = Field(
+        default=1, description="Processes that run networks; each loads those that it runs."
+    )
     session_memory: PositiveInt = Field(
-        default=4 * _GIB, description="Memory of the loaded networks, estimated from the size of their files."
+        default=4 * _GIB,
+        description="Most memory that loading and running networks takes, shared equally by the workers.",
+    )
+    run_seconds: PositiveFloat = Field(
+        default=20.0,
+        description="Longest run of a network, in seconds; beyond it, it is ended, and its task in error.",
     )
 
     task_seconds: PositiveFloat = Field(default=3600.0, description="How long results are kept, in seconds.")

@@ -11,24 +11,28 @@ from contextlib import asynccontextmanager
 
 from postproc.service.errors import QueueFullError
 
-_TIMES = 8  # as much as what is free may a tenant hold
+STRANGERS = ""  # who has no valid key, or none yet: all of them are one tenant
 
 
 class Shares:
     """Places or bytes, of which tenants hold some; from many threads at once.
 
-    A tenant may hold eight times as much as is free then: alone 8/9 of all, 8/17 beside another that takes
-    what it can, and something is left for whoever comes next. The rule is that of dynamic thresholds
-    (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998).
+    A tenant may hold so many times what is free then, and something is left for whoever comes next: eight
+    times are 8/9 of all for one alone, 8/17 beside another that takes what it can; once is a half, a third.
+    The rule is that of dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds for
+    shared-memory packet switches", 1998).
 
     Parameters
     ----------
     total : int
         What there is.
+    times : int
+        How many times what is free a tenant may hold.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, times: int = 8) -> None:
         self._total = total
+        self._times = times
         self._lock = threading.Lock()
         self._held: defaultdict[str, int] = defaultdict(int)
         self._used = 0
@@ -38,27 +42,90 @@ class Shares:
         """What all hold together."""
         return self._used
 
-    def take(self, tenant: str, size: int = 1) -> bool:
-        """Take a part, and return whether that was allowed: one larger than all is, if nobody holds any."""
+    def held(self, tenant: str) -> int:
+        """Return what a tenant holds."""
+        return self._held.get(tenant, 0)
+
+    def take(self, tenant: str, size: int = 1, before: int = 0) -> bool:
+        """Take a part, and return whether that was allowed: one larger than all is, if nobody holds any.
+
+        One that comes in pieces says what it took `before`.
+        """
         with self._lock:
-            free = self._total - self._used - size
-            if self._used and (free < 0 or (self._held[tenant] + size) // _TIMES > free):
-                self._forget(tenant)
+            if not self._may(tenant, size, before):
                 return False
-            self._held[tenant] += size
-            self._used += size
+            self._hold(tenant, size)
         return True
+
+    def hold(self, tenant: str, size: int = 1) -> None:
+        """Take a part that cannot be refused."""
+        with self._lock:
+            self._hold(tenant, size)
+
+    def has_room(self, tenant: str, size: int = 1) -> bool:
+        """Tell whether a part could be taken now."""
+        with self._lock:
+            return self._may(tenant, size)
 
     def give_back(self, tenant: str, size: int = 1) -> None:
         """Give back what was taken."""
         with self._lock:
             self._held[tenant] -= size
             self._used -= size
-            self._forget(tenant)
+            if not self._held[tenant]:
+                del self._held[tenant]
 
-    def _forget(self, tenant: str) -> None:
-        if not self._held[tenant]:
-            del self._held[tenant]
+    def _hold(self, tenant: str, size: int) -> None:
+        self._held[tenant] += size
+        self._used += size
+
+    def _may(self, tenant: str, size: int, before: int = 0) -> bool:
+        free = self._total - self._used - size
+        return self._used <= before or (
+            free >= 0 and (self._held.get(tenant, 0) + size) // self._times <= free
+        )
+
+
+class Place:
+    """A place that is held as long as the context lasts, and may become another tenant's.
+
+    Parameters
+    ----------
+    shares : Shares
+        Of which it is one.
+    tenant : str
+        Whose it is at first.
+    """
+
+    def __init__(self, shares: Shares, tenant: str) -> None:
+        self._shares = shares
+        self._tenant: str | None = None
+        self._first = tenant
+
+    def __enter__(self) -> Place:
+        self.move_to(self._first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    def move_to(self, tenant: str) -> None:
+        """Make it a tenant's.
+
+        Raises
+        ------
+        QueueFullError
+            If the tenant has its share; nobody holds it then.
+        """
+        self._give_back()
+        if not self._shares.take(tenant):
+            raise QueueFullError(1.0)
+        self._tenant = tenant
+
+    def _give_back(self) -> None:
+        if self._tenant is not None:
+            self._shares.give_back(self._tenant)
+            self._tenant = None
 
 
 class Turns:
@@ -132,6 +199,7 @@ class Turns:
         except BaseException:
             if waiter[1].cancelled():
                 self._remove(tenant, waiter)
+                self._let_in()  # those that were behind it
             else:  # it was let in at the same moment
                 self._leave(tenant, size)
             raise
@@ -149,6 +217,9 @@ class Turns:
         while ready := [name for name, queue in self._waiting.items() if self._may(name, queue[0][0])]:
             tenant = min(ready, key=lambda name: (self._held.get(name, 0), self._last.get(name, 0)))
             size, future = self._waiting[tenant][0]
+            if future.cancelled():  # and its task has not run since
+                self._remove(tenant, (size, future))
+                continue
             if self._used + size > self._total:
                 return
             self._held[tenant] += size
@@ -157,14 +228,16 @@ class Turns:
             self._remove(tenant, (size, future))
             future.set_result(None)
 
-    def _may(self, tenant: str, size: int) -> bool:
+    def _may(self, tenant: str, size: int, before: int = 0) -> bool:
         held = self._held.get(tenant, 0)
         return not held or held + size <= self._most
 
     def _remove(self, tenant: str, waiter: tuple[int, asyncio.Future[None]]) -> None:
-        self._waiting[tenant].remove(waiter)
-        if not self._waiting[tenant]:
-            del self._waiting[tenant]
+        queue = self._waiting.get(tenant, deque())
+        if waiter in queue:
+            queue.remove(waiter)
+        if not queue:
+            self._waiting.pop(tenant, None)
         self._forget(tenant)
 
     def _forget(self, tenant: str) -> None:

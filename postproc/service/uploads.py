@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postproc.errors import SchemaError
-from postproc.images import Preprocessor
 from postproc.schema.problems import describe
 from postproc.service.bodies import check_values
 from postproc.service.errors import ApiError, InputError, wrong_document
@@ -68,12 +67,7 @@ def read_upload(form: FormReader, staged: Path, folders: NetworkFolders, max_doc
         folders.arrange(staged, Path(models[0].file.name), named)
     except (OSError, ValueError) as error:
         raise InputError("preprocessing", f"names a file that cannot be kept: {error}") from None
-    upload = Upload(fields, staged)
-    try:
-        Preprocessor(fields.preprocessing, upload.folder)
-    except SchemaError as error:
-        raise wrong_document(error, "preprocessing") from None
-    return upload
+    return Upload(fields, staged)
 
 
 def _fields(texts: list[tuple[str, str]]) -> NetworkFields:

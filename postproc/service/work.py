@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STOPPED = "the service was stopped before this task was done; send it again"
 FAILED = "the service failed to run this task; its log says why"
+UNLOADABLE = "the network cannot be loaded; the service's log says why"
 LOST = "the service lost this task; send it again"
 
 # Seconds beyond the time of a task in which its outcome is told, whatever fails.
@@ -60,6 +61,8 @@ class Work:
         As of `PostProcessor`.
     max_predictions : int
         As of `PostProcessor`.
+    tenant : str
+        Whose task it is.
     """
 
     network: NetworkFiles
@@ -68,12 +71,26 @@ class Work:
     inputs: Any
     show_discarded: bool = False
     max_predictions: int = 100
+    tenant: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: data or an error."""
+    """What came of a task.
+
+    Parameters
+    ----------
+    task_id : int
+        Of the task.
+    data : str or None
+        Its result as JSON text.
+    error : str or None
+        Why there is none.
+    tenant : str
+        Whose task it is.
+    """
 
     task_id: int
-    data: dict[str, Any] | None
+    data: str | None
     error: str | None
+    tenant: str = ""

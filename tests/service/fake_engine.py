@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class FakeMetrics(Metrics):
         self.requests.append((route, method, status))
 
 
-def fake_check(model: Path, preprocessing: Preprocessing, timeout: float, folder: Path) -> Report:
+def fake_check(model: Path, preprocessing: Preprocessing, folder: Path, **_: Any) -> Report:
     """Take every file that starts with ``onnx``, whose lines name its outputs, for a network."""
     content = model.read_bytes()
     if not content.startswith(b"onnx"):
@@ -63,7 +64,7 @@ class FakeEngine:
         self.settings = settings
         self.on_done = on_done
         self.works: list[tuple[int, Work]] = []
-        self.held: list[int] = []
+        self.held: list[tuple[int, Work]] = []
         self.holds = False
         self.is_full = False
         self.data: dict[str, Any] | None = DONE
@@ -93,7 +94,7 @@ class FakeEngine:
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
         return list(inputs)
 
-    def reserve(self, inputs: Any) -> Any:
+    def reserve(self, inputs: Any, tenant: str) -> Any:
         if self.is_full:
             raise QueueFullError(2.0)
         self.places += 1
@@ -104,9 +105,9 @@ class FakeEngine:
         with self._lock:
             self.works.append((task_id, work))
             if self.holds:
-                self.held.append(task_id)
+                self.held.append((task_id, work))
                 return
-        self._finish([task_id])
+        self._finish([(task_id, work)])
 
     def _release(self) -> None:
         self.places -= 1
@@ -119,6 +120,6 @@ class FakeEngine:
     def forget_network(self, network_id: int | str) -> None:
         self.forgotten.append(network_id)
 
-    def _finish(self, task_ids: Sequence[int]) -> None:
-        data = None if self.error else self.data
-        self.on_done([Outcome(task_id, data, self.error) for task_id in task_ids])
+    def _finish(self, ended: Sequence[tuple[int, Work]]) -> None:
+        text = None if self.error else json.dumps(self.data)
+        self.on_done([Outcome(task_id, text, self.error, work.tenant) for task_id, work in ended])

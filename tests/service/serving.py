@@ -15,7 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from postproc.service import ServiceSettings, create_app
-from postproc.service.services import Services
+from postproc.service.checks import CheckModel
+from postproc.service.services import MakeEngine, Services
 from postproc.service.serving import config_of
 from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check
 
@@ -46,14 +47,16 @@ class Serving:
 
 
 @contextmanager
-def serving(data: Path, **settings: Any) -> Iterator[Serving]:
+def serving(
+    data: Path, make_engine: MakeEngine = FakeEngine, check_model: CheckModel = fake_check, **settings: Any
+) -> Iterator[Serving]:
     """Serve an app with a fake engine on a free port, as long as the block lasts."""
     chosen = ServiceSettings(data=data, port=0, **settings)
     app = create_app(
         chosen,
         keys={KEY: "one", OTHER_KEY: "other"},
-        make_engine=FakeEngine,
-        check_model=fake_check,
+        make_engine=make_engine,
+        check_model=check_model,
         metrics=FakeMetrics(),
     )
     server = uvicorn.Server(config_of(app, chosen))

@@ -41,8 +41,8 @@ class Calls:
             assert job.task_id not in self.failed
             self.failed[job.task_id] = error
 
-    def submit(self, task_id: int, key: str = "a", most: int = 4, size: int = 1) -> Job:
-        job = Job(task_id, None, key, most, self.batcher.reserve(size))
+    def submit(self, task_id: int, key: str = "a", most: int = 4, size: int = 1, tenant: str = "one") -> Job:
+        job = Job(task_id, None, key, most, self.batcher.reserve(tenant, size))
         self.batcher.submit(job)
         return job
 
@@ -124,17 +124,17 @@ def test_two_workers_run_at_once(calls: Calls) -> None:
 @pytest.mark.parametrize("calls", [{"length": 2}], indirect=True)
 def test_full_queue_refuses_until_a_place_is_given_back(calls: Calls) -> None:
     hold(calls)  # it runs, and takes no place
-    ticket = calls.batcher.reserve(1)
+    ticket = calls.batcher.reserve("one", 1)
     calls.submit(1)
     with pytest.raises(QueueFullError) as raised:
-        calls.batcher.reserve(1)
+        calls.batcher.reserve("one", 1)
     assert raised.value.status == 503
     assert int(raised.value.headers["Retry-After"]) >= 1
     ticket.release()
     ticket.release()
     calls.submit(2)
     with pytest.raises(QueueFullError):
-        calls.batcher.reserve(1)
+        calls.batcher.reserve("one", 1)
 
 
 @pytest.mark.parametrize("calls", [{"max_bytes": 100}], indirect=True)
@@ -143,8 +143,8 @@ def test_memory_of_waiting_and_running_jobs_is_bounded(calls: Calls) -> None:
     calls.submit(1, size=60)
     assert calls.started.acquire(timeout=5)
     with pytest.raises(QueueFullError):
-        calls.batcher.reserve(41)
-    calls.batcher.reserve(40).release()
+        calls.batcher.reserve("one", 41)
+    calls.batcher.reserve("one", 28).release()  # which leaves some to others
     assert calls.batcher.bytes == 60
     calls.go.set()
     wait_until(lambda: calls.batcher.bytes == 0)
@@ -154,14 +154,18 @@ def test_memory_of_waiting_and_running_jobs_is_bounded(calls: Calls) -> None:
 
 def test_retry_after_follows_the_throughput(calls: Calls) -> None:
     batcher = calls.batcher
-    assert batcher._retry_after() == 1
+    assert batcher._retry_after("one") == 1
     now = time.monotonic()
     batcher._finished.extend([(now - 60, 1000), (now - 10, 10), (now, 10)])
-    batcher._places = 50
-    assert batcher._retry_after() == pytest.approx(25, rel=0.1)  # two a second
-    batcher._places = 5000
-    assert batcher._retry_after() == 60
-    batcher._places = 0
+    tickets = [batcher.reserve("one", 1) for _ in range(50)]
+    assert batcher._retry_after("one") == pytest.approx(25, rel=0.1)  # two a second
+    assert batcher._retry_after("other") == 1
+    batcher._finished[0] = (now - 10, 0)
+    assert batcher._retry_after("one") == pytest.approx(50, rel=0.1)
+    batcher._finished[1] = (now, 1)
+    assert batcher._retry_after("one") == 60
+    for ticket in tickets:
+        ticket.release()
 
 
 @pytest.mark.parametrize("calls", [{"timeout": 0.2}], indirect=True)
@@ -239,13 +243,13 @@ def test_stop_runs_what_waits(calls: Calls) -> None:
     assert sorted(calls.batches) == [("a", [1]), ("b", [2])]
     assert calls.failed == {}
     with pytest.raises(QueueFullError):
-        calls.batcher.reserve(1)
+        calls.batcher.reserve("one", 1)
 
 
 def test_stop_ends_in_time_and_tells_each_job_once(calls: Calls) -> None:
     hold(calls)
     calls.submit(1)
-    reserved = calls.batcher.reserve(1)
+    reserved = calls.batcher.reserve("one", 1)
     started = time.monotonic()
     calls.batcher.stop(0.2)
     assert time.monotonic() - started < 1.5

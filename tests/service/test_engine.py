@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import queue
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,17 +20,16 @@ from postproc import Classification, PostProcessor
 from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.pages import make_page
 from postproc.images import Preprocessor
-from postproc.onnx_network import OnnxNetwork
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
 from postproc.schema import Preprocessing
-from postproc.service import computing
 from postproc.service.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
 from postproc.service.errors import ApiError, InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import FAILED, STOPPED
 from tests.models import network, passthrough
+from tests.service.posts import GREY, Broken, Slow, wait_for
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
@@ -62,7 +60,7 @@ class Service:
     def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
         prepared = self.engine.prepare(files, inputs)
         work = Work(files, post, options.pop("key", 1), prepared, **options)
-        self.engine.submit(task_id, work, self.engine.reserve(prepared))
+        self.engine.submit(task_id, work, self.engine.reserve(prepared, "one"))
 
     def collect(self, count: int) -> dict[int, Outcome]:
         found = [self.outcomes.get(timeout=60) for _ in range(count)]
@@ -112,14 +110,11 @@ def averaging(batch: int | str = "N", symbol: int | str | None = "N") -> bytes:
     )
 
 
-GREY = PostProcessor.for_classification(["white"], Classification(output_tensor="grey"), thresholds=0.1)
-
-
 def greys(outcomes: dict[int, Outcome]) -> dict[int, float]:
     """Give the score of each task."""
     assert all(outcome.error is None for outcome in outcomes.values())
     return {
-        task_id: outcome.data["outputs"][0]["labels"]["predicted"][0]["score"]
+        task_id: json.loads(outcome.data)["outputs"][0]["labels"]["predicted"][0]["score"]
         for task_id, outcome in outcomes.items()
         if outcome.data is not None
     }
@@ -140,8 +135,9 @@ def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service:
     for task_id, page in enumerate(pages):
         batch = preprocessor([page])
         expected = runner(batch.tensors, show_discarded=True, transforms=batch.transforms).to_dicts()[0]
-        found = outcomes[task_id].data
-        assert found is not None
+        text = outcomes[task_id].data
+        assert text is not None
+        found = json.loads(text)
         labels, expected_labels = (item["outputs"][0]["labels"] for item in (found, expected))
         assert len(labels["predicted"]) == len(expected_labels["predicted"]) > 3
         for one, other in zip(labels["predicted"], expected_labels["predicted"], strict=True):
@@ -152,7 +148,6 @@ def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service:
             np.testing.assert_allclose(
                 list(one["roi"]["bbox"].values()), list(other["roi"]["bbox"].values()), atol=1e-4
             )
-        json.dumps(found, allow_nan=False)
     assert service.value("postproc_batch_size_count") == 1
     assert service.value("postproc_batch_size_sum") == 5
     for stage in ("decode", "prepare", "wait", "network", "post"):
@@ -172,7 +167,7 @@ def test_engine_keeps_apart_what_differs(service: Service, tmp_path: Path) -> No
     outcomes = service.collect(7)
     raw = outcomes.pop(7)
     assert greys(outcomes) == pytest.approx({1: 1, 2: 0.2, 3: 1, 4: 1, 5: 1, 6: 1})
-    assert raw.data == {"tensors": [{"name": "grey", "shape": [1, 1], "data": [[1.0]]}]}
+    assert raw.data == '{"tensors":[{"name":"grey","shape":[1,1],"data":[[1.0]]}]}'
     assert service.value("postproc_batch_size_count") == 6
     assert service.value("postproc_sessions") == 2
 
@@ -197,10 +192,10 @@ def test_engine_fixed_batch_axis_is_filled_up(post: Any, service: Service, tmp_p
     assert service.value("postproc_batch_size_count") == 1
     for task_id, outcome in outcomes.items():
         assert outcome.data is not None
-        text = json.dumps(outcome.data)
-        assert "tensors" not in text or outcome.data["tensors"][0]["shape"] == [1, 1]
         if post is None:
-            assert outcome.data["tensors"][0]["data"][0][0] == pytest.approx(task_id / 5)
+            [tensor] = json.loads(outcome.data)["tensors"]
+            assert tensor["shape"] == [1, 1]
+            assert tensor["data"][0][0] == pytest.approx(task_id / 5)
 
 
 def test_engine_images_of_different_shapes_do_not_share_a_call(service: Service, tmp_path: Path) -> None:
@@ -234,7 +229,7 @@ def test_engine_network_without_batch_axis_runs_one_by_one(
     raw = outcomes.pop(3)
     assert greys(outcomes) == pytest.approx({1: 0.2, 2: 0.4})
     assert raw.data is not None
-    assert raw.data["tensors"][0]["shape"] == [1]
+    assert json.loads(raw.data)["tensors"][0]["shape"] == [1]
     assert service.value("postproc_batch_size_count") == 3
 
 
@@ -251,11 +246,10 @@ def test_engine_tensors_that_are_not_finite_are_null(service: Service, tmp_path:
     service.engine.start()
     data = service.collect(1)[1].data
     assert data is not None
-    assert data["tensors"] == [
+    assert json.loads(data)["tensors"] == [
         {"name": "log", "shape": [1, 1, 2, 2], "data": [[[[None, None], [None, None]]]]},
         {"name": "whole", "shape": [1, 1, 2, 2], "data": [[[[0, 0], [0, 0]]]]},
     ]
-    json.dumps(data, allow_nan=False)
 
 
 def test_engine_tensors_without_a_row_an_image_come_from_calls_of_their_own(
@@ -274,7 +268,7 @@ def test_engine_tensors_without_a_row_an_image_come_from_calls_of_their_own(
         service.submit(task_id, files, None, shade(value))
     service.engine.start()
     shapes = {
-        task_id: outcome.data["tensors"][0]["shape"]
+        task_id: json.loads(outcome.data)["tensors"][0]["shape"]
         for task_id, outcome in service.collect(3).items()
         if outcome.data
     }
@@ -285,17 +279,24 @@ def test_engine_tensors_without_a_row_an_image_come_from_calls_of_their_own(
     assert service.value("postproc_batch_size_count") == 3
 
 
-def test_engine_too_many_numbers_are_an_error(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(computing, "MAX_NUMBERS", 4)
+@pytest.mark.parametrize("service", [{"max_result_bytes": 79}], indirect=True)
+@pytest.mark.parametrize("together", [False, True])
+def test_engine_result_beyond_the_limit_is_an_error(service: Service, tmp_path: Path, together: bool) -> None:
     copy = passthrough({"data": ("N", 1, "H", "W")}, {"out": "data"})
     for task_id, side in ((1, "2x2"), (2, "5x1")):
-        service.submit(task_id, small(tmp_path, copy, task_id, target_size=side), None, shade(0))
+        files = small(tmp_path, copy, task_id, target_size=side)
+        for twin in range(1 + together):
+            service.submit(task_id + 10 * twin, files, None, shade(0))
     service.engine.start()
-    outcomes = service.collect(2)
-    assert outcomes[1].error is None
-    assert "hold 5 numbers, and at most 4 are returned" in str(outcomes[2].error)
+    outcomes = service.collect(2 + 2 * together)
+    assert service.value("postproc_batch_size_count") == 2
+    for task_id, outcome in outcomes.items():
+        if task_id % 10 == 1:
+            assert outcome.error is None
+            assert outcome.data is not None
+            assert len(outcome.data) == 79
+        else:
+            assert "hold 5 numbers, and a result has at most 79 bytes" in str(outcome.error)
 
 
 # --- what goes wrong
@@ -364,13 +365,6 @@ def test_engine_network_that_takes_no_batches_runs_one_by_one_from_then_on(
 def test_engine_fault_of_its_own_tells_no_internals(
     service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken:
-        tensor_names = ("grey",)
-        uses_input_size = False
-
-        def __call__(self, tensors: Any, **options: Any) -> Any:
-            raise ZeroDivisionError("secret")
-
     service.submit(1, small(tmp_path, averaging()), Broken(), shade(0))
     service.engine.start()
     assert service.collect(1)[1] == Outcome(1, None, FAILED)
@@ -434,9 +428,9 @@ def test_engine_full_queue_refuses(service: Service, tmp_path: Path) -> None:
     files = small(tmp_path, averaging())
     inputs = service.engine.prepare(files, shade(255))
     assert inputs.nbytes == 16
-    ticket = service.engine.reserve(inputs)
+    ticket = service.engine.reserve(inputs, "one")
     with pytest.raises(QueueFullError):
-        service.engine.reserve(inputs)
+        service.engine.reserve(inputs, "one")
     assert service.value("postproc_refused_total") == 1
     assert service.value("postproc_queue_length") == 1
     assert service.value("postproc_queue_bytes") == 16
@@ -471,75 +465,50 @@ def test_engine_task_that_comes_as_its_network_is_deleted_leaves_nothing_loaded(
         assert outcomes == {1: Outcome(1, None, DELETED)}
     else:
         assert greys(outcomes) == {1: 1}
+    service.engine.stop()  # the call's end is told after its result
     assert service.value("postproc_sessions") == 0
     assert caplog.text == ""
 
 
-class Slow:
-    """A post-processor that begins, and goes on when it is told to."""
-
-    tensor_names = ("grey",)
-    uses_input_size = False
-
-    def __init__(self) -> None:
-        self.started, self.go = threading.Event(), threading.Event()
-
-    def __call__(self, tensors: Any, **options: Any) -> Any:
-        self.started.set()
-        assert self.go.wait(20)
-        return GREY(tensors, **options)
-
-
 def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("postproc.service.engine._DRAIN", 0.3)
-    service, slow = Service(workers=1), Slow()
-
+    service, slow = Service(workers=1), Slow(tmp_path)
     service.engine.start()
     files = small(tmp_path, averaging())
     service.submit(1, files, slow, shade(255))
-    assert slow.started.wait(20)
+    wait_for(tmp_path / "started")
     service.submit(2, files, GREY, shade(255), key=2)
     service.engine.stop()
     assert {outcome.error for outcome in service.collect(2).values()} == {STOPPED}
-    slow.go.set()
+    (tmp_path / "go").touch()
     for thread in service.engine._batcher._threads:
         thread.join(10)
         assert not thread.is_alive()
     assert service.outcomes.empty()
 
 
-@pytest.mark.parametrize("service", [{"task_timeout": 0.4}], indirect=True)
+@pytest.mark.parametrize("service", [{"task_timeout": 3}], indirect=True)
 def test_engine_task_whose_network_takes_too_long_ends_in_error_in_time(
     service: Service, tmp_path: Path
 ) -> None:
-    slow = Slow()
-
+    slow = Slow(tmp_path)
     service.engine.start()
     files = small(tmp_path, averaging())
     service.submit(1, files, slow, shade(255))
-    assert slow.started.wait(20)
+    wait_for(tmp_path / "started")
     service.submit(2, files, GREY, shade(255), key=2)
     errors = {task_id: str(outcome.error) for task_id, outcome in service.collect(2).items()}
-    assert "did not end in what was left of 0.4 s" in errors[1]
-    assert "waited longer than 0.4 s for its turn" in errors[2]
-    slow.go.set()
+    assert "did not end in what was left of 3 s" in errors[1]
+    assert "waited longer than 3 s for its turn" in errors[2]
+    (tmp_path / "go").touch()
     service.submit(3, files, GREY, shade(255))  # what the call found is told to nobody
     assert greys(service.collect(1)) == {3: 1}
 
 
-def test_engine_loads_a_network_once_for_all_versions(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads: list[Any] = []
-
-    def load(*arguments: Any, **options: Any) -> OnnxNetwork:
-        loads.append(arguments)
-        return OnnxNetwork(*arguments, **options)
-
-    monkeypatch.setattr("postproc.service.engine.OnnxNetwork", load)
+def test_engine_loads_a_network_once_for_all_versions(service: Service, tmp_path: Path) -> None:
     files = small(tmp_path, averaging())
     for task_id in range(6):
         service.submit(task_id, replace(files), GREY if task_id % 2 else None, shade(255), key=task_id % 4)
     service.engine.start()
     service.collect(6)
-    assert len(loads) == 1
+    assert service.value("postproc_session_loads_total", outcome="success") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from postproc.schema import Preprocessing
 from postproc.service import models_check
 from postproc.service.errors import InputError
 from postproc.service.model_child import RefusedError, check
-from postproc.service.models_check import TensorReport, check_model
+from postproc.service.models_check import ModelReport, TensorReport, check_model
 from tests.models import copying, endless, network, passthrough
 
 IMAGE = {"target_size": "2x2"}
@@ -81,6 +83,19 @@ def test_check_preprocessing_that_does_not_fit_names_it(
     refused(tmp_path, copying(("N", 3, 2, 2)), preprocessing, field, message)
 
 
+def test_check_mean_file_that_is_broken_names_it(tmp_path: Path) -> None:
+    (tmp_path / "mean.npy").write_bytes(b"no array")
+    message = "cannot read 'mean.npy' as an .npy array"
+    mean = document(mean_file="mean.npy")
+    refused(tmp_path, copying(("N", 3, 2, 2)), mean, "preprocessing.inputs[0].image.mean_file", message)
+
+
+def test_check_report_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    name = "n" * (1 << 20)
+    model = passthrough({"data": ("N", 3, 2, 2)}, {name: "data"})
+    refused(tmp_path, model, document(), "model", "take more than 1,048,576 bytes")
+
+
 def test_check_runs_a_network_without_a_batch_axis(tmp_path: Path) -> None:
     report = check(saved(tmp_path, copying((3, 2, 2))), tmp_path, {**document(), "batched_input": False})
     assert report["inputs"] == [{"name": "data", "type": "float32", "shape": [3, 2, 2]}]
@@ -135,19 +150,6 @@ def unchecked(nodes: Sequence[Any], domain: str = "") -> bytes:
             ),
             "it fails on a blank image",
             id="run",
-        ),
-        pytest.param(
-            network(
-                [
-                    helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
-                    helper.make_node("Add", ["zeros", "data"], ["out"]),
-                ],
-                {"data": (np.float32, ("N", 3, 2, 2))},
-                {"out": (np.float32, ("A", "B", "C", "D"))},
-                {"shape": np.array([1 << 24, 1 << 20, 1, 1], np.int64)},
-            ),
-            "it fails on a blank image|cannot open|too much memory",
-            id="memory",
         ),
     ],
 )
@@ -228,8 +230,14 @@ def load(name: str) -> Preprocessing:
     return Preprocessing.load(preprocessing_path(name))
 
 
+def checked(
+    model: Path, preprocessing: Preprocessing, *, timeout: float = 60, memory: int = 1 << 30, **options: Any
+) -> ModelReport:
+    return check_model(model, preprocessing, model.parent, timeout=timeout, memory=memory, **options)
+
+
 def test_check_model_in_a_process_reports_a_good_network() -> None:
-    report = check_model(model_path("classifier"), load("classifier"), 60)
+    report = checked(model_path("classifier"), load("classifier"))
     assert report.inputs == (TensorReport("image", "float32", ("batch", 1, 32, 32)),)
     assert report.outputs == (TensorReport("logits", "float32", ("batch", 10)),)
     assert (report.opset, report.bytes) == (17, model_path("classifier").stat().st_size)
@@ -237,15 +245,49 @@ def test_check_model_in_a_process_reports_a_good_network() -> None:
 
 def test_check_model_in_a_process_reports_a_bad_one() -> None:
     with pytest.raises(InputError, match=r"^preprocessing: .*wrong on axis 2") as raised:
-        check_model(model_path("yolo"), load("classifier"), 60)
+        checked(model_path("yolo"), load("classifier"))
     assert (raised.value.status, raised.value.field) == (400, "preprocessing")
 
 
 def test_check_model_that_never_ends_is_killed(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(InputError, match=r"its check took longer than 4 s"):
-        check_model(saved(tmp_path, endless()), Preprocessing.load(document()), 4)
+        checked(saved(tmp_path, endless()), Preprocessing.load(document()), timeout=4)
     assert time.monotonic() - started < 8
+
+
+def filling(count: int) -> bytes:
+    """Build a network with an intermediate of so many numbers, and a result of one."""
+    return network(
+        [
+            helper.make_node("ConstantOfShape", ["count"], ["zeros"]),
+            helper.make_node("ReduceMax", ["zeros"], ["largest"], keepdims=0),
+            helper.make_node("Mul", ["largest", "data"], ["out"]),
+        ],
+        {"data": (np.float32, ("N", 3, 2, 2))},
+        {"out": (np.float32, ("N", 3, 2, 2))},
+        {"count": np.array([count], np.int64)},
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory")
+def test_check_model_that_takes_more_memory_than_a_network_may_is_refused(tmp_path: Path) -> None:
+    preprocessing = Preprocessing.load(document())
+    memory = 512 << 20
+    assert checked(saved(tmp_path, filling(memory // 8)), preprocessing, memory=memory).opset == 17
+    too_much = r"^model: it takes too much memory: more than 1,024 MiB, which are --session-memory .* 512 MiB"
+    with pytest.raises(InputError, match=too_much):
+        checked(saved(tmp_path, filling(memory // 2)), preprocessing, memory=memory)
+
+
+def test_check_model_that_is_stopped_ends(tmp_path: Path) -> None:
+    stop = threading.Event()
+    timer = threading.Timer(1.0, stop.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(InputError):
+        checked(saved(tmp_path, endless()), Preprocessing.load(document()), stop=stop)
+    assert time.monotonic() - started < 30
 
 
 def test_check_model_that_crashes_is_an_input_error(
@@ -253,5 +295,5 @@ def test_check_model_that_crashes_is_an_input_error(
 ) -> None:
     monkeypatch.setattr(models_check, "_CHILD", "tests.crashing")
     with pytest.raises(InputError, match=r"crashed on it, or it took too much memory \(signal SIGKILL\)"):
-        check_model(model_path("yolo"), load("yolo"), 60)
+        checked(model_path("yolo"), load("yolo"))
     assert "ended by signal SIGKILL" in caplog.text

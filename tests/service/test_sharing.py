@@ -54,6 +54,16 @@ def test_what_is_larger_than_all_is_taken_alone() -> None:
     assert not shares._held
 
 
+def test_what_comes_in_pieces_may_be_larger_than_all_while_nobody_else_holds_any() -> None:
+    shares = Shares(100)
+    assert all(shares.take("a", 60, before) for before in (0, 60, 120))
+    assert not shares.take("a", 1)  # another of the same tenant
+    shares.give_back("a", 180)
+    assert shares.take("b", 10)
+    assert shares.take("a", 60)
+    assert not shares.take("a", 60, 60)
+
+
 def test_shares_from_many_threads() -> None:
     shares = Shares(64)
 
@@ -188,5 +198,39 @@ def test_one_that_is_let_in_and_cancelled_at_once_gives_its_room_back() -> None:
         await asyncio.gather(first, second, return_exceptions=True)
         assert turns.used == 0
         await asyncio.wait_for(entered(turns, order, "c"), 5)
+
+    asyncio.run(run())
+
+
+def test_one_that_gives_up_in_the_moment_of_its_turn_holds_up_nobody() -> None:
+    async def run() -> None:
+        turns, order, pause = Turns(1), [], asyncio.Event()
+        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
+        await settle()
+        others = [asyncio.create_task(entered(turns, order, name)) for name in "bc"]
+        await settle()
+        pause.set()
+        asyncio.get_running_loop().call_soon(others[0].cancel)  # before the first leaves
+        await asyncio.gather(first, *others, return_exceptions=True)
+        assert order == ["a", "c"]
+        assert (turns.used, turns.waiting) == (0, 0)
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_a_large_one_that_gives_up_lets_in_those_behind_it() -> None:
+    async def run() -> None:
+        turns, order, pause = Turns(2), [], asyncio.Event()
+        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
+        await settle()
+        large = asyncio.create_task(entered(turns, order, "b", 2))
+        await settle()
+        small = asyncio.create_task(entered(turns, order, "c"))
+        await settle()
+        assert order == ["a"]
+        large.cancel()
+        await asyncio.wait_for(small, 10)
+        pause.set()
+        await first
 
     asyncio.run(run())

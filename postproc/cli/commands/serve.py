@@ -104,10 +104,15 @@ def serve(
     max_inputs_bytes: Annotated[int, _setting("max_inputs_bytes", is_size=True)] = _default_size(
         "max_inputs_bytes"
     ),
+    max_result_bytes: Annotated[int, _setting("max_result_bytes", is_size=True)] = _default_size(
+        "max_result_bytes"
+    ),
     max_outcomes_bytes: Annotated[int, _setting("max_outcomes_bytes", is_size=True)] = _default_size(
         "max_outcomes_bytes"
     ),
     max_connections: Annotated[int, _setting("max_connections")] = _default("max_connections"),
+    max_uploads: Annotated[int, _setting("max_uploads")] = _default("max_uploads"),
+    model_check_timeout: Annotated[float, _setting("model_check_timeout")] = _default("model_check_timeout"),
     queue_length: Annotated[int, _setting("queue_length")] = _default("queue_length"),
     batch_wait: Annotated[float, _setting("batch_wait")] = _default("batch_wait"),
     max_batch: Annotated[int, _setting("max_batch")] = _default("max_batch"),
@@ -115,6 +120,7 @@ def serve(
     session_memory: Annotated[int, _setting("session_memory", is_size=True)] = _default_size(
         "session_memory"
     ),
+    run_seconds: Annotated[float, _setting("run_seconds")] = _default("run_seconds"),
     task_seconds: Annotated[float, _setting("task_seconds")] = _default("task_seconds"),
     task_timeout: Annotated[float, _setting("task_timeout")] = _default("task_timeout"),
     adopt: Annotated[bool, _setting("adopt", option="--adopt")] = False,

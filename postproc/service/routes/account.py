@@ -12,6 +12,6 @@ router = APIRouter(prefix="/v0.7/accounts", tags=["account"])
 
 
 @router.get("/me", response_model=Account, responses=errors())
-def read_account(tenant: Tenant) -> Json:
+async def read_account(tenant: Tenant) -> Json:
     """Read whose key this is."""
     return Json({"name": tenant})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
@@ -17,11 +17,14 @@ from postproc.service.errors import InputError, wrong_document
 from postproc.service.inference import network_target, start_inference
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
+from postproc.service.routing import TenantRoute
 from postproc.service.schemas import NetworkFields
+from postproc.service.services import Services
 from postproc.service.tables import as_columns
-from postproc.service.uploads import read_upload
+from postproc.service.uploads import Upload, read_upload
+from postproc.service.waiting import while_connected
 
-router = APIRouter(prefix="/v0.7/networks", tags=["networks"])
+router = APIRouter(prefix="/v0.7/networks", tags=["networks"], route_class=TenantRoute)
 
 _IMMUTABLE = ("framework", "preprocessing", "postprocessings")
 
@@ -33,30 +36,25 @@ _IMMUTABLE = ("framework", "preprocessing", "postprocessings")
     responses=errors(409, body=True),
     openapi_extra=takes(form="NetworkUpload"),
 )
-def create_network(services: AllServices, tenant: Tenant, uploaded: Uploaded) -> Json:
+async def create_network(request: Request, services: AllServices, tenant: Tenant, uploaded: Uploaded) -> Json:
     """Upload a network.
 
     Exactly one part is the ONNX file, under any name; a file that the preprocessing names is a part of that
     name. The preprocessing is one part of JSON, or flattened, `preprocessing.inputs[0]image.target_size`.
     The network is checked before it is kept.
     """
-    folders, settings = services.folders, services.settings
-    upload = read_upload(uploaded.form, uploaded.folder, folders, settings.max_document)
-    report = services.check_model(
-        upload.model, upload.fields.preprocessing, settings.model_check_timeout, upload.folder
+    upload = await services.run(
+        tenant,
+        read_upload,
+        uploaded.form,
+        uploaded.folder,
+        services.folders,
+        services.settings.max_document,
     )
-    folder = folders.publish(upload.staged)
-    kept = as_columns(upload.fields.dump(defaults=True), NetworkFields.model_fields)
-    kept["preprocessing"] = upload.fields.preprocessing.dump()
-    try:
-        network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
-    except BaseException:
-        # Where the database does not tell, the row may be there: the files stay for the next start.
-        if folder not in services.networks.folders():
-            folders.set_aside(folder)
-        raise
-    folders.settle(folder)
-    return Json(network_document(network), 201)
+    report = await while_connected(
+        request, services.checks.check(tenant, upload.model, upload.fields.preprocessing, upload.folder)
+    )
+    return await services.run(tenant, _publish, services, tenant, upload, report)
 
 
 @router.get("", response_model=Listing[NetworkAnswer], responses=errors())
@@ -120,6 +118,22 @@ def run_network(services: AllServices, tenant: Tenant, network_id: Id, body: Ima
     """Run a network alone: the result is its tensors."""
     network = services.networks.get(tenant, network_id)
     return Json(start_inference(services, tenant, network_target(services, network), body), 201)
+
+
+def _publish(services: Services, tenant: str, upload: Upload, report: Any) -> Json:
+    folders = services.folders
+    folder = folders.publish(upload.staged)
+    kept = as_columns(upload.fields.dump(defaults=True), NetworkFields.model_fields)
+    kept["preprocessing"] = upload.fields.preprocessing.dump()
+    try:
+        network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
+    except BaseException:
+        # Where the database does not tell, the row may be there: the files stay for the next start.
+        if folder not in services.networks.folders():
+            folders.set_aside(folder)
+        raise
+    folders.settle(folder)
+    return Json(network_document(network), 201)
 
 
 def _update(

@@ -13,6 +13,7 @@ from postproc.service.dependencies import AllServices
 from postproc.service.middleware import logger
 from postproc.service.responses import Json
 from postproc.service.services import Services
+from postproc.service.sharing import STRANGERS
 
 router = APIRouter(tags=["operations"])
 
@@ -37,9 +38,10 @@ async def check_readiness(services: AllServices) -> Json:
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def read_metrics(services: AllServices) -> Response:
+async def read_metrics(services: AllServices) -> Response:
     """Return the metrics, for Prometheus."""
-    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    content = await services.run(STRANGERS, generate_latest, services.metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
 async def _health(services: Services) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from postproc.service.dependencies import AllServices, Images, Tenant
 from postproc.service.inference import Target, start_inference
 from postproc.service.pagination import Paged
 from postproc.service.responses import Json, errors, takes
+from postproc.service.routing import TenantRoute
 
-router = APIRouter(prefix="/v0.7", tags=["public"])
+router = APIRouter(prefix="/v0.7", tags=["public"], route_class=TenantRoute)
 
 Name = Annotated[str, Path(description="Of a public spec or network.", examples=["digits-yolo"])]
 

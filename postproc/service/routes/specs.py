@@ -16,9 +16,10 @@ from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.inference import start_inference, version_target
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
+from postproc.service.routing import TenantRoute
 from postproc.service.tables import LARGEST_ID, as_columns
 
-router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"])
+router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"], route_class=TenantRoute)
 
 _GIVEN = ("name", "description", "metadata", "outputs")
 _KNOWN = (*_GIVEN, "current_version_id")

@@ -21,11 +21,14 @@ from postproc.service.inference import start_inference, version_target
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routes.public import public_target
+from postproc.service.routing import TenantRoute
 from postproc.service.schemas import NetworkFields
 from postproc.service.store.versions import NamedVersion
 from postproc.service.tables import LARGEST_ID, Network, Spec, as_columns
 
-router = APIRouter(prefix="/v0.7/recognition/versions", tags=["recognition versions"])
+router = APIRouter(
+    prefix="/v0.7/recognition/versions", tags=["recognition versions"], route_class=TenantRoute
+)
 
 _NEEDED = ("spec_id", "network_id", "post_processings")
 

@@ -8,9 +8,9 @@ from sqlalchemy import CursorResult, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from postproc.service.errors import not_found
-from postproc.service.tables import Network, Spec, Task, Version
+from postproc.service.tables import Network, Spec, Version
 
-Row = TypeVar("Row", Network, Spec, Version, Task)
+Row = TypeVar("Row", Network, Spec, Version)
 
 
 def owned(session: Session, kind: type[Row], tenant: str, identifier: int) -> Row:

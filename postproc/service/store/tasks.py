@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import time
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, case, delete, func, select, update
 
 from postproc.service.database import Database
-from postproc.service.store.common import counted_rows, owned
+from postproc.service.errors import not_found
+from postproc.service.store.common import counted_rows
 from postproc.service.store.together import TaskWriter
 from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task, with its result only where that was asked for.
+
+    Parameters
+    ----------
+    id : int
+        Its id.
+    status, error, date_created, date_updated : str or None
+        As the table has them.
+    size : int
+        Bytes of its result; 0 where it has none.
+    data : str or None
+        Its result as JSON text.
+    """
+
+    id: int
+    status: str
+    error: str | None
+    date_created: str
+    date_updated: str | None
+    size: int
+    data: str | None = None
 
 
 class TaskStore:
@@ -23,6 +52,13 @@ class TaskStore:
         self._unfinished: dict[int, float] = {}  # of this process, and since when
         self._writer = TaskWriter(database, self._unfinished)
         self._takes_writes = True
+        # Of what is stored out of line, PostgreSQL, and SQLite from 3.43 on, know it without reading it.
+        is_told = database.file is None or sqlite3.sqlite_version_info >= (3, 43)
+        size = func.octet_length(Task.data) if is_told else func.length(Task.data)
+        self._columns: list[Any] = [
+            *(Task.id, Task.status, Task.error, Task.date_created, Task.date_updated),
+            func.coalesce(size, 0),
+        ]
 
     def add(self, tenant: str) -> int:
         """Keep a pending task and return its id."""
@@ -98,10 +134,21 @@ class TaskStore:
         ]
         return self.finish([(identifier, None, error) for identifier in lost]) if lost else 0
 
-    def get(self, tenant: str, identifier: int) -> Task:
-        """Return a task, or raise a 404."""
+    def get(self, tenant: str, identifier: int, small: int = 0) -> TaskRow:
+        """Return a task, with its result where that has `small` bytes at most, or raise a 404."""
+        columns = [*self._columns, case((self._columns[-1] <= small, Task.data))]
+        statement = select(*columns).where(Task.id == identifier, Task.tenant == tenant)
         with self._database.reading() as session:
-            return owned(session, Task, tenant, identifier)
+            row = session.execute(statement).first()
+        if row is None:
+            raise not_found("task", identifier)
+        return TaskRow(*row)
+
+    def texts(self, tenant: str, identifiers: Sequence[int]) -> dict[int, str]:
+        """Return the results of these tasks as JSON text; of those that have one."""
+        statement = select(Task.id, Task.data).where(Task.tenant == tenant, Task.id.in_(identifiers))
+        with self._database.reading() as session:
+            return {number: data for number, data in session.execute(statement) if data is not None}
 
     def list(
         self,
@@ -110,15 +157,15 @@ class TaskStore:
         offset: int,
         limit: int,
         after_id: int | None = None,
-    ) -> tuple[int, list[Task]]:
-        """Return how many of these tasks there are, and a page of them; unknown ids are left out."""
+    ) -> tuple[int, list[TaskRow]]:
+        """Return how many of these tasks there are, and a page without results; unknown ids are left out."""
         known = {identifier for identifier in identifiers if 0 < identifier <= LARGEST_ID}
         if not known:
             return 0, []
         with self._database.reading() as session:
-            statement = select(Task).where(Task.tenant == tenant, Task.id.in_(known))
+            statement = select(*self._columns).where(Task.tenant == tenant, Task.id.in_(known))
             count, rows = counted_rows(session, statement, Task.id, offset, limit, after_id)
-        return count, [task for (task,) in rows]
+        return count, [TaskRow(*row) for row in rows]
 
     def fail_pending(self, error: str) -> int:
         """End all pending tasks in error, those of the last run, and return how many there were."""

@@ -104,13 +104,6 @@ def test_network_that_is_wrong_is_a_400_and_leaves_nothing(
     assert stored_files(service) == before
 
 
-def test_network_with_a_broken_mean_file_is_a_400(service: Serving) -> None:
-    files = {"model": ("f", MODEL), "m/mean.npy": ("f", b"no array")}
-    data = {"name": "n", "framework": "onnx", "preprocessing": json.dumps(DOCUMENT)}
-    response = service.client.post("/networks", data=data, files=files)
-    assert "preprocessing.inputs[0].image.mean_file" in complaint(response)
-
-
 def test_network_without_fields_names_all_of_them(service: Serving) -> None:
     response = service.client.post("/networks/", files={"model": ("f", MODEL)})
     complaint(response)

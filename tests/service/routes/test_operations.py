@@ -14,7 +14,9 @@ import jsonschema
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from postproc.service import probing, reporting
+from postproc.service import probing
+from postproc.service.services import _THREADS
+from postproc.service.sharing import Shares
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.serving import Serving, serving
 from tests.service.waiting import wait_until
@@ -88,8 +90,9 @@ def test_probes_are_answered_while_all_threads_of_requests_wait(
 
     monkeypatch.setattr(service.services.networks, "list", wait)
     with ThreadPoolExecutor(64) as pool:
-        futures = [pool.submit(service.client.get, "/networks") for _ in range(64)]
-        for _ in range(40):
+        clients = [service.client, service.other] * 32
+        futures = [pool.submit(client.get, "/networks") for client in clients]
+        for _ in range(_THREADS):
             assert started.acquire(timeout=10)
         assert asked(service, "healthz", 200)["status"] == "ok"
         go.set()
@@ -147,7 +150,9 @@ def test_readiness_ends_with_the_service(service: Serving) -> None:
 def test_task_is_not_taken_while_too_many_results_wait(
     service: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "_MOST_KEPT", 0)
+    places = Shares(1)
+    places.hold("one")
+    monkeypatch.setattr(service.services.reporter, "_places", places)
     response = service.client.post(INFERENCE, files=IMAGE)
     assert "results wait" in complaint(response, 503)
     assert response.headers["Retry-After"] == "2"

@@ -270,17 +270,19 @@ def test_bodies_beyond_their_limits_are_a_413(small: Serving) -> None:
 
 
 def test_bodies_together_beyond_the_memory_are_a_503(small: Serving) -> None:
-    reader = small.services.bodies
-    reader._free, free = 100, reader._free  # as if others were read right now
+    memory = small.services.bodies.memory
+    wait_until(lambda: memory.used == 0)  # given back after the answer
+    taken = SMALL["max_inputs_bytes"] - 100
+    assert memory.take("third", int(taken))  # as if others were read right now
     try:
         response = small.client.post(INFERENCE, files={"inputs[0]image.source": ("f", b"x" * 200)})
         assert complaint(response, 503)
         assert response.headers["Retry-After"] == "1"
-        assert reader._free == 100
+        wait_until(lambda: memory.used == taken)
     finally:
-        reader._free = free
+        memory.give_back("third", int(taken))
     made(small.client.post(INFERENCE, files=IMAGE))
-    wait_until(lambda: reader._free == free)  # given back after the answer
+    wait_until(lambda: memory.used == 0)
 
 
 def test_body_that_stops_coming_is_a_408(small: Serving) -> None:

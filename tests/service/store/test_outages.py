@@ -100,7 +100,9 @@ def test_text_that_no_database_takes_ends_its_task_and_holds_no_others(database:
     store = TaskStore(database)
     first, second, third = identifiers = [store.add(TENANT) for _ in range(3)]
     with reporting(database, store) as reporter:
-        reporter.put([Outcome(first, {}, None), Outcome(second, None, "\ud800"), Outcome(third, {}, None)])
+        reporter.put(
+            [Outcome(first, "{}", None), Outcome(second, None, "\ud800"), Outcome(third, "{}", None)]
+        )
         wait_until(lambda: PENDING not in statuses(store, identifiers))
     assert statuses(store, identifiers) == [SUCCESS, ERROR, SUCCESS]
     assert store.get(TENANT, second).error == REFUSED
@@ -111,8 +113,8 @@ def test_nul_that_postgresql_refuses_ends_its_task_alone(database: Database) -> 
     store = TaskStore(database)
     first, second, third = identifiers = [store.add(TENANT) for _ in range(3)]
     with reporting(database, store) as reporter:
-        reporter.put([Outcome(first, None, "a\0b"), Outcome(second, {"text": "a\0b"}, None)])
-        reporter.put([Outcome(third, {}, None)])
+        reporter.put([Outcome(first, None, "a\0b"), Outcome(second, '{"text":"a\\u0000b"}', None)])
+        reporter.put([Outcome(third, "{}", None)])
         wait_until(lambda: PENDING not in statuses(store, identifiers))
     assert statuses(store, identifiers) == [ERROR, SUCCESS, SUCCESS]
     assert store.get(TENANT, first).error == REFUSED
@@ -127,7 +129,7 @@ def test_result_too_large_for_sqlite_ends_its_task_alone(tmp_path: Path) -> None
     store = TaskStore(database)
     first, second = identifiers = [store.add(TENANT) for _ in range(2)]
     with reporting(database, store) as reporter:
-        reporter.put([Outcome(first, {"text": "x" * 20_000}, None), Outcome(second, {}, None)])
+        reporter.put([Outcome(first, "x" * 20_000, None), Outcome(second, "{}", None)])
         wait_until(lambda: PENDING not in statuses(store, identifiers))
     assert statuses(store, identifiers) == [ERROR, SUCCESS]
     assert store.get(TENANT, first).error == REFUSED

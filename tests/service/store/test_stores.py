@@ -201,10 +201,15 @@ def test_tasks_finish_together_and_once(database: Database) -> None:
     done, failed, waiting = (store.add(TENANT) for _ in range(3))
     store.finish([(done, '{"a": 1}', None), (failed, None, "why")])
     store.finish([(done, None, "too late")])
-    statuses = [
-        (task.status, task.data, task.error) for task in store.list(TENANT, [done, failed, waiting], 0, 9)[1]
+    _, rows = store.list(TENANT, [done, failed, waiting], 0, 9)
+    assert [(task.status, task.size, task.error) for task in rows] == [
+        (SUCCESS, 8, None),
+        (ERROR, 0, "why"),
+        (PENDING, 0, None),
     ]
-    assert statuses == [(SUCCESS, '{"a": 1}', None), (ERROR, None, "why"), (PENDING, None, None)]
+    assert store.texts(TENANT, [done, failed, waiting]) == {done: '{"a": 1}'}
+    assert store.texts(OTHER, [done]) == {}
+    assert [store.get(TENANT, done, small).data for small in (0, 7, 8)] == [None, None, '{"a": 1}']
 
 
 def test_tasks_list_leaves_out_unknown_ids_and_other_tenants(database: Database) -> None:

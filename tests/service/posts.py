@@ -1,0 +1,78 @@
+"""Post-processors that do what no real one should, in the processes that run networks."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from postproc import Classification, PostProcessor
+
+GREY = PostProcessor.for_classification(["white"], Classification(output_tensor="grey"), thresholds=0.1)
+
+
+class _Post:
+    tensor_names = ("grey",)
+    uses_input_size = False
+
+    def warmup(self) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Slow(_Post):
+    """Begins, and goes on when it is told to.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `started` appears, and `go` is waited for.
+    """
+
+    folder: Path
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        (self.folder / "started").touch()
+        wait_for(self.folder / "go")
+        return GREY(tensors, **options)
+
+
+@dataclass(frozen=True)
+class Broken(_Post):
+    """Fails."""
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        raise ZeroDivisionError("secret")
+
+
+@dataclass(frozen=True)
+class Crashing(_Post):
+    """Ends its process, once or always.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `crashed` appears, and, if it is there, no further crash happens but for `always`.
+    always : bool
+        Whether it crashes each time.
+    """
+
+    folder: Path
+    always: bool = True
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        crashed = self.folder / "crashed"
+        if self.always or not crashed.exists():
+            crashed.touch()
+            os.abort()
+        return GREY(tensors, **options)
+
+
+def wait_for(path: Path, seconds: float = 30) -> None:
+    """Wait until a file is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.005)
