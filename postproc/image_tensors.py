@@ -12,6 +12,7 @@ from PIL import Image
 
 from postproc.errors import SchemaError, SchemaProblem
 from postproc.file_kinds import file_mistaken_for
+from postproc.image_loading import REDUCTIONS, Picture
 from postproc.schema import ImageInput
 from postproc.transforms import ImageTransform
 
@@ -24,8 +25,11 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _RANGES = {"FLOAT32": (-_FLOAT32_MAX, _FLOAT32_MAX), "FLOAT16": (-65504.0, 65504.0), "UINT8": (0.0, 255.0)}
 # From a picture's (height, width, channels) to the tensor's axes without the batch.
 _AXES = {"NCHW": (2, 0, 1), "NCWH": (2, 1, 0), "NHWC": (0, 1, 2), "NWHC": (1, 0, 2)}
+_LINE_BYTES = 64  # a row and a column: pointers, and the coefficients of a resize
 # Pillow holds the box of a resize in float32: up to this side its edges are exact to 1/256 pixel.
 _LONGEST_BOXED_SIDE = 65_536
+# Bytes a pixel of an input beside its numbers: resized, on its canvas, and as an array that is made in parts.
+_PLACED_BYTES = 4 + 4 + 6
 
 
 class ImageTensor:
@@ -63,18 +67,55 @@ class ImageTensor:
             self._std = self._per_channel(image.std)
             self._check_range()
 
-    def prepare(self, image: Image.Image) -> tuple[NDArray[Any], ImageTransform]:
-        """Return the tensor of an RGB image, without the batch axis, and where the image lies in it."""
-        transform = self._transform((image.height, image.width))
+    def reduction(self, size: tuple[int, int], part: tuple[int, int] | None = None) -> int:
+        """Return how many times smaller an image may be decoded, so that it has twice the pixels it needs.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the image.
+        part : (int, int), optional
+            Those of what is fed of it, if not all.
+        """
+        scale = max(self._transform(part or size).scale)
+        return next((step for step in REDUCTIONS if 2 * scale * step <= 1), 1)
+
+    def memory(self, size: tuple[int, int], decoded: tuple[int, int]) -> tuple[int, int]:
+        """Estimate the bytes of an image's tensor, and of all that `prepare` makes of the image, with it.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the original image.
+        decoded : (int, int)
+            Those at which it was decoded.
+        """
+        transform = self._transform(size)
+        pixels = math.prod(transform.input_size)
+        numbers = pixels * self._image.channels
+        tensor = numbers * np.dtype(self._dtype).itemsize
+        height, width = decoded
+        grey = height * width if self._image.color_channels == "L" else 0
+        cut = 4 * height * width if max(decoded) > _LONGEST_BOXED_SIDE else 0
+        # Pillow resizes rows first, to the width that is seen, unless an image is far higher than it is wide.
+        across = min(transform.input_size[1], transform.resized_size[1])
+        rows = 0 if height > 100 * width else 4 * across * height
+        placing = grey + cut + rows + _LINE_BYTES * (width + height) + _PLACED_BYTES * pixels
+        return tensor, tensor + 4 * numbers + placing
+
+    def prepare(self, picture: Picture) -> tuple[NDArray[Any], ImageTransform]:
+        """Return the tensor of an image, without the batch axis, and where the image lies in it."""
+        transform = self._transform(picture.size)
+        image = picture.image
         if self._image.color_channels == "L":
             image = image.convert("L")
-        picture = place(image, transform, self._padding())
-        pixels = np.asarray(picture).reshape(picture.height, picture.width, -1)
+        placed = place(image, transform, self._padding(), picture.box)
+        pixels = np.asarray(placed).reshape(placed.height, placed.width, -1)
         if self._image.color_channels == "BGR":
             pixels = pixels[..., ::-1]
         pixels = pixels.transpose(_AXES[self._image.dimension_order])
         if self._dtype == np.uint8 and self._keeps_values():
-            return np.ascontiguousarray(pixels), transform
+            return np.array(pixels, order="C"), transform  # a copy: Pillow's pixels cannot be written
         values = self._normalise(pixels.astype(np.float32, order="C"))
         if self._dtype == np.uint8:
             values += np.float32(0.5)  # half up; _check_range made sure of 0..255
@@ -188,7 +229,12 @@ class ImageTensor:
         return SchemaError(SchemaProblem(f"{self._path}.{field}", message))
 
 
-def place(image: Image.Image, transform: ImageTransform, padding: tuple[int, ...]) -> Image.Image:
+def place(
+    image: Image.Image,
+    transform: ImageTransform,
+    padding: tuple[int, ...],
+    shown: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
     """Resize an image and put it where its transform says, on a canvas of the input's size.
 
     Only the part that the input shows is computed, so that memory is bounded by the input's size
@@ -197,11 +243,14 @@ def place(image: Image.Image, transform: ImageTransform, padding: tuple[int, ...
     Parameters
     ----------
     image : PIL.Image.Image
-        Of the transform's image size.
+        Of the transform's image size, or smaller.
     transform : ImageTransform
         With whole-pixel offsets, as its constructors make them.
     padding : tuple of int
         Colour of the canvas, one value per channel of the image.
+    shown : (float, float, float, float), optional
+        Left, top, right and bottom of what has the transform's image size, in pixels of the image, which may
+        have fewer; by default all of it.
     """
     height, width = transform.input_size
     resized_height, resized_width = transform.resized_size
@@ -210,11 +259,15 @@ def place(image: Image.Image, transform: ImageTransform, padding: tuple[int, ...
     first_x, last_x = max(0, -left), min(resized_width, width - left)
     first_y, last_y = max(0, -top), min(resized_height, height - top)
     scale_x, scale_y = transform.scale
+    origin_x, origin_y, end_x, end_y = shown or (0, 0, image.width, image.height)
+    # Input pixels per image pixel; the first factor is one, exactly, unless the image is smaller.
+    scale_x *= transform.image_size[1] / (end_x - origin_x)
+    scale_y *= transform.image_size[0] / (end_y - origin_y)
     box = (
-        first_x / scale_x,
-        first_y / scale_y,
-        min(last_x / scale_x, image.width),
-        min(last_y / scale_y, image.height),
+        origin_x + first_x / scale_x,
+        origin_y + first_y / scale_y,
+        min(origin_x + last_x / scale_x, end_x),
+        min(origin_y + last_y / scale_y, end_y),
     )
     if max(image.size) > _LONGEST_BOXED_SIDE:
         image, box = _cut(image, box, (1 / scale_x, 1 / scale_y))

@@ -25,9 +25,18 @@ _SECRETS = ("POSTPROC_", "PG")  # of the service, and of PostgreSQL: a network's
 _LONGEST = 1_000_000  # seconds; no wait of the system's takes many more
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 0.2  # until a process notes that it is to stop
-_NICENESS = 10  # a tenth of the processor where others want it
+_BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+# A tenth of the processor where others want it, from the first import on. Linux may share it among sessions
+# before it does among processes.
+_BACKGROUND = """
+import contextlib, os
+if hasattr(os, "nice"):
+    os.nice(10)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "r+") as file:
+        file.write("10")
+"""
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-_SYNCHRONIZE, _INFINITE, _BELOW_NORMAL = 0x00100000, 0xFFFFFFFF, 0x4000  # <winnt.h>, <winbase.h>
+_SYNCHRONIZE, _INFINITE = 0x00100000, 0xFFFFFFFF  # <winnt.h>
 
 
 class CrashError(Exception):
@@ -47,6 +56,7 @@ class CrashError(Exception):
 def spawned(
     module: str,
     *,
+    background: bool = False,
     stderr: int | IO[bytes] | None = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
@@ -56,6 +66,8 @@ def spawned(
     ----------
     module : str
         Its full name; it is run as ``python -m`` would, with this process's modules and no others.
+    background : bool
+        Let other processes have the processor first.
     stderr, pass_fds : optional
         As `subprocess.Popen` takes them.
 
@@ -70,7 +82,8 @@ def spawned(
     # `python -m` would also take modules of the current folder, which may be a stranger's.
     path = [os.path.abspath(folder) for folder in sys.path]
     program = (
-        f"import sys; sys.path[:] = {path!r}; from {__name__} import _main; _main({module!r}, {os.getpid()})"
+        f"import sys; sys.path[:] = {path!r}\n{_BACKGROUND if background else ''}"
+        f"from {__name__} import _main; _main({module!r}, {os.getpid()})"
     )
 
     def start() -> subprocess.Popen[bytes]:
@@ -81,6 +94,7 @@ def spawned(
             stderr=stderr,
             pass_fds=pass_fds,
             env=environment,
+            creationflags=_BELOW_NORMAL if background else 0,
             start_new_session=True,  # so that a Ctrl-C for this process does not look like a crash
         )
 
@@ -176,7 +190,14 @@ def _wait_for_end(parent: int) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def ask(module: str, order: dict[str, Any], timeout: float, stop: threading.Event | None = None) -> Any:
+def ask(
+    module: str,
+    order: dict[str, Any],
+    timeout: float,
+    *,
+    background: bool = False,
+    stop: threading.Event | None = None,
+) -> Any:
     """Run a module, which calls `answer`, in a process of its own, and give its answer.
 
     Parameters
@@ -187,6 +208,8 @@ def ask(module: str, order: dict[str, Any], timeout: float, stop: threading.Even
         What it is to do, as JSON can hold it.
     timeout : float
         Seconds, after which the process is killed.
+    background : bool
+        Let other processes have the processor first.
     stop : threading.Event, optional
         Ends it early, as the end of its time does.
 
@@ -199,7 +222,7 @@ def ask(module: str, order: dict[str, Any], timeout: float, stop: threading.Even
     """
     timeout = min(timeout, _LONGEST)
     question = json.dumps({"timeout": timeout, "order": order}).encode()
-    with spawned(module) as process:
+    with spawned(module, background=background) as process:
         try:
             content = _content_of(process, question, timeout, stop)
         finally:
@@ -232,7 +255,7 @@ def _content_of(
 def answer(work: Callable[[dict[str, Any]], object]) -> None:
     """Do what `ask` ordered, in its process: give the order to `work`, send what that returns, and end."""
     question = json.load(sys.stdin)
-    if hasattr(signal, "alarm"):  # ends it too where whoever asked was killed and kills nobody
+    if hasattr(signal, "alarm"):  # whoever asked may be killed, and no thread here gets to see that
         signal.alarm(math.ceil(question["timeout"]) + 1)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not get among the answer
@@ -256,15 +279,3 @@ def limit_memory(limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # and not RLIMIT_AS: addresses are no memory
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def yield_processor() -> None:
-    """Let other processes have the processor first; before this one starts threads, which do not follow."""
-    if sys.platform == "win32":
-        kernel = ctypes.WinDLL("kernel32")
-        kernel.GetCurrentProcess.restype = ctypes.c_void_p
-        kernel.SetPriorityClass(ctypes.c_void_p(kernel.GetCurrentProcess()), _BELOW_NORMAL)
-        return
-    os.nice(_NICENESS)
-    with contextlib.suppress(OSError):  # where the kernel shares the processor among sessions first
-        Path("/proc/self/autogroup").write_text(str(_NICENESS))

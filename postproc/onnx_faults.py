@@ -9,7 +9,7 @@ from typing import Any
 from postproc.errors import RunnerError
 
 _OUT_OF_MEMORY = (
-    r"out of memory|failed to allocate|alloc_failed|bad_alloc|outofmemory|8007000E|not enough memory"
+    r"out of memory|failed to allocate|alloc[_ ]failed|bad_alloc|outofmemory|8007000E|not enough memory"
 )
 
 # Texts of ONNX Runtime, and of CUDA, cuDNN, TensorRT, DirectX and WebGPU as they come through its messages.

@@ -134,14 +134,17 @@ class Health(BaseModel):
     """How the service is."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="Degraded where the database is away or takes no writes, results wait long for it, or "
-        "files of networks are missing."
+        description="Degraded where the database is away or takes no writes, results wait long for it, files "
+        "of networks are missing, or networks are held back."
     )
     version: str = Field(description="Release of postproc.")
     kernels: Literal["compiling", "ready"] = Field(
         description="Whether all are compiled; until then, a first image may wait for its own."
     )
     missing_networks: int = Field(description="Networks whose files are not in the data folder.")
+    held_networks: int = Field(
+        description="Networks that are held back since three of their calls in a row hung or crashed."
+    )
     database: Literal["ok", "read-only", "away"] = Field(
         description="Whether it answers within a second, and takes writes, as far as is known."
     )

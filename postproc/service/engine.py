@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import queue
 import threading
@@ -22,14 +21,13 @@ from postproc.pipeline import PostProcessor
 from postproc.service.batching import Batcher
 from postproc.service.errors import InputError, QueueFullError, not_found
 from postproc.service.fetching import Fetcher
-from postproc.service.inputs import Fetch, InputReader, PreparedInputs
+from postproc.service.inputs import Fetch, InputReader, OpenedInputs, PreparedInputs
 from postproc.service.jobs import Job, Ticket
 from postproc.service.metrics import Metrics
 from postproc.service.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
 from postproc.service.networks.process import HungError, NetworkProcess
 from postproc.service.networks.strikes import Strikes
 from postproc.service.settings import ServiceSettings
-from postproc.service.turns import Turns
 from postproc.service.warming import Warmer
 from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Work
 
@@ -39,26 +37,25 @@ logger = logging.getLogger(__name__)
 
 DELETED = "the network was deleted before this task ran"
 HELD = (
-    "the network is held back, since its last three calls hung or crashed; POST "
-    "/v0.7/networks/{id}/resume lets it run again, and so does a restart of the service"
+    "the network is held back, since its last three calls hung or crashed; POST {path} lets it run "
+    "again, and so does a restart of the service"
 )
 
 _DRAIN = 5.0  # seconds that waiting tasks are given at the end
 _MOST_PREPROCESSORS = 256
 _MOST_REMEMBERED = 4096
 _LARGE = 4 << 20  # bytes of a result that takes so long to write that to share a call saves nothing
-_MOST_DECODERS = 16  # an image of the largest size takes about a gigabyte while it is decoded
 
 Key: TypeAlias = "tuple[int | str, Path]"
 
 
 class Engine:
-    """Prepares inputs in the threads of requests, and runs networks in its own.
+    """Prepares inputs of requests, and runs networks.
 
-    The order of a request: `prepare`, `reserve`, write the task down, `submit`. Requests of the same network,
-    version, options and input shapes that wait together share a network call. Where that fails they run one
-    by one, so that none fails for another's sake, and later ones of the kind do so from the start. So do
-    those of large results, for which others would wait.
+    The order of a request: `open`, `prepare`, `reserve`, write the task down, `submit`. Requests of the same
+    network, version, options and input shapes that wait together share a network call. Where that fails they
+    run one by one, so that none fails for another's sake, and later ones of the kind do so from the start. So
+    do those of large results, for which others would wait.
 
     Parameters
     ----------
@@ -82,8 +79,7 @@ class Engine:
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        decoders = Turns(min(max(os.cpu_count() or 1, 2), _MOST_DECODERS))
-        self._reader = InputReader(settings, fetch or Fetcher(settings), decoders, metrics.stage)
+        self._reader = InputReader(settings, fetch or Fetcher(settings), metrics.stage)
         self._processes: list[NetworkProcess] = []
         self._idle: queue.SimpleQueue[NetworkProcess] = queue.SimpleQueue()
         self._strikes = Strikes()
@@ -131,9 +127,15 @@ class Engine:
         """Run what waits for some seconds; tasks that are left end in error. Returns when all are told."""
         self._warmer.stop()
         self._batcher.stop(_DRAIN)
+        self._reader.close()
         self._is_stopping = True
         for process in self._processes:
             process.close()
+
+    @property
+    def held_networks(self) -> int:
+        """How many networks are held back since their calls hung or crashed."""
+        return self._strikes.held
 
     @property
     def is_warm(self) -> bool:
@@ -144,8 +146,8 @@ class Engine:
         """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
         self._warmer.add(posts)
 
-    def prepare(self, network: NetworkFiles, inputs: Sequence[Any]) -> PreparedInputs:
-        """Make tensors of the inputs of a request; see `InputReader.read`.
+    def open(self, network: NetworkFiles, inputs: Sequence[Any]) -> OpenedInputs:
+        """Check the inputs of a request; see `InputReader.open`.
 
         Raises
         ------
@@ -161,7 +163,11 @@ class Engine:
                 raise not_found("network", network.id) from None
             logger.exception("the preprocessing of network %s cannot be used", network.id)
             raise InputError("network", "its files cannot be read; upload the network again") from None
-        return self._reader.read(preprocessor, inputs)
+        return self._reader.open(preprocessor, inputs)
+
+    async def prepare(self, tenant: str, opened: OpenedInputs) -> PreparedInputs:
+        """Make tensors of the inputs of a request; see `InputReader.prepare`."""
+        return await self._reader.prepare(tenant, opened)
 
     def reserve(self, inputs: PreparedInputs, tenant: str) -> Ticket:
         """Take a tenant's place in the queue, to be handed to `submit`, or given back with ``release()``.
@@ -178,7 +184,7 @@ class Engine:
             raise
 
     def submit(self, task_id: int, work: Work, ticket: Ticket) -> None:
-        """Queue a task on a place that was reserved."""
+        """Queue a task on a place that was reserved; that of a network that is held back ends at once."""
         inputs = cast(PreparedInputs, work.inputs)
         network = work.network
         kind = "tensors" if work.post is None else work.key
@@ -188,7 +194,12 @@ class Engine:
         )
         is_single = network.preprocessing.unbatched_by is not None or key in self._single
         most = 1 if is_single else self._settings.max_batch
-        self._batcher.submit(Job(task_id, work, key, most, ticket))
+        job = Job(task_id, work, key, most, ticket)
+        if self._strikes.is_held(network.id):
+            self._fail([job], _held(network.id))
+            ticket.release()
+        else:
+            self._batcher.submit(job)
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
@@ -235,7 +246,7 @@ class Engine:
             return True
         network = jobs[0].work.network
         if self._strikes.is_held(network.id):
-            self._fail(jobs, HELD.format(id=network.id))
+            self._fail(jobs, _held(network.id))
             return False
         try:
             answer = self._called(process, jobs)
@@ -284,7 +295,7 @@ class Engine:
         job = jobs[row]
         if error is not None:
             logger.warning("task %d failed: %s", job.task_id, error)
-        elif len(text or "") > _LARGE:
+        if text is None or len(text) > _LARGE:  # it may be too large
             self._remember(self._single, job.key)
         self._tell([job], [Outcome(job.task_id, text, error, job.work.tenant)])
 
@@ -350,3 +361,8 @@ def _model_of(network: NetworkFiles) -> NetworkModel:
         network.preprocessing.batched_output,
         network.preprocessing.batched_input,
     )
+
+
+def _held(network_id: int | str) -> str:
+    place = "networks/public" if isinstance(network_id, str) else "networks"
+    return HELD.format(path=f"/v0.7/{place}/{network_id}/resume")

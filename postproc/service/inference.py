@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,27 +31,34 @@ class Target:
     key: Hashable
 
 
-def start_inference(services: Services, tenant: str, target: Target, body: Body) -> dict[str, Any]:
+async def start_inference(
+    services: Services, tenant: str, find: Callable[[], Target], body: Body
+) -> dict[str, Any]:
     """Queue a task and return what the client is told of it.
 
     The inputs are decoded here, so that a broken image is told at once; the row is written before the
     task can run, and the task runs after the row is safe.
+
+    Parameters
+    ----------
+    services : Services
+        Of the service.
+    tenant : str
+        Whose request it is.
+    find : callable
+        Gives what runs, or raises a 404; called in a thread.
+    body : Body
+        Of the request.
 
     Raises
     ------
     ApiError
         A 400 that names the input that is wrong, or a 503 if too many tasks or results wait.
     """
-    document = _read(body)
-    try:
-        options = InferenceOptions.load(document)
-    except SchemaError as error:
-        raise wrong_document(error) from None
-    for row, item in enumerate(options.inputs):
-        if not isinstance(item, dict):
-            raise InputError(f"inputs[{row}]", "expected an object with an image")
-    services.reporter.admit(tenant)
-    inputs = services.engine.prepare(target.network, list(options.inputs))
+    target, options, opened = await services.run(tenant, _open, services, tenant, find, body)
+    inputs = await services.engine.prepare(tenant, opened)
+    # Without waiting in between, so that what was decoded counts all the time.
+    ticket = services.engine.reserve(inputs, tenant)
     work = Work(
         target.network,
         target.post,
@@ -60,19 +68,62 @@ def start_inference(services: Services, tenant: str, target: Target, body: Body)
         options.max_predictions,
         tenant,
     )
-    ticket = services.engine.reserve(inputs, tenant)
+    submission = _Submission(services, tenant, work, ticket)
     try:
-        task_id = services.tasks.add(tenant)
+        return {"task_id": await services.run(tenant, submission)}
     except BaseException:
-        ticket.release()
+        submission.give_up()
         raise
+
+
+def _open(
+    services: Services, tenant: str, find: Callable[[], Target], body: Body
+) -> tuple[Target, InferenceOptions, Any]:
+    target = find()
+    document = _read(body)
     try:
-        services.engine.submit(task_id, work, ticket)
-    except BaseException:
-        ticket.release()
-        services.reporter.put([Outcome(task_id, None, FAILED, tenant)])
-        raise
-    return {"task_id": task_id}
+        options = InferenceOptions.load(document)
+    except SchemaError as error:
+        raise wrong_document(error) from None
+    for row, item in enumerate(options.inputs):
+        if not isinstance(item, dict):
+            raise InputError(f"inputs[{row}]", "expected an object with an image")
+    services.reporter.admit(tenant)
+    return target, options, services.engine.open(target.network, list(options.inputs))
+
+
+class _Submission:
+    """Writes the row of a task and queues it, in a thread.
+
+    A thread that has begun goes on where its request is cancelled, and one that has not may still begin.
+    """
+
+    def __init__(self, services: Services, tenant: str, work: Work, ticket: Any) -> None:
+        self._services, self._tenant, self._work, self._ticket = services, tenant, work, ticket
+        self._claim = threading.Lock()  # of whoever answers for the ticket; never released
+
+    def __call__(self) -> int:
+        """Return the id of the task."""
+        if not self._claim.acquire(blocking=False):
+            return 0  # the request was cancelled before, and nobody waits for it
+        services = self._services
+        try:
+            task_id = services.tasks.add(self._tenant)
+        except BaseException:
+            self._ticket.release()
+            raise
+        try:
+            services.engine.submit(task_id, self._work, self._ticket)
+        except BaseException:
+            self._ticket.release()
+            services.reporter.put([Outcome(task_id, None, FAILED, self._tenant)])
+            raise
+        return task_id
+
+    def give_up(self) -> None:
+        """Release the ticket, unless the thread has begun, which then answers for it."""
+        if self._claim.acquire(blocking=False):
+            self._ticket.release()
 
 
 def version_target(services: Services, whole: WholeVersion) -> Target:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from PIL import Image
 
 from postproc.errors import ImageError
-from postproc.images import Preprocessor, load_image
+from postproc.image_loading import EncodedImage
+from postproc.image_tensors import ImageTensor
+from postproc.images import Preprocessor
 from postproc.service.errors import InputError
+from postproc.service.in_threads import available_cores, in_thread
 from postproc.service.regions import Region, of_whole_image, read_region
 from postproc.service.settings import ServiceSettings
+from postproc.service.sharing import Turns
 from postproc.transforms import ImageTransform
 
 # Formats that Pillow decodes by itself and that photographs come in; EPS, for one, would run Ghostscript.
@@ -28,6 +33,7 @@ _DATA_URI = re.compile(r"data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
 # A progressive JPEG is decoded once a scan: usually ten of them, and a hostile file has thousands.
 _MAX_SCANS = 100
 _SCAN = b"\xff\xda"
+_FETCHERS, _MOST_FETCHERS = 16, 12  # threads that wait for servers of URLs, and those of one tenant
 
 Fetch = Callable[[str, str], bytes]
 Clock = Callable[[str], AbstractContextManager[Any]]
@@ -60,7 +66,7 @@ class PreparedInputs:
 
 
 class InputReader:
-    """Makes tensors of the inputs of requests; from many threads at once.
+    """Makes tensors of the inputs of requests.
 
     Parameters
     ----------
@@ -68,26 +74,28 @@ class InputReader:
         The limits.
     fetch : callable
         Gives the content of a URL; its second argument names the field, for messages.
-    decoding : context manager
-        Entered while an image is decoded and resized, which takes memory: a semaphore.
     clock : callable
         Gives a context manager that measures the stages ``fetch``, ``decode`` and ``prepare``.
     """
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        fetch: Fetch,
-        decoding: AbstractContextManager[Any],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: ServiceSettings, fetch: Fetch, clock: Clock) -> None:
+        cores = available_cores()
         self._settings = settings
         self._fetch = fetch
-        self._decoding = decoding
         self._clock = clock
+        self._memory = Turns(settings.decode_memory)
+        self._least = -(-settings.decode_memory // cores)  # so that no more decode than there are cores
+        self._decoders = ThreadPoolExecutor(cores, "postproc-decode")
+        self._fetching = Turns(_FETCHERS, most=_MOST_FETCHERS)
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, "postproc-fetch")
 
-    def read(self, preprocessor: Preprocessor, inputs: Sequence[Any]) -> PreparedInputs:
-        """Make tensors of the inputs of a request.
+    def close(self) -> None:
+        """Let the threads end once they have nothing to do."""
+        self._decoders.shutdown(wait=False)
+        self._fetchers.shutdown(wait=False)
+
+    def open(self, preprocessor: Preprocessor, inputs: Sequence[Any]) -> OpenedInputs:
+        """Check the inputs of a request, and read the headers of its images but those of URLs.
 
         Parameters
         ----------
@@ -101,9 +109,9 @@ class InputReader:
         Raises
         ------
         InputError
-            If an input is not as expected, an image cannot be read, or a limit is exceeded; names the field.
+            If an input is not as expected, no image, or beyond a limit; names the field.
         """
-        expected = sum(item.image is not None for item in preprocessor.preprocessing.inputs)
+        expected = len(preprocessor.image_tensors)
         if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence):
             raise InputError("inputs", f"expected a list of {expected}, got {type(inputs).__name__}")
         if len(inputs) != expected:
@@ -114,61 +122,187 @@ class InputReader:
             )
         # All is checked before anything is fetched or decoded.
         requests = [_Request.of(f"inputs[{row}]", item) for row, item in enumerate(inputs)]
-        contents = [(request, self._content(request)) for request in requests]
-        with self._decoding:
-            with self._clock("decode"):
-                images = [self._decoded(request, content) for request, content in contents]
-            with self._clock("prepare"):
-                return _prepared(preprocessor, images, [request.region for request in requests])
+        contents = [self._content(request) for request in requests]
+        return OpenedInputs(
+            preprocessor,
+            [
+                _Image(
+                    request.path,
+                    request.region,
+                    content if isinstance(content, str) else self._header(request.path, content),
+                )
+                for request, content in zip(requests, contents, strict=True)
+            ],
+        )
 
-    def _content(self, request: _Request) -> bytes:
+    async def prepare(self, tenant: str, opened: OpenedInputs) -> PreparedInputs:
+        """Make tensors of inputs, once there is memory to decode them.
+
+        Neither waiting nor, for others, fetching takes a thread of those that decode. The images of a request
+        are decoded one by one, each cut and resized before the next.
+
+        Raises
+        ------
+        InputError
+            If an image cannot be fetched or decoded; names the field.
+        """
+        for image in opened.images:
+            if isinstance(image.source, str):
+                async with self._fetching.turn(tenant):
+                    image.source = await in_thread(self._fetchers, self._fetched, image.path, image.source)
+        is_reduced = self._settings.reduced_jpeg
+        memory = opened.memory(is_reduced)
+        async with self._memory.turn(tenant, max(memory, self._least)):
+            return await in_thread(self._decoders, self._decoded, opened, is_reduced)
+
+    def _content(self, request: _Request) -> bytes | str:
+        """Return the content of an image, or its URL."""
         source, field = request.source, f"{request.path}.source"
         if isinstance(source, str):
-            source = self._from_text(field, source.strip())
+            source = source.strip()
+            if source[:8].lower().startswith(("http://", "https://")):
+                return source
+            source = _from_text(field, source)
         if not isinstance(source, (bytes, bytearray, memoryview)):
             raise InputError(
                 field,
                 f"expected an image as base64, data URI, URL or file, got {type(source).__name__}",
             )
-        content = bytes(source)
+        return bytes(source)
+
+    def _fetched(self, path: str, url: str) -> EncodedImage:
+        with self._clock("fetch"):
+            content = self._fetch(url, f"{path}.source")
+        return self._header(path, content)
+
+    def _header(self, path: str, content: bytes) -> EncodedImage:
+        field = f"{path}.source"
         if not content:
             raise InputError(field, "expected an image, got nothing")
         if len(content) > self._settings.max_body:
             raise InputError(field, f"expected at most {self._settings.max_body:,} bytes")
-        return content
-
-    def _from_text(self, field: str, text: str) -> bytes:
-        if text[:8].lower().startswith(("http://", "https://")):
-            with self._clock("fetch"):
-                return self._fetch(text, field)
-        what = "base64"
-        if text[:5].lower() == "data:":
-            head = _DATA_URI.match(text[:1024])
-            if head is None or not head[0].lower().endswith(";base64,"):
-                raise InputError(field, "expected a data URI with base64, data:image/png;base64,...")
-            text, what = text[head.end() :], "base64 behind the comma of the data URI"
-        if _lost_pluses(text):
-            raise InputError(
-                field,
-                f"expected {what}; every '+' of it seems to have become a space, as where a form or URL is "
-                "decoded: send '+' as %2B there, or the request as JSON or the image as a file",
-            )
-        try:
-            return base64.b64decode("".join(text.split()), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InputError(
-                field,
-                f"expected a URL that starts with http:// or https://, a data URI or {what} ({error})",
-            ) from None
-
-    def _decoded(self, request: _Request, content: bytes) -> Image.Image:
-        field = f"{request.path}.source"
         if content.startswith(b"\xff\xd8") and content.count(_SCAN) > _MAX_SCANS:
             raise InputError(field, f"a JPEG of more than {_MAX_SCANS} scans; save it again")
-        try:
-            return load_image(content, formats=FORMATS, max_pixels=self._settings.max_image_pixels)
-        except ImageError as error:
-            raise InputError(field, str(error).removeprefix("image: ")) from None
+        with _field_of_errors(field):
+            return EncodedImage(content, formats=FORMATS, max_pixels=self._settings.max_image_pixels)
+
+    def _decoded(self, opened: OpenedInputs, is_reduced: bool) -> PreparedInputs:
+        tensors = opened.preprocessor.image_tensors
+        prepared = [
+            self._tensor(tensor, image, is_reduced)
+            for tensor, image in zip(tensors, opened.images, strict=True)
+        ]
+        batch = opened.preprocessor.assembled([(array, transform) for array, transform, *_ in prepared])
+        _, transform, origin, size = prepared[0]
+        return PreparedInputs(batch.tensors, of_whole_image(transform, origin, size))
+
+    def _tensor(
+        self, tensor: ImageTensor, image: _Image, is_reduced: bool
+    ) -> tuple[NDArray[Any], ImageTransform, tuple[int, int], tuple[int, int]]:
+        """Return a tensor, the transform of the part that was fed, its left and top, and the image's size."""
+        with self._clock("decode"), _field_of_errors(f"{image.path}.source"):
+            picture = image.encoded.decode(image.reduction(tensor) if is_reduced else 1)
+        with self._clock("prepare"):
+            size, origin = picture.size, (0, 0)
+            if image.region is not None:
+                picture, origin = image.region.cut(picture)
+            return *tensor.prepare(picture), origin, size
+
+
+@dataclass(eq=False, slots=True)
+class _Image:
+    """An image of a request: its header, or its URL until it is fetched."""
+
+    path: str
+    region: Region | None
+    source: EncodedImage | str
+
+    @property
+    def encoded(self) -> EncodedImage:
+        """The header."""
+        assert isinstance(self.source, EncodedImage)
+        return self.source
+
+    def reduction(self, tensor: ImageTensor) -> int:
+        """Return how many times smaller a JPEG may be decoded."""
+        return tensor.reduction(self.encoded.size, self._part(self.encoded.size))
+
+    def memory(self, tensor: ImageTensor, is_reduced: bool) -> tuple[int, int]:
+        """Estimate the bytes of the tensor, and the most beside it that are taken on the way to it."""
+        encoded = self.encoded
+        steps = self.reduction(tensor) if is_reduced else 1
+        seen = height, width = encoded.decoded_size(steps)
+        part = self._part(encoded.size)
+        cutting = 0
+        if self.region is not None:
+            seen = min(height, -(-part[0] // steps) + 1), min(width, -(-part[1] // steps) + 1)
+            cutting = 5 * math.prod(seen)  # the part, and the mask of a polygon
+        whole = 4 * height * width
+        result, preparing = tensor.memory(part, seen)
+        with _field_of_errors(f"{self.path}.source"):
+            decoding = encoded.decoding_memory(steps)
+        most = max(decoding, whole + cutting, 4 * math.prod(seen) + preparing)
+        return result, most - result
+
+    def _part(self, size: tuple[int, int]) -> tuple[int, int]:
+        if self.region is None:
+            return size
+        left, top, right, bottom = self.region.pixels(size)
+        return bottom - top, right - left
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OpenedInputs:
+    """The inputs of a request, checked, and the headers of their images read.
+
+    Parameters
+    ----------
+    preprocessor : Preprocessor
+        Of the network.
+    images : list
+        One for each image input.
+    """
+
+    preprocessor: Preprocessor
+    images: list[_Image]
+
+    def memory(self, is_reduced: bool) -> int:
+        """Estimate the bytes that the tensors take, and the largest image beside them on its way."""
+        sizes = [
+            image.memory(tensor, is_reduced)
+            for tensor, image in zip(self.preprocessor.image_tensors, self.images, strict=True)
+        ]
+        return sum(tensor for tensor, _ in sizes) + max(extra for _, extra in sizes)
+
+
+@contextmanager
+def _field_of_errors(field: str) -> Iterator[None]:
+    try:
+        yield
+    except ImageError as error:
+        raise InputError(field, str(error).removeprefix("image: ")) from None
+
+
+def _from_text(field: str, text: str) -> bytes:
+    what = "base64"
+    if text[:5].lower() == "data:":
+        head = _DATA_URI.match(text[:1024])
+        if head is None or not head[0].lower().endswith(";base64,"):
+            raise InputError(field, "expected a data URI with base64, data:image/png;base64,...")
+        text, what = text[head.end() :], "base64 behind the comma of the data URI"
+    if _lost_pluses(text):
+        raise InputError(
+            field,
+            f"expected {what}; every '+' of it seems to have become a space, as where a form or URL is "
+            "decoded: send '+' as %2B there, or the request as JSON or the image as a file",
+        )
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(
+            field,
+            f"expected a URL that starts with http:// or https://, a data URI or {what} ({error})",
+        ) from None
 
 
 def _lost_pluses(text: str) -> bool:
@@ -216,18 +350,3 @@ class _Request:
         if source is None:
             raise InputError(f"{path}.source", "required field is missing; add it")
         return cls(path, source, read_region(path, image))
-
-
-def _prepared(
-    preprocessor: Preprocessor, images: Sequence[Image.Image], regions: Sequence[Region | None]
-) -> PreparedInputs:
-    cuts = [
-        (image, (0, 0)) if region is None else region.cut(image)
-        for image, region in zip(images, regions, strict=True)
-    ]
-    try:
-        batch = preprocessor([[part for part, _ in cuts]])
-    except ImageError as error:
-        raise InputError("inputs", str(error)) from None
-    size = images[0].height, images[0].width
-    return PreparedInputs(batch.tensors, of_whole_image(batch.transforms[0], cuts[0][1], size))

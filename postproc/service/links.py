@@ -9,7 +9,10 @@ _ID = "$response.body#/id"
 _TASK = "$response.body#/task_id"
 
 _RUNS = ("run_network", "run_spec", "run_version", "run_public_spec", "run_public_network")
-_OF_A_NETWORK = ("read_network", "update_network", "replace_network", "run_network", "delete_network")
+_OF_A_NETWORK = (
+    *("read_network", "update_network", "replace_network", "delete_network"),
+    *("run_network", "resume_network"),
+)
 _OF_A_SPEC = ("read_spec", "update_spec", "replace_spec", "list_versions_of_spec", "run_spec", "delete_spec")
 _OF_A_VERSION = ("read_version", "run_version", "delete_version")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from postproc.errors import PostprocError, SchemaError
 from postproc.file_kinds import file_mistaken_for
-from postproc.isolation import answer, limit_memory, yield_processor
+from postproc.isolation import answer, limit_memory
 from postproc.onnx_faults import is_out_of_memory
 from postproc.onnx_weights import external_tensors, location
 from postproc.service.computing import without_folders
@@ -19,7 +19,8 @@ _MOST_TENSORS = 1000  # of a graph's inputs or outputs
 _MOST_BYTES = 1 << 20  # of what is told of them
 _LONGEST_MESSAGE = 1000
 _MIB = 1 << 20
-_OWN_MEMORY = 512 * _MIB  # 150 MiB that Python, ONNX and ONNX Runtime take, and some to spare
+_OWN_MEMORY = 512 * _MIB
+_LIBRARIES = 160 * _MIB  # of it; the rest is to spare
 
 
 class RefusedError(Exception):
@@ -44,11 +45,11 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     dict
         What a `ModelReport` holds; or ``error``, and the ``field`` that it is about.
     """
-    yield_processor()
     model, limit = Path(order["model"]), order["memory"] + _OWN_MEMORY
     limit_memory(limit)
     try:
-        if 2 * model.stat().st_size > limit:  # ONNX holds it twice, and calls it broken where it cannot
+        # ONNX holds it twice, and may call it broken where it cannot.
+        if _LIBRARIES + 2 * model.stat().st_size > limit:
             raise MemoryError
         return check(model, Path(order["folder"]), order["preprocessing"])
     except RefusedError as error:

@@ -87,7 +87,7 @@ def check_model(
         "memory": memory,
     }
     try:
-        found = ask(_CHILD, order, timeout, stop)
+        found = ask(_CHILD, order, timeout, background=True, stop=stop)
     except TimeoutError:
         raise InputError(
             "model", f"its check took longer than {timeout:g} s, --model-check-timeout of this service"

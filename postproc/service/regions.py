@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from postproc.image_loading import Picture
 from postproc.service.errors import InputError
 from postproc.transforms import ImageTransform
 
@@ -35,18 +36,41 @@ class Region:
     box: tuple[float, float, float, float]
     polygon: tuple[tuple[float, float], ...] = ()
 
-    def cut(self, image: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
-        """Cut the region out, grown to whole pixels, and return it with its left and top in pixels."""
-        left, right = _pixels(self.box[0], self.box[2], image.width)
-        top, bottom = _pixels(self.box[1], self.box[3], image.height)
-        part = image.crop((left, top, right, bottom))
+    def pixels(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom, grown to whole pixels of an image of this height and width."""
+        left, right = _pixels(self.box[0], self.box[2], size[1])
+        top, bottom = _pixels(self.box[1], self.box[3], size[0])
+        return left, top, right, bottom
+
+    def cut(self, picture: Picture) -> tuple[Picture, tuple[int, int]]:
+        """Cut the region out, and return it with its left and top, in pixels of the original."""
+        height, width = picture.size
+        left, top, right, bottom = self.pixels(picture.size)
+        # To pixels of an image that may have been decoded smaller; else the steps are one, exactly.
+        start_x, start_y, end_x, end_y = picture.box
+        step_x, step_y = (end_x - start_x) / width, (end_y - start_y) / height
+        box = (
+            start_x + left * step_x,
+            start_y + top * step_y,
+            start_x + right * step_x,
+            start_y + bottom * step_y,
+        )
+        first_x, first_y = math.floor(box[0]), math.floor(box[1])
+        part = picture.image.crop((first_x, first_y, math.ceil(box[2]), math.ceil(box[3])))
         if self.polygon:
             # A pixel's centre is at a half, while the drawing takes whole numbers for centres.
-            points = [(x * image.width - left - 0.5, y * image.height - top - 0.5) for x, y in self.polygon]
-            inside = Image.new("1", part.size)
-            ImageDraw.Draw(inside).polygon(points, fill=1)
-            part = Image.composite(part, Image.new(part.mode, part.size, "white"), inside)
-        return part, (left, top)
+            points = [
+                (
+                    start_x + x * width * step_x - first_x - 0.5,
+                    start_y + y * height * step_y - first_y - 0.5,
+                )
+                for x, y in self.polygon
+            ]
+            outside = Image.new("1", part.size, 1)
+            ImageDraw.Draw(outside).polygon(points, fill=0)
+            part.paste("white", (0, 0), outside)
+        inner = box[0] - first_x, box[1] - first_y, box[2] - first_x, box[3] - first_y
+        return Picture(part, (bottom - top, right - left), inner), (left, top)
 
 
 def of_whole_image(

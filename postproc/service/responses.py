@@ -14,7 +14,7 @@ _MEANINGS = {
     401: "No valid key in X-API-KEY.",
     403: "This is public, and cannot be changed.",
     404: "There is no such object, or it is another tenant's.",
-    408: "The body stopped coming.",
+    408: "The body came too slowly.",
     409: "Not as things are now.",
     413: "The body is too large.",
     415: "The body has another content type.",

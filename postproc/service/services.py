@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,7 @@ from postproc.service.checks import CheckModel, Checks
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
 from postproc.service.files import NetworkFolders
+from postproc.service.freed_memory import give_back_small_blocks
 from postproc.service.identity import check, join
 from postproc.service.keys import Keys
 from postproc.service.locks import lock_database, patiently
@@ -38,7 +40,7 @@ _WARMED = 256  # versions whose kernels are compiled at the start: as many as `P
 _LONGEST_PAUSE = 5.0  # seconds between two sweeps of old and of lost tasks
 _END_SECONDS = 5.0  # that each step of the end may wait for the database
 _THREADS = 32  # of anyio's pool, which has 40, and whose others read files of pages
-_MOST_THREADS = 24  # of one tenant, so that others find some at once, however long its requests take
+_MOST_THREADS = 8  # of one tenant: they share the interpreter, and others find some at once
 _ANSWERS = 256 << 20  # bytes of results on their way to clients
 _ANSWERS_WAITING = 256  # that have no room; beyond them: 503
 
@@ -61,7 +63,10 @@ class Engine(Protocol):
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
 
-    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
+    def open(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
+        """Check the inputs of a request, for `prepare`; an `InputError` says what is wrong with one."""
+
+    async def prepare(self, tenant: str, opened: Any) -> Any:
         """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
 
     def reserve(self, inputs: Any, tenant: str) -> Any:
@@ -72,6 +77,13 @@ class Engine(Protocol):
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
+
+    @property
+    def held_networks(self) -> int:
+        """How many networks are held back since their calls hung or crashed."""
+
+    def resume(self, network_id: int | str) -> None:
+        """Let a network run again that is held back."""
 
 
 OnDone = Callable[[Sequence[Outcome]], None]
@@ -242,7 +254,11 @@ class Services:
             _LONGEST_PAUSE, max(0.05, min(self.settings.task_seconds, self.settings.task_timeout) / 4)
         )
         is_failing = False
+        given_back = time.monotonic()
         while not self._stopping.wait(pause):
+            if time.monotonic() - given_back >= _LONGEST_PAUSE / 2:
+                give_back_small_blocks()
+                given_back = time.monotonic()
             try:
                 self.tasks.expire(self.settings.task_seconds)
                 self._end_lost()

@@ -16,6 +16,7 @@ from postproc.errors import PostprocError
 from postproc.service.app import create_app
 from postproc.service.connections import connections_of
 from postproc.service.first_key import write_first_key
+from postproc.service.freed_memory import give_back_large_blocks
 from postproc.service.keys import DEFAULT_TENANT
 from postproc.service.locks import InUseError, patiently
 from postproc.service.logs import configure_logging
@@ -50,6 +51,7 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
         If it cannot listen there, cannot use the data folder or the database, or fails to start.
     """
     configure_logging()
+    give_back_large_blocks()
     listening = patiently(lambda: _listen(settings.host, settings.port), settings.wait)
     with listening:
         app = create_app(settings, keys=keys, **parts)

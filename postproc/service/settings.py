@@ -94,6 +94,18 @@ class ServiceSettings(BaseModel):
         le=_PILLOW_PIXELS,
         description="Most pixels of an image, judged before it is decoded.",
     )
+    decode_memory: PositiveInt = Field(
+        default=768 * _MIB,
+        description="Most memory of images that are being decoded, estimated from their headers; the others "
+        "wait. A larger image is decoded alone.",
+    )
+    reduced_jpeg: bool = Field(
+        default=False,
+        description="Decode JPEG images at a half, a quarter or an eighth of their sides where that leaves "
+        "twice the sides that the network needs: faster, and of less memory. What the network sees differs "
+        "from the whole image resized: at 4000x3000 to 640x480 by 0.2 grey levels on average, and up to 8 "
+        "at edges.",
+    )
     log_probes: bool = Field(
         default=False,
         description="Log each request for /healthz, /readyz and /metrics, and not only where one begins to "

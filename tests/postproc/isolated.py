@@ -34,6 +34,7 @@ def work(order: dict[str, Any]) -> Any:
             return "refused"
     return {
         "pid": os.getpid(),
+        "niceness": os.nice(0) if hasattr(os, "nice") else None,
         "settings": [name for name in os.environ if name.startswith(("POSTPROC_", "PG"))],
     }
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from postproc.errors import ImageError
+from postproc.image_loading import EncodedImage
 from postproc.images import load_image
 from postproc.installing import install
 from postproc.png_data import ends_early
@@ -389,11 +390,38 @@ def test_load_image_of_broken_bytes_gives_an_image_or_an_image_error(file_format
         data[rng.integers(0, reach, 4)] = rng.integers(0, 256, 4)
         length = len(data) if rng.random() < 0.7 else int(rng.integers(0, len(data)))
         try:
+            assert EncodedImage(data[:length].tobytes()).decoding_memory() > 0
             outcomes.add(load_image(data[:length].tobytes()).mode)
         except ImageError:
             outcomes.add("error")
     assert outcomes <= {"RGB", "error"}
     assert "error" in outcomes
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGBA", {}),
+        ("LA", {}),
+        ("L", {"transparency": 3}),
+        ("RGB", {"transparency": (3, 3, 3)}),
+        ("P", {"transparency": 3}),
+        ("P", {}),
+        ("1", {}),
+        ("I;16", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value) or "plain",
+)
+def test_load_image_in_bands_gives_the_pixels_of_the_whole(
+    mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 8, (97, 31, 4), dtype=np.uint8) * 30 + 3
+    image = Image.fromarray(pixels).convert("RGBA" if mode in ("RGBA", "LA") else "RGB")
+    image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 255) if mode == "I;16" else image.convert(mode)
+    data = encoded(image, "PNG", **options)
+    whole = load_image(data)
+    monkeypatch.setattr("postproc.image_loading.BAND_PIXELS", 10 * 31)
+    np.testing.assert_array_equal(np.asarray(load_image(data)), np.asarray(whole))
 
 
 @pytest.mark.parametrize("module", ["postproc.images", "postproc.drawing"])

@@ -28,6 +28,13 @@ def test_ask_what_libraries_print_is_no_part_of_the_answer() -> None:
     assert "pid" in ask(CHILD, {"print": "a library's banner"}, 60)
 
 
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="Windows has classes of priority")
+def test_ask_in_the_background_leaves_the_processor_to_others() -> None:
+    here = os.nice(0)
+    assert ask(CHILD, {}, 60)["niceness"] == here
+    assert ask(CHILD, {}, 60, background=True)["niceness"] == min(here + 10, 19)
+
+
 def test_ask_modules_of_the_current_folder_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,8 @@ class FakeEngine:
         self.data: dict[str, Any] | None = DONE
         self.error: str | None = None
         self.forgotten: list[int | str] = []
+        self.resumed: list[int | str] = []
+        self.held_networks = 0
         self.warmed: list[PostProcessor] = []
         self.running = False
         self.places = 0
@@ -88,11 +90,14 @@ class FakeEngine:
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         self.warmed.extend(posts)
 
-    def prepare(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
+    def open(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
         images = [item for item in network.preprocessing.inputs if item.image is not None]
         if len(inputs) != len(images):
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
         return list(inputs)
+
+    async def prepare(self, tenant: str, opened: Any) -> Any:
+        return opened
 
     def reserve(self, inputs: Any, tenant: str) -> Any:
         if self.is_full:
@@ -116,6 +121,9 @@ class FakeEngine:
         with self._lock:
             held, self.held = self.held, []
         self._finish(held)
+
+    def resume(self, network_id: int | str) -> None:
+        self.resumed.append(network_id)
 
     def forget_network(self, network_id: int | str) -> None:
         self.forgotten.append(network_id)

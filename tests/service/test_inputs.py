@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gc
 import gzip
 import io
 import struct
 import threading
+import time
+import weakref
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from PIL import Image, PngImagePlugin
 from postproc import PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.pages import make_page
+from postproc.image_loading import EncodedImage, Picture
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_session import CPU
@@ -53,11 +58,15 @@ def fetched(url: str, field: str) -> bytes:
 
 def reader(**limits: Any) -> InputReader:
     settings = ServiceSettings(data=Path("unused"), **limits)
-    return InputReader(settings, fetched, nullcontext(), lambda stage: nullcontext())
+    return InputReader(settings, fetched, lambda stage: nullcontext())
 
 
 def read(inputs: Any, preprocessor: Preprocessor = ONE, **limits: Any) -> PreparedInputs:
-    return reader(**limits).read(preprocessor, inputs)
+    made = reader(**limits)
+    try:
+        return asyncio.run(made.prepare("a", made.open(preprocessor, inputs)))
+    finally:
+        made.close()
 
 
 def image(source: Any = PNG, **fields: Any) -> dict[str, Any]:
@@ -212,23 +221,6 @@ def test_read_each_format_is_taken(file_format: str) -> None:
     assert np.abs(prepared.tensors["a"].astype(int) - 200).max() <= 2
 
 
-def test_read_holds_a_decoding_slot_and_not_while_it_fetches() -> None:
-    slots, seen = threading.Semaphore(1), []
-
-    @contextmanager
-    def clock(stage: str) -> Iterator[None]:
-        seen.append((stage, slots._value))
-        yield
-
-    def fetch(url: str, field: str) -> bytes:
-        return PNG
-
-    settings = ServiceSettings(data=Path("unused"))
-    InputReader(settings, fetch, slots, clock).read(ONE, [image("http://a/b")])
-    assert seen == [("fetch", 1), ("decode", 0), ("prepare", 0)]
-    assert slots._value == 1
-
-
 # --- boxes and polygons
 
 
@@ -371,3 +363,195 @@ def test_boxes_of_a_region_are_relative_to_the_original_image(fields: Any, runne
             matched += 1
             np.testing.assert_allclose(both[0] * size, both[1] * size, atol=8)
     assert matched >= 0.7 * inside.sum()
+
+
+# --- memory of decoding
+
+
+async def until(is_there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_there():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+class Decoding:
+    """Holds images that are being decoded until they are let go, and counts them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+        decode = EncodedImage.decode
+
+        def held(encoded: EncodedImage, reduction: int = 1) -> Picture:
+            with self._lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            assert self.go.wait(20)
+            try:
+                return decode(encoded, reduction)
+            finally:
+                with self._lock:
+                    self.now -= 1
+
+        monkeypatch.setattr(EncodedImage, "decode", held)
+
+
+@pytest.fixture
+def decoding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoding]:
+    monkeypatch.setattr("postproc.service.inputs.available_cores", lambda: 4)
+    held = Decoding(monkeypatch)
+    yield held
+    held.go.set()
+
+
+@pytest.mark.parametrize(
+    ("budget", "most"),
+    [
+        pytest.param(1 << 30, 4, id="as many as there are cores"),
+        pytest.param(3 * 24_000_000, 2, id="as many as there is memory for"),
+        pytest.param(1, 1, id="one that is larger than all, alone"),
+    ],
+)
+def test_images_are_decoded_within_the_memory_and_those_that_wait_take_no_thread(
+    budget: int, most: int, decoding: Decoding
+) -> None:
+    made = reader(decode_memory=budget)
+    large = encoded(np.zeros((1500, 2000, 3), np.uint8))
+    size = made.open(ONE, [image(large)]).memory(False)
+    assert 24_000_000 < size < 36_000_000  # of two images of 4 bytes a pixel, since it might be turned
+
+    async def many() -> None:
+        before = threading.active_count()
+        tasks = [asyncio.create_task(made.prepare("a", made.open(ONE, [image(large)]))) for _ in range(12)]
+        await until(lambda: decoding.now == most and made._memory.waiting == 12 - most)
+        assert made._memory.used <= max(budget, 1)
+        assert threading.active_count() - before <= most
+        decoding.go.set()
+        await asyncio.gather(*tasks)
+        assert made._memory.used == 0
+
+    asyncio.run(many())
+    made.close()
+    assert decoding.most == most
+
+
+def test_next_image_is_that_of_the_tenant_that_decodes_least(decoding: Decoding) -> None:
+    made, order = reader(decode_memory=1), []
+
+    async def one(tenant: str) -> None:
+        await made.prepare(tenant, made.open(ONE, [image()]))
+        order.append(tenant)
+
+    async def many() -> None:
+        tasks = [asyncio.create_task(one(tenant)) for tenant in "aaaaaab"]
+        await until(lambda: decoding.now == 1 and made._memory.waiting == 6)
+        decoding.go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(many())
+    made.close()
+    assert order.index("b") == 1
+
+
+def test_images_of_a_request_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"i{row}" for row in range(5)]
+    five = Preprocessor({"inputs": [{"tensor_name": name, "image": PLAIN} for name in names]})
+    held: list[weakref.ref[Image.Image]] = []
+    decode = EncodedImage.decode
+
+    def counted(one: EncodedImage, reduction: int = 1) -> Picture:
+        gc.collect()
+        assert not any(image() is not None for image in held), "the one before is still there"
+        picture = decode(one, reduction)
+        held.append(weakref.ref(picture.image))
+        return picture
+
+    monkeypatch.setattr(EncodedImage, "decode", counted)
+    region = {"bbox": box(0.25, 0.25)}
+    assert len(read([image(), image(**region), image(), image(**region), image()], five).tensors) == 5
+    made, large = reader(), encoded(np.zeros((600, 800, 3), np.uint8))
+    alone = made.open(ONE, [image(large)]).memory(False)
+    together = made.open(five, [image(large)] * 5).memory(False)
+    assert together == alone + 4 * 8 * 4 * 3  # the tensors add up, and the images do not
+
+
+def test_url_is_fetched_without_memory_to_decode_it(decoding: Decoding) -> None:
+    fetching = threading.Event()
+
+    def fetch(url: str, field: str) -> bytes:
+        assert fetching.wait(20)
+        return PNG
+
+    decoding.go.set()
+    made = InputReader(
+        ServiceSettings(data=Path("unused"), decode_memory=1), fetch, lambda stage: nullcontext()
+    )
+
+    async def both() -> None:
+        slow = [
+            asyncio.create_task(made.prepare("a", made.open(ONE, [image("http://a/b")]))) for _ in range(20)
+        ]
+        await until(lambda: made._fetching.used == 12)  # and leaves some to others
+        await made.prepare("a", made.open(ONE, [image()]))
+        fetching.set()
+        await made.prepare("b", made.open(ONE, [image("http://a/b")]))
+        await asyncio.gather(*slow)
+
+    asyncio.run(both())
+    made.close()
+
+
+def test_memory_is_held_until_a_decoder_ends_whose_request_was_cancelled(decoding: Decoding) -> None:
+    made = reader()
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(made.prepare("a", made.open(ONE, [image()])))
+        await until(lambda: decoding.now == 1)
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert made._memory.used > 0
+        decoding.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (made._memory.used, decoding.now) == (0, 0)
+
+    asyncio.run(cancelled())
+    made.close()
+
+
+# --- reduced decoding
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"bbox": box(0.3, 0.1, 0.8, 0.9)},
+        {"polygon": points((0.3, 0.1), (0.8, 0.2), (0.7, 0.9)), "crop_uniform_background": True},
+    ],
+    ids=["whole", "bbox", "polygon"],
+)
+@pytest.mark.parametrize("kind", ["SQUASH", "CROP", "FILL", "NETWORK"])
+def test_reduced_jpeg_is_fed_at_the_same_place(kind: str, fields: Any, orientation: int) -> None:
+    rows, columns = np.mgrid[0:653, 0:901]
+    waves = [np.abs(where * 4 % 510 - 255) for where in (columns, rows, columns + rows)]
+    pixels = np.stack(waves, axis=-1).astype(np.uint8)  # a pixel further, it is 4 more or less
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source = image(encoded(pixels, "JPEG", quality=98, subsampling=0, exif=exif.tobytes()), **fields)
+    document = {"dimension_order": "NHWC", "resize_type": kind, "target_size": "48x32", "data_type": "UINT8"}
+    preprocessor = Preprocessor({"inputs": [{"tensor_name": "a", "image": document}]})
+    made = reader(reduced_jpeg=True)
+    opened = made.open(preprocessor, [source])
+    assert opened.images[0].reduction(preprocessor.image_tensors[0]) in (2, 4, 8)
+    assert opened.memory(True) < opened.memory(False)
+    reduced, whole = asyncio.run(made.prepare("a", opened)), read([source], preprocessor)
+    made.close()
+    assert reduced.transform == whole.transform
+    distances = np.abs(reduced.tensors["a"].astype(int) - whole.tensors["a"])
+    assert np.median(distances) <= 1

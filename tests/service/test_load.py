@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,9 +11,13 @@ from pathlib import Path
 import requests
 
 from postproc.service.engine import DELETED
+from postproc.service.settings import ServiceSettings
 from tests.service.digits import SECONDS, client_of, digits_in, ended, log_of, post_image, publish
-from tests.service.load import WARM_UP, measure, number_of
-from tests.service.running import running
+from tests.service.load.clients import WARM_UP, measure, number_of
+from tests.service.load.mix import ALONE, ATTACKED, REST, Mix, Result, run_mix
+from tests.service.load.reporting import report
+from tests.service.load.watching import MIB, Watch
+from tests.service.running import Running, running
 
 _NETWORKS = 3
 
@@ -25,6 +31,51 @@ def test_service_under_load_answers_all_clients_alike(tmp_path: Path) -> None:
     assert set(measured.digits) == {17}
     assert number_of(measured.metrics, "postproc_batch_size_sum") == len(measured.inferences) + WARM_UP
     assert measured.report().startswith(f"{len(measured.inferences)} inferences in ")
+
+
+def test_hostile_tenant_costs_others_neither_answers_nor_tasks(tmp_path: Path) -> None:
+    attacks = {"flood": 6, "slow-bodies": 2, "noise": 4}
+    mix = Mix(
+        good=1, hostile=1, clients=2, pause=0.1, seconds=4, attacks=attacks, most=8 << 30, idle=0.5, rest=0.5
+    )
+    with running(tmp_path) as service:
+        result = run_mix(service, mix, ServiceSettings(data=tmp_path))
+        assert service.stop() in (0, -15)
+    assert result.errors == []
+    assert result.problems == []
+    assert result.lost == []
+    assert result.watch.reason == ""
+    assert all(result.seen[phase].seconds["inference"] for phase in (ALONE, ATTACKED))
+    (damage,) = result.damage
+    assert damage.answers.keys() == attacks.keys()
+    assert all(answers.total() for answers in damage.answers.values())
+    assert result.tasks > set(damage.tasks) > set()
+    assert report(result).startswith("seconds")
+
+
+def test_load_says_which_limits_were_passed(tmp_path: Path) -> None:
+    service = Running(
+        subprocess.Popen([sys.executable, "-c", ""], text=True), "http://127.0.0.1:9", "", tmp_path
+    )
+    service.process.wait(SECONDS)
+    result = Result(Watch(service, most=1), {"networks": MIB})
+    assert result.faults() == []
+    result.seen[ALONE].seconds["post"] = [0.1, 0.1]
+    result.seen[ATTACKED].seconds["post"] = [0.1, 0.4]
+    result.seen[ATTACKED].errors.append("503")
+    result.watch.memory[ATTACKED] = 3 * MIB
+    result.watch.health[REST] = 0.6
+    result.after = 400 * MIB
+    result.lost = [7]
+    assert result.faults() == [
+        "1 errors of good tenants",
+        "1 acknowledged tasks did not end in time: [7]",
+        "p99 of post is 4.0 times that without, at most 3",
+        "3 MiB above idle, at most 1",
+        "400 MiB above idle afterwards, at most 301",
+        "/healthz took 0.60 s, rest, at most 0.5",
+    ]
+    assert report(result).count("FAILS: ") == 6
 
 
 def test_networks_deleted_under_load_end_their_tasks_and_leave_nothing(tmp_path: Path) -> None:

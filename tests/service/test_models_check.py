@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import threading
 import time
@@ -278,6 +279,14 @@ def test_check_model_that_takes_more_memory_than_a_network_may_is_refused(tmp_pa
     too_much = r"^model: it takes too much memory: more than 1,024 MiB, which are --session-memory .* 512 MiB"
     with pytest.raises(InputError, match=too_much):
         checked(saved(tmp_path, filling(memory // 2)), preprocessing, memory=memory)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit of memory")
+def test_check_model_whose_file_is_too_large_for_the_memory_is_not_called_broken(tmp_path: Path) -> None:
+    model = saved(tmp_path, copying())
+    os.truncate(model, 400 << 20)
+    with pytest.raises(InputError, match=r"^model: it takes too much memory"):
+        checked(model, Preprocessing.load(document()), memory=1)
 
 
 def test_check_model_that_is_stopped_ends(tmp_path: Path) -> None:

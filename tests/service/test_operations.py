@@ -115,6 +115,10 @@ FIRING = {
             ANSWERS + '{instance="a", route="/v0.7/tasks", status="404"}': "0+100x20",
         },
     ),
+    "PostprocNetworksHeld": (
+        {'postproc_networks_held{instance="a"}': "0 0 1x20"},
+        {'postproc_networks_held{instance="a"}': "0x20"},
+    ),
     "PostprocWaitsLong": (
         {
             'postproc_stage_seconds_bucket{instance="a", stage="wait", le="5"}': "0+10x30",

@@ -49,7 +49,7 @@ def statuses(service: Serving, tasks: list[int]) -> list[str]:
 
 def written(service: Serving, tasks: list[int]) -> int:
     """Count the outcomes that are in the database itself."""
-    found = service.services.tasks.list("one", tasks, 0, 100)[1]
+    found = service.services.tasks.list("one", tasks, 0, 100, max_bytes=1 << 30)[1]
     return sum(task.status != "pending" for task in found)
 
 

@@ -204,6 +204,81 @@ def test_networks_do_not_wait_for_ever_for_a_store_that_hangs(
     wait_until(lambda: len(store.rows) == 30)
 
 
+@pytest.mark.parametrize("reporter", [20_000], indirect=True)
+def test_networks_wait_once_for_a_tenant_until_it_has_room_again(
+    reporter: Reporter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_PATIENCE", 0.05)
+    store.go.clear()
+    reporter.put([Outcome(task_id, LARGE, None, "a") for task_id in range(4)])
+    monkeypatch.setattr(reporting, "_PATIENCE", 1000.0)
+    thread = threading.Thread(
+        target=lambda: [reporter.put([Outcome(task_id, LARGE, None, "a")]) for task_id in range(4, 20)]
+    )
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [kept.error for kept in reporter.kept(range(20)).values()] == [None] * 3 + [LEFT_OUT] * 17
+    with pytest.raises(ApiError):
+        reporter.admit("a")
+    reporter.admit("b")
+    store.go.set()
+    wait_until(lambda: reporter.count == 0)
+    reporter.admit("a")
+    reporter.put([Outcome(task_id, LARGE, None, "a") for task_id in range(20, 40)])  # waits as before
+    wait_until(lambda: len(store.rows) == 40)
+    assert all(store.rows[task_id] == (LARGE, None) for task_id in range(20, 40))
+
+
+@pytest.mark.parametrize("reporter", [60_000], indirect=True)
+def test_large_results_of_a_tenant_leave_room_for_those_of_others(reporter: Reporter, store: Store) -> None:
+    hold(reporter, store)
+    reporter.put([Outcome(task_id, LARGE, None, "a") for task_id in range(1, 31)])
+    kept = reporter.kept(range(1, 31))
+    assert {outcome.error for outcome in kept.values()} == {None, LEFT_OUT}
+    reporter.put([Outcome(31, '{"n":31}', None, "b")])
+    assert reporter.kept([31])[31].data == '{"n":31}'
+    with pytest.raises(ApiError):
+        reporter.admit("a")
+    reporter.admit("b")
+
+
+def test_many_outcomes_of_a_tenant_leave_places_for_those_of_others(reporter: Reporter, store: Store) -> None:
+    reporter._places = Shares(90)
+    hold(reporter, store)
+    reporter.put([Outcome(task_id, None, "small", "a") for task_id in range(1, 85)])
+    with pytest.raises(ApiError):
+        reporter.admit("a")
+    reporter.admit("b")
+
+
+def test_tenants_are_written_in_turns(
+    reporter: Reporter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_MOST_BYTES_TOGETHER", 20_000)
+    hold(reporter, store)
+    reporter.put([Outcome(task_id, LARGE, None, "a") for task_id in range(1, 8)])
+    reporter.put([Outcome(8, "x" * 50_000, None, "b"), Outcome(9, LARGE, None, "b")])
+    reporter.put([Outcome(task_id, "{}", None, "c") for task_id in range(10, 14)])
+    attempts = store.attempts
+    wait_until(lambda: store.attempts > attempts + 1)
+    store.error = None
+    wait_until(lambda: len(store.rows) == 14)
+    first, second = store.batches[:2]
+    assert {10, 11, 12, 13} <= set(first)  # small ones are not behind all that are large
+    assert second[0] == 8  # what found no room in a batch has the first turn of the next
+    for ids in (range(1, 8), (8, 9)):  # those of a tenant in their order
+        order = [task_id for batch in store.batches for task_id in batch if task_id in ids]
+        assert order == sorted(order)
+
+
+def test_memory_of_a_text_counts_as_python_holds_it(reporter: Reporter, store: Store) -> None:
+    store.go.clear()
+    reporter.put([Outcome(1, "\u20ac" * 1000, None)])
+    assert reporter.bytes > 2000 + reporting._OVERHEAD
+    store.go.set()
+
+
 @pytest.mark.parametrize("reporter", [10], indirect=True)
 def test_single_result_has_room_however_large(reporter: Reporter, store: Store) -> None:
     for task_id in range(3):

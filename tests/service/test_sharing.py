@@ -38,6 +38,11 @@ def test_tenants_end_at_equal_shares_while_places_come_and_go() -> None:
     assert abs(held["a"] - held["b"]) <= 8
 
 
+def test_a_tenant_holds_as_much_as_is_left_to_others() -> None:
+    shares = Shares(32, times=1)
+    assert [taken(shares, name) for name in "abc"] == [16, 8, 4]
+
+
 def test_few_places_are_all_for_one_tenant() -> None:
     assert taken(Shares(4), "a") == 4
 

@@ -19,6 +19,7 @@ from postproc.cli.work.run import (
 )
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
+from postproc.service.settings import ServiceSettings
 
 
 def run(
@@ -60,6 +61,9 @@ def run(
         ),
     ] = False,
     max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
+    reduced_jpeg: Annotated[
+        bool, typer.Option("--reduced-jpeg", help=ServiceSettings.model_fields["reduced_jpeg"].description)
+    ] = False,
     batch_size: BatchSize = 8,
     intra_op_threads: IntraOpThreads = None,
     format: Annotated[
@@ -97,7 +101,13 @@ def run(
     """
     options = export_options(format, show_discarded, scores, image_ids, output_index)
     if tensors is not None:
-        for name, value in (("MODEL.onnx", model), ("--preprocessing", preprocessing), ("--draw", draw)):
+        unused = {
+            "MODEL.onnx": model,
+            "--preprocessing": preprocessing,
+            "--draw": draw,
+            "--reduced-jpeg": reduced_jpeg or None,
+        }
+        for name, value in unused.items():
             if value is not None:
                 raise typer.BadParameter(f"runs no network, so {name} has no use", param_hint="--tensors")
         post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
@@ -115,9 +125,13 @@ def run(
         raise typer.BadParameter("give a network and images, or --tensors", param_hint="MODEL.onnx")
     if not images:
         raise typer.BadParameter("give at least one image after the network", param_hint="IMAGE")
+    if draw is not None and reduced_jpeg:
+        raise typer.BadParameter("draws on whole images; leave --reduced-jpeg out", param_hint="--draw")
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
-        runner, preprocessor = open_network(model, post, preprocessing, intra_op_threads)
+        runner, preprocessor = open_network(
+            model, post, preprocessing, intra_op_threads, reduced_jpeg=reduced_jpeg
+        )
         drawn = None if draw is None else DrawnImages(draw, images)
         cut = CutImages(max_predictions)
         for recognised in recognise_images(
@@ -129,8 +143,7 @@ def run(
             max_predictions=max_predictions,
             on_unreadable=progress.fail,
         ):
-            size = [recognised.image.height, recognised.image.width]
-            sink.write([str(recognised.path)], size, recognised.recognitions)
+            sink.write([str(recognised.path)], list(recognised.picture.size), recognised.recognitions)
             cut.count(recognised.recognitions)
             if drawn is not None:
                 drawn.save(recognised)

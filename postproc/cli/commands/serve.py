@@ -101,6 +101,8 @@ def serve(
     max_body: Annotated[int, _setting("max_body", is_size=True)] = _default_size("max_body"),
     max_model: Annotated[int, _setting("max_model", is_size=True)] = _default_size("max_model"),
     max_image_pixels: Annotated[int, _setting("max_image_pixels")] = _default("max_image_pixels"),
+    decode_memory: Annotated[int, _setting("decode_memory", is_size=True)] = _default_size("decode_memory"),
+    reduced_jpeg: Annotated[bool, _setting("reduced_jpeg", option="--reduced-jpeg")] = False,
     max_inputs_bytes: Annotated[int, _setting("max_inputs_bytes", is_size=True)] = _default_size(
         "max_inputs_bytes"
     ),

@@ -16,8 +16,7 @@ from postproc.archives import Predicted, predict_archive
 from postproc.errors import ImageError, RunnerError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
+    from postproc.image_loading import Picture
     from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
     from postproc.onnx_session import TensorInfo
@@ -33,7 +32,7 @@ class Recognised:
     """One image and what was recognised in it."""
 
     path: Path
-    image: Image.Image
+    picture: Picture
     recognitions: Recognitions
 
     @property
@@ -43,7 +42,12 @@ class Recognised:
 
 
 def open_network(
-    model: Path, post: PostProcessor, preprocessing: Path | None, intra_op_threads: int | None = None
+    model: Path,
+    post: PostProcessor,
+    preprocessing: Path | None,
+    intra_op_threads: int | None = None,
+    *,
+    reduced_jpeg: bool = False,
 ) -> tuple[OnnxRunner, Preprocessor]:
     """Open a network, with the preprocessing of a file or else one that its input suggests."""
     from postproc.images import Preprocessor
@@ -52,9 +56,11 @@ def open_network(
 
     session = open_session(model, session_options=options_for(intra_op_threads))
     if preprocessing is not None:
-        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
+        preprocessor = Preprocessor(preprocessing, preprocessing.parent, reduced_jpeg=reduced_jpeg)
     else:
-        preprocessor = Preprocessor(_default_preprocessing(model, session.get_inputs()))
+        preprocessor = Preprocessor(
+            _default_preprocessing(model, session.get_inputs()), reduced_jpeg=reduced_jpeg
+        )
     document = preprocessor.preprocessing
     runner = OnnxRunner(session, post, batched=document.batched_output, batched_input=document.batched_input)
     return runner, preprocessor
@@ -88,19 +94,17 @@ def recognise_images(
 
     An image that cannot be read is reported to `on_unreadable` and left out.
     """
-    from postproc.images import load_image
+    waiting: deque[tuple[Path, Picture]] = deque()
 
-    waiting: deque[tuple[Path, Image.Image]] = deque()
-
-    def readable() -> Iterator[Image.Image]:
+    def readable() -> Iterator[Picture]:
         for path in paths:
             try:
-                image = load_image(path)
+                picture = preprocessor.read(path)
             except ImageError as error:
                 on_unreadable(error)
             else:
-                waiting.append((path, image))
-                yield image
+                waiting.append((path, picture))
+                yield picture
 
     for batch in preprocessor.batches(readable(), batch_size):
         tensors = runner.network.inputs.as_integers(batch.tensors)
@@ -170,7 +174,7 @@ class DrawnImages:
             number += 1
             path = self._directory / f"{recognised.path.stem}-{number}{suffix}"
         self._taken.add(_identity(path))
-        draw_outputs(recognised.image, recognised.outputs).save(path)
+        draw_outputs(recognised.picture.image, recognised.outputs).save(path)
         self.count += 1
 
 

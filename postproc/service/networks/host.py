@@ -40,6 +40,7 @@ from postproc.service.networks.memory import NetworkMemory
 from postproc.service.work import UNLOADABLE
 
 _MOST_POSTS = 64
+_FATAL = 4  # of ONNX Runtime's levels of its log
 
 
 class NetworkHost:
@@ -57,8 +58,8 @@ class NetworkHost:
     def __init__(self, settings: HostSettings) -> None:
         self._settings = settings
         self._providers = _providers(settings)
-        is_on_cpu = all(provider == CPU for provider in self._providers)
-        self._memory = NetworkMemory(settings.memory, is_limited=is_on_cpu)
+        self._is_on_cpu = all(provider == CPU for provider in self._providers)
+        self._memory = NetworkMemory(settings.memory, is_limited=self._is_on_cpu)
         self._guard = _Guard(self._memory)
         self._networks: OrderedDict[NetworkModel, OnnxNetwork] = OrderedDict()
         self._posts: OrderedDict[bytes, PostProcessor] = OrderedDict()  # by what they came as
@@ -171,6 +172,8 @@ class NetworkHost:
         # Its threads would spin for a while after each run, and take the processor from those that decode:
         # 1.3 to 3 times fewer requests a second on two busy cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self._is_on_cpu:
+            options.log_severity_level = _FATAL  # what it says of errors is in its exceptions
         with self._memory.limited():
             session = open_session(model.path, self._providers, options)
         return OnnxNetwork(
@@ -249,6 +252,7 @@ class _Guard:
         import onnxruntime
 
         self._options = onnxruntime.RunOptions()
+        self._options.log_severity_level = _FATAL
         self._options.terminate = self.is_stopped
         started = time.perf_counter()
         try:

@@ -14,7 +14,7 @@ from postproc.service.changes import changes_of
 from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
 from postproc.service.documents import network_document
 from postproc.service.errors import InputError, wrong_document
-from postproc.service.inference import network_target, start_inference
+from postproc.service.inference import Target, network_target, start_inference
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routing import TenantRoute
@@ -114,10 +114,19 @@ def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> Non
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-def run_network(services: AllServices, tenant: Tenant, network_id: Id, body: Images) -> Json:
+async def run_network(services: AllServices, tenant: Tenant, network_id: Id, body: Images) -> Json:
     """Run a network alone: the result is its tensors."""
-    network = services.networks.get(tenant, network_id)
-    return Json(start_inference(services, tenant, network_target(services, network), body), 201)
+
+    def find() -> Target:
+        return network_target(services, services.networks.get(tenant, network_id))
+
+    return Json(await start_inference(services, tenant, find, body), 201)
+
+
+@router.post("/{network_id}/resume", status_code=204, response_model=None, responses=errors(404))
+def resume_network(services: AllServices, tenant: Tenant, network_id: Id) -> None:
+    """Let a network run again that is held back since three of its calls in a row hung or crashed."""
+    services.engine.resume(services.networks.get(tenant, network_id).id)
 
 
 def _publish(services: Services, tenant: str, upload: Upload, report: Any) -> Json:

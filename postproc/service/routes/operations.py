@@ -48,6 +48,7 @@ async def _health(services: Services) -> dict[str, Any]:
     database = await services.probe.state()
     reporter = services.reporter
     is_behind = reporter.is_behind
+    held = services.engine.held_networks
     reasons = {
         "the database does not answer": database == "away",
         "the database takes no writes": database == "read-only",
@@ -57,11 +58,12 @@ async def _health(services: Services) -> dict[str, Any]:
         "another service has the database": services.lost is not None,
     }
     return {
-        "status": "degraded" if is_behind or database != "ok" or services.missing else "ok",
+        "status": "degraded" if is_behind or database != "ok" or services.missing or held else "ok",
         "version": __version__,
         "kernels": "ready" if services.engine.is_warm else "compiling",
         "database": database,
         "store": {"behind": reporter.count, "seconds": round(reporter.seconds, 3)},
         "missing_networks": len(services.missing),
+        "held_networks": held,
         "reasons": [reason for reason, holds in reasons.items() if holds],
     }

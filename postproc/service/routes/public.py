@@ -50,10 +50,13 @@ def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Na
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-def run_public_spec(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+async def run_public_spec(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
     """Recognise things in images with a public spec."""
-    target = public_target(services.public_model(name))
-    return Json(start_inference(services, tenant, target, body), 201)
+
+    def find() -> Target:
+        return public_target(services.public_model(name))
+
+    return Json(await start_inference(services, tenant, find, body), 201)
 
 
 @router.get("/networks/public", response_model=Listing[NetworkAnswer], responses=errors())
@@ -76,10 +79,19 @@ def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Js
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-def run_public_network(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+async def run_public_network(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
     """Run a public network alone: the result is its tensors."""
-    target = Target(services.public_model(name).files, None, "tensors")
-    return Json(start_inference(services, tenant, target, body), 201)
+
+    def find() -> Target:
+        return Target(services.public_model(name).files, None, "tensors")
+
+    return Json(await start_inference(services, tenant, find, body), 201)
+
+
+@router.post("/networks/public/{name}/resume", status_code=204, response_model=None, responses=errors(404))
+def resume_public_network(services: AllServices, tenant: Tenant, name: Name) -> None:
+    """Let a public network run again that is held back since three of its calls in a row hung or crashed."""
+    services.engine.resume(services.public_model(name).name)
 
 
 def public_target(model: PublicModel) -> Target:

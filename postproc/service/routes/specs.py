@@ -13,7 +13,7 @@ from postproc.service.changes import READ_ONLY, changes_of
 from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant
 from postproc.service.documents import spec_document, version_document
 from postproc.service.errors import ApiError, InputError, wrong_document
-from postproc.service.inference import start_inference, version_target
+from postproc.service.inference import Target, start_inference, version_target
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routing import TenantRoute
@@ -94,13 +94,16 @@ def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, pa
     responses=errors(404, 409, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, body: Images) -> Json:
+async def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, body: Images) -> Json:
     """Recognise things in images with the current version of a spec."""
-    current = services.specs.get(tenant, spec_id).current_version_id
-    if current is None:
-        raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
-    target = version_target(services, services.versions.whole(tenant, current))
-    return Json(start_inference(services, tenant, target, body), 201)
+
+    def find() -> Target:
+        current = services.specs.get(tenant, spec_id).current_version_id
+        if current is None:
+            raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
+        return version_target(services, services.versions.whole(tenant, current))
+
+    return Json(await start_inference(services, tenant, find, body), 201)
 
 
 def _update(

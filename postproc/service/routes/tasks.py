@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from postproc.service import pagination
 from postproc.service.answers import Listing, TaskAnswer
 from postproc.service.dependencies import AllServices, Id, Tenant
 from postproc.service.documents import with_kept
@@ -51,7 +52,9 @@ def _listed(
     services: Services, tenant: str, task_ids: Sequence[int], page: Page
 ) -> tuple[int, list[TaskRow]]:
     kept = services.reporter.kept(task_ids)
-    count, rows = services.tasks.list(tenant, task_ids, page.offset, page.limit, after_id=page.after_id)
+    count, rows = services.tasks.list(
+        tenant, task_ids, page.offset, page.limit, page.after_id, max_bytes=pagination.MAX_BYTES
+    )
     return count, [with_kept(row, kept.get(row.id)) for row in rows]
 
 

@@ -17,7 +17,7 @@ from postproc.service.changes import READ_ONLY
 from postproc.service.dependencies import AllServices, Document, Images, Tenant
 from postproc.service.documents import version_document
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
-from postproc.service.inference import start_inference, version_target
+from postproc.service.inference import Target, start_inference, version_target
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routes.public import public_target
@@ -90,13 +90,15 @@ def delete_version(services: AllServices, tenant: Tenant, version_id: VersionId)
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-def run_version(services: AllServices, tenant: Tenant, version_id: VersionId, body: Images) -> Json:
+async def run_version(services: AllServices, tenant: Tenant, version_id: VersionId, body: Images) -> Json:
     """Recognise things in images: the result is that of the task."""
-    if version_id in services.public:
-        target = public_target(services.public[version_id])
-    else:
-        target = version_target(services, services.versions.whole(tenant, _number(version_id)))
-    return Json(start_inference(services, tenant, target, body), 201)
+
+    def find() -> Target:
+        if version_id in services.public:
+            return public_target(services.public[version_id])
+        return version_target(services, services.versions.whole(tenant, _number(version_id)))
+
+    return Json(await start_inference(services, tenant, find, body), 201)
 
 
 def _number(text: str) -> int:

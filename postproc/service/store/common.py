@@ -35,10 +35,17 @@ def counted_rows(
     Rows that are deleted between two pages move those of an offset, and not those after an id.
     """
     count = session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0
+    rows = session.execute(page_of(statement, key, offset, limit, after_id)).all() if count else []
+    return count, list(rows)
+
+
+def page_of(
+    statement: Select[Any], key: Any, offset: int, limit: int, after_id: int | None = None
+) -> Select[Any]:
+    """Return the statement of a page of rows, see `counted_rows`."""
     if after_id is not None:
         statement = statement.where(key > after_id)
-    rows = session.execute(statement.order_by(key).offset(offset).limit(limit)).all() if count else []
-    return count, list(rows)
+    return statement.order_by(key).offset(offset).limit(limit)
 
 
 def remove(session: Session, kind: type[Row], tenant: str, identifier: int) -> None:

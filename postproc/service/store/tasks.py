@@ -14,7 +14,7 @@ from sqlalchemy import CursorResult, case, delete, func, select, update
 
 from postproc.service.database import Database
 from postproc.service.errors import not_found
-from postproc.service.store.common import counted_rows
+from postproc.service.store.common import page_of
 from postproc.service.store.together import TaskWriter
 from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
 
@@ -157,15 +157,30 @@ class TaskStore:
         offset: int,
         limit: int,
         after_id: int | None = None,
+        *,
+        max_bytes: int,
     ) -> tuple[int, list[TaskRow]]:
-        """Return how many of these tasks there are, and a page without results; unknown ids are left out."""
+        """Return how many of these tasks there are, and a page without results; unknown ids are left out.
+
+        The page ends with the row whose result is the first beyond `max_bytes`, or the one after it where
+        that stands alone: older releases of SQLite read a result to tell its size.
+        """
         known = {identifier for identifier in identifiers if 0 < identifier <= LARGEST_ID}
         if not known:
             return 0, []
+        rows: list[TaskRow] = []
+        size = 0
         with self._database.reading() as session:
-            statement = select(*self._columns).where(Task.tenant == tenant, Task.id.in_(known))
-            count, rows = counted_rows(session, statement, Task.id, offset, limit, after_id)
-        return count, [TaskRow(*row) for row in rows]
+            own = Task.tenant == tenant, Task.id.in_(known)
+            count = session.scalar(select(func.count()).where(*own)) or 0
+            statement = page_of(select(*self._columns).where(*own), Task.id, offset, limit, after_id)
+            with session.execute(statement) as result:
+                for row in result:
+                    rows.append(TaskRow(*row))
+                    size += rows[-1].size
+                    if size > max_bytes and len(rows) > 1:
+                        break
+        return count, rows
 
     def fail_pending(self, error: str) -> int:
         """End all pending tasks in error, those of the last run, and return how many there were."""

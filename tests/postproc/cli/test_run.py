@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from postproc import PostProcessor, onnx_session
 from postproc.cli.app import app
 from postproc.cli.work.run import open_network
+from postproc.image_loading import EncodedImage, Picture
 from postproc.installing import install
 from tests.models import answering, network, passthrough, torchvision_detector
 
@@ -141,6 +142,47 @@ def test_run_writes_a_line_of_json_an_image_in_order(batch_size: int, folder: Pa
     assert (cat["label_id"], cat["label_name"], cat["threshold"]) == (11, "cat", 0.5)
     assert cat["score"] == pytest.approx(0.9)
     assert cat["roi"]["bbox"]["xmax"] == pytest.approx(0.5)
+
+
+def test_run_reduced_jpeg_gives_boxes_of_the_whole_image(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (301, 199), "red").save("7.jpg")
+    Image.new("RGB", (301, 199), "red").save("8.png")
+    sizes = []
+    decode = EncodedImage.decode
+
+    def watched(image: EncodedImage, reduction: int = 1) -> Picture:
+        picture = decode(image, reduction)
+        sizes.append(picture.image.size)
+        return picture
+
+    monkeypatch.setattr(EncodedImage, "decode", watched)
+    files = "7.jpg", "8.png"
+    plain = run("model.onnx", *files, "--format", "coco", "--output", "plain.json")
+    reduced = run("model.onnx", *files, "--format", "coco", "--output", "reduced.json", "--reduced-jpeg")
+    assert plain.exit_code == reduced.exit_code == 0, reduced.output
+    found = json.loads(Path("reduced.json").read_text())
+    assert found == json.loads(Path("plain.json").read_text())
+    assert max(item["bbox"][0] + item["bbox"][2] for item in found) == pytest.approx(0.5 * 301, abs=0.01)
+    assert sizes == [(301, 199), (301, 199), (38, 25), (301, 199)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model.onnx", "a.png", "--draw", "drawn"], "leave --reduced-jpeg out"),
+        (["--tensors", "a.npz"], "--reduced-jpeg has no use"),
+    ],
+    ids=["draw", "tensors"],
+)
+def test_run_reduced_jpeg_where_it_has_no_use_is_a_usage_error(
+    options: list[str], message: str, folder: Path
+) -> None:
+    save("a.npz", {"boxes": np.zeros((1, 1, 4), np.float32)})
+    result = run(*options, "--reduced-jpeg")
+    assert result.exit_code == 2
+    assert message in result.output
 
 
 @pytest.mark.parametrize("given", [None, 1, 3])

@@ -175,6 +175,17 @@ def test_network_delete_takes_versions_and_files_along(service: Serving) -> None
     complaint(service.client.delete(f"/networks/{network['id']}/"), 404)
 
 
+def test_network_that_is_held_back_is_resumed_by_its_owner(service: Serving) -> None:
+    network = make_network(service.client)
+    response = service.client.post(f"/networks/{network['id']}/resume")
+    assert (response.status_code, response.content) == (204, b"")
+    assert service.engine.resumed == [network["id"]]
+    complaint(service.other.post(f"/networks/{network['id']}/resume"), 404)
+    assert service.client.post("/networks/public/digits-yolo/resume/").status_code == 204
+    complaint(service.client.post("/networks/public/nothing/resume"), 404)
+    assert service.engine.resumed == [network["id"], "digits-yolo"]
+
+
 def test_network_inference_runs_without_post_processing(service: Serving) -> None:
     network = make_network(service.client)
     response = service.client.post(

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from postproc.service import probing
-from postproc.service.services import _THREADS
+from postproc.service.services import _MOST_THREADS
 from postproc.service.sharing import Shares
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.serving import Serving, serving
@@ -78,7 +78,7 @@ def test_probes_while_the_database_hangs_are_answered_and_make_one_thread(
     wait_until(lambda: asked(service, "healthz", 200)["database"] == "ok")
 
 
-def test_probes_are_answered_while_all_threads_of_requests_wait(
+def test_probes_are_answered_while_all_threads_of_tenants_wait(
     service: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, started = threading.Event(), threading.Semaphore(0)
@@ -92,7 +92,7 @@ def test_probes_are_answered_while_all_threads_of_requests_wait(
     with ThreadPoolExecutor(64) as pool:
         clients = [service.client, service.other] * 32
         futures = [pool.submit(client.get, "/networks") for client in clients]
-        for _ in range(_THREADS):
+        for _ in range(2 * _MOST_THREADS):
             assert started.acquire(timeout=10)
         assert asked(service, "healthz", 200)["status"] == "ok"
         go.set()
@@ -124,7 +124,9 @@ def test_readiness_follows_writes_and_comes_back_by_itself(
     monkeypatch.undo()
     assert asked(service, "readyz", 200)["database"] == "ok"
     task = made(service.client.post(INFERENCE, files=IMAGE))["task_id"]
-    assert service.services.tasks.list("", range(1, task), 0, 10)[0] == 0  # the trial left nothing
+    assert (
+        service.services.tasks.list("", range(1, task), 0, 10, max_bytes=999)[0] == 0
+    )  # the trial left nothing
 
 
 def test_readiness_waits_for_kernels_once(service: Serving) -> None:
@@ -169,3 +171,11 @@ def test_task_that_cannot_be_queued_after_it_was_written_ends_in_error(
     complaint(service.client.post(INFERENCE, files=IMAGE), 500)
     wait_until(lambda: service.client.get("/tasks/1").json()["status"] == "error")
     assert service.engine.places == 0
+
+
+def test_networks_that_are_held_back_are_counted(service: Serving) -> None:
+    assert asked(service, "healthz", 200)["held_networks"] == 0
+    service.engine.held_networks = 2
+    found = asked(service, "healthz", 200)
+    assert (found["held_networks"], found["status"]) == (2, "degraded")
+    assert asked(service, "readyz", 200)["held_networks"] == 2  # others are served

@@ -46,7 +46,7 @@ def reporting(database: Database, store: TaskStore) -> Iterator[Reporter]:
 
 
 def statuses(store: TaskStore, identifiers: list[int]) -> list[str]:
-    return [task.status for task in store.list(TENANT, identifiers, 0, len(identifiers))[1]]
+    return [task.status for task in store.list(TENANT, identifiers, 0, len(identifiers), max_bytes=999)[1]]
 
 
 # --- what is refused
@@ -233,5 +233,5 @@ def test_writes_are_tried_again_only_after_one_failed(
                 ask()
     store.check_writes()
     store.check_writes()
-    assert store.list("", range(1, 9), 0, 9)[0] == 0
-    assert store.list(TENANT, range(1, 9), 0, 9)[0] == 0
+    assert store.list("", range(1, 9), 0, 9, max_bytes=999)[0] == 0
+    assert store.list(TENANT, range(1, 9), 0, 9, max_bytes=999)[0] == 0

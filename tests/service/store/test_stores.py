@@ -201,7 +201,7 @@ def test_tasks_finish_together_and_once(database: Database) -> None:
     done, failed, waiting = (store.add(TENANT) for _ in range(3))
     store.finish([(done, '{"a": 1}', None), (failed, None, "why")])
     store.finish([(done, None, "too late")])
-    _, rows = store.list(TENANT, [done, failed, waiting], 0, 9)
+    _, rows = store.list(TENANT, [done, failed, waiting], 0, 9, max_bytes=999)
     assert [(task.status, task.size, task.error) for task in rows] == [
         (SUCCESS, 8, None),
         (ERROR, 0, "why"),
@@ -215,9 +215,9 @@ def test_tasks_finish_together_and_once(database: Database) -> None:
 def test_tasks_list_leaves_out_unknown_ids_and_other_tenants(database: Database) -> None:
     store = TaskStore(database)
     own, foreign = store.add(TENANT), store.add(OTHER)
-    count, tasks = store.list(TENANT, [own, own, foreign, 10**30, -1, 0, 12345], 0, 10)
+    count, tasks = store.list(TENANT, [own, own, foreign, 10**30, -1, 0, 12345], 0, 10, max_bytes=999)
     assert (count, [task.id for task in tasks]) == (1, [own])
-    assert store.list(TENANT, [], 0, 10) == (0, [])
+    assert store.list(TENANT, [], 0, 10, max_bytes=999) == (0, [])
 
 
 def test_tasks_expire_after_they_ended_and_not_while_pending(database: Database) -> None:
@@ -226,9 +226,9 @@ def test_tasks_expire_after_they_ended_and_not_while_pending(database: Database)
     store.finish([(done, "{}", None)])
     assert store.expire(1000) == 0
     assert store.expire(-1000) == 1  # a limit in the future: all that ended is old
-    assert [task.id for task in store.list(TENANT, [done, waiting, network.task_id or 0], 0, 9)[1]] == sorted(
-        [waiting, network.task_id or 0]
-    )
+    assert [
+        task.id for task in store.list(TENANT, [done, waiting, network.task_id or 0], 0, 9, max_bytes=999)[1]
+    ] == sorted([waiting, network.task_id or 0])
 
 
 def test_fail_pending_ends_waiting_tasks_only(database: Database) -> None:
@@ -265,4 +265,16 @@ def test_writers_at_once_all_succeed(database: Database) -> None:
     with ThreadPoolExecutor(16) as pool:
         identifiers = list(pool.map(lambda _: store.add(TENANT), range(100)))
     assert len(set(identifiers)) == 100
-    assert store.list(TENANT, identifiers, 0, 1000)[0] == 100
+    assert store.list(TENANT, identifiers, 0, 1000, max_bytes=999)[0] == 100
+
+
+def test_page_of_tasks_ends_where_results_get_large(database: Database) -> None:
+    store = TaskStore(database)
+    ids = [store.add(TENANT) for _ in range(5)]
+    lengths = zip(ids, (90, 5, 0, 90, 0), strict=True)
+    store.finish([(number, '"' + "x" * length + '"', None) for number, length in lengths])
+    pages = [store.list(TENANT, ids, 0, 9, max_bytes=limit)[1] for limit in (10, 99, 999)]
+    sizes = [[row.size for row in page] for page in pages]
+    assert sizes == [[92, 7], [92, 7, 2], [92, 7, 2, 92, 2]]
+    assert store.list(TENANT, ids, 1, 2, max_bytes=999)[0] == 5
+    assert [row.id for row in store.list(TENANT, ids, 0, 2, ids[1], max_bytes=999)[1]] == ids[2:4]

@@ -1,31 +1,21 @@
-"""Many clients at once on a service of its own: ``python -m tests.service.load --clients 64 --seconds 60``.
-
-Each client is a thread with a connection that is kept alive: it posts a photograph, then asks for the task as
-the vendor's client does, and starts again. Clients and service share the machine, so the figures are a lower
-bound, and only those of one run compare.
-"""
+"""Many clients of one tenant: each posts a photograph, then asks for the task as the vendor's client does."""
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 
 from tests.service.digits import IMAGE, SECONDS, SOURCE, client_of, digits_in, publish
-from tests.service.postgres import binaries, cluster
-from tests.service.running import Running, running
+from tests.service.running import Running
 
 WARM_UP = 3  # inferences before the clock starts
 _WAIT = 60.0  # seconds for one task
@@ -181,49 +171,6 @@ def _percentiles(values: Sequence[float]) -> str:
 
 
 def number_of(metrics: str, name: str) -> float:
+    """Return a number of a service's metrics."""
     found = re.search(rf"^{name} (\S+)$", metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0
-
-
-@contextmanager
-def _database(kind: str) -> Iterator[list[str]]:
-    if kind == "sqlite":
-        yield []
-        return
-    programs = binaries()
-    if programs is None:
-        sys.exit("PostgreSQL is not installed: apt-get install postgresql")
-    with cluster(programs) as server:
-        yield ["--database", server.url()]
-
-
-def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--folder", type=Path, help="where the data lie for the time; /tmp if left out")
-    parser.add_argument(
-        "--options",
-        action="append",
-        help='further options of `postproc serve`, "--max-batch 8"; repeat it to compare settings',
-    )
-    given = parser.parse_args()
-    failed = False
-    for options in given.options or [""]:
-        with (
-            tempfile.TemporaryDirectory(dir=given.folder) as folder,
-            _database(given.database) as database,
-            running(Path(folder), *database, *options.split()) as service,
-        ):
-            measured = measure(service, given.clients, given.seconds)
-            failed |= bool(measured.errors)
-            sys.stdout.write(f"== {given.clients} clients, {given.database} {options}\n{measured.report()}\n")
-            sys.stdout.write(f"exit code after SIGTERM: {service.stop()}\n")
-            sys.stdout.flush()
-    sys.exit(failed)
-
-
-if __name__ == "__main__":
-    main()

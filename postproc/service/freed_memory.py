@@ -1,0 +1,35 @@
+"""Memory that was freed goes back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_MIB = 1 << 20
+
+
+def give_back_large_blocks() -> None:
+    """Let the process give large blocks back once they are freed, where its C library is glibc.
+
+    Left alone, glibc raises the size from which blocks are mappings of their own, which it gives back, to
+    that of the largest one freed, up to 32 MiB. Blocks below it stay with the threads' arenas: after 64
+    photographs of 24 megapixels that was 2.3 GiB. With 4 MiB, images of a megapixel cost no more than before;
+    with 1 MiB, 20 % more processor time.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 4 * _MIB)
+        mallopt(_TRIM_THRESHOLD, 8 * _MIB)
+
+
+def give_back_small_blocks() -> None:
+    """Give back what is free among smaller blocks, such as bodies of requests; takes some milliseconds."""
+    malloc_trim = _function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _function(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

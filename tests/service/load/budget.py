@@ -1,0 +1,35 @@
+"""The memory that a service may take beyond what it takes idle: the sum of its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from postproc.service.settings import ServiceSettings
+
+_MIB = 1 << 20
+_DECODING = 2048 * _MIB
+_CHECKS, _CHECK_OWN = 2, 512 * _MIB  # checks of uploads at once, and what each takes beside its network
+KEPT = 300 * _MIB  # above idle, once nobody asks for anything any more
+
+
+def budget_of(settings: ServiceSettings, parts: Collection[str]) -> dict[str, int]:
+    """Return the memory of parts of a service, in bytes, as its settings bound it.
+
+    - ``bodies``: requests that arrive or are read. ``queue``: tensors of tasks that wait.
+    - ``images``: what is being decoded. ``results``: what waits for the database.
+    - ``networks``: loaded ones and their runs. ``checks``: those of uploads, two at once.
+    """
+    sizes = {
+        "networks": settings.session_memory,
+        "checks": _CHECKS * (settings.session_memory + _CHECK_OWN),
+        "bodies": settings.max_inputs_bytes,
+        "queue": settings.max_inputs_bytes,
+        "images": _DECODING,
+        "results": settings.max_outcomes_bytes,
+    }
+    return {name: size for name, size in sizes.items() if name in parts}
+
+
+def kept_of(budget: dict[str, int]) -> int:
+    """Return the memory that may be left when all is done, in bytes: networks stay loaded."""
+    return KEPT + budget.get("networks", 0)
