@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from postproc.service.errors import QueueFullError
 from postproc.service.job_queue import JobQueue
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _HISTORY = 30.0  # seconds of which the throughput is taken
 _LONGEST_RETRY = 60.0
+_PAUSE = 0.05  # seconds between two looks at whether a tenant's jobs may run
 
 
 class Batcher:
@@ -30,7 +31,8 @@ class Batcher:
     Parameters
     ----------
     run : callable
-        Does the jobs of a batch and tells their outcomes; what it raises is logged and told by `fail`.
+        Does the jobs of a batch and tells their outcomes; what it raises is logged and told by `fail`. It
+        returns those that have to wait for another turn, each for a call of its own.
     fail : callable
         Tells jobs that end without having run, and why.
     length, max_bytes : int
@@ -41,11 +43,13 @@ class Batcher:
         Threads.
     timeout : float
         Seconds after which a job ends in error, whether it waits or runs.
+    may_run : callable
+        Tells whether the jobs of a tenant may run now, or have to wait.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Job]], None],
+        run: Callable[[Sequence[Job]], Sequence[Job] | None],
         fail: Callable[[Sequence[Job], str], None],
         *,
         length: int,
@@ -53,13 +57,15 @@ class Batcher:
         wait: float,
         workers: int,
         timeout: float,
+        may_run: Callable[[str], bool] = lambda tenant: True,
     ) -> None:
         self._run = run
         self._fail = fail
         self._wait = wait
         self._timeout = timeout
+        self._may_run = may_run
         self._condition = threading.Condition()
-        self._queue = JobQueue()
+        self._queue = JobQueue(workers)
         self._places, self._bytes = (
             Shares(length),
             Shares(max_bytes),
@@ -112,6 +118,11 @@ class Batcher:
                 return
         self._end([job], STOPPED)
 
+    def limit(self, key: Hashable) -> None:
+        """Let jobs of a key run one by one that wait."""
+        with self._condition:
+            self._queue.limit(key)
+
     def cancel(self, is_meant: Callable[[Job], bool], error: str) -> None:
         """End waiting jobs in error."""
         with self._condition:
@@ -147,8 +158,9 @@ class Batcher:
         while (jobs := self._take()) is not None:
             for job in jobs:
                 job.ticket.leave_queue()
+            again: Sequence[Job] = ()
             try:
-                self._run(jobs)
+                again = self._run(jobs) or ()
             except Exception:
                 logger.exception("a batch of %d failed", len(jobs))
                 self._tell(jobs, FAILED)
@@ -156,9 +168,13 @@ class Batcher:
                 with self._condition:
                     now = time.monotonic()
                     self._queue.done(jobs, now)
-                    self._finished.append((now, len(jobs)))
+                    ended = [job for job in jobs if job not in again]
+                    self._finished.append((now, len(ended)))
+                    for job in again:
+                        job.most = 1
+                        self._queue.add(job)
                     self._condition.notify_all()
-                for job in jobs:
+                for job in ended:
                     job.ticket.release()
 
     def _take(self) -> list[Job] | None:
@@ -171,7 +187,11 @@ class Batcher:
                     self._condition.wait()
                     continue
                 now = time.monotonic()
-                first, most = self._queue.next(now)
+                found = self._queue.next(now, self._may_run if self._is_open else lambda tenant: True)
+                if found is None:
+                    self._condition.wait(_PAUSE)
+                    continue
+                first, most = found
                 patience = first.submitted + self._wait - now
                 is_ready = (
                     self._queue.count(first.key) >= most or len(self._queue.keys) > 1 or not self._is_open

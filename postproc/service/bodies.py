@@ -89,6 +89,8 @@ class BodyReader:
                 form.finish()
                 yield Body(form=form)
         finally:
+            if form is not None:
+                form.close()  # its parser refers back to it: Python would free the files much later
             self.memory.give_back(tenant, held)
 
     @asynccontextmanager

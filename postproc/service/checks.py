@@ -46,7 +46,7 @@ class Checks:
 
     def __init__(self, check: CheckModel, settings: ServiceSettings) -> None:
         self._check = check
-        self._timeout, self._memory = settings.model_check_timeout, settings.session_memory
+        self._timeout, self._memory = settings.model_check_timeout, settings.network_memory
         self._turns = Turns(_AT_ONCE, most=1)  # so that the other is free for others, whoever sends what
         self._threads = ThreadPoolExecutor(_AT_ONCE, "postproc-check")
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import pickle
-import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -29,7 +28,7 @@ from postproc.service.networks.process import HungError, NetworkProcess
 from postproc.service.networks.strikes import Strikes
 from postproc.service.settings import ServiceSettings
 from postproc.service.warming import Warmer
-from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Work
+from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
 
 __all__ = ["Engine", "NetworkFiles", "Outcome", "PreparedInputs", "Ticket", "Work"]
 
@@ -63,7 +62,7 @@ class Engine:
         The limits.
     metrics : Metrics
         Measures the stages.
-    on_done : callable
+    outcomes : Outcomes
         Takes the outcomes of tasks, each once, in the threads of the engine.
     fetch : callable, optional
         Takes the place of `Fetcher`.
@@ -73,7 +72,7 @@ class Engine:
         self,
         settings: ServiceSettings,
         metrics: Metrics,
-        on_done: Callable[[Sequence[Outcome]], None],
+        outcomes: Outcomes,
         *,
         fetch: Fetch | None = None,
     ) -> None:
@@ -81,11 +80,11 @@ class Engine:
         self._metrics = metrics
         self._reader = InputReader(settings, fetch or Fetcher(settings), metrics.stage)
         self._processes: list[NetworkProcess] = []
-        self._idle: queue.SimpleQueue[NetworkProcess] = queue.SimpleQueue()
+        self._idle: list[NetworkProcess] = []
         self._strikes = Strikes()
         self._is_stopping = False
         self._posts: WeakKeyDictionary[PostProcessor, bytes] = WeakKeyDictionary()
-        self._on_done = on_done
+        self._outcomes = outcomes
         self._warmer = Warmer()
         self._batcher = Batcher(
             self._run,
@@ -95,6 +94,7 @@ class Engine:
             wait=settings.batch_wait,
             workers=settings.workers,
             timeout=settings.task_timeout,
+            may_run=outcomes.has_room,
         )
         metrics.watch_queue(lambda: self._batcher.places, lambda: self._batcher.bytes)
         metrics.watch_networks(
@@ -112,14 +112,14 @@ class Engine:
         """Start the threads, and the processes of networks."""
         settings = self._settings
         host = HostSettings(
-            settings.session_memory // settings.workers,
+            settings.network_memory,
             settings.max_result_bytes,
             settings.providers,
             settings.intra_op_threads,
         )
         for _ in range(settings.workers):
             self._processes.append(NetworkProcess(host, settings.run_seconds, settings.model_check_timeout))
-            self._idle.put(self._processes[-1])
+        self._idle = list(self._processes)
         self._warmer.start()
         self._batcher.start()
 
@@ -225,19 +225,35 @@ class Engine:
                 self._preprocessors.popitem(last=False)
         return preprocessor
 
-    def _run(self, jobs: Sequence[Job]) -> None:
+    def _run(self, jobs: Sequence[Job]) -> Sequence[Job]:
         now = time.monotonic()
         for job in jobs:
             self._metrics.took("wait", now - job.submitted)
         self._metrics.batch(len(jobs))
-        process = self._idle.get()
+        network = jobs[0].work.network
+        process = self._take_process(network)
         try:
             self._run_on(process, jobs)
+        except (HungError, CrashError) as error:
+            jobs = [job for job in jobs if not job.is_told]
+            if self._is_stopping or not jobs:
+                return ()
+            text = self._struck(network, error)
+            if len(jobs) > 1:  # one of them is at fault; the others' tenants have their turns in between
+                return jobs
+            self._fail(jobs, text)
         finally:
-            self._idle.put(process)
-            network_id = jobs[0].work.network.id
-            if network_id in self._deleted:  # a late task may have loaded it again
-                process.forget(network_id)
+            self._idle.append(process)
+            if network.id in self._deleted:  # a late task may have loaded it again
+                process.forget(network.id)
+        return ()
+
+    def _take_process(self, network: NetworkFiles) -> NetworkProcess:
+        """Take an idle process, one that has run the network if there is one: each call finds an idle one."""
+        with self._lock:
+            process = next((item for item in self._idle if network.id in item.networks), self._idle[0])
+            self._idle.remove(process)
+        return process
 
     def _run_on(self, process: NetworkProcess, jobs: Sequence[Job]) -> bool:
         """Run jobs together, or one by one where that fails; return whether all ended well."""
@@ -248,24 +264,15 @@ class Engine:
         if self._strikes.is_held(network.id):
             self._fail(jobs, _held(network.id))
             return False
-        try:
-            answer = self._called(process, jobs)
-        except (HungError, CrashError) as error:
-            if self._is_stopping:
-                return False
-            text = self._struck(network, error)
-            if len(jobs) == 1:
-                self._fail(jobs, text)
-                return False
-        else:
-            self._strikes.clear(network.id)
-            if answer.trouble is None:
-                return True
-            if not self._is_alone(jobs, answer):
-                return False
+        answer = self._called(process, jobs)
+        self._strikes.clear(network.id)
+        if answer.trouble is None:
+            return True
+        if not self._is_alone(jobs, answer):
+            return False
         ended = [self._run_on(process, [job]) for job in jobs]
         if all(ended):
-            self._remember(self._single, jobs[0].key)
+            self._run_one_by_one(jobs[0].key)
         return all(ended)
 
     def _called(self, process: NetworkProcess, jobs: Sequence[Job]) -> Answer:
@@ -296,7 +303,7 @@ class Engine:
         if error is not None:
             logger.warning("task %d failed: %s", job.task_id, error)
         if text is None or len(text) > _LARGE:  # it may be too large
-            self._remember(self._single, job.key)
+            self._run_one_by_one(job.key)
         self._tell([job], [Outcome(job.task_id, text, error, job.work.tenant)])
 
     def _is_alone(self, jobs: Sequence[Job], answer: Answer) -> bool:
@@ -334,6 +341,10 @@ class Engine:
             logger.error("network %s is held back: three of its calls in a row hung or crashed", network.id)
         return text
 
+    def _run_one_by_one(self, key: Hashable) -> None:
+        self._remember(self._single, key)
+        self._batcher.limit(key)
+
     def _remember(self, kept: OrderedDict[Hashable, None], key: Hashable) -> None:
         with self._lock:
             kept[key] = None
@@ -349,7 +360,7 @@ class Engine:
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         claimed = set(self._batcher.claim(jobs))
-        self._on_done([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
+        self._outcomes.put([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
 
 
 def _model_of(network: NetworkFiles) -> NetworkModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 
 from postproc.service.jobs import Job
@@ -18,13 +18,19 @@ class JobQueue:
     A tenant that comes back begins with no less than any that has jobs here: what it did not use before gives
     it no credit. That is start-time fair queueing (Goyal, Vin and Cheng, 1996). Times are `time.monotonic`.
 
+    Parameters
+    ----------
+    calls : int
+        Most calls at once. One of them is left to others while jobs of two tenants came within a minute.
+
     Attributes
     ----------
     running : dict of Job to float
         Jobs that were taken and are not done, and which part of their call is theirs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int = 1) -> None:
+        self._calls = calls
         self.running: dict[Job, float] = {}
         self._queues: dict[tuple[str, Hashable], deque[Job]] = {}
         self._seconds: dict[
@@ -48,7 +54,7 @@ class JobQueue:
         return {key for _, key in self._queues}
 
     def add(self, job: Job) -> None:
-        """Let a job wait."""
+        """Let a job wait, behind those of its tenant and key."""
         tenants = self.tenants
         if job.tenant not in tenants:
             least = min((self._seconds[tenant] for tenant in tenants), default=0.0)
@@ -56,17 +62,34 @@ class JobQueue:
         self._came[job.tenant] = job.submitted
         self._queues.setdefault((job.tenant, job.key), deque()).append(job)
 
-    def next(self, now: float) -> tuple[Job, int]:
-        """Return the job whose turn it is, and how many its call takes: some must wait."""
+    def next(self, now: float, may_run: Callable[[str], bool]) -> tuple[Job, int] | None:
+        """Return the job whose turn it is, and how many its call takes; None if no tenant's may run now."""
         had = dict(self._seconds)
         for job, part in self.running.items():
             had[job.tenant] += part * (now - job.started)
-        first = min(
-            (queue[0] for queue in self._queues.values()),
-            key=lambda job: (had[job.tenant], self._turns.get(job.tenant, 0), job.submitted),
-        )
         self._came = {tenant: came for tenant, came in self._came.items() if now - came < _RECENT}
-        return first, first.most if len(self._came) < 2 else min(first.most, _MOST_AMONG_OTHERS)
+        is_shared = len(self._came) > 1
+        most = self._calls - 1 if is_shared and self._calls > 1 else self._calls
+        calls: defaultdict[str, float] = defaultdict(float)
+        for job, part in self.running.items():
+            calls[job.tenant] += part
+        waiting = {tenant for tenant, _ in self._queues}
+        allowed = {tenant for tenant in waiting if calls[tenant] < most and may_run(tenant)}
+        first = min(
+            (queue[0] for (tenant, _), queue in self._queues.items() if tenant in allowed),
+            key=lambda job: (had[job.tenant], self._turns.get(job.tenant, 0), job.submitted),
+            default=None,
+        )
+        if first is None:
+            return None
+        return first, min(first.most, _MOST_AMONG_OTHERS) if is_shared else first.most
+
+    def limit(self, key: Hashable) -> None:
+        """Let jobs of a key run one by one that wait."""
+        for (_, other), queue in self._queues.items():
+            if other == key:
+                for job in queue:
+                    job.most = 1
 
     def count(self, key: Hashable) -> int:
         """Return how many jobs of a key wait."""

@@ -56,8 +56,8 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         return {"field": error.field, "error": str(error)}
     except MemoryError:
         message = (
-            f"it takes too much memory: more than {limit // _MIB:,} MiB, which are --session-memory of this "
-            f"service and {_OWN_MEMORY // _MIB} MiB"
+            f"it takes too much memory: more than {limit // _MIB:,} MiB, which are a worker's part of this "
+            f"service's --session-memory and {_OWN_MEMORY // _MIB} MiB"
         )
         return {"field": "model", "error": message}
 

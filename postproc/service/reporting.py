@@ -94,6 +94,7 @@ class Reporter:
         self._coming: set[int] = set()  # of those that are being put
         self._turns: dict[str, int] = {}  # of tenants whose outcomes wait: when one was taken to be written
         self._count_turns = itertools.count(1)
+        self._last: dict[str, int] = {}  # size of the last one of each tenant
         self._short: dict[str, int] = {}  # of tenants, the size of a result that found no room
         self._failing_since: float | None = None
         self._most = self._left_out = 0  # waited together, and had no room, since it fails
@@ -134,6 +135,13 @@ class Reporter:
             self._coming.update(outcome.task_id for outcome in outcomes)
         for outcome in outcomes:
             self._keep(Kept(outcome.task_id, outcome.data, outcome.error, outcome.tenant), deadline)
+
+    def has_room(self, tenant: str) -> bool:
+        """Tell whether a result like the last one of a tenant would be kept without a wait, or in vain."""
+        with self._condition:
+            return self._failing_since is not None or self._memory.has_room(
+                tenant, self._last.get(tenant, _OVERHEAD)
+            )
 
     def kept(self, task_ids: Iterable[int]) -> Mapping[int, Kept]:
         """Return the outcomes of these tasks that are not written yet.
@@ -177,6 +185,7 @@ class Reporter:
 
     def _keep(self, kept: Kept, deadline: float) -> None:
         with self._condition:
+            self._last[kept.tenant] = kept.size
             if kept.data is not None and not self._take(kept, deadline):
                 self._short[kept.tenant] = kept.size
                 kept = replace(kept, data=None, error=LEFT_OUT)

@@ -32,7 +32,7 @@ from postproc.service.store.outages import reason_of
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcome, Work
+from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ class Engine(Protocol):
         """Let a network run again that is held back."""
 
 
-OnDone = Callable[[Sequence[Outcome]], None]
-MakeEngine = Callable[[ServiceSettings, Any, OnDone], Engine]
+MakeEngine = Callable[[ServiceSettings, Any, Outcomes], Engine]
 
 
 class Services:
@@ -150,7 +149,7 @@ class Services:
         self.answers = Turns(_ANSWERS, most=_ANSWERS // 4, waiting=_ANSWERS_WAITING)
         self.reporter = Reporter(self.tasks.finish, metrics, settings.max_outcomes_bytes)
         self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
-        self.engine = make_engine(settings, metrics, self.reporter.put)
+        self.engine = make_engine(settings, metrics, self.reporter)
         self._was_warm = False
         self._stopping = threading.Event()
         self._reading = threading.Lock()

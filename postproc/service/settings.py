@@ -147,7 +147,9 @@ class ServiceSettings(BaseModel):
         default=0.005, ge=0, description="How long a call waits for others to join, in seconds."
     )
     workers: PositiveInt = Field(
-        default=1, description="Processes that run networks; each loads those that it runs."
+        default=2,
+        description="Processes that run networks, each those that it loads; one is left to others while two "
+        "tenants send images.",
     )
     session_memory: PositiveInt = Field(
         default=4 * _GIB,
@@ -162,3 +164,8 @@ class ServiceSettings(BaseModel):
     task_timeout: PositiveFloat = Field(
         default=60.0, description="Longest time of a task, waiting and running together, in seconds."
     )
+
+    @property
+    def network_memory(self) -> int:
+        """Most memory that networks take in one of the processes that run them, in bytes."""
+        return self.session_memory // self.workers

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from postproc.schema import Preprocessing
 
@@ -94,3 +94,13 @@ class Outcome:
     data: str | None
     error: str | None
     tenant: str = ""
+
+
+class Outcomes(Protocol):
+    """What takes the outcomes of tasks: `postproc.service.reporting.Reporter`."""
+
+    def put(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep outcomes; waits for some seconds at most."""
+
+    def has_room(self, tenant: str) -> bool:
+        """Tell whether a result of a tenant would be kept at once."""

@@ -14,9 +14,8 @@ from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.service.errors import InputError, QueueFullError
 from postproc.service.metrics import Metrics
-from postproc.service.services import OnDone
 from postproc.service.settings import ServiceSettings
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import NetworkFiles, Outcome, Outcomes, Work
 
 DONE = {"outputs": [{"labels": {"predicted": [], "discarded": []}}]}
 
@@ -60,9 +59,9 @@ def fake_check(model: Path, preprocessing: Preprocessing, folder: Path, **_: Any
 class FakeEngine:
     """Ends each task at once, or holds it until `release`."""
 
-    def __init__(self, settings: ServiceSettings, metrics: Any, on_done: OnDone) -> None:
+    def __init__(self, settings: ServiceSettings, metrics: Any, outcomes: Outcomes) -> None:
         self.settings = settings
-        self.on_done = on_done
+        self.outcomes = outcomes
         self.works: list[tuple[int, Work]] = []
         self.held: list[tuple[int, Work]] = []
         self.holds = False
@@ -130,4 +129,4 @@ class FakeEngine:
 
     def _finish(self, ended: Sequence[tuple[int, Work]]) -> None:
         text = None if self.error else json.dumps(self.data)
-        self.on_done([Outcome(task_id, text, self.error, work.tenant) for task_id, work in ended])
+        self.outcomes.put([Outcome(task_id, text, self.error, work.tenant) for task_id, work in ended])

@@ -48,21 +48,27 @@ def shade(value: int, width: int = 2, height: int = 2) -> list[dict[str, Any]]:
 class Service:
     """An engine, and the outcomes that it told."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, workers: int = 1, **settings: Any) -> None:
         self.metrics = Metrics()
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.engine = Engine(
-            ServiceSettings(data=Path("unused"), providers=(CPU,), **settings), self.metrics, self.keep
+            ServiceSettings(data=Path("unused"), providers=(CPU,), workers=workers, **settings),
+            self.metrics,
+            self,
         )
 
-    def keep(self, outcomes: Sequence[Outcome]) -> None:
+    def has_room(self, tenant: str) -> bool:
+        return True
+
+    def put(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             self.outcomes.put(outcome)
 
     def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
         prepared = self.prepare(files, inputs)
+        tenant = options.pop("tenant", "one")
         work = Work(files, post, options.pop("key", 1), prepared, **options)
-        self.engine.submit(task_id, work, self.engine.reserve(prepared, "one"))
+        self.engine.submit(task_id, work, self.engine.reserve(prepared, tenant))
 
     def prepare(self, files: NetworkFiles, inputs: Any) -> Any:
         return asyncio.run(self.engine.prepare("a", self.engine.open(files, inputs)))
@@ -543,6 +549,25 @@ def test_engine_network_that_hangs_on_some_images_harms_no_others(service: Servi
     assert all(outcome.error is None for outcome in outcomes.values())
     assert service.value("postproc_calls_ended_total", cause="hung") == 2
     assert service.engine.held_networks == 0
+
+
+@pytest.mark.parametrize("service", [{"workers": 2, "run_seconds": 600}], indirect=True)
+def test_engine_network_that_hangs_leaves_a_process_to_other_tenants(
+    service: Service, tmp_path: Path
+) -> None:
+    files, other = white(tmp_path, networks.hanging()), small(tmp_path, averaging(), 2)
+    service.submit(0, other, GREY, shade(255), tenant="other")  # it was here within the last minute
+    service.engine.start()
+    service.collect(1)
+    for task_id in (1, 2):
+        service.submit(task_id, files, None, shade(255), tenant="hostile", max_predictions=task_id)
+    for task_id in range(3, 8):
+        service.submit(task_id, other, GREY, shade(255), tenant="other")
+        assert greys(service.collect(1)) == {task_id: 1}
+    service.engine.forget_network(1)  # the one that waits
+    assert service.collect(1) == {2: Outcome(2, None, DELETED)}
+    service.engine.stop()
+    assert service.collect(1) == {1: Outcome(1, None, STOPPED)}
 
 
 @pytest.mark.parametrize("service", [{"run_seconds": 0.5}], indirect=True)

@@ -11,8 +11,9 @@ from postproc.service.jobs import Job, Ticket
 class Worker:
     """Runs calls that take a second each, or as long as their key says; time passes in them only."""
 
-    def __init__(self, most: int = 16) -> None:
-        self.queue = JobQueue()
+    def __init__(self, most: int = 16, calls: int = 1) -> None:
+        self.queue = JobQueue(calls)
+        self.held: set[str] = set()
         self.now = 100.0
         self.most = most
         self.seconds: dict[str, float] = {}
@@ -23,7 +24,9 @@ class Worker:
             self.queue.add(Job(0, None, key or tenant, self.most, ticket, submitted=self.now))
 
     def begin(self) -> list[Job]:
-        first, most = self.queue.next(self.now)
+        found = self.queue.next(self.now, lambda tenant: tenant not in self.held)
+        assert found is not None
+        first, most = found
         return self.queue.take(first, most, self.now)
 
     def end(self, jobs: list[Job]) -> None:
@@ -117,3 +120,35 @@ def test_jobs_of_a_key_share_a_call_those_of_its_tenant_first() -> None:
     assert worker.run() == "aaab"
     assert worker.run() == "c"
     assert worker.run() == "b"
+
+
+def test_one_of_several_calls_is_left_to_others() -> None:
+    worker = Worker(most=1, calls=2)
+    worker.add("a", 4)
+    first, second = worker.begin(), worker.begin()  # it is alone
+    worker.end(first)
+    worker.end(second)
+    worker.add("b")
+    assert worker.begin()[0].tenant == "b"
+    assert worker.begin()[0].tenant == "a"
+    worker.add("b")
+    assert worker.queue.next(worker.now, lambda tenant: True) is None  # both run one
+
+
+def test_jobs_of_a_tenant_that_may_not_run_let_others_pass() -> None:
+    worker = Worker()
+    worker.add("a")
+    worker.add("b")
+    worker.held = {"a"}
+    assert worker.run() == "b"
+    assert worker.queue.next(worker.now, lambda tenant: False) is None
+    worker.held = set()
+    assert worker.run() == "a"
+
+
+def test_jobs_that_wait_may_be_limited_to_calls_of_their_own() -> None:
+    worker = Worker()
+    worker.add("a", 3, key="large")
+    worker.add("a", 3, key="small")
+    worker.queue.limit("large")
+    assert sorted(worker.run() for _ in range(4)) == ["a", "a", "a", "aaa"]

@@ -215,8 +215,9 @@ def test_one_that_gives_up_in_the_moment_of_its_turn_holds_up_nobody() -> None:
         others = [asyncio.create_task(entered(turns, order, name)) for name in "bc"]
         await settle()
         pause.set()
-        asyncio.get_running_loop().call_soon(others[0].cancel)  # before the first leaves
-        await asyncio.gather(first, *others, return_exceptions=True)
+        others[0].cancel()  # and the first leaves before this one runs
+        await asyncio.gather(others[0], return_exceptions=True)
+        await asyncio.gather(first, others[1])
         assert order == ["a", "c"]
         assert (turns.used, turns.waiting) == (0, 0)
 

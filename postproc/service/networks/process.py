@@ -63,6 +63,8 @@ class NetworkProcess:
     ----------
     last : Answer
         Of the last call, which tells what is loaded.
+    networks : set of int or str
+        Ids of those that it has run, of which some may be loaded.
     """
 
     def __init__(self, settings: HostSettings, run_seconds: float, load_seconds: float) -> None:
@@ -74,6 +76,7 @@ class NetworkProcess:
         self._forgotten: list[int | str] = []
         self._child = _Child(settings)
         self.last = Answer()
+        self.networks: set[int | str] = set()
 
     def run(self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give) -> Answer:
         """Run a network on the inputs of some requests.
@@ -94,12 +97,14 @@ class NetworkProcess:
         CrashError
             If the process ended.
         """
+        self.networks.add(call.model.id)
         with self._at_work:
             return self._run_or_renew(call, parts, give)
 
     def forget(self, network_id: int | str) -> None:
         """Unload a network that was deleted, when nothing runs."""
         self._forgotten.append(network_id)
+        self.networks.discard(network_id)
         if self._at_work.acquire(blocking=False):  # else the next call tells it
             try:
                 self._tell_forgotten()
@@ -176,6 +181,7 @@ class NetworkProcess:
     def _renew(self) -> None:
         self._child.end()
         self.last = Answer()
+        self.networks.clear()
         if not self._is_closed:
             self._child = _Child(self._settings)
 
