@@ -67,6 +67,11 @@ class ImageTensor:
             self._std = self._per_channel(image.std)
             self._check_range()
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is kept, in bytes: a mean may have a number for each pixel."""
+        return sum(values.nbytes for values in (self._mean, self._std) if values is not None)
+
     def reduction(self, size: tuple[int, int], part: tuple[int, int] | None = None) -> int:
         """Return how many times smaller an image may be decoded, so that it has twice the pixels it needs.
 

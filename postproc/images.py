@@ -174,6 +174,11 @@ class Preprocessor:
                         SchemaProblem(path, f"expected a number that float32 holds, got {number}")
                     )
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the means and deviations that it holds, in bytes."""
+        return sum(tensor.nbytes for tensor in self._images.values())
+
     def __call__(self, images: Sequence[ImageSource | Sequence[ImageSource]]) -> PreparedBatch:
         """Prepare images as one batch.
 

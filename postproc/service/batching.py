@@ -66,10 +66,8 @@ class Batcher:
         self._may_run = may_run
         self._condition = threading.Condition()
         self._queue = JobQueue(workers)
-        self._places, self._bytes = (
-            Shares(length),
-            Shares(max_bytes),
-        )  # of jobs that wait or will be submitted
+        self._places = Shares(length)  # of jobs that wait or will be submitted
+        self._bytes = Shares(max_bytes)  # of those, and of jobs that run
         self._finished: deque[tuple[float, int]] = deque(maxlen=1024)  # when, and how many jobs
         self._is_open = True
         threads = [self._work] * workers + [self._expire]

@@ -32,6 +32,7 @@ if sys.platform != "win32":
 logger = logging.getLogger(__name__)
 
 _NOT_SENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_READ_BYTES = 1 << 14
 _KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
 
 
@@ -66,6 +67,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection: the one beyond the limit has that closed which is idle for longest."""
         super().connection_made(transport)
+        # What asyncio reads at once of a connection, 256 KiB unless told: of 64 bodies that come together, a
+        # health check waits for a part of each, several times.
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         transport.set_write_buffer_limits(high=0)  # so that `pause_writing` tells of all that waits
         if _NOT_SENT is not None:  # else the kernel takes megabytes more, and then nothing for long
             with suppress(OSError):  # the client left

@@ -63,8 +63,8 @@ def version_document(named: NamedVersion, with_post_processings: bool = True) ->
     return document
 
 
-def task_texts(row: TaskRow) -> tuple[str, str]:
-    """Return a task as JSON: what comes before its result, and what comes after."""
+def task_texts(row: TaskRow, data: str | None) -> tuple[str, str, str]:
+    """Return a task as JSON: what comes before its result, that, and what comes after."""
     text = json_text(
         {
             "id": row.id,
@@ -74,7 +74,7 @@ def task_texts(row: TaskRow) -> tuple[str, str]:
             "date_updated": row.date_updated,
         }
     )
-    return f'{text[:-1]},"data":', ',"subtasks":null}'
+    return f'{text[:-1]},"data":', data or "null", ',"subtasks":null}'
 
 
 def with_kept(row: TaskRow, kept: Kept | None) -> TaskRow:

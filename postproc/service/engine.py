@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -25,7 +26,7 @@ from postproc.service.jobs import Job, Ticket
 from postproc.service.metrics import Metrics
 from postproc.service.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
 from postproc.service.networks.process import HungError, NetworkProcess
-from postproc.service.networks.strikes import Strikes
+from postproc.service.networks.strikes import MOST_STRIKES, Strikes
 from postproc.service.settings import ServiceSettings
 from postproc.service.warming import Warmer
 from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
@@ -36,12 +37,13 @@ logger = logging.getLogger(__name__)
 
 DELETED = "the network was deleted before this task ran"
 HELD = (
-    "the network is held back, since its last three calls hung or crashed; POST {path} lets it run "
-    "again, and so does a restart of the service"
+    f"the network is held back, since its last {MOST_STRIKES} calls hung or crashed; POST {{path}} lets it "
+    "run again, and so does a restart of the service"
 )
 
 _DRAIN = 5.0  # seconds that waiting tasks are given at the end
 _MOST_PREPROCESSORS = 256
+_MOST_MEANS = 256 << 20  # bytes of theirs; a single one may have more
 _MOST_REMEMBERED = 4096
 _LARGE = 4 << 20  # bytes of a result that takes so long to write that to share a call saves nothing
 
@@ -103,6 +105,7 @@ class Engine:
             lambda: self._strikes.held,
         )
         self._lock = threading.Lock()
+        self._loading = threading.Lock()  # for means: each takes three times its memory meanwhile
         self._preprocessors: OrderedDict[Key, Preprocessor] = OrderedDict()
         self._single: OrderedDict[Hashable, None] = OrderedDict()  # keys whose jobs cannot share a call
         # Ids of networks, which are never given twice: requests that found one before it went come late.
@@ -212,17 +215,38 @@ class Engine:
             for key in [key for key in self._preprocessors if key[0] == network_id]:
                 del self._preprocessors[key]
 
+    def resume(self, network_id: int | str) -> None:
+        """Let a network run again that is held back since its calls hung or crashed."""
+        self._strikes.clear(network_id)
+
     def _preprocessor(self, network: NetworkFiles) -> Preprocessor:
         key = network.id, network.model
+        preprocessor = self._kept_preprocessor(key)
+        if preprocessor is not None:
+            return preprocessor
+        if not any(item.image is not None and item.image.mean_file for item in network.preprocessing.inputs):
+            return self._keep(key, Preprocessor(network.preprocessing, network.folder))
+        with self._loading:
+            preprocessor = self._kept_preprocessor(key)  # another thread may have read it meanwhile
+            if preprocessor is not None:
+                return preprocessor
+            return self._keep(key, Preprocessor(network.preprocessing, network.folder))
+
+    def _kept_preprocessor(self, key: Key) -> Preprocessor | None:
         with self._lock:
             if key in self._preprocessors:
                 self._preprocessors.move_to_end(key)
-                return self._preprocessors[key]
-        preprocessor = Preprocessor(network.preprocessing, network.folder)
+            return self._preprocessors.get(key)
+
+    def _keep(self, key: Key, preprocessor: Preprocessor) -> Preprocessor:
+        """Keep a preprocessor, and drop those that were used least recently beyond the limits."""
         with self._lock:
-            self._preprocessors[key] = preprocessor
-            while len(self._preprocessors) > _MOST_PREPROCESSORS:
-                self._preprocessors.popitem(last=False)
+            kept = self._preprocessors
+            kept[key] = preprocessor
+            size = sum(item.nbytes for item in kept.values())
+            while len(kept) > 1 and (len(kept) > _MOST_PREPROCESSORS or size > _MOST_MEANS):
+                _, dropped = kept.popitem(last=False)
+                size -= dropped.nbytes
         return preprocessor
 
     def _run(self, jobs: Sequence[Job]) -> Sequence[Job]:
@@ -294,9 +318,12 @@ class Engine:
 
     def _pickled(self, post: PostProcessor) -> bytes:
         with self._lock:
-            if post not in self._posts:
-                self._posts[post] = pickle.dumps(post)
-            return self._posts[post]
+            pickled = self._posts.get(post)
+        if pickled is None:
+            pickled = pickle.dumps(post)  # which takes a second where it has 100,000 labels
+            with self._lock:
+                self._posts[post] = pickled
+        return pickled
 
     def _give(self, jobs: Sequence[Job], row: int, text: str | None, error: str | None) -> None:
         job = jobs[row]
@@ -338,7 +365,9 @@ class Engine:
             text = FAILED
         logger.warning("a call of network %s was ended: %s", network.id, text)
         if self._strikes.add(network.id):
-            logger.error("network %s is held back: three of its calls in a row hung or crashed", network.id)
+            logger.error(
+                "network %s is held back: %d calls in a row hung or crashed", network.id, MOST_STRIKES
+            )
         return text
 
     def _run_one_by_one(self, key: Hashable) -> None:
@@ -351,10 +380,6 @@ class Engine:
             while len(kept) > _MOST_REMEMBERED:
                 kept.popitem(last=False)
 
-    def resume(self, network_id: int | str) -> None:
-        """Let a network run again that is held back since its calls hung or crashed."""
-        self._strikes.clear(network_id)
-
     def _fail(self, jobs: Sequence[Job], error: str) -> None:
         self._tell(jobs, [Outcome(job.task_id, None, error, job.work.tenant) for job in jobs])
 
@@ -364,11 +389,13 @@ class Engine:
 
 
 def _model_of(network: NetworkFiles) -> NetworkModel:
-    folder = network.model.parent
+    size = 0
+    with suppress(OSError):  # the files are gone, which loading reports
+        size = sum(path.stat().st_size for path in network.model.parent.rglob("*") if path.is_file())
     return NetworkModel(
         network.id,
         network.model,
-        sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        size,
         network.preprocessing.batched_output,
         network.preprocessing.batched_input,
     )

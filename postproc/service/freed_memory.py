@@ -24,8 +24,8 @@ def give_back_large_blocks() -> None:
         mallopt(_TRIM_THRESHOLD, 8 * _MIB)
 
 
-def give_back_small_blocks() -> None:
-    """Give back what is free among smaller blocks, such as bodies of requests; takes some milliseconds."""
+def give_back_free_memory() -> None:
+    """Give back what is free, smaller blocks too, such as bodies of requests; takes some milliseconds."""
     malloc_trim = _function("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import Request
+
 from postproc.errors import SchemaError
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
@@ -19,6 +21,7 @@ from postproc.service.schemas import InferenceOptions, InferenceRequest
 from postproc.service.services import Services
 from postproc.service.store.versions import WholeVersion
 from postproc.service.tables import Network
+from postproc.service.waiting import while_connected
 from postproc.service.work import FAILED, NetworkFiles, Outcome, Work
 
 
@@ -32,7 +35,7 @@ class Target:
 
 
 async def start_inference(
-    services: Services, tenant: str, find: Callable[[], Target], body: Body
+    services: Services, request: Request, tenant: str, find: Callable[[], Target], body: Body
 ) -> dict[str, Any]:
     """Queue a task and return what the client is told of it.
 
@@ -43,6 +46,8 @@ async def start_inference(
     ----------
     services : Services
         Of the service.
+    request : Request
+        Whose images are decoded as long as its client waits for it.
     tenant : str
         Whose request it is.
     find : callable
@@ -56,7 +61,7 @@ async def start_inference(
         A 400 that names the input that is wrong, or a 503 if too many tasks or results wait.
     """
     target, options, opened = await services.run(tenant, _open, services, tenant, find, body)
-    inputs = await services.engine.prepare(tenant, opened)
+    inputs = await while_connected(request.receive, services.engine.prepare(tenant, opened))
     # Without waiting in between, so that what was decoded counts all the time.
     ticket = services.engine.reserve(inputs, tenant)
     work = Work(

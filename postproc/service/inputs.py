@@ -84,7 +84,8 @@ class InputReader:
         self._fetch = fetch
         self._clock = clock
         self._memory = Turns(settings.decode_memory)
-        self._least = -(-settings.decode_memory // cores)  # so that no more decode than there are cores
+        # So that each thread has one image to go on with, and none has a long queue that is first come first served.
+        self._least = -(-settings.decode_memory // (2 * cores))
         self._decoders = ThreadPoolExecutor(cores, "postproc-decode")
         self._fetching = Turns(_FETCHERS, most=_MOST_FETCHERS)
         self._fetchers = ThreadPoolExecutor(_FETCHERS, "postproc-fetch")

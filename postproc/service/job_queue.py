@@ -33,9 +33,8 @@ class JobQueue:
         self._calls = calls
         self.running: dict[Job, float] = {}
         self._queues: dict[tuple[str, Hashable], deque[Job]] = {}
-        self._seconds: dict[
-            str, float
-        ] = {}  # of calls, by tenants that have jobs here or had more than those
+        # Of calls, by tenants that have jobs here or had more than those.
+        self._seconds: dict[str, float] = {}
         self._turns: dict[str, int] = {}  # the last one of each of them
         self._came: dict[str, float] = {}  # when the last job of a tenant did
         self._count = itertools.count(1)

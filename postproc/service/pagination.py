@@ -17,7 +17,7 @@ from postproc.service.settings import ServiceSettings
 from postproc.service.tables import LARGEST_ID
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-MAX_BYTES = 16 << 20  # of the results of tasks on a page, unless one alone has more
+MAX_BYTES = 16 << 20  # of the rows of a page, unless one alone has more
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,17 @@ def _item(kind: Any) -> Any:
 
 
 def _is_object(kind: Any) -> bool:
-    return (
-        kind is dict or get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, BaseModel))
-    )
+    return kind is dict or get_origin(kind) is dict or _is_model(kind)
+
+
+def _is_model(kind: Any) -> bool:
+    # In Python 3.10 a type of generics, dict[str, Any], is an instance of type, too.
+    return get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _field(name: str, kinds: list[Any]) -> Any:
     for kind in kinds:
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and name in kind.model_fields:
+        if _is_model(kind) and name in kind.model_fields:
             return kind.model_fields[name].annotation
         if get_origin(kind) is dict:
             return get_args(kind)[1]

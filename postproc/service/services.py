@@ -18,7 +18,7 @@ from postproc.service.checks import CheckModel, Checks
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
 from postproc.service.files import NetworkFolders
-from postproc.service.freed_memory import give_back_small_blocks
+from postproc.service.freed_memory import give_back_free_memory
 from postproc.service.identity import check, join
 from postproc.service.keys import Keys
 from postproc.service.locks import lock_database, patiently
@@ -256,7 +256,7 @@ class Services:
         given_back = time.monotonic()
         while not self._stopping.wait(pause):
             if time.monotonic() - given_back >= _LONGEST_PAUSE / 2:
-                give_back_small_blocks()
+                give_back_free_memory()
                 given_back = time.monotonic()
             try:
                 self.tasks.expire(self.settings.task_seconds)

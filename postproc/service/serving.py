@@ -26,9 +26,8 @@ from postproc.service.settings import ServiceSettings
 logger = structlog.stdlib.get_logger("postproc.service")
 
 _STOP_SECONDS = 15  # for the requests that are under way
-_KEEP_ALIVE_SECONDS = (
-    75  # longer than the pauses of a client, so that it does not write to a closing connection
-)
+# Longer than the pauses of a client, so that it does not write to a closing connection.
+_KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
 _HEAD_BYTES = 1 << 16  # of a request: the vendor's client asks for tasks by all their ids
 

@@ -135,7 +135,11 @@ class ServiceSettings(BaseModel):
         "half of them at most; beyond it: 503. Each may take --max-model of the disk.",
     )
     queue_length: PositiveInt = Field(default=256, description="Most requests that wait; beyond it: 503.")
-    max_inputs_bytes: PositiveInt = Field(default=_GIB, description="Most memory of the requests that wait.")
+    max_inputs_bytes: PositiveInt = Field(
+        default=_GIB,
+        description="Most memory of the bodies that come in, and as much of the inputs that wait or run; "
+        "beyond either: 503.",
+    )
     max_result_bytes: PositiveInt = Field(
         default=32 * _MIB, description="Largest result of a task, as JSON; beyond it the task ends in error."
     )
@@ -148,8 +152,8 @@ class ServiceSettings(BaseModel):
     )
     workers: PositiveInt = Field(
         default=2,
-        description="Processes that run networks, each those that it loads; one is left to others while two "
-        "tenants send images.",
+        description="Processes that run networks, each those that it has loaded. While two tenants send "
+        "images, none of them has all processes.",
     )
     session_memory: PositiveInt = Field(
         default=4 * _GIB,
@@ -157,7 +161,8 @@ class ServiceSettings(BaseModel):
     )
     run_seconds: PositiveFloat = Field(
         default=20.0,
-        description="Longest run of a network, in seconds; beyond it, it is ended, and its task in error.",
+        description="Longest call of a network, in seconds, loading not counted; a longer one is ended, and "
+        "its task is in error.",
     )
 
     task_seconds: PositiveFloat = Field(default=3600.0, description="How long results are kept, in seconds.")

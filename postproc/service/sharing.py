@@ -228,7 +228,7 @@ class Turns:
             self._remove(tenant, (size, future))
             future.set_result(None)
 
-    def _may(self, tenant: str, size: int, before: int = 0) -> bool:
+    def _may(self, tenant: str, size: int) -> bool:
         held = self._held.get(tenant, 0)
         return not held or held + size <= self._most
 

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from fastapi import Request
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 Result = TypeVar("Result")
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Do something long whose body was read, and cancel it if the client leaves.
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """Do something long for a client whose body was read, and cancel it if the client leaves.
+
+    Returns when it has ended, cancelled or not.
 
     Raises
     ------
@@ -21,7 +23,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         If it leaves.
     """
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_leaving(request))
+    leaving = asyncio.ensure_future(_leaving(receive))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -33,6 +35,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _leaving(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _leaving(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

@@ -32,5 +32,5 @@ def add_spec(database: Database, tenant: str = TENANT, **fields: Any) -> Spec:
     return SpecStore(database).add(tenant, given)
 
 
-def add_version(database: Database, spec: Spec, network: Network) -> Version:
-    return VersionStore(database).add(spec, network, [{"p": 1.0}], {})
+def add_version(database: Database, spec: Spec, network: Network, **extra: Any) -> Version:
+    return VersionStore(database).add(spec, network, [{"p": 1.0}], extra)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from postproc.service.connections import Connection
 from tests.service.serving import Serving, serving
 from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of
 from tests.service.waiting import wait_until
@@ -45,6 +46,27 @@ def _trickle(connection: socket.socket, block: bytes, seconds: float) -> float:
             if not connection.recv(1 << 16):
                 break
     return time.monotonic() - started
+
+
+def test_body_is_read_in_small_portions_so_that_others_have_their_turn(
+    impatient: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    received = Connection.data_received
+
+    def counted(connection: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        received(connection, data)
+
+    monkeypatch.setattr(Connection, "data_received", counted)
+    body = b" " * (1 << 20)
+    with open_to(impatient) as connection:
+        connection.sendall(
+            head(SPECS, f"Content-Length: {len(body)}", "Content-Type: application/json") + body
+        )
+        assert answer_on(connection).status == 400
+    assert sum(sizes) > len(body)
+    assert max(sizes) <= 1 << 14
 
 
 @pytest.mark.parametrize("before", [b"", _GET], ids=["first request", "second request"])

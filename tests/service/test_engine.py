@@ -137,6 +137,7 @@ def greys(outcomes: dict[int, Outcome]) -> dict[int, float]:
 @pytest.mark.parametrize("name", DETECTORS)
 def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service: Service) -> None:
     post = PostProcessor(spec_path(name), version_path(name))
+    post.warmup()  # or the process that runs networks compiles, which may take longer than a task has
     pages = [encoded(make_page(seed).image) for seed in range(5)]
     for task_id, page in enumerate(pages):
         service.submit(task_id, demo(name), post, [{"image": {"source": page}}], show_discarded=True)
@@ -413,6 +414,19 @@ def test_engine_preprocessing_whose_file_is_gone_is_told_at_once(service: Servic
     with pytest.raises(InputError, match="upload the network again") as raised:
         service.prepare(files, shade(0))
     assert str(tmp_path) not in str(raised.value)
+
+
+def test_engine_means_of_networks_are_bounded_in_bytes(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postproc.service.engine._MOST_MEANS", 100_000)
+    for number in range(4):  # of 40,000 bytes each
+        files = small(tmp_path, averaging(), number, mean_file="mean.npy", target_size="100x100")
+        np.save(files.folder / "mean.npy", np.zeros((1, 100, 100), np.float32))
+        service.engine.open(files, shade(0))
+    kept = service.engine._preprocessors
+    assert [network_id for network_id, _ in kept] == [2, 3]
+    assert sum(preprocessor.nbytes for preprocessor in kept.values()) == 80_000
 
 
 def test_engine_request_of_a_network_that_is_deleted_meanwhile_is_a_404(

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from postproc.schema import Preprocessing
 from postproc.service.bodies import Body
@@ -29,8 +31,8 @@ class Services:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
-        self.engine = FakeEngine(None, FakeMetrics(), self.told.extend)  # type: ignore[arg-type]
-        self.reporter = SimpleNamespace(admit=lambda: None, put=self.told.extend)
+        self.reporter = SimpleNamespace(admit=lambda tenant: None, put=self.told.extend)
+        self.engine = FakeEngine(None, FakeMetrics(), self.reporter)  # type: ignore[arg-type]
         self.tasks = SimpleNamespace(add=self._add)
         self.rows: list[str] = []
         self.begun, self.go, self.turns = threading.Event(), threading.Event(), asyncio.Event()
@@ -52,8 +54,15 @@ class Services:
         return len(self.rows)
 
 
-def started(services: Any) -> asyncio.Task[dict[str, Any]]:
-    return asyncio.create_task(start_inference(services, "a", lambda: Target(FILES, None, "tensors"), BODY))
+def started(services: Any, left: asyncio.Event | None = None) -> asyncio.Task[dict[str, Any]]:
+    async def receive() -> Any:
+        await (left or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http"}, receive)
+    return asyncio.create_task(
+        start_inference(services, request, "a", lambda: Target(FILES, None, "tensors"), BODY)
+    )
 
 
 async def until(is_there: Callable[[], bool]) -> None:
@@ -105,3 +114,23 @@ def test_request_whose_row_cannot_be_written_gives_its_place_back() -> None:
         assert (services.engine.places, services.engine.works) == (0, [])
 
     asyncio.run(failed())
+
+
+def test_inference_whose_client_leaves_before_its_images_are_decoded_ends() -> None:
+    async def run() -> None:
+        services, left, ended = Services(), asyncio.Event(), asyncio.Event()
+
+        async def prepare(tenant: str, opened: Any) -> Any:
+            left.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        services.engine.prepare = prepare  # type: ignore[method-assign]
+        with pytest.raises(ClientDisconnect):
+            await started(services, left)
+        assert ended.is_set()
+        assert (services.rows, services.engine.places) == ([], 0)
+
+    asyncio.run(asyncio.wait_for(run(), 20))

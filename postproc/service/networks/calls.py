@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -41,7 +41,7 @@ class NetworkModel:
 
     id: int | str
     path: Path
-    size: int
+    size: int = field(compare=False)
     batched_output: bool
     batched_input: bool
 

@@ -8,16 +8,18 @@ import pickle
 import threading
 from multiprocessing.connection import Connection
 
+from postproc.service.freed_memory import give_back_large_blocks
 from postproc.service.networks.buffer import Layout, SharedBuffer
 from postproc.service.networks.calls import NetworkCall, Stage
 from postproc.service.networks.host import NetworkHost
-from postproc.service.networks.messages import Results, packed
+from postproc.service.networks.messages import Results, packed, stop_byte
 
 _MOST_BYTES = 1 << 20  # of results that wait for those behind them
 
 
 def main() -> None:
     """Do one order after the other, as long as there is somebody to give any."""
+    give_back_large_blocks()
     os.dup2(2, 1)  # nobody reads what libraries print
     connection = Connection(int(os.read(0, 32)))
     settings, place = pickle.loads(connection.recv_bytes())
@@ -44,15 +46,21 @@ class _Child:
         self._connection = connection
         self._waiting: Results = []
         self._size = 0
+        self._lock = threading.Lock()
+        self._calls = 0  # that came, the one that runs included
 
     def listen(self) -> None:
-        """Have what runs end when a byte comes, and this process where none can come any more."""
-        while os.read(0, 1):
-            self._host.stop()
+        """Have the call end whose number comes, and this process where none can come any more."""
+        while number := os.read(0, 1):
+            with self._lock:
+                if number == stop_byte(self._calls):  # else it has just ended, and another one runs
+                    self._host.stop()
         os._exit(0)  # also from the midst of a run
 
     def run(self, call: NetworkCall, layout: Layout) -> None:
         """Run a network, and tell what comes of it."""
+        with self._lock:
+            self._calls += 1
         call = dataclasses.replace(call, tensors=self._buffer.arrays(layout))
         answer = self._host.run(call, self._give, self.tell_stage)
         self._flush({"end": dataclasses.asdict(answer)})

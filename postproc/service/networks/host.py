@@ -27,6 +27,7 @@ from postproc.onnx_session import (
 )
 from postproc.pipeline import PostProcessor
 from postproc.service.computing import NotTogetherError, compute, error_text
+from postproc.service.freed_memory import give_back_free_memory
 from postproc.service.networks.calls import (
     Answer,
     Give,
@@ -39,7 +40,7 @@ from postproc.service.networks.calls import (
 from postproc.service.networks.memory import NetworkMemory
 from postproc.service.work import UNLOADABLE
 
-_MOST_POSTS = 64
+_MOST_POSTS, _MOST_POST_BYTES = 64, 1 << 20  # as pickles; in memory they take some twenty times as much
 _FATAL = 4  # of ONNX Runtime's levels of its log
 
 
@@ -148,8 +149,10 @@ class NetworkHost:
             with self._guard.loading(), self._memory.uncounted():
                 post.warmup()
             self._posts[pickled] = post
-            if len(self._posts) > _MOST_POSTS:
-                self._posts.popitem(last=False)
+            size = sum(map(len, self._posts))
+            while len(self._posts) > 1 and (len(self._posts) > _MOST_POSTS or size > _MOST_POST_BYTES):
+                dropped, _ = self._posts.popitem(last=False)
+                size -= len(dropped)
         self._posts.move_to_end(pickled)
         return self._posts[pickled]
 
@@ -184,7 +187,7 @@ class NetworkHost:
 
     def _unload(self, model: NetworkModel) -> None:
         self._networks.pop(model)
-        self._memory.give_back()
+        give_back_free_memory()
 
     def _trouble_of(self, error: Exception) -> tuple[Trouble, str]:
         if isinstance(error, NotTogetherError):

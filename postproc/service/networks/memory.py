@@ -10,7 +10,6 @@ from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
 _STACK = 512 << 10  # bytes of a thread's, as macOS has it: by glibc it is 8 MiB, of which little is used
-_TRIM = 64 << 10
 
 
 class NetworkMemory:
@@ -60,11 +59,6 @@ class NetworkMemory:
             yield
         finally:
             self._own += max(0, _allocated() - before)
-
-    def give_back(self) -> None:
-        """Hand what is free to the system."""
-        with suppress(OSError, AttributeError):  # another C library than glibc
-            ctypes.CDLL(None).malloc_trim(_TRIM)
 
 
 def _allocated() -> int:

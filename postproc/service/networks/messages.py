@@ -12,6 +12,11 @@ Results: TypeAlias = "list[tuple[int, str | None, str | None]]"
 """Of each request: its row in the call, the result as JSON text of ASCII characters, or an error."""
 
 
+def stop_byte(call: int) -> bytes:
+    """Return what has a call end early, by its number since the process began."""
+    return bytes([call % 256])
+
+
 def packed(head: dict[str, object], results: Results) -> bytes:
     """Write a message."""
     rows = [(row, None if text is None else len(text), error) for row, text, error in results]

@@ -15,9 +15,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from postproc.isolation import CrashError, cause_of, spawned
-from postproc.service.networks.buffer import SharedBuffer
+from postproc.service.networks.buffer import Layout, SharedBuffer
 from postproc.service.networks.calls import Answer, Give, HostSettings, NetworkCall, Stage
-from postproc.service.networks.messages import Results, unpacked
+from postproc.service.networks.messages import Results, stop_byte, unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,11 @@ class NetworkProcess:
     def _run_or_renew(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give
     ) -> Answer:
+        if (cause := self._child.end_cause) is not None:  # by somebody else's hand, while nothing ran
+            logger.warning(
+                "a process of networks ended while it was idle (%s), and another takes its place", cause
+            )
+            self._renew()
         try:
             self._tell_forgotten()
             answer = self._run(call, parts, give)
@@ -152,7 +157,7 @@ class NetworkProcess:
     def _run(self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give) -> Answer:
         child = self._child
         layout = child.buffer.put(parts)
-        child.tell("run", call, layout)
+        child.run(call, layout)
         left, began = self._run_seconds, time.monotonic()
         stage: Stage = "network" if child.is_ready else "load"
         deadline = began + (left if child.is_ready else self._load_seconds)
@@ -199,9 +204,16 @@ class _Child:
         self._lock = threading.Lock()  # for what is written
         self._is_over = False
         threading.Thread(target=self._read_log, name="postproc-network-log", daemon=True).start()
-        self._write(str(inherited[0]))
+        self._write(str(inherited[0]).encode())
+        self._calls = 0
         self.is_ready = False  # whether it has told anything
         self.tell(settings, place)
+
+    @property
+    def end_cause(self) -> str | None:
+        """What the process ended with, or None where it has not."""
+        code = self._process.poll()
+        return None if code is None else cause_of(code)
 
     def tell(self, *order: Any) -> None:
         """Send an order; a `CrashError` if the process has ended."""
@@ -211,9 +223,14 @@ class _Child:
         except OSError:
             raise self._crash() from None
 
+    def run(self, call: NetworkCall, layout: Layout) -> None:
+        """Order a call."""
+        self._calls += 1
+        self.tell("run", call, layout)
+
     def stop(self) -> None:
-        """Have what runs end early."""
-        self._write("\n")
+        """Have the last call end early."""
+        self._write(stop_byte(self._calls))
 
     def next(self, deadline: float) -> tuple[dict[str, Any], Results] | None:
         """Return the next message, or None where it does not come in time.
@@ -245,11 +262,11 @@ class _Child:
                 with suppress(OSError):
                     stream.close()
 
-    def _write(self, text: str) -> None:
+    def _write(self, content: bytes) -> None:
         stream = self._process.stdin
         assert stream is not None
         with suppress(OSError):  # that it has ended shows when it is asked
-            stream.write(text.encode())
+            stream.write(content)
             stream.flush()
 
     def _crash(self) -> CrashError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 
-MOST = 3  # in a row
+MOST_STRIKES = 3  # in a row
 
 
 class Strikes:
@@ -19,17 +19,17 @@ class Strikes:
     def held(self) -> int:
         """How many networks are held back."""
         with self._lock:
-            return sum(count >= MOST for count in self._counts.values())
+            return sum(count >= MOST_STRIKES for count in self._counts.values())
 
     def is_held(self, network_id: Hashable) -> bool:
         """Tell whether a network is held back."""
-        return self._counts.get(network_id, 0) >= MOST
+        return self._counts.get(network_id, 0) >= MOST_STRIKES
 
     def add(self, network_id: Hashable) -> bool:
         """Count a call that hung or crashed, and return whether the network is held back from now on."""
         with self._lock:
             self._counts[network_id] = self._counts.get(network_id, 0) + 1
-            return self._counts[network_id] == MOST
+            return self._counts[network_id] == MOST_STRIKES
 
     def clear(self, network_id: Hashable) -> None:
         """Forget the calls of a network: one ended well, somebody asks for it, or it is gone."""

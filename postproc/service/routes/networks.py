@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
@@ -15,6 +16,7 @@ from postproc.service.dependencies import AllServices, Document, Id, Images, Ten
 from postproc.service.documents import network_document
 from postproc.service.errors import InputError, wrong_document
 from postproc.service.inference import Target, network_target, start_inference
+from postproc.service.listed_answers import list_answer, reading
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routing import TenantRoute
@@ -52,16 +54,18 @@ async def create_network(request: Request, services: AllServices, tenant: Tenant
         services.settings.max_document,
     )
     report = await while_connected(
-        request, services.checks.check(tenant, upload.model, upload.fields.preprocessing, upload.folder)
+        request.receive,
+        services.checks.check(tenant, upload.model, upload.fields.preprocessing, upload.folder),
     )
     return await services.run(tenant, _publish, services, tenant, upload, report)
 
 
 @router.get("", response_model=Listing[NetworkAnswer], responses=errors())
-def list_networks(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
+async def list_networks(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the networks, the oldest first."""
-    count, networks = services.networks.list(tenant, page.offset, page.limit, after_id=page.after_id)
-    return Json(page.answer(count, list(map(network_document, networks))))
+    store = services.networks
+    read = reading(services, tenant, store.listed, network_document)
+    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
 @router.get("/{network_id}", response_model=NetworkAnswer, responses=errors(404))
@@ -114,13 +118,15 @@ def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> Non
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-async def run_network(services: AllServices, tenant: Tenant, network_id: Id, body: Images) -> Json:
+async def run_network(
+    services: AllServices, request: Request, tenant: Tenant, network_id: Id, body: Images
+) -> Json:
     """Run a network alone: the result is its tensors."""
 
     def find() -> Target:
         return network_target(services, services.networks.get(tenant, network_id))
 
-    return Json(await start_inference(services, tenant, find, body), 201)
+    return Json(await start_inference(services, request, tenant, find, body), 201)
 
 
 @router.post("/{network_id}/resume", status_code=204, response_model=None, responses=errors(404))

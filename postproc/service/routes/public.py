@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from postproc.service.answers import Listing, NetworkAnswer, SpecAnswer, SpecRow, Started, VersionRow
 from postproc.service.catalogue import PublicModel
@@ -50,13 +50,15 @@ def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Na
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-async def run_public_spec(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+async def run_public_spec(
+    services: AllServices, request: Request, tenant: Tenant, name: Name, body: Images
+) -> Json:
     """Recognise things in images with a public spec."""
 
     def find() -> Target:
         return public_target(services.public_model(name))
 
-    return Json(await start_inference(services, tenant, find, body), 201)
+    return Json(await start_inference(services, request, tenant, find, body), 201)
 
 
 @router.get("/networks/public", response_model=Listing[NetworkAnswer], responses=errors())
@@ -79,13 +81,15 @@ def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Js
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-async def run_public_network(services: AllServices, tenant: Tenant, name: Name, body: Images) -> Json:
+async def run_public_network(
+    services: AllServices, request: Request, tenant: Tenant, name: Name, body: Images
+) -> Json:
     """Run a public network alone: the result is its tensors."""
 
     def find() -> Target:
         return Target(services.public_model(name).files, None, "tensors")
 
-    return Json(await start_inference(services, tenant, find, body), 201)
+    return Json(await start_inference(services, request, tenant, find, body), 201)
 
 
 @router.post("/networks/public/{name}/resume", status_code=204, response_model=None, responses=errors(404))

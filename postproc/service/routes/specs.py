@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec
@@ -14,6 +15,7 @@ from postproc.service.dependencies import AllServices, Document, Id, Images, Ten
 from postproc.service.documents import spec_document, version_document
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.inference import Target, start_inference, version_target
+from postproc.service.listed_answers import list_answer, reading
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routing import TenantRoute
@@ -40,10 +42,11 @@ def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Js
 
 
 @router.get("", response_model=Listing[SpecRow], responses=errors())
-def list_specs(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
+async def list_specs(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the specs without their outputs, the oldest first."""
-    count, specs = services.specs.list(tenant, page.offset, page.limit, after_id=page.after_id)
-    return Json(page.answer(count, [spec_document(spec, with_outputs=False) for spec in specs]))
+    store = services.specs
+    read = reading(services, tenant, store.listed, partial(spec_document, with_outputs=False))
+    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
 @router.get("/{spec_id}", response_model=SpecAnswer, responses=errors(404))
@@ -81,10 +84,13 @@ def delete_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> None:
 
 
 @router.get("/{spec_id}/versions", response_model=Listing[VersionRow], responses=errors(404))
-def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, page: PagedById) -> Json:
+async def list_versions_of_spec(
+    services: AllServices, tenant: Tenant, spec_id: Id, page: PagedById
+) -> Response:
     """List the versions of a spec without their post-processings, the oldest first."""
-    count, versions = services.versions.list(tenant, page.offset, page.limit, spec_id, page.after_id)
-    return Json(page.answer(count, [version_document(version, False) for version in versions]))
+    store = services.versions
+    read = reading(services, tenant, store.listed, partial(version_document, with_post_processings=False))
+    return await list_answer(services, tenant, page, partial(store.list, tenant, spec_id=spec_id), read)
 
 
 @router.post(
@@ -94,7 +100,9 @@ def list_versions_of_spec(services: AllServices, tenant: Tenant, spec_id: Id, pa
     responses=errors(404, 409, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-async def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, body: Images) -> Json:
+async def run_spec(
+    services: AllServices, request: Request, tenant: Tenant, spec_id: Id, body: Images
+) -> Json:
     """Recognise things in images with the current version of a spec."""
 
     def find() -> Target:
@@ -103,7 +111,7 @@ async def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, body: Ima
             raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
         return version_target(services, services.versions.whole(tenant, current))
 
-    return Json(await start_inference(services, tenant, find, body), 201)
+    return Json(await start_inference(services, request, tenant, find, body), 201)
 
 
 def _update(

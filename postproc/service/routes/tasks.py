@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from postproc.service import pagination
 from postproc.service.answers import Listing, TaskAnswer
 from postproc.service.dependencies import AllServices, Id, Tenant
-from postproc.service.documents import with_kept
-from postproc.service.pagination import Page, PagedById, fitting
+from postproc.service.documents import task_texts, with_kept
+from postproc.service.errors import not_found
+from postproc.service.listed_answers import SMALL, RowsAnswer, list_answer
+from postproc.service.pagination import PagedById
 from postproc.service.parameters import DIGITS
-from postproc.service.responses import errors, json_text
+from postproc.service.responses import errors
 from postproc.service.routing import TenantRoute
 from postproc.service.services import Services
 from postproc.service.store.tasks import TaskRow
-from postproc.service.task_answers import SMALL, TasksAnswer
 
 router = APIRouter(prefix="/v0.7/tasks", tags=["tasks"], route_class=TenantRoute)
 
@@ -35,29 +36,55 @@ async def list_tasks(
 
     A page ends before its limit where its results get large, and `next` goes on after its last task.
     """
-    count, rows = await services.run(tenant, _listed, services, tenant, task_ids or (), page)
-    given = rows[: fitting(row.size for row in rows)]
-    body = json_text(page.links(count, [row.id for row in given], is_cut=len(given) < len(rows)))
-    return TasksAnswer(services, tenant, given, f'{body[:-1]},"results":[', "]}")
+    return await list_answer(
+        services, tenant, page, partial(_listed, services, tenant, task_ids or ()), _reading(services, tenant)
+    )
 
 
 @router.get("/{task_id}", response_model=TaskAnswer, responses=errors(404))
 async def read_task(services: AllServices, tenant: Tenant, task_id: Id) -> Response:
     """Read a task: `pending`, then `success` with data, or `error`. Results are kept for a time only."""
     row = await services.run(tenant, _row, services, tenant, task_id)
-    return TasksAnswer(services, tenant, [row])
+    read = _reading(services, tenant)
+
+    async def read_it(rows: Sequence[TaskRow]) -> Iterable[Sequence[str]]:
+        found = list(await read(rows))
+        if not found:
+            raise not_found("task", task_id)
+        return found
+
+    return RowsAnswer(services, tenant, [row], read_it)
 
 
 def _listed(
-    services: Services, tenant: str, task_ids: Sequence[int], page: Page
+    services: Services, tenant: str, task_ids: Sequence[int], **bounds: Any
 ) -> tuple[int, list[TaskRow]]:
     kept = services.reporter.kept(task_ids)
-    count, rows = services.tasks.list(
-        tenant, task_ids, page.offset, page.limit, page.after_id, max_bytes=pagination.MAX_BYTES
-    )
+    count, rows = services.tasks.list(tenant, task_ids, **bounds)
     return count, [with_kept(row, kept.get(row.id)) for row in rows]
 
 
 def _row(services: Services, tenant: str, task_id: int) -> TaskRow:
     kept = services.reporter.kept([task_id])
     return with_kept(services.tasks.get(tenant, task_id, SMALL), kept.get(task_id))
+
+
+def _reading(
+    services: Services, tenant: str
+) -> Callable[[Sequence[TaskRow]], Awaitable[Iterable[Sequence[str]]]]:
+    """Return what reads tasks for a `RowsAnswer`: results go into it as the texts that are stored."""
+
+    def results(task_ids: Sequence[int]) -> dict[int, str]:
+        kept = services.reporter.kept(task_ids)
+        waiting = {task_id: outcome.data for task_id, outcome in kept.items() if outcome.data is not None}
+        left = [task_id for task_id in task_ids if task_id not in waiting]
+        return {**waiting, **(services.tasks.texts(tenant, left) if left else {})}
+
+    async def read(rows: Sequence[TaskRow]) -> Iterable[Sequence[str]]:
+        known = {row.id: row.data for row in rows if row.data is not None or not row.size}
+        missing = [row.id for row in rows if row.id not in known]
+        if missing:
+            known |= await services.run(tenant, results, missing)
+        return [task_texts(row, known[row.id]) for row in rows if row.id in known]
+
+    return read

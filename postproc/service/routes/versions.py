@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request, Response
 
 from postproc.errors import SchemaError, SchemaProblem
-from postproc.onnx_inputs import closest_name, match_name
+from postproc.onnx_inputs import match_name
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
-from postproc.schema.problems import path_of
+from postproc.schema.problems import closest, first_of, path_of
 from postproc.service.answers import Listing, Started, VersionAnswer, VersionRow
 from postproc.service.changes import READ_ONLY
 from postproc.service.dependencies import AllServices, Document, Images, Tenant
 from postproc.service.documents import version_document
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
 from postproc.service.inference import Target, start_inference, version_target
+from postproc.service.listed_answers import list_answer, reading
 from postproc.service.pagination import PagedById
 from postproc.service.responses import Json, errors, takes
 from postproc.service.routes.public import public_target
@@ -61,10 +63,11 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
 
 
 @router.get("", response_model=Listing[VersionRow], responses=errors())
-def list_versions(services: AllServices, tenant: Tenant, page: PagedById) -> Json:
+async def list_versions(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the versions without their post-processings, the oldest first."""
-    count, versions = services.versions.list(tenant, page.offset, page.limit, after_id=page.after_id)
-    return Json(page.answer(count, [version_document(version, False) for version in versions]))
+    store = services.versions
+    read = reading(services, tenant, store.listed, partial(version_document, with_post_processings=False))
+    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
 @router.get("/{version_id}", response_model=VersionAnswer, responses=errors(404))
@@ -90,7 +93,9 @@ def delete_version(services: AllServices, tenant: Tenant, version_id: VersionId)
     responses=errors(404, body=True),
     openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
 )
-async def run_version(services: AllServices, tenant: Tenant, version_id: VersionId, body: Images) -> Json:
+async def run_version(
+    services: AllServices, request: Request, tenant: Tenant, version_id: VersionId, body: Images
+) -> Json:
     """Recognise things in images: the result is that of the task."""
 
     def find() -> Target:
@@ -98,7 +103,7 @@ async def run_version(services: AllServices, tenant: Tenant, version_id: Version
             return public_target(services.public[version_id])
         return version_target(services, services.versions.whole(tenant, _number(version_id)))
 
-    return Json(await start_inference(services, tenant, find, body), 201)
+    return Json(await start_inference(services, request, tenant, find, body), 201)
 
 
 def _number(text: str) -> int:
@@ -156,28 +161,24 @@ def _check_parents(spec: Spec, network: Network, version: RecognitionVersion) ->
         post = PostProcessor(described, version.dump())
     except SchemaError as error:
         raise wrong_document(error) from None
-    outputs = [tensor["name"] for tensor in network.report["outputs"]]
-    inputs = [tensor["name"] for tensor in network.report["inputs"]]
-    known = (*outputs, *inputs)
-    problems = [
-        SchemaProblem(
-            path,
-            f"the network has no tensor {name!r} (closest match: {closest_name(name, known)!r}); its outputs "
-            f"are {', '.join(outputs)}, its inputs {', '.join(inputs)}",
-        )
-        for name in post.tensor_names
-        if match_name(name, known) is None
-        for path in _paths_of(name, version.dump()["post_processings"], ("post_processings",))
-    ]
-    if problems:
-        raise wrong_document(SchemaError(*problems))
+    known = dict.fromkeys(tensor["name"] for kind in ("outputs", "inputs") for tensor in network.report[kind])
+    missing = {name for name in post.tensor_names if match_name(name, known) is None}
+    problems = (
+        SchemaProblem(path_of(path), f"the network has no tensor {name!r}; {closest(name, known)}")
+        for path, name in _places_of(missing, version.dump()["post_processings"], ("post_processings",))
+    )
+    if listed := first_of(problems, partial(SchemaProblem, "")):
+        raise wrong_document(SchemaError(*listed))
     return post
 
 
-def _paths_of(text: str, value: Any, path: tuple[int | str, ...]) -> Iterator[str]:
-    """Yield the paths at which a text stands in a document."""
-    if value == text:
-        yield path_of(path)
+def _places_of(
+    texts: Collection[str], value: Any, path: tuple[int | str, ...]
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Yield the paths at which one of these texts stands in a document, and the text."""
+    if isinstance(value, str):
+        if value in texts:
+            yield path, value
     elif isinstance(value, (dict, list)):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _paths_of(text, item, (*path, step))
+            yield from _places_of(texts, item, (*path, step))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import defer
 
 from postproc.service.database import Database
-from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
+from postproc.service.store.common import (
+    SizedRow,
+    forget_current_versions,
+    owned,
+    remove,
+    sized_page,
+)
 from postproc.service.tables import PUBLIC, SUCCESS, Network, Task, now
+
+_TEXTS = (
+    *(Network.name, Network.description, Network.meta),
+    *(Network.framework, Network.preprocessing, Network.postprocessings),
+)
 
 
 class NetworkStore:
@@ -68,13 +80,20 @@ class NetworkStore:
         return network
 
     def list(
-        self, tenant: str, offset: int, limit: int, after_id: int | None = None
-    ) -> tuple[int, list[Network]]:
-        """Return how many networks there are, and a page of them."""
+        self, tenant: str, offset: int, limit: int, after_id: int | None = None, *, max_bytes: int
+    ) -> tuple[int, list[SizedRow]]:
+        """Return how many networks there are, and a page of them, see `sized_page`."""
+        own = select(Network.id).where(Network.tenant == tenant)
         with self._database.reading() as session:
-            statement = select(Network).where(Network.tenant == tenant)
-            count, rows = counted_rows(session, statement, Network.id, offset, limit, after_id)
-        return count, [network for (network,) in rows]
+            return sized_page(session, own, _TEXTS, offset, limit, after_id, max_bytes=max_bytes)
+
+    def listed(self, tenant: str, identifiers: Sequence[int]) -> Sequence[Network]:
+        """Return these networks, without the reports of their checks; those that are gone are left out."""
+        own = (
+            select(Network).where(Network.tenant == tenant, Network.id.in_(identifiers)).order_by(Network.id)
+        )
+        with self._database.reading() as session:
+            return session.scalars(own.options(defer(Network.report, raiseload=True))).all()
 
     def update(self, tenant: str, identifier: int, changes: Mapping[str, Any]) -> Network:
         """Change fields of a network and return it, or raise a 404."""

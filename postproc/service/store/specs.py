@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -10,8 +10,10 @@ from sqlalchemy.orm import defer
 
 from postproc.service.database import Database
 from postproc.service.errors import InputError
-from postproc.service.store.common import counted_rows, owned, remove
+from postproc.service.store.common import SizedRow, owned, remove, sized_page
 from postproc.service.tables import Spec, Version, now
+
+_TEXTS = Spec.name, Spec.description, Spec.meta, Spec.extra
 
 
 class SpecStore:
@@ -34,14 +36,18 @@ class SpecStore:
             return owned(session, Spec, tenant, identifier)
 
     def list(
-        self, tenant: str, offset: int, limit: int, after_id: int | None = None
-    ) -> tuple[int, list[Spec]]:
-        """Return how many specs there are, and a page of them without their outputs."""
+        self, tenant: str, offset: int, limit: int, after_id: int | None = None, *, max_bytes: int
+    ) -> tuple[int, list[SizedRow]]:
+        """Return how many specs there are, and a page of them, see `sized_page`."""
+        own = select(Spec.id).where(Spec.tenant == tenant)
         with self._database.reading() as session:
-            statement = select(Spec).where(Spec.tenant == tenant)
-            deferred = statement.options(defer(Spec.outputs, raiseload=True))
-            count, rows = counted_rows(session, deferred, Spec.id, offset, limit, after_id)
-        return count, [spec for (spec,) in rows]
+            return sized_page(session, own, _TEXTS, offset, limit, after_id, max_bytes=max_bytes)
+
+    def listed(self, tenant: str, identifiers: Sequence[int]) -> Sequence[Spec]:
+        """Return these specs without their outputs; those that are gone are left out."""
+        own = select(Spec).where(Spec.tenant == tenant, Spec.id.in_(identifiers)).order_by(Spec.id)
+        with self._database.reading() as session:
+            return session.scalars(own.options(defer(Spec.outputs, raiseload=True))).all()
 
     def update(self, tenant: str, identifier: int, changes: Mapping[str, Any]) -> Spec:
         """Change fields of a spec and return it.

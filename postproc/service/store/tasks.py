@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import CursorResult, case, delete, func, select, update
+from sqlalchemy import CursorResult, case, delete, select, update
 
 from postproc.service.database import Database
 from postproc.service.errors import not_found
-from postproc.service.store.common import page_of
+from postproc.service.store.common import SizedRow, size_of, sized_page
 from postproc.service.store.together import TaskWriter
 from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
 
+_STATE: Any = Task.status, Task.error, Task.date_created, Task.date_updated
+
 
 @dataclass(frozen=True)
-class TaskRow:
-    """A task, with its result only where that was asked for.
+class TaskRow(SizedRow):
+    """A task, with its result only where that was asked for; its size is that of its result, 0 for none.
 
     Parameters
     ----------
-    id : int
-        Its id.
     status, error, date_created, date_updated : str or None
         As the table has them.
-    size : int
-        Bytes of its result; 0 where it has none.
     data : str or None
         Its result as JSON text.
     """
 
-    id: int
     status: str
     error: str | None
     date_created: str
     date_updated: str | None
-    size: int
     data: str | None = None
 
 
@@ -52,13 +47,6 @@ class TaskStore:
         self._unfinished: dict[int, float] = {}  # of this process, and since when
         self._writer = TaskWriter(database, self._unfinished)
         self._takes_writes = True
-        # Of what is stored out of line, PostgreSQL, and SQLite from 3.43 on, know it without reading it.
-        is_told = database.file is None or sqlite3.sqlite_version_info >= (3, 43)
-        size = func.octet_length(Task.data) if is_told else func.length(Task.data)
-        self._columns: list[Any] = [
-            *(Task.id, Task.status, Task.error, Task.date_created, Task.date_updated),
-            func.coalesce(size, 0),
-        ]
 
     def add(self, tenant: str) -> int:
         """Keep a pending task and return its id."""
@@ -136,9 +124,10 @@ class TaskStore:
 
     def get(self, tenant: str, identifier: int, small: int = 0) -> TaskRow:
         """Return a task, with its result where that has `small` bytes at most, or raise a 404."""
-        columns = [*self._columns, case((self._columns[-1] <= small, Task.data))]
-        statement = select(*columns).where(Task.id == identifier, Task.tenant == tenant)
         with self._database.reading() as session:
+            size = size_of(session, Task.data)
+            statement = select(Task.id, size, *_STATE, case((size <= small, Task.data)))
+            statement = statement.where(Task.id == identifier, Task.tenant == tenant)
             row = session.execute(statement).first()
         if row is None:
             raise not_found("task", identifier)
@@ -160,27 +149,23 @@ class TaskStore:
         *,
         max_bytes: int,
     ) -> tuple[int, list[TaskRow]]:
-        """Return how many of these tasks there are, and a page without results; unknown ids are left out.
-
-        The page ends with the row whose result is the first beyond `max_bytes`, or the one after it where
-        that stands alone: older releases of SQLite read a result to tell its size.
-        """
+        """Return how many of these tasks there are, and a page, see `sized_page`; no unknown ones."""
         known = {identifier for identifier in identifiers if 0 < identifier <= LARGEST_ID}
         if not known:
             return 0, []
-        rows: list[TaskRow] = []
-        size = 0
+        own = select(Task.id).where(Task.tenant == tenant, Task.id.in_(known))
         with self._database.reading() as session:
-            own = Task.tenant == tenant, Task.id.in_(known)
-            count = session.scalar(select(func.count()).where(*own)) or 0
-            statement = page_of(select(*self._columns).where(*own), Task.id, offset, limit, after_id)
-            with session.execute(statement) as result:
-                for row in result:
-                    rows.append(TaskRow(*row))
-                    size += rows[-1].size
-                    if size > max_bytes and len(rows) > 1:
-                        break
-        return count, rows
+            return sized_page(
+                session,
+                own,
+                (Task.data,),
+                offset,
+                limit,
+                after_id,
+                max_bytes=max_bytes,
+                kind=TaskRow,
+                others=_STATE,
+            )
 
     def fail_pending(self, error: str) -> int:
         """End all pending tasks in error, those of the last run, and return how many there were."""

@@ -12,8 +12,10 @@ from sqlalchemy.orm import defer
 
 from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
-from postproc.service.store.common import counted_rows, forget_current_versions, owned, remove
+from postproc.service.store.common import SizedRow, forget_current_versions, remove, sized_page
 from postproc.service.tables import Network, Spec, Version, now
+
+_TEXTS = Version.extra, Spec.name, Network.name
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,30 @@ class VersionStore:
         tenant: str,
         offset: int,
         limit: int,
-        spec_id: int | None = None,
         after_id: int | None = None,
-    ) -> tuple[int, list[NamedVersion]]:
-        """Return how many versions there are, and a page of them; of one spec, or a 404, if it is named."""
-        statement = _named(tenant).options(defer(Version.post_processings, raiseload=True))
+        *,
+        max_bytes: int,
+        spec_id: int | None = None,
+    ) -> tuple[int, list[SizedRow]]:
+        """Return how many versions there are, and a page of them, see `sized_page`.
+
+        They are those of one spec if it is named, or a 404.
+        """
+        own = _with_names(tenant, Version.id)
         with self._database.reading() as session:
             if spec_id is not None:
-                owned(session, Spec, tenant, spec_id)
-                statement = statement.where(Version.spec_id == spec_id)
-            count, rows = counted_rows(session, statement, Version.id, offset, limit, after_id)
-        return count, [NamedVersion(*row) for row in rows]
+                is_it = Spec.id == spec_id, Spec.tenant == tenant
+                if session.scalar(select(Spec.id).where(*is_it)) is None:
+                    raise not_found("spec", spec_id)
+                own = own.where(Version.spec_id == spec_id)
+            return sized_page(session, own, _TEXTS, offset, limit, after_id, max_bytes=max_bytes)
+
+    def listed(self, tenant: str, identifiers: Sequence[int]) -> Sequence[NamedVersion]:
+        """Return these versions without their post-processings; those that are gone are left out."""
+        own = _named(tenant).where(Version.id.in_(identifiers)).order_by(Version.id)
+        with self._database.reading() as session:
+            rows = session.execute(own.options(defer(Version.post_processings, raiseload=True)))
+            return [NamedVersion(*row) for row in rows]
 
     def remove(self, tenant: str, identifier: int) -> None:
         """Delete a version, or raise a 404."""
@@ -128,9 +143,13 @@ class VersionStore:
 
 
 def _named(tenant: str) -> Any:
+    return _with_names(tenant, Version, Spec.name, Network.name, Network.public_id)
+
+
+def _with_names(tenant: str, *columns: Any) -> Any:
     return (
-        select(Version, Spec.name, Network.name, Network.public_id)
-        .join(Spec, Version.spec_id == Spec.id)
+        select(*columns)
+        .join_from(Version, Spec, Version.spec_id == Spec.id)
         .join(Network, Version.network_id == Network.id)
         .where(Version.tenant == tenant)
     )

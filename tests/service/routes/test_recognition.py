@@ -19,6 +19,7 @@ from tests.service.objects import (
     make_network,
     make_spec,
     make_version,
+    post_network,
 )
 from tests.service.serving import Serving
 
@@ -273,3 +274,36 @@ def test_public_specs_may_be_read_and_run(service: Serving) -> None:
         complaint(service.client.delete(f"/recognition/versions/{name}/"), 403)
     complaint(service.client.get("/recognition/public/nothing/"), 404)
     complaint(service.client.get("/recognition/versions/nothing/"), 404)
+
+
+def test_version_that_names_many_unknown_tensors_is_told_of_the_first(service: Serving) -> None:
+    """What is told does not grow with the tensors of a version times those of its network."""
+    names = [f"tensor-{row}-{'x' * 60}" for row in range(100)]
+    files = {"model": ("tiny.bin", f"onnx boxes:0 {' '.join(names)}".encode())}
+    network = made(post_network(service.client, files))
+    labels = {"roi": "BBOX", "exclusive": True, "labels": [{"id": 0, "name": "cat"}]}
+    spec = make_spec(service.client, outputs=[{"labels": labels}] * 60)
+    post_processings = [
+        {
+            "detection": {
+                "direct_output": {
+                    f"{kind}_tensor": f"{kind}-{row}" for kind in ("boxes", "scores", "classes")
+                },
+                "thresholds": [0.5],
+                "nms_threshold": 0.3,
+            }
+        }
+        for row in range(60)
+    ]
+    post_processings[0]["detection"]["direct_output"]["scores_tensor"] = "bokes:0"
+    document = {"spec_id": spec["id"], "network_id": network["id"], "post_processings": post_processings}
+    answer = service.client.post("/recognition/versions", json=document)
+    complaint(answer)
+    assert len(answer.content) < 400_000
+    fields = answer.json()["error"]["fields"]
+    assert len(fields) == 51
+    known = "the network has no tensor 'classes-0'; known: boxes:0, tensor-0-xxx"
+    assert fields[2]["message"].startswith(known)
+    assert fields[1]["field"] == "post_processings[0].detection.direct_output.scores_tensor"
+    assert fields[1]["message"] == "the network has no tensor 'bokes:0'; did you mean 'boxes:0'?"
+    assert fields[50]["message"] == "further problems are not listed"

@@ -75,10 +75,13 @@ def test_list_pages_are_complete_and_of_one_tenant(database: Database) -> None:
     own = [add_network(database, name=f"n{row}").id for row in range(7)]
     add_network(database, OTHER)
     store = NetworkStore(database)
-    pages = [store.list(TENANT, offset, 3) for offset in (0, 3, 6, 9)]
+    pages = [store.list(TENANT, offset, 3, max_bytes=9999) for offset in (0, 3, 6, 9)]
     assert [count for count, _ in pages] == [7, 7, 7, 7]
     assert [network.id for _, rows in pages for network in rows] == own
-    assert store.list("nobody", 0, 10) == (0, [])
+    assert store.list("nobody", 0, 10, max_bytes=9999) == (0, [])
+    foreign = add_network(database, OTHER).id
+    found = store.listed(TENANT, [own[3], foreign, own[1], 10**6])
+    assert [network.id for network in found] == [own[1], own[3]]
 
 
 def test_first_version_becomes_current_and_later_ones_do_not(database: Database) -> None:
@@ -108,7 +111,7 @@ def test_first_version_of_many_at_once_becomes_current(database: Database) -> No
         versions = list(pool.map(lambda _: add_version(database, spec, network), range(16)))
     current = SpecStore(database).get(TENANT, spec.id).current_version_id
     assert current in {version.id for version in versions}
-    assert VersionStore(database).list(TENANT, 0, 100, spec.id)[0] == 16
+    assert VersionStore(database).list(TENANT, 0, 100, spec_id=spec.id, max_bytes=9)[0] == 16
 
 
 def test_row_of_a_public_network_is_made_once_and_follows_the_release(database: Database) -> None:
@@ -133,9 +136,10 @@ def test_row_of_a_public_network_is_made_once_and_follows_the_release(database: 
     version = add_version(database, spec, network)
     assert VersionStore(database).get(TENANT, version.id).public_network == "digits-yolo"
     own = add_version(database, spec, add_network(database))
-    assert [named.public_network for named in VersionStore(database).list(TENANT, 0, 9)[1]] == [
-        "digits-yolo",
-        None,
+    named = VersionStore(database).listed(TENANT, [own.id, version.id])
+    assert [(row.version.id, row.public_network) for row in named] == [
+        (version.id, "digits-yolo"),
+        (own.id, None),
     ]
     assert VersionStore(database).whole(TENANT, own.id).network.public_id is None
 
@@ -278,3 +282,42 @@ def test_page_of_tasks_ends_where_results_get_large(database: Database) -> None:
     assert sizes == [[92, 7], [92, 7, 2], [92, 7, 2, 92, 2]]
     assert store.list(TENANT, ids, 1, 2, max_bytes=999)[0] == 5
     assert [row.id for row in store.list(TENANT, ids, 0, 2, ids[1], max_bytes=999)[1]] == ids[2:4]
+
+
+@pytest.mark.parametrize(
+    "column", ["name", "description", "framework", "meta", "preprocessing", "postprocessings"]
+)
+def test_size_of_a_network_has_all_that_lists_show(database: Database, column: str) -> None:
+    large = {
+        "name": "x" * 5000,
+        "description": "x" * 5000,
+        "framework": "x" * 5000,
+        "postprocessings": ["x" * 5000],
+    }
+    add_network(database)
+    add_network(database, **{column: large.get(column, {"text": "x" * 5000})})
+    [small, other] = NetworkStore(database).list(TENANT, 0, 9, max_bytes=9999)[1]
+    assert small.size < 100
+    assert 5000 <= other.size < 5100
+
+
+def test_size_of_a_spec_and_of_a_version_have_all_that_lists_show(database: Database) -> None:
+    large = {"text": "x" * 5000}
+    network = add_network(database, name="x" * 5000)
+    for fields in ({}, {"name": "x" * 5000}, {"description": "x" * 5000}, {"meta": large}, {"extra": large}):
+        spec = add_spec(database, **fields)
+    add_version(database, spec, add_network(database), **large)
+    add_version(database, spec, network)
+    add_version(database, add_spec(database, name="x" * 5000), add_network(database))
+    specs = SpecStore(database).list(TENANT, 0, 9, max_bytes=99_999)[1]
+    assert [row.size // 5000 for row in specs] == [0, 1, 1, 1, 1, 1]
+    versions = VersionStore(database).list(TENANT, 0, 9, max_bytes=99_999)[1]
+    assert [row.size // 5000 for row in versions] == [1, 1, 1]
+
+
+def test_page_of_specs_ends_where_rows_get_large(database: Database) -> None:
+    store = SpecStore(database)
+    ids = [add_spec(database, meta={"text": "x" * length}).id for length in (90, 5, 0, 90, 0)]
+    pages = [[row.id for row in store.list(TENANT, 0, 9, max_bytes=limit)[1]] for limit in (10, 139, 999)]
+    assert pages == [ids[:2], ids[:3], ids]
+    assert [row.id for row in store.list(TENANT, 0, 2, ids[1], max_bytes=999)[1]] == ids[2:4]

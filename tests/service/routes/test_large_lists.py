@@ -1,19 +1,20 @@
-"""Tasks with large results over HTTP: pages of bounded size, and answers whose memory is bounded."""
+"""Lists with large rows over HTTP: pages of bounded size, and answers whose memory is bounded."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from postproc.service import pagination, task_answers
+from postproc.service import listed_answers, pagination
 from postproc.service.sharing import Turns
 from tests.service.objects import IMAGE, complaint, made
+from tests.service.rows import add_network, add_spec, add_version
 from tests.service.serving import Serving, serving
 from tests.service.sockets import head, is_well, open_to, rest_of, status_of
 from tests.service.waiting import wait_until
@@ -22,13 +23,16 @@ INFERENCE = "/recognition/public/digits-yolo/inference"
 LARGE = {"text": "x" * 100_000}
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serving]:
+@pytest.fixture(params=["sqlite"])
+def small(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Serving]:
     """Serve with small limits: three of LARGE fit on a page."""
+    url = request.getfixturevalue("postgres")() if request.param == "postgresql" else None
     monkeypatch.setattr(pagination, "MAX_BYTES", 320_000)
-    monkeypatch.setattr(task_answers, "_TOGETHER", 20_000)
-    monkeypatch.setattr(task_answers, "_PIECE", 5_000)
-    with serving(tmp_path) as service:
+    monkeypatch.setattr(listed_answers, "_TOGETHER", 20_000)
+    monkeypatch.setattr(listed_answers, "_PIECE", 5_000)
+    with serving(tmp_path, database=url) as service:
         service.services.answers = Turns(400_000, most=120_000, waiting=9)
         yield service
         wait_until(lambda: service.services.answers.used == 0)
@@ -77,6 +81,81 @@ def test_pages_of_large_results_are_shorter_and_give_each_task_once(
     for page in found:
         sizes = [len(json.dumps(row["data"])) for row in page["results"]]
         assert len(sizes) == 1 or sum(sizes) < 321_000
+
+
+def large_rows(service: Serving, kind: str, texts: Sequence[str]) -> tuple[str, list[int]]:
+    """Make rows of a kind, each with a text, and return where they are listed, and their ids."""
+    database = service.services.database
+    if kind == "networks":
+        return "/networks", [add_network(database, meta={"text": text}).id for text in texts]
+    if kind == "specs":
+        return "/recognition/specs", [add_spec(database, extra={"text": text}).id for text in texts]
+    network, spec = add_network(database), add_spec(database)
+    if kind == "versions":
+        rows = [add_version(database, spec, network, text=text) for text in texts]
+        return "/recognition/versions", [row.id for row in rows]
+    if kind == "versions of a spec":
+        add_version(database, add_spec(database), network, text="of another")
+        rows = [add_version(database, spec, network, text=text) for text in texts]
+        return f"/recognition/specs/{spec.id}/versions", [row.id for row in rows]
+    assert kind == "versions by the names of their networks"
+    rows = [add_version(database, spec, add_network(database, name=text)) for text in texts]
+    return "/recognition/versions", [row.id for row in rows]
+
+
+@pytest.mark.parametrize("small", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "kind",
+    ["networks", "specs", "versions", "versions of a spec", "versions by the names of their networks"],
+)
+def test_pages_of_large_rows_are_shorter_and_give_each_once(
+    small: Serving, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    lengths = [100_000, 10, 100_000, 100_000, 100_000, 600_000, 100_000, 10]
+    texts = ["x" * length for length in lengths]
+    url, ids = large_rows(small, kind, texts)
+    length_of = dict(zip(ids, lengths, strict=True))
+    store = getattr(small.services, kind.split()[0])
+    listed, together = store.listed, []
+
+    def spy(tenant: str, identifiers: Sequence[int]) -> Any:
+        together.append(sum(length_of[number] for number in identifiers) if len(identifiers) > 1 else 0)
+        return listed(tenant, identifiers)
+
+    monkeypatch.setattr(store, "listed", spy)
+    for limit, by, count in ((100, {}, 4), (2, {}, 5), (100, {"after_id": 0}, 4), (2, {"after_id": 0}, 6)):
+        found = list(pages(small.client, url, limit=limit, **by))
+        assert {page["count"] for page in found} == {8}
+        assert [row["id"] for page in found for row in page["results"]] == ids
+        assert len(found) == count
+        shown = [[length_of[row["id"]] for row in page["results"]] for page in found]
+        assert all(len(page) == 1 or sum(page) <= 320_000 for page in shown)
+        before = small.client.get(found[-1]["previous"]).json() if not by else None
+        assert before is None or before["results"][0]["id"] < ids[-1]
+    assert max(together) <= 20_000, "rows are read in groups that are small"
+    fields = small.client.get(url, params={"limit": 1}).json()["results"][0]
+    whole = small.client.get(
+        f"/{'networks' if kind == 'networks' else 'recognition/' + kind.split()[0]}/{ids[0]}"
+    )
+    left_out = {"outputs", "post_processings"}
+    assert fields == {name: value for name, value in whole.json().items() if name not in left_out}
+
+
+def test_row_that_goes_while_a_list_is_streamed_is_left_out(
+    small: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, ids = large_rows(small, "specs", ["x" * 100_000] * 3)
+    store = small.services.specs
+    listed = store.listed
+
+    def spy(tenant: str, identifiers: Sequence[int]) -> Any:
+        if ids[1] in identifiers:
+            store.remove(tenant, ids[1])
+        return listed(tenant, identifiers)
+
+    monkeypatch.setattr(store, "listed", spy)
+    page = small.client.get(url).json()
+    assert [row["id"] for row in page["results"]] == [ids[0], ids[2]]
 
 
 def test_pages_lead_back(small: Serving) -> None:
