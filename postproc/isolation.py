@@ -26,14 +26,14 @@ _LONGEST = 1_000_000  # seconds; no wait of the system's takes many more
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 0.2  # until a process notes that it is to stop
 _BELOW_NORMAL = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
-# A tenth of the processor where others want it, from the first import on. Linux may share it among sessions
+# A quarter of the processor where others want it, from the first import on. Linux may share it among sessions
 # before it does among processes.
 _BACKGROUND = """
 import contextlib, os
 if hasattr(os, "nice"):
-    os.nice(10)
+    os.nice(5)
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "r+") as file:
-        file.write("10")
+        file.write("5")
 """
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _SYNCHRONIZE, _INFINITE = 0x00100000, 0xFFFFFFFF  # <winnt.h>

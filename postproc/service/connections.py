@@ -32,7 +32,9 @@ if sys.platform != "win32":
 logger = logging.getLogger(__name__)
 
 _NOT_SENT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-_READ_BYTES = 1 << 14
+# What the event loop reads at once of all connections together, and of one at least. asyncio reads 256 KiB of
+# each unless told: a health check would wait for as much of 64 bodies that come together, several times.
+_ROUND_BYTES, _READ_BYTES = 1 << 20, 1 << 14
 _KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
 
 
@@ -67,9 +69,6 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection: the one beyond the limit has that closed which is idle for longest."""
         super().connection_made(transport)
-        # What asyncio reads at once of a connection, 256 KiB unless told: of 64 bodies that come together, a
-        # health check waits for a part of each, several times.
-        transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
         transport.set_write_buffer_limits(high=0)  # so that `pause_writing` tells of all that waits
         if _NOT_SENT is not None:  # else the kernel takes megabytes more, and then nothing for long
             with suppress(OSError):  # the client left
@@ -87,6 +86,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and see to it that those of a head come to an end."""
+        portion = max(_READ_BYTES, _ROUND_BYTES // max(1, len(self.connections)))
+        self.transport.max_size = portion  # type: ignore[attr-defined]
         super().data_received(data)
         if self._is_idle:
             self._expect()

@@ -29,7 +29,7 @@ from postproc.service.networks.process import HungError, NetworkProcess
 from postproc.service.networks.strikes import MOST_STRIKES, Strikes
 from postproc.service.settings import ServiceSettings
 from postproc.service.warming import Warmer
-from postproc.service.work import FAILED, UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
+from postproc.service.work import UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
 
 __all__ = ["Engine", "NetworkFiles", "Outcome", "PreparedInputs", "Ticket", "Work"]
 
@@ -123,6 +123,7 @@ class Engine:
         for _ in range(settings.workers):
             self._processes.append(NetworkProcess(host, settings.run_seconds, settings.model_check_timeout))
         self._idle = list(self._processes)
+        self._processes[0].start()  # the others when they are needed, at once with it
         self._warmer.start()
         self._batcher.start()
 
@@ -273,9 +274,9 @@ class Engine:
         return ()
 
     def _take_process(self, network: NetworkFiles) -> NetworkProcess:
-        """Take an idle process, one that has run the network if there is one: each call finds an idle one."""
+        """Take an idle process, which each call finds: if there is one, one that has run the network."""
         with self._lock:
-            process = next((item for item in self._idle if network.id in item.networks), self._idle[0])
+            process = max(self._idle, key=lambda item: (network.id in item.networks, item.is_started))
             self._idle.remove(process)
         return process
 
@@ -362,12 +363,16 @@ class Engine:
                 "image, or have --run-seconds raised"
             )
         else:
-            text = FAILED
+            text = (
+                f"the network did not load within {self._settings.model_check_timeout:g} s, "
+                "--model-check-timeout of this service"
+            )
         logger.warning("a call of network %s was ended: %s", network.id, text)
         if self._strikes.add(network.id):
             logger.error(
                 "network %s is held back: %d calls in a row hung or crashed", network.id, MOST_STRIKES
             )
+            self._batcher.cancel(lambda job: job.work.network.id == network.id, _held(network.id))
         return text
 
     def _run_one_by_one(self, key: Hashable) -> None:

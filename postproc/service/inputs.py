@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -36,6 +36,7 @@ _SCAN = b"\xff\xda"
 _FETCHERS, _MOST_FETCHERS = 16, 12  # threads that wait for servers of URLs, and those of one tenant
 
 Fetch = Callable[[str, str], bytes]
+_Tensor: TypeAlias = "tuple[NDArray[Any], ImageTransform, tuple[int, int], tuple[int, int]]"
 Clock = Callable[[str], AbstractContextManager[Any]]
 
 
@@ -83,9 +84,11 @@ class InputReader:
         self._settings = settings
         self._fetch = fetch
         self._clock = clock
-        self._memory = Turns(settings.decode_memory)
-        # So that each thread has one image to go on with, and none has a long queue that is first come first served.
-        self._least = -(-settings.decode_memory // (2 * cores))
+        self._tensors = Turns(settings.max_inputs_bytes)  # until they have their place in the queue
+        # So that one tenant's large images leave a thread to others, which take a second each.
+        self._memory = Turns(settings.decode_memory, most=settings.decode_memory // 2)
+        # Each thread has one image to go on with, and no long queue in which the first to come is the next.
+        self._least = -(-settings.decode_memory // (4 * cores))
         self._decoders = ThreadPoolExecutor(cores, "postproc-decode")
         self._fetching = Turns(_FETCHERS, most=_MOST_FETCHERS)
         self._fetchers = ThreadPoolExecutor(_FETCHERS, "postproc-fetch")
@@ -140,7 +143,7 @@ class InputReader:
         """Make tensors of inputs, once there is memory to decode them.
 
         Neither waiting nor, for others, fetching takes a thread of those that decode. The images of a request
-        are decoded one by one, each cut and resized before the next.
+        are decoded one by one, each cut and resized before the next, and each in a turn of its own.
 
         Raises
         ------
@@ -151,10 +154,14 @@ class InputReader:
             if isinstance(image.source, str):
                 async with self._fetching.turn(tenant):
                     image.source = await in_thread(self._fetchers, self._fetched, image.path, image.source)
-        is_reduced = self._settings.reduced_jpeg
-        memory = opened.memory(is_reduced)
-        async with self._memory.turn(tenant, max(memory, self._least)):
-            return await in_thread(self._decoders, self._decoded, opened, is_reduced)
+        sizes = opened.sizes(self._settings.reduced_jpeg)
+        prepared: list[_Tensor] = []
+        async with self._tensors.turn(tenant, sum(size for size, _ in sizes)):
+            for _, beside in sizes:
+                async with self._memory.turn(tenant, max(beside, self._least)):
+                    inputs = await in_thread(self._decoders, self._decode_next, opened, prepared)
+        assert inputs is not None
+        return inputs
 
     def _content(self, request: _Request) -> bytes | str:
         """Return the content of an image, or its URL."""
@@ -187,19 +194,18 @@ class InputReader:
         with _field_of_errors(field):
             return EncodedImage(content, formats=FORMATS, max_pixels=self._settings.max_image_pixels)
 
-    def _decoded(self, opened: OpenedInputs, is_reduced: bool) -> PreparedInputs:
-        tensors = opened.preprocessor.image_tensors
-        prepared = [
-            self._tensor(tensor, image, is_reduced)
-            for tensor, image in zip(tensors, opened.images, strict=True)
-        ]
+    def _decode_next(self, opened: OpenedInputs, prepared: list[_Tensor]) -> PreparedInputs | None:
+        """Add the tensor of the next image, and return all of them behind the last one."""
+        row = len(prepared)
+        tensor, image = opened.preprocessor.image_tensors[row], opened.images[row]
+        prepared.append(self._tensor(tensor, image, self._settings.reduced_jpeg))
+        if len(prepared) < len(opened.images):
+            return None
         batch = opened.preprocessor.assembled([(array, transform) for array, transform, *_ in prepared])
         _, transform, origin, size = prepared[0]
         return PreparedInputs(batch.tensors, of_whole_image(transform, origin, size))
 
-    def _tensor(
-        self, tensor: ImageTensor, image: _Image, is_reduced: bool
-    ) -> tuple[NDArray[Any], ImageTransform, tuple[int, int], tuple[int, int]]:
+    def _tensor(self, tensor: ImageTensor, image: _Image, is_reduced: bool) -> _Tensor:
         """Return a tensor, the transform of the part that was fed, its left and top, and the image's size."""
         with self._clock("decode"), _field_of_errors(f"{image.path}.source"):
             picture = image.encoded.decode(image.reduction(tensor) if is_reduced else 1)
@@ -267,13 +273,12 @@ class OpenedInputs:
     preprocessor: Preprocessor
     images: list[_Image]
 
-    def memory(self, is_reduced: bool) -> int:
-        """Estimate the bytes that the tensors take, and the largest image beside them on its way."""
-        sizes = [
+    def sizes(self, is_reduced: bool) -> list[tuple[int, int]]:
+        """Estimate the bytes that each tensor takes, and its image beside it on its way."""
+        return [
             image.memory(tensor, is_reduced)
             for tensor, image in zip(self.preprocessor.image_tensors, self.images, strict=True)
         ]
-        return sum(tensor for tensor, _ in sizes) + max(extra for _, extra in sizes)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from postproc.isolation import answer, limit_memory
 from postproc.onnx_faults import is_out_of_memory
 from postproc.onnx_weights import external_tensors, location
 from postproc.service.computing import without_folders
+from postproc.service.networks.memory import NetworkMemory
 
 _MOST_TENSORS = 1000  # of a graph's inputs or outputs
 _MOST_BYTES = 1 << 20  # of what is told of them
@@ -51,19 +52,20 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         # ONNX holds it twice, and may call it broken where it cannot.
         if _LIBRARIES + 2 * model.stat().st_size > limit:
             raise MemoryError
-        return check(model, Path(order["folder"]), order["preprocessing"])
+        return check(model, Path(order["folder"]), order["preprocessing"], order["memory"])
     except RefusedError as error:
         return {"field": error.field, "error": str(error)}
     except MemoryError:
         message = (
-            f"it takes too much memory: more than {limit // _MIB:,} MiB, which are a worker's part of this "
-            f"service's --session-memory and {_OWN_MEMORY // _MIB} MiB"
+            f"it takes too much memory: more than {order['memory'] // _MIB:,} MiB to load and run, which is "
+            f"a worker's part of --session-memory, or {_OWN_MEMORY // _MIB} MiB more to check; weights take "
+            "less in a file of their own"
         )
         return {"field": "model", "error": message}
 
 
-def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str, Any]:
-    """Check a network, and return what a `ModelReport` holds.
+def check(model: Path, folder: Path, preprocessing: dict[str, Any], memory: int) -> dict[str, Any]:
+    """Check a network, which may take so many bytes to load and run, and return what a `ModelReport` holds.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def check(model: Path, folder: Path, preprocessing: dict[str, Any]) -> dict[str,
         raise
     except Exception as error:  # exporters often declare shapes that its inference disagrees with
         warnings.append(f"ONNX's shape inference: {without_folders(str(error))}"[:_LONGEST_MESSAGE])
-    network = _run(model, folder, preprocessing)
+    network = _run(model, folder, preprocessing, NetworkMemory(memory))
     report = {
         "inputs": [_described(info) for info in network.inputs.infos.values()],
         "outputs": [_described(info) for info in network.outputs.values()],
@@ -109,7 +111,7 @@ def _read(model: Path) -> tuple[int, set[Path]]:
     return opset, _check_files(proto, model.parent)
 
 
-def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
+def _run(model: Path, folder: Path, document: dict[str, Any], memory: NetworkMemory) -> Any:
     """Load a network and run it on a blank image, which finds inputs that do not fit together."""
     from PIL import Image
 
@@ -124,7 +126,7 @@ def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
         raise RefusedError(f"preprocessing.{problem.path}", problem.message) from None
     options = options_for(1)
     options.log_severity_level = 4
-    with _refused("model", ""):
+    with _refused("model", ""), memory.limited():
         network = OnnxNetwork(
             model,
             [CPU],
@@ -142,7 +144,7 @@ def _run(model: Path, folder: Path, document: dict[str, Any]) -> Any:
     with _refused("preprocessing", ""):
         tensors = preprocessor([blanks]).tensors
         network.inputs.check(tensors)
-    with _refused("model", "it fails on a blank image"):
+    with _refused("model", "it fails on a blank image"), memory.limited():
         network(tensors)
     return network
 

@@ -16,7 +16,6 @@ from postproc.errors import PostprocError
 from postproc.service.app import create_app
 from postproc.service.connections import connections_of
 from postproc.service.first_key import write_first_key
-from postproc.service.freed_memory import give_back_large_blocks
 from postproc.service.keys import DEFAULT_TENANT
 from postproc.service.locks import InUseError, patiently
 from postproc.service.logs import configure_logging
@@ -49,8 +48,9 @@ def run(settings: ServiceSettings, keys: Mapping[str, str], **parts: Any) -> Non
     PostprocError
         If it cannot listen there, cannot use the data folder or the database, or fails to start.
     """
+    if sys.platform == "win32":
+        raise PostprocError("the service runs on Linux and macOS; on Windows, use WSL or a container")
     configure_logging()
-    give_back_large_blocks()
     listening = patiently(lambda: _listen(settings.host, settings.port), settings.wait)
     with listening:
         app = create_app(settings, keys=keys, **parts)

@@ -32,7 +32,7 @@ def test_ask_what_libraries_print_is_no_part_of_the_answer() -> None:
 def test_ask_in_the_background_leaves_the_processor_to_others() -> None:
     here = os.nice(0)
     assert ask(CHILD, {}, 60)["niceness"] == here
-    assert ask(CHILD, {}, 60, background=True)["niceness"] == min(here + 10, 19)
+    assert ask(CHILD, {}, 60, background=True)["niceness"] == min(here + 5, 19)
 
 
 def test_ask_modules_of_the_current_folder_are_not_run(

@@ -5,63 +5,52 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from postproc.service import services
+from tests.service.serving import serving
+
 CODE = """
 import threading
-from PIL import Image
-from postproc.service import freed_memory
+from postproc.service.freed_memory import give_back_free_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 
-if {with_it}:
-    freed_memory.give_back_large_blocks()
-start, barrier = resident(), threading.Barrier(8)
-
 def work():
-    # Each frees a block that is larger than the one before, which is what glibc adapts to.
-    for side in (1500, 2000, 2400):
-        image = Image.new("RGB", (side, side), "red")
-        kept.append(bytearray(100_000))
-        barrier.wait()
-        del image
+    blocks = [bytearray(b"x" * 100_000) for _ in range(100)]
+    kept.append(blocks[-1])  # what lies below it is not given back by itself
+    barrier.wait()
 
-kept = []
+kept, barrier, start = [], threading.Barrier(8), resident()
 threads = [threading.Thread(target=work) for _ in range(8)]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-kept.clear()
-freed_memory.give_back_small_blocks()
-print((resident() - start) >> 20)
+before = resident()
+give_back_free_memory()
+print((before - start) >> 20, (resident() - start) >> 20)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what was freed like this")
 def test_what_threads_freed_goes_back() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", CODE.format(with_it=True)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert int(run.stdout) < 25  # 2 MiB; 50 where glibc is left alone
+    run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, timeout=60)
+    before, after = map(int, run.stdout.split())
+    assert before > 40  # of 8 x 10 MB
+    assert after < 10
 
 
-def test_start_of_the_service_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from postproc.service import serving
-
-    class AskedError(Exception):
-        pass
-
-    def ask() -> None:
-        raise AskedError
-
-    monkeypatch.setattr(serving, "configure_logging", lambda: None)
-    monkeypatch.setattr(serving, "give_back_large_blocks", ask)
-    with pytest.raises(AskedError):
-        serving.run(None, {})  # type: ignore[arg-type]
+def test_service_gives_back_what_was_freed_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = threading.Semaphore(0)
+    monkeypatch.setattr(services, "give_back_free_memory", given.release)
+    monkeypatch.setattr(services, "_LONGEST_PAUSE", 0.1)
+    with serving(tmp_path):
+        assert given.acquire(timeout=20)
+        assert given.acquire(timeout=20)

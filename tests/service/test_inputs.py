@@ -407,25 +407,25 @@ def decoding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoding]:
 
 
 @pytest.mark.parametrize(
-    ("budget", "most"),
+    ("budget", "let_in", "most"),
     [
-        pytest.param(1 << 30, 4, id="as many as there are cores"),
-        pytest.param(3 * 24_000_000, 2, id="as many as there is memory for"),
-        pytest.param(1, 1, id="one that is larger than all, alone"),
+        pytest.param(1 << 30, 8, 4, id="as many as there are cores, and as many more to go on with"),
+        pytest.param(5 * 24_000_000, 2, 2, id="as many as there is memory for"),
+        pytest.param(1, 1, 1, id="one that is larger than all, alone"),
     ],
 )
 def test_images_are_decoded_within_the_memory_and_those_that_wait_take_no_thread(
-    budget: int, most: int, decoding: Decoding
+    budget: int, let_in: int, most: int, decoding: Decoding
 ) -> None:
     made = reader(decode_memory=budget)
     large = encoded(np.zeros((1500, 2000, 3), np.uint8))
-    size = made.open(ONE, [image(large)]).memory(False)
+    [(_, size)] = made.open(ONE, [image(large)]).sizes(False)
     assert 24_000_000 < size < 36_000_000  # of two images of 4 bytes a pixel, since it might be turned
 
     async def many() -> None:
         before = threading.active_count()
         tasks = [asyncio.create_task(made.prepare("a", made.open(ONE, [image(large)]))) for _ in range(12)]
-        await until(lambda: decoding.now == most and made._memory.waiting == 12 - most)
+        await until(lambda: decoding.now == most and made._memory.waiting == 12 - let_in)
         assert made._memory.used <= max(budget, 1)
         assert threading.active_count() - before <= most
         decoding.go.set()
@@ -472,9 +472,35 @@ def test_images_of_a_request_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPa
     region = {"bbox": box(0.25, 0.25)}
     assert len(read([image(), image(**region), image(), image(**region), image()], five).tensors) == 5
     made, large = reader(), encoded(np.zeros((600, 800, 3), np.uint8))
-    alone = made.open(ONE, [image(large)]).memory(False)
-    together = made.open(five, [image(large)] * 5).memory(False)
-    assert together == alone + 4 * 8 * 4 * 3  # the tensors add up, and the images do not
+    alone = made.open(ONE, [image(large)]).sizes(False)
+    assert made.open(five, [image(large)] * 5).sizes(False) == alone * 5
+
+
+def test_images_of_a_request_take_turns_with_those_of_others(decoding: Decoding) -> None:
+    five = Preprocessor({"inputs": [{"tensor_name": f"i{row}", "image": PLAIN} for row in range(5)]})
+    made, counts = reader(decode_memory=1), {}
+    decoding.go.set()
+    prepare = made._tensor
+    done: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        done.append(1)
+        return prepare(*arguments)
+
+    made._tensor = counted  # type: ignore[method-assign]
+
+    async def one(tenant: str, opened: Any) -> None:
+        await made.prepare(tenant, opened)
+        counts[tenant] = len(done)
+
+    async def both() -> None:
+        await asyncio.gather(one("a", made.open(five, [image()] * 5)), one("b", made.open(ONE, [image()])))
+
+    asyncio.run(both())
+    made.close()
+    assert (made._memory.used, made._tensors.used) == (0, 0)
+    assert counts["b"] <= 2
+    assert counts["a"] == 6
 
 
 def test_url_is_fetched_without_memory_to_decode_it(decoding: Decoding) -> None:
@@ -549,7 +575,7 @@ def test_reduced_jpeg_is_fed_at_the_same_place(kind: str, fields: Any, orientati
     made = reader(reduced_jpeg=True)
     opened = made.open(preprocessor, [source])
     assert opened.images[0].reduction(preprocessor.image_tensors[0]) in (2, 4, 8)
-    assert opened.memory(True) < opened.memory(False)
+    assert opened.sizes(True)[0][1] < opened.sizes(False)[0][1]
     reduced, whole = asyncio.run(made.prepare("a", opened)), read([source], preprocessor)
     made.close()
     assert reduced.transform == whole.transform

@@ -158,8 +158,8 @@ class NetworkHost:
 
     def _load(self, model: NetworkModel) -> OnnxNetwork:
         with self._guard.loading():
-            # Half of it is the file as it is read, and given back.
-            while self._networks and self._memory.used + 2 * model.size > self._memory.most:
+            # A third is what stays: the file as it is read, and weights laid out anew, go or are less.
+            while self._networks and self._memory.used + 3 * model.size > self._memory.most:
                 self._unload(next(iter(self._networks)))
                 self._evictions += 1
             try:

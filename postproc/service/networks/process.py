@@ -46,8 +46,9 @@ class HungError(Exception):
 class NetworkProcess:
     """A process that loads and runs networks: it may crash, hang or eat memory, and harms nothing else.
 
-    It is started at once, and anew after each end. One thread at a time may `run` it; `forget` and `close`
-    may come from any. Whatever else runs `NetworkHost`s, on other machines, could stand in its place.
+    It is started by `start` or its first call, and anew after each end. One thread at a time may `run` it;
+    `start`, `forget` and `close` may come from any. Whatever else runs `NetworkHost`s, on other machines,
+    could stand in its place.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class NetworkProcess:
         self._is_closed = False
         self._at_work = threading.Lock()
         self._forgotten: list[int | str] = []
-        self._child = _Child(settings)
+        self._child: _Child | None = None
         self.last = Answer()
         self.networks: set[int | str] = set()
 
@@ -101,6 +102,16 @@ class NetworkProcess:
         with self._at_work:
             return self._run_or_renew(call, parts, give)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it has been started."""
+        return self._child is not None
+
+    def start(self) -> None:
+        """Start it, for its first call not to wait for that."""
+        with self._at_work:
+            self._started()
+
     def forget(self, network_id: int | str) -> None:
         """Unload a network that was deleted, when nothing runs."""
         self._forgotten.append(network_id)
@@ -117,12 +128,20 @@ class NetworkProcess:
         """End the process."""
         self._is_closed = True
         self.last = Answer()
-        self._child.end()
+        if self._child is not None:
+            self._child.end()
+
+    def _started(self) -> _Child:
+        if self._child is None:
+            if self._is_closed:
+                raise CrashError("it is closed")
+            self._child = _Child(self._settings)
+        return self._child
 
     def _run_or_renew(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give
     ) -> Answer:
-        if (cause := self._child.end_cause) is not None:  # by somebody else's hand, while nothing ran
+        if (cause := self._started().end_cause) is not None:  # by somebody else's hand, while nothing ran
             logger.warning(
                 "a process of networks ended while it was idle (%s), and another takes its place", cause
             )
@@ -144,18 +163,19 @@ class NetworkProcess:
         return answer
 
     def _tell_forgotten(self) -> None:
-        forgotten, self._forgotten = self._forgotten, []
-        if not self._child.is_ready:  # it has loaded nothing
-            return
-        for network_id in forgotten:
-            self._child.tell("forget", network_id)
-            message = self._child.next(time.monotonic() + _END_SECONDS)
+        while self._forgotten:
+            network_id = self._forgotten.pop()
+            child = self._child
+            if child is None or not child.is_ready:  # it has loaded nothing
+                continue
+            child.tell("forget", network_id)
+            message = child.next(time.monotonic() + _END_SECONDS)
             if message is None:
                 raise HungError("load")
             self.last = Answer(**message[0]["end"])
 
     def _run(self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give) -> Answer:
-        child = self._child
+        child = self._started()
         layout = child.buffer.put(parts)
         child.run(call, layout)
         left, began = self._run_seconds, time.monotonic()
@@ -173,6 +193,7 @@ class NetworkProcess:
             head, results = message
             for row, text, error in results:
                 give(row, text, error)
+                left, began = self._run_seconds, time.monotonic()  # the network has ended
             if "end" in head:
                 child.buffer.give_back()
                 return Answer(**head["end"])
@@ -184,7 +205,8 @@ class NetworkProcess:
             deadline = now + (self._load_seconds if stage == "load" else max(left, 0.0))
 
     def _renew(self) -> None:
-        self._child.end()
+        if self._child is not None:
+            self._child.end()
         self.last = Answer()
         self.networks.clear()
         if not self._is_closed:

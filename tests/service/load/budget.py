@@ -10,6 +10,7 @@ _MIB = 1 << 20
 _DECODING = 2048 * _MIB
 _CHECKS, _CHECK_OWN = 2, 512 * _MIB  # checks of uploads at once, and what each takes beside its network
 KEPT = 300 * _MIB  # above idle, once nobody asks for anything any more
+_PROCESS = 160 * _MIB  # of a second one that runs networks, which starts when it is needed
 
 
 def budget_of(settings: ServiceSettings, parts: Collection[str]) -> dict[str, int]:
@@ -32,4 +33,4 @@ def budget_of(settings: ServiceSettings, parts: Collection[str]) -> dict[str, in
 
 def kept_of(budget: dict[str, int]) -> int:
     """Return the memory that may be left when all is done, in bytes: networks stay loaded."""
-    return KEPT + budget.get("networks", 0)
+    return KEPT + _PROCESS + budget.get("networks", 0)

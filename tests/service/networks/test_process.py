@@ -44,6 +44,7 @@ class Asked:
     ) -> None:
         self.folder = folder
         self.process = NetworkProcess(HostSettings(memory, max_result_bytes, (CPU,), 1), run_seconds, 60)
+        self.process.start()
 
     def model(self, content: bytes, number: int = 1) -> NetworkModel:
         path = self.folder / f"{number}.onnx"
@@ -275,3 +276,12 @@ def test_host_keeps_post_processors_as_far_as_they_are_small(monkeypatch: pytest
     kept._post(pickled[0])
     kept._post(pickled[1])
     assert list(kept._posts) == pickled[:2]
+
+
+def test_process_is_started_by_its_first_call(tmp_path: Path) -> None:
+    process = NetworkProcess(HostSettings(1 << 30, _MIB, (CPU,), 1), 30, 60)
+    process.forget(1)
+    assert not process.is_started
+    process.close()
+    with pytest.raises(CrashError):
+        process.start()
