@@ -9,7 +9,7 @@ from PIL import Image
 BAND_PIXELS = 1 << 18  # that are converted to RGB at once
 
 _MIB = 1 << 20
-_FIXED = 2 * _MIB  # of any image: tables of decoders, buffers of files
+_FIXED = 4 * _MIB  # of any image: tables of decoders, buffers of files, what libraries take by their releases
 _BAND_BYTES = 24  # a pixel of a band, with all that is made of it on the way to RGB
 _LINE_BYTES = 64  # a row and a column: pointers, buffers of a row, coefficients of a resize
 # Bytes a pixel of Pillow's images: those of several channels have four, whichever they use.
