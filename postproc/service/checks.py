@@ -14,7 +14,7 @@ from postproc.service.errors import ApiError
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import Turns
 
-_AT_ONCE = 2  # each may take a core, and gigabytes
+AT_ONCE = 2  # each may take a core, and gigabytes
 
 
 class CheckModel(Protocol):
@@ -47,8 +47,8 @@ class Checks:
     def __init__(self, check: CheckModel, settings: ServiceSettings) -> None:
         self._check = check
         self._timeout, self._memory = settings.model_check_timeout, settings.network_memory
-        self._turns = Turns(_AT_ONCE, most=1)  # so that the other is free for others, whoever sends what
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "postproc-check")
+        self._turns = Turns(AT_ONCE, most=1)  # so that the other is free for others, whoever sends what
+        self._threads = ThreadPoolExecutor(AT_ONCE, "postproc-check")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
 

@@ -20,7 +20,7 @@ _MOST_TENSORS = 1000  # of a graph's inputs or outputs
 _MOST_BYTES = 1 << 20  # of what is told of them
 _LONGEST_MESSAGE = 1000
 _MIB = 1 << 20
-_OWN_MEMORY = 512 * _MIB
+OWN_MEMORY = 512 * _MIB
 _LIBRARIES = 160 * _MIB  # of it; the rest is to spare
 
 
@@ -46,7 +46,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     dict
         What a `ModelReport` holds; or ``error``, and the ``field`` that it is about.
     """
-    model, limit = Path(order["model"]), order["memory"] + _OWN_MEMORY
+    model, limit = Path(order["model"]), order["memory"] + OWN_MEMORY
     limit_memory(limit)
     try:
         # ONNX holds it twice, and may call it broken where it cannot.
@@ -58,7 +58,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         message = (
             f"it takes too much memory: more than {order['memory'] // _MIB:,} MiB to load and run, which is "
-            f"a worker's part of --session-memory, or {_OWN_MEMORY // _MIB} MiB more to check; weights take "
+            f"a worker's part of --session-memory, or {OWN_MEMORY // _MIB} MiB more to check; weights take "
             "less in a file of their own"
         )
         return {"field": "model", "error": message}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from postproc.service.checks import AT_ONCE
+from postproc.service.model_child import OWN_MEMORY
 from postproc.service.settings import ServiceSettings
 
 _MIB = 1 << 20
 _DECODING = 2048 * _MIB
-_CHECKS, _CHECK_OWN = 2, 512 * _MIB  # checks of uploads at once, and what each takes beside its network
 KEPT = 300 * _MIB  # above idle, once nobody asks for anything any more
 _PROCESS = 160 * _MIB  # of a second one that runs networks, which starts when it is needed
 
@@ -22,7 +23,7 @@ def budget_of(settings: ServiceSettings, parts: Collection[str]) -> dict[str, in
     """
     sizes = {
         "networks": settings.session_memory,
-        "checks": _CHECKS * (settings.session_memory + _CHECK_OWN),
+        "checks": AT_ONCE * (settings.network_memory + OWN_MEMORY),
         "bodies": settings.max_inputs_bytes,
         "queue": settings.max_inputs_bytes,
         "images": _DECODING,
