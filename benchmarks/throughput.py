@@ -29,12 +29,12 @@ from benchmarks.machine import describe
 from benchmarks.peers.yolo import our_yolov8
 from benchmarks.targets.result import Result
 from postproc import PostProcessor
-from postproc.archives import Predicted
-from postproc.evaluation.in_order import map_in_order
 from postproc.evaluation.predicting import predict_saved
-from postproc.evaluation.saved_tensors import TensorFile
-from postproc.evaluation.tensor_format import SavedImage
-from postproc.evaluation.tensor_writing import TensorWriter
+from postproc.images.in_order import map_in_order
+from postproc.saved_tensors.format import SavedImage
+from postproc.saved_tensors.npz import Predicted
+from postproc.saved_tensors.reading import TensorFile
+from postproc.saved_tensors.writing import TensorWriter
 
 THRESHOLD, IOU_THRESHOLD, MOST = 0.001, 0.7, 300
 THREADS = 2

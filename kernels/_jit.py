@@ -231,7 +231,8 @@ class _Locator(_CacheLocator):
 class _CacheImpl(CompileResultCacheImpl):
     def __init__(self, function: Callable[..., Any], directory: Path, variant: str) -> None:
         self._locator = _Locator(directory)
-        module = function.__module__.rpartition(".")[2]
+        # The whole path below this package: folders may have modules of one name.
+        module = function.__module__.removeprefix(f"{__package__}.")
         tag = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
         self._filename_base = f"{module}.{function.__qualname__}.{variant}.{tag}"
 

@@ -1,4 +1,4 @@
-"""What this package was made of: the sources of its kernels, in a folder or an archive."""
+"""What this package was made of: the sources of its kernels, in folders or an archive."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def contents(source: Path | None) -> Iterator[bytes]:
     folder = Path(__file__).parent
     if source is None:
         # An install without sources has compiled modules in their place.
-        for path in sorted(folder.glob("*.py")) or sorted(folder.glob("*.pyc")):
-            yield path.name.encode() + b"\0" + path.read_bytes() + b"\0"
+        compiled = (path for path in folder.rglob("*.pyc") if path.parent.name != "__pycache__")
+        for path in sorted(folder.rglob("*.py")) or sorted(compiled):
+            name = path.relative_to(folder).as_posix()
+            yield name.encode() + b"\0" + path.read_bytes() + b"\0"
     elif zipfile.is_zipfile(source):
         inside = folder.relative_to(source).as_posix()
         with zipfile.ZipFile(source) as file:

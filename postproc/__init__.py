@@ -30,9 +30,9 @@ from postproc.schema import (
 from postproc.transforms import ImageTransform
 
 if TYPE_CHECKING:
-    from postproc.keypoints import KeypointDetections
-    from postproc.oriented import OrientedDetections
-    from postproc.segmented import SegmentedDetections
+    from postproc.results.keypoints import KeypointDetections
+    from postproc.results.oriented import OrientedDetections
+    from postproc.results.segmented import SegmentedDetections
 
 __version__ = "0.1.0"
 
@@ -74,9 +74,9 @@ __all__ = [
 # Results of few documents, each with kernels of its own: loaded when they are asked for, since all of them
 # together lengthened every import by 8 %.
 _LATE = {
-    "KeypointDetections": "postproc.keypoints",
-    "OrientedDetections": "postproc.oriented",
-    "SegmentedDetections": "postproc.segmented",
+    "KeypointDetections": "postproc.results.keypoints",
+    "OrientedDetections": "postproc.results.oriented",
+    "SegmentedDetections": "postproc.results.segmented",
 }
 
 

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from postproc.decoding import BOX_FORMATS
 from postproc.errors import TensorError
-from postproc.kernels import boxes as box_kernels
-from postproc.kernels import iou as iou_kernels
-from postproc.kernels.nms import extent, greedy_nms
+from postproc.kernels.core import boxes as box_kernels
+from postproc.kernels.core import iou as iou_kernels
+from postproc.kernels.nms.greedy import extent, greedy_nms
 from postproc.tensors import as_array, as_float32, wrong_shape
 
 __all__ = ["batched_nms", "box_area", "box_convert", "box_iou", "clip_boxes", "nms", "oriented_box_iou"]
@@ -158,7 +158,7 @@ def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64
     array([[0.707]])
     """
     # Not at the top: every import of postproc would pay for kernels that few need.
-    from postproc.kernels.rectangles import rectangle_iou_matrix
+    from postproc.kernels.core.rectangles import rectangle_iou_matrix
 
     return _matrix(rectangle_iou_matrix, _boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from postproc.errors import TensorError
-from postproc.kernels.float16 import bfloat16_to_float32, float16_to_float32
+from postproc.kernels.core.float16 import bfloat16_to_float32, float16_to_float32
 
 _FLOAT32 = np.dtype(np.float32)
 # A view can repeat a few bytes as an array of any size (np.broadcast_to), and kernels take no strides.

@@ -1,6 +1,21 @@
 """Hypothesis has no time limits here: machines are shared, and the first example of a kind compiles."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture
+def forget_cuda_probe() -> Iterator[None]:
+    """Let a test find out anew whether CUDA works, and the tests after it too."""
+    from postproc.onnx_runner.session import cuda_fault, cuda_works
+
+    cuda_works.cache_clear()
+    cuda_fault.cache_clear()
+    yield
+    cuda_works.cache_clear()
+    cuda_fault.cache_clear()

@@ -33,7 +33,7 @@ KINDS = (
 def signatures() -> dict[str, list[str]]:
     """Give the signatures of each kernel that has any."""
     package = importlib.import_module("postproc.kernels")
-    names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     return {
         f"{name}.{kernel}": [str(signature) for signature in value.signatures]
         for name in names

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.onnx_runner import OnnxRunner
-from postproc.onnx_session import CPU
-from postproc.results import Classifications, LabelTable, Recognitions
+from postproc.onnx_runner.session import CPU
+from postproc.results import Classifications, Recognitions
+from postproc.results.labels import LabelTable
 
 
 class Info(NamedTuple):

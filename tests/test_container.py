@@ -52,8 +52,8 @@ from postproc.kernels._jit import cache_directory
 post = PostProcessor(*sys.argv[1:])
 batch = post({"table": np.full((1, 5, 20), 0.9, np.float32)})
 kernels = {}
-for module in pkgutil.iter_modules(postproc.kernels.__path__):
-    for value in vars(importlib.import_module(f"postproc.kernels.{module.name}")).values():
+for module in pkgutil.walk_packages(postproc.kernels.__path__, "postproc.kernels."):
+    for value in vars(importlib.import_module(module.name)).values():
         if hasattr(value, "signatures"):
             kernels[id(value)] = value
 def writable(path):

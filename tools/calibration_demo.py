@@ -20,13 +20,13 @@ from PIL import Image
 from postproc import PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.dataset import write_dataset
-from postproc.drawing import draw_outputs
 from postproc.evaluation import GroundTruth
 from postproc.evaluation.choosing import Objective, Variant, choose
 from postproc.evaluation.gathering import gather
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
 from postproc.evaluation.predicting import predict_images
 from postproc.images import Preprocessor
+from postproc.images.drawing import draw_outputs
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import RecognitionSpec, RecognitionVersion
 

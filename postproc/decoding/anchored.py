@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
@@ -20,9 +21,8 @@ from postproc.decoding.base import (
     probabilities,
     with_batch,
 )
-from postproc.kernels import activation
-from postproc.kernels.anchored import detect_anchored
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.anchored import detect_anchored
 from postproc.schema import AnchoredOutput
 from postproc.tensors import as_float32, find, wrong_shape
 

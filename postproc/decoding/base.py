@@ -11,11 +11,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions, Size
 from postproc.errors import TensorError
-from postproc.kernels import activation, boxes
-from postproc.kernels.candidates import MAX_ORDER
-from postproc.kernels.detections import Found
-from postproc.options import CallOptions, Size
+from postproc.kernels.core import activation, boxes
+from postproc.kernels.core.candidates import MAX_ORDER
+from postproc.kernels.core.detections import Found
 from postproc.results import Detections
 from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
@@ -57,7 +57,8 @@ SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]
 
 Extras: TypeAlias = Callable[[Detections, NDArray[np.float64], Sizes, int], Detections]
 """Adds to detections what tensors hold beyond boxes: from them, the placement (B, 2, 4) of all images as
-`postproc.kernels.placement` takes it, the sizes that boxes are in pixels of, and the first image's number."""
+`postproc.kernels.core.placement` takes it, the sizes that boxes are in pixels of, and the first image's
+number."""
 
 
 class Candidates(NamedTuple):
@@ -69,7 +70,7 @@ class Candidates(NamedTuple):
         Number of images.
     kernel : function
         Takes `arguments`, then discard, iou_thresholds, class_agnostic, bounds, placement, top, most, start
-        and stop; returns the detections of images start to stop. See `postproc.kernels.detections`.
+        and stop; returns the detections of images start to stop. See `postproc.kernels.core.detections`.
     arguments : tuple
         The tensors, and what describes them.
     per_label : int

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.kernels.listed import rows_of_ids, rows_of_numbers
+from postproc.kernels.heads.listed import rows_of_ids, rows_of_numbers
 
 logger = logging.getLogger(__name__)
 

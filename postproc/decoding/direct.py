@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
@@ -22,9 +23,8 @@ from postproc.decoding.base import (
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
-from postproc.kernels import activation
-from postproc.kernels.listed import detect_listed
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.listed import detect_listed
 from postproc.schema import DirectOutput
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
 

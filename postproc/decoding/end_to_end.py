@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
@@ -18,9 +19,8 @@ from postproc.decoding.base import (
 )
 from postproc.decoding.class_rows import ClassRows
 from postproc.errors import TensorError
-from postproc.kernels import activation
-from postproc.kernels.listed import detect_listed
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.listed import detect_listed
 from postproc.schema import EndToEndOutput
 from postproc.tensors import as_array, as_float32, as_ids, find, in_order, wrong_shape
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import UNIT, Candidates, Decision, SizesOf, check_order, pixel_sizes
 from postproc.errors import TensorError
-from postproc.kernels import activation
-from postproc.kernels.grids import FIRST_BOX, detect_grids
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.yolo_grids import FIRST_BOX, detect_grids
 from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
 from postproc.tensors import as_float32, find, wrong_shape

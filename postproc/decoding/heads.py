@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
@@ -21,10 +22,9 @@ from postproc.decoding.base import (
     probabilities,
     with_batch,
 )
-from postproc.kernels import activation
-from postproc.kernels.anchored import detect_anchored
-from postproc.kernels.scored_boxes import detect_scored_boxes
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.anchored import detect_anchored
+from postproc.kernels.heads.scored_boxes import detect_scored_boxes
 from postproc.schema import SsdOutput, StandardOutput
 from postproc.schema.outputs import Background
 from postproc.tensors import as_float32, find, wrong_shape

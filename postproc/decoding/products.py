@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
@@ -20,9 +21,8 @@ from postproc.decoding.base import (
     probabilities,
 )
 from postproc.errors import TensorError
-from postproc.kernels import activation, boxes
-from postproc.kernels.products import detect_products
-from postproc.options import CallOptions
+from postproc.kernels.core import activation, boxes
+from postproc.kernels.heads.products import detect_products
 from postproc.schema import Yolov5Output, YoloxOutput
 
 _LARGEST_INT64 = 2**63 - 1

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, SizesOf, probabilities
-from postproc.kernels import activation
-from postproc.kernels.scored_boxes import detect_scored_boxes
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
+from postproc.kernels.heads.scored_boxes import detect_scored_boxes
 from postproc.schema import Yolov8Output
 
 

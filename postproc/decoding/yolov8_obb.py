@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     UNIT,
     Candidates,
@@ -19,13 +20,12 @@ from postproc.decoding.base import (
     pixel_sizes,
     probabilities,
 )
-from postproc.kernels import activation
-from postproc.options import CallOptions
+from postproc.kernels.core import activation
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
 
 if TYPE_CHECKING:
-    from postproc.oriented import OrientedDetections
+    from postproc.results.oriented import OrientedDetections
 
 
 class Yolov8ObbDecoder:
@@ -46,7 +46,7 @@ class Yolov8ObbDecoder:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
         """Check the tensors of a call, and choose the kernel that reads them."""
         # Not at the top: every import of postproc would pay for what few documents need.
-        from postproc.kernels.oriented import detect_oriented
+        from postproc.kernels.heads.oriented import detect_oriented
 
         table, planar, count = self._table.read(tensors, len(self._decision.ids))
         name = self.tensor_names[0]
@@ -71,8 +71,8 @@ def _with_corners(
     sizes: Sizes,
     start: int,
 ) -> OrientedDetections:
-    from postproc.kernels.oriented import gather_corners
-    from postproc.oriented import OrientedDetections
+    from postproc.kernels.heads.oriented import gather_corners
+    from postproc.results.oriented import OrientedDetections
 
     polygons, angles = gather_corners(
         table, planar, angle_column, scales, found.regions, found.offsets, placement, start

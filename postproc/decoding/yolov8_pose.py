@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, Sizes, SizesOf
 from postproc.decoding.yolov8 import boxes_of_table
-from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
 
 if TYPE_CHECKING:
-    from postproc.keypoints import KeypointDetections, Skeleton
+    from postproc.results.keypoints import KeypointDetections, Skeleton
 
 
 class Yolov8PoseDecoder:
@@ -64,8 +64,8 @@ def _with_keypoints(
     start: int,
 ) -> KeypointDetections:
     # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.keypoints import gather_keypoints
-    from postproc.keypoints import KeypointDetections, usual_skeleton
+    from postproc.kernels.heads.keypoints import gather_keypoints
+    from postproc.results.keypoints import KeypointDetections, usual_skeleton
 
     if skeleton is None:
         skeleton = usual_skeleton(points, found.table.names)

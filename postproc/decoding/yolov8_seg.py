@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
@@ -20,13 +21,12 @@ from postproc.decoding.base import (
     with_batch,
 )
 from postproc.decoding.yolov8 import boxes_of_table
-from postproc.options import CallOptions
 from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
 if TYPE_CHECKING:
-    from postproc.segmented import SegmentedDetections
+    from postproc.results.segmented import SegmentedDetections
 
 
 class Yolov8SegDecoder:
@@ -81,8 +81,8 @@ def _with_masks(
     start: int,
 ) -> SegmentedDetections:
     # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.masks import gather_coefficients
-    from postproc.segmented import SegmentedDetections
+    from postproc.kernels.heads.masks import gather_coefficients
+    from postproc.results.segmented import SegmentedDetections
 
     of_images = np.ones((len(table), 2), np.float64)
     if sizes is not None:

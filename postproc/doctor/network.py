@@ -107,7 +107,7 @@ def run_network(provider: str) -> NetworkRun:
         If the provider does not load, or a run fails.
     """
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_session import CPU
+    from postproc.onnx_runner.session import CPU
 
     post = PostProcessor(spec_path(_MODEL), version_path(_MODEL))
     runner = OnnxRunner(model_path(_MODEL), post, list(dict.fromkeys((provider, CPU))))

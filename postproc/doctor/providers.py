@@ -22,7 +22,7 @@ _ONLY_WHEN_ASKED = ("TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider
 
 def provider_name(text: str) -> str:
     """Give a provider's full name for one in any case, with or without ``ExecutionProvider`` at its end."""
-    from postproc.onnx_session import PROVIDER_PACKAGES
+    from postproc.onnx_runner.session import PROVIDER_PACKAGES
 
     wanted = text.lower().removesuffix("executionprovider")
     for name in PROVIDER_PACKAGES:
@@ -43,7 +43,7 @@ def providers(asked: Sequence[str]) -> Iterator[Finding]:
         return
     available = onnxruntime.get_available_providers()
     yield Finding("in this build", ", ".join(available))
-    from postproc.onnx_session import CUDA, cuda_device_count
+    from postproc.onnx_runner.session import CUDA, cuda_device_count
 
     devices = cuda_device_count()
     yield Finding("CUDA devices", str(devices) if devices else "none that a driver shows to this process")
@@ -57,7 +57,7 @@ _LIBRARIES = (
 
 
 def _cuda(in_build: bool, devices: int, asked: bool) -> Finding:
-    from postproc.onnx_session import cuda_fault
+    from postproc.onnx_runner.session import cuda_fault
 
     bad = Status.FAILED if asked else Status.WARNING
     if not in_build:
@@ -92,7 +92,7 @@ def network_runs(asked: Sequence[str]) -> Iterator[Finding]:
     except ImportError:
         yield Finding("network", "not run: ONNX Runtime is not installed")
         return
-    from postproc.onnx_session import CPU, CUDA, cuda_device_count, cuda_fault
+    from postproc.onnx_runner.session import CPU, CUDA, cuda_device_count, cuda_fault
 
     wanted = list(asked)
     if not wanted:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
 from postproc.evaluation.evidence import Evidence
-from postproc.kernels import cuts
+from postproc.kernels.evaluation import cuts
 
 ALL = -1  # no group is left out
 

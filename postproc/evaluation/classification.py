@@ -12,7 +12,9 @@ from postproc.evaluation.collecting import Collected
 from postproc.evaluation.detection import Found
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.installing import install
-from postproc.results import Classifications, LabelTable, images_of_rows
+from postproc.results import Classifications
+from postproc.results.labels import LabelTable
+from postproc.results.rows import images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)

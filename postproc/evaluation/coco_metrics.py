@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from postproc.errors import TensorError
 from postproc.evaluation.matches import in_coco_pixels
 from postproc.installing import install
-from postproc.results import images_of_rows
+from postproc.results.rows import images_of_rows
 
 if TYPE_CHECKING:
     from postproc.evaluation.ground_truth import GroundTruth, TruthBatch

@@ -13,7 +13,8 @@ from postproc.evaluation.coco_metrics import MAX_DETECTIONS, CocoMetrics, coco_m
 from postproc.evaluation.collecting import Collected
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.matches import IGNORED, NOTHING, Matches, match
-from postproc.results import Detections, images_of_rows
+from postproc.results import Detections
+from postproc.results.rows import images_of_rows
 from postproc.schema.problems import counted
 
 

@@ -15,7 +15,8 @@ from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
 from postproc.evaluation.one_pass import OnePass, Passed
-from postproc.results import Classifications, Detections, images_of_rows
+from postproc.results import Classifications, Detections
+from postproc.results.rows import images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -15,7 +15,7 @@ from postproc.errors import SchemaError
 from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
 from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
 from postproc.evaluation.units import check_units
-from postproc.results import images_of_rows
+from postproc.results.rows import images_of_rows
 from postproc.schema import Labels, RecognitionSpec
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.kernels.matching import match_greedily
-from postproc.results import images_of_rows
+from postproc.kernels.evaluation.matching import match_greedily
+from postproc.results.rows import images_of_rows
 
 if TYPE_CHECKING:
     from postproc.evaluation.ground_truth import TruthBatch

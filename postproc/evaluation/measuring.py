@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from postproc.call_options import MOST_PREDICTIONS
 from postproc.errors import SchemaError
 from postproc.evaluation.coco_metrics import MAX_DETECTIONS, is_beyond
-from postproc.options import MOST_PREDICTIONS
-from postproc.pipeline import Document, PostProcessor
+from postproc.pipeline.post_processor import Document, PostProcessor
 from postproc.results import Detections, Recognitions
 from postproc.schema import Classification, Detection, RecognitionSpec, RecognitionVersion
 from postproc.transforms import ImageTransform

@@ -11,7 +11,7 @@ from postproc import ops
 from postproc.evaluation.classification import ClassificationEvaluation
 from postproc.evaluation.detection import DetectionEvaluation
 from postproc.evaluation.matches import NOTHING
-from postproc.results import images_of_rows
+from postproc.results.rows import images_of_rows
 
 _NEAR = 0.1  # Jaccard index from which on a wrong detection counts as near an object
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from postproc.archives import UNKNOWN_SIZE, Predicted, predict_archive
 from postproc.errors import ImageError, TensorError
-from postproc.evaluation.in_order import map_in_order
-from postproc.evaluation.saved_tensors import TensorFile
-from postproc.evaluation.stored_tensors import is_archive, open_stored, stored_files
-from postproc.evaluation.tensor_format import SavedImage
+from postproc.images.in_order import map_in_order
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
+from postproc.saved_tensors.format import SavedImage
+from postproc.saved_tensors.npz import UNKNOWN_SIZE, Predicted, predict_archive
+from postproc.saved_tensors.reading import TensorFile
+from postproc.saved_tensors.remote import is_archive, open_stored, stored_files
 
 if TYPE_CHECKING:
     from postproc.images import Preprocessor
@@ -147,7 +147,7 @@ def predict_images(
     RunnerError, TensorError
         As a call of the runner.
     """
-    from postproc.evaluation.image_batches import image_batches
+    from postproc.images.batches import image_batches
 
     for batch in image_batches(preprocessor, map(Path, paths), batch_size, on_unreadable, num_threads):
         tensors = runner.network.inputs.as_integers(batch.prepared.tensors)

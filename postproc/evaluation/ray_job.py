@@ -29,12 +29,12 @@ try:
 except ImportError as error:
     raise ImportError(f"Ray jobs need an extra: {install('ray')} ({error})") from error
 
-from postproc.archives import Predicted
 from postproc.errors import PostprocError, RunnerError, TensorError
 from postproc.evaluation.predicting import predict_images_saved
-from postproc.evaluation.stored_tensors import open_stored, shared_files
-from postproc.pipeline import PostProcessor, label_table
+from postproc.pipeline.post_processor import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions
+from postproc.saved_tensors.npz import Predicted
+from postproc.saved_tensors.remote import open_stored, shared_files
 
 # How often images whose worker dies are tried again; they may be what kills it.
 _RETRIES = 5

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from postproc.evaluation.choosing import Objective, Variant, choose
 from postproc.evaluation.evidence import Evidence
-from postproc.kernels.resampling import resampled_counts
+from postproc.kernels.evaluation.resampling import resampled_counts
 
 _INTERVAL = (2.5, 97.5)
 Counts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # objects, right, wrong: (L, D)

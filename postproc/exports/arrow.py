@@ -40,10 +40,12 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.installing import install
-from postproc.keypoints import KeypointDetections
-from postproc.oriented import OrientedDetections
-from postproc.results import Classifications, Detections, Recognitions, image_sizes, images_of_rows
-from postproc.segmented import SegmentedDetections
+from postproc.results import Classifications, Detections, Recognitions
+from postproc.results.arguments import image_sizes
+from postproc.results.keypoints import KeypointDetections
+from postproc.results.oriented import OrientedDetections
+from postproc.results.rows import images_of_rows
+from postproc.results.segmented import SegmentedDetections
 
 try:
     import pyarrow as pa

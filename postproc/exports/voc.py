@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from postproc.errors import ExportError
 from postproc.exports.writer import FolderWriter, ImageName, boxes_of
-from postproc.results import Detections, Recognitions, Size
+from postproc.results import Detections, Recognitions
+from postproc.results.arguments import Size
 from postproc.schema import RecognitionSpec
 
 # What XML 1.0 cannot hold, not even escaped.

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from postproc.disk import whole_file
 from postproc.errors import ExportError
 from postproc.exports.places import FileNames, check_new, whole_folder
-from postproc.results import Detections, Recognitions, image_sizes
+from postproc.results import Detections, Recognitions
+from postproc.results.arguments import image_sizes
 from postproc.schema import RecognitionSpec
 
 ImageName = str | os.PathLike[str]

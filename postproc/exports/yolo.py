@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from postproc.errors import ExportError
 from postproc.exports.writer import FolderWriter, ImageName, boxes_of
-from postproc.keypoints import KeypointDetections
-from postproc.oriented import OrientedDetections
 from postproc.results import Detections, Recognitions
+from postproc.results.keypoints import KeypointDetections
+from postproc.results.oriented import OrientedDetections
+from postproc.results.segmented import SegmentedDetections
 from postproc.schema import RecognitionSpec
-from postproc.segmented import SegmentedDetections
 
 
 def to_yolo(detections: Detections, *, scores: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postproc.file_kinds import file_mistaken_for
 from postproc.inspection.graph import UNDEFINED, Graph
-from postproc.onnx_faults import advice_for_type
+from postproc.onnx_runner.faults import advice_for_type
 
 _MOST_NAMES = 3
 

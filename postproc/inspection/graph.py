@@ -13,7 +13,7 @@ from postproc.inspection.labels import LabelNames
 from postproc.inspection.nodes import LAYERS, Shape
 from postproc.inspection.presets import ImageStyle
 from postproc.inspection.provenance import Operators
-from postproc.onnx_session import NUMPY_TYPES
+from postproc.onnx_runner.session import NUMPY_TYPES
 
 Size: TypeAlias = "tuple[int, int]"
 Axis: TypeAlias = "int | str | None"

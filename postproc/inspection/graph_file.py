@@ -22,8 +22,8 @@ from postproc.inspection.nodes import Node, Shape
 from postproc.inspection.presets import ImageStyle
 from postproc.inspection.provenance import Operators
 from postproc.installing import install
-from postproc.onnx_session import NUMPY_TYPES
-from postproc.onnx_weights import external_tensors, location
+from postproc.onnx_runner.session import NUMPY_TYPES
+from postproc.onnx_runner.weights import external_tensors, location
 
 _Read = TypeVar("_Read")
 

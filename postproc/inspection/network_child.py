@@ -9,10 +9,10 @@ import numpy as np
 from postproc.errors import RunnerError
 from postproc.inspection.generated_inputs import GeneratedInput
 from postproc.isolation import answer, limit_memory
-from postproc.onnx_faults import is_out_of_memory
-from postproc.onnx_inputs import Feed
-from postproc.onnx_network import OnnxNetwork
-from postproc.onnx_session import CPU, NUMPY_TYPES, options_for
+from postproc.onnx_runner.faults import is_out_of_memory
+from postproc.onnx_runner.inputs import Feed
+from postproc.onnx_runner.network import OnnxNetwork
+from postproc.onnx_runner.session import CPU, NUMPY_TYPES, options_for
 
 _THREADS = 2
 _GIB = 1 << 30

@@ -14,7 +14,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from postproc.archives import load_tensors
 from postproc.errors import InspectionError, TensorError
 from postproc.inspection.faults import output_faults, weight_fault
 from postproc.inspection.generated_inputs import GeneratedInput, generated_inputs
@@ -22,6 +21,7 @@ from postproc.inspection.graph import Graph, Size
 from postproc.inspection.graph_file import ASSUMED_SIDE
 from postproc.installing import install_runtime
 from postproc.isolation import RUN_SECONDS, CrashError, ask
+from postproc.saved_tensors.npz import load_tensors
 
 _CHILD = "postproc.inspection.network_child"
 _LONGEST_MESSAGE = 1000

@@ -21,12 +21,12 @@ from starlette.routing import Match
 from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
-from postproc.service.checks import CheckModel
 from postproc.service.errors import ApiError
-from postproc.service.headers import SecurityHeaders
-from postproc.service.middleware import RequestGate, logger
-from postproc.service.openapi import install_openapi
-from postproc.service.responses import Json
+from postproc.service.http.headers import SecurityHeaders
+from postproc.service.http.middleware import RequestGate, logger
+from postproc.service.http.openapi import install_openapi
+from postproc.service.http.responses import Json
+from postproc.service.model_check.turns import CheckModel
 from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
 from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
@@ -72,8 +72,8 @@ def create_app(
     services = Services(
         settings,
         keys or {},
-        make_engine or _part("engine", "Engine"),
-        check_model or _part("models_check", "check_model"),
+        make_engine or _part("engine.engine", "Engine"),
+        check_model or _part("model_check.check", "check_model"),
         metrics,
     )
 

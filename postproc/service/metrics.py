@@ -15,7 +15,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from postproc.service.networks.calls import Answer
+from postproc.service.engine.networks.calls import Answer
 
 STAGES = ("fetch", "decode", "prepare", "wait", "network", "post", "store")
 

@@ -12,27 +12,27 @@ from typing import Any, Protocol, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from postproc.pipeline import PostProcessor
-from postproc.service.bodies import BodyReader
 from postproc.service.catalogue import PublicModel, public_models
-from postproc.service.checks import CheckModel, Checks
-from postproc.service.database import Database
+from postproc.service.engine.freed_memory import give_back_free_memory
+from postproc.service.engine.postprocessors import PostProcessors
+from postproc.service.engine.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
 from postproc.service.errors import ApiError, not_found
-from postproc.service.files import NetworkFolders
-from postproc.service.freed_memory import give_back_free_memory
-from postproc.service.identity import check, join
-from postproc.service.keys import Keys
-from postproc.service.locks import lock_database, patiently
-from postproc.service.postprocessors import PostProcessors
-from postproc.service.probing import DatabaseProbe
-from postproc.service.reporting import Reporter
+from postproc.service.http.bodies import BodyReader
+from postproc.service.model_check.turns import CheckModel, Checks
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import STRANGERS, Shares, Turns
+from postproc.service.store.database import Database
+from postproc.service.store.files import NetworkFolders
+from postproc.service.store.identity import check, join
+from postproc.service.store.keys import Keys
+from postproc.service.store.locks import lock_database, patiently
 from postproc.service.store.networks import NetworkStore
 from postproc.service.store.outages import reason_of
+from postproc.service.store.probing import DatabaseProbe
+from postproc.service.store.reporting import Reporter
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 
 
 class Engine(Protocol):
-    """What runs networks: `postproc.service.engine.Engine`."""
+    """What runs networks: `postproc.service.engine.engine.Engine`."""
 
     def start(self) -> None:
         """Start its threads."""

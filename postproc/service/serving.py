@@ -14,13 +14,13 @@ from fastapi import FastAPI
 
 from postproc.errors import PostprocError
 from postproc.service.app import create_app
-from postproc.service.connections import connections_of
 from postproc.service.first_key import write_first_key
-from postproc.service.keys import DEFAULT_TENANT
-from postproc.service.locks import InUseError, patiently
+from postproc.service.http.connections import connections_of
 from postproc.service.logs import configure_logging
 from postproc.service.services import Services
 from postproc.service.settings import ServiceSettings
+from postproc.service.store.keys import DEFAULT_TENANT
+from postproc.service.store.locks import InUseError, patiently
 
 logger = structlog.stdlib.get_logger("postproc.service")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from postproc import PostProcessor
-from postproc.threads import Workers
+from postproc.pipeline.workers import Workers
 from tests.endurance import memory, soak, threads
 from tests.endurance.histogram import Histogram
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.evaluation.matches import in_coco_pixels
-from postproc.results import Detections, LabelTable
+from postproc.results import Detections
+from postproc.results.labels import LabelTable
 
 Array = NDArray[Any]
 IMAGE_SIDE = 400

@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 from postproc import PostProcessor
-from postproc.archives import Predicted
 from postproc.errors import TensorError
 from postproc.evaluation.calibration import Settings, calibrate
 from postproc.evaluation.coco_metrics import coco_numbers
@@ -22,6 +21,7 @@ from postproc.evaluation.gathering import gather
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.saved_tensors.npz import Predicted
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import spec_of, version_of
 

@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from postproc import EndToEndOutput, ImageError, PostProcessor, TensorError, Yolov8Output
-from postproc.archives import Predicted
-from postproc.evaluation import tensor_writing
-from postproc.evaluation.in_order import map_in_order, one_ahead
 from postproc.evaluation.predicting import predict_images, predict_saved
-from postproc.evaluation.saved_tensors import TensorFile
 from postproc.images import Preprocessor
+from postproc.images.in_order import map_in_order, one_ahead
 from postproc.onnx_runner import OnnxRunner
-from tests.evaluation.tensor_files import image_of, write
+from postproc.saved_tensors import writing
+from postproc.saved_tensors.npz import Predicted
+from postproc.saved_tensors.reading import TensorFile
 from tests.models import passthrough
+from tests.saved_tensors.tensor_files import image_of, write
 
 POST = PostProcessor.for_detection(
     ["cat", "dog"], Yolov8Output(output_tensor="out"), thresholds=0.5, input_size=[64, 64]
@@ -52,7 +52,7 @@ def test_saved_tensors_give_what_the_tensors_gave(
     num_threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tensors = tensors_of(8)
-    monkeypatch.setattr(tensor_writing, "GROUP_BYTES", 3 * tensors[0].nbytes)
+    monkeypatch.setattr(writing, "GROUP_BYTES", 3 * tensors[0].nbytes)
     images = [image_of(f"{row}.png", {"out": tensor}) for row, tensor in enumerate(tensors)]
     files = [write(tmp_path / "b.parquet", images[:5]), write(tmp_path / "a.parquet", images[5:])]
     assert [TensorFile(path).group_rows for path in files] == [(3, 2), (3,)]

@@ -13,15 +13,15 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, TensorError
-from postproc.archives import Predicted
 from postproc.evaluation.collecting import collect
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.evaluation.predicting import predict_saved
-from postproc.evaluation.saved_tensors import TensorFile
-from tests.evaluation.tensor_files import image_of, write
+from postproc.saved_tensors.npz import Predicted
+from postproc.saved_tensors.reading import TensorFile
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
+from tests.saved_tensors.tensor_files import image_of, write
 
 pytest.importorskip("ray", reason="ray is not installed: the extra ray brings it")
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tensors")
     with pytest.MonkeyPatch.context() as patch:
         bytes_of_image = sum(tensor.nbytes for tensor in tensors(0).values())
-        patch.setattr("postproc.evaluation.tensor_writing.GROUP_BYTES", ROWS * bytes_of_image)
+        patch.setattr("postproc.saved_tensors.writing.GROUP_BYTES", ROWS * bytes_of_image)
         for file in range(FILES):
             numbers = [number for number in range(FILES * GROUPS * ROWS) if number % FILES == file]
             images = [image_of(f"{number}.png", tensors(number), transformed=False) for number in numbers]

@@ -27,7 +27,8 @@ from postproc.evaluation.mistakes import (
 )
 from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
-from postproc.results import Detections, LabelTable, Recognitions
+from postproc.results import Detections, Recognitions
+from postproc.results.labels import LabelTable
 from tests.evaluation.scenes import all_of
 from tests.evaluation.test_classification import NAMES
 from tests.evaluation.test_classification import evaluated as evaluated_labels

@@ -18,7 +18,7 @@ from postproc import Detections
 from postproc.exports import open_writer
 from postproc.exports.voc import to_voc
 from postproc.exports.yolo import _one_ring, to_yolo
-from postproc.results import LabelTable
+from postproc.results.labels import LabelTable
 from tests.exports.results import BOX_KINDS, IMAGES, SIZES, detections, made
 from tests.pipelines import LABELS
 

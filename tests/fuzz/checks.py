@@ -16,12 +16,12 @@ from postproc import PostprocError, PostProcessor, Recognitions, SchemaError
 from tests import reference
 from tests.array_forms import WithArray, WithDlpack
 from tests.comparison import assert_rows_equal
+from tests.decoding.test_yolov8_obb import check_corners
+from tests.decoding.test_yolov8_pose import check_keypoints
+from tests.decoding.test_yolov8_seg import check_masks
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.mutations import Broken, Mutation
 from tests.pipelines import assert_same
-from tests.postproc.test_yolov8_obb import check_corners
-from tests.postproc.test_yolov8_pose import check_keypoints
-from tests.postproc.test_yolov8_seg import check_masks
 from tests.reference import Row
 from tests.strategies import near_tie
 

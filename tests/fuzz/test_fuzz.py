@@ -13,7 +13,7 @@ import pytest
 
 from postproc import SchemaError, TensorError, tensors
 from postproc.decoding import yolov8
-from postproc.stages import DetectionStage
+from postproc.pipeline.stages import DetectionStage
 from tests.fuzz import nms
 from tests.fuzz.__main__ import main
 from tests.fuzz.checks import EQUAL, NEAR_TIE, NOT_APPLICABLE, REFUSED, VALID, check_whole
@@ -162,7 +162,7 @@ def test_fuzz_finds_another_error_and_one_without_a_name(
 
 
 def test_fuzz_finds_a_document_that_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postproc.pipeline.check_pair", lambda spec, version: None)
+    monkeypatch.setattr("postproc.pipeline.post_processor.check_pair", lambda spec, version: None)
     assert run_case("direct:3:count_of_thresholds").finding
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from tests.postproc.schema.documents import ACCEPTED
+from tests.schema.documents import ACCEPTED
 
 SEEDS: list[dict[str, Any]] = [document for _, document in ACCEPTED.values()]
 

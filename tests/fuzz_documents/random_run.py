@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.fuzz_documents.mutation import SEEDS, as_bytes, as_text, mutated
 from tests.fuzz_documents.target import KINDS, check, check_bytes
-from tests.postproc.schema.documents import ACCEPTED
+from tests.schema.documents import ACCEPTED
 
 # Post-processings are read as parts of a version.
 DOCUMENTS = [

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from postproc.kernels.nms import greedy_nms
-from postproc.kernels.scored_boxes import detect_scored_boxes
+from postproc.kernels.heads.scored_boxes import detect_scored_boxes
+from postproc.kernels.nms.greedy import greedy_nms
 
 CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
 pytestmark = [

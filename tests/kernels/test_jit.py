@@ -169,6 +169,34 @@ def test_kernel_helper_edited_in_another_file_changes_the_caller(package: Path) 
     assert loaded_and_compiled(edited) == (0, 1)
 
 
+def in_a_subfolder(package: Path, name: str, source: str) -> None:
+    folder = package / name
+    folder.mkdir(exist_ok=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "helpers.py").write_text(source.replace("._jit", ".._jit"))
+
+
+def test_kernel_helper_edited_in_a_subfolder_changes_the_caller(package: Path) -> None:
+    in_a_subfolder(package, "core", HELPERS)
+    (package / "callers.py").write_text(CALLERS.replace(".helpers", ".core.helpers"))
+    assert import_anew().doubled_and_one(20) == 41
+    in_a_subfolder(package, "core", HELPERS.replace("x * 2", "x * 3"))
+    edited = import_anew().doubled_and_one
+    assert edited(20) == 61
+    assert loaded_and_compiled(edited) == (0, 1)
+
+
+def test_kernels_of_modules_of_one_name_do_not_share_code(package: Path) -> None:
+    in_a_subfolder(package, "one", HELPERS)
+    in_a_subfolder(package, "other", HELPERS.replace("x * 2", "x * 3"))
+    for counts in ((0, 1), (1, 0)):  # compiled, then loaded by what stands for another process
+        import_anew()
+        for folder, result in (("one", 40), ("other", 60)):
+            doubled = importlib.import_module(f"tiny.{folder}.helpers").doubled
+            assert doubled(20) == result
+            assert loaded_and_compiled(doubled) == counts
+
+
 def test_inner_called_from_python_is_refused_before_and_after_a_kernel_has_called_it(package: Path) -> None:
     (package / "helpers.py").write_text(HELPERS.replace("kernel", "inner"))
     callers = import_anew()

@@ -10,8 +10,8 @@ import pytest
 import structlog
 from sqlalchemy import create_engine, text
 
-from postproc.service.database import Database
 from postproc.service.settings import ServiceSettings
+from postproc.service.store.database import Database
 from tests.service.postgres import Cluster, binaries, cluster
 from tests.service.serving import Serving, serving
 

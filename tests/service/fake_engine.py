@@ -12,10 +12,10 @@ from typing import Any
 
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
+from postproc.service.engine.work import NetworkFiles, Outcome, Outcomes, Work
 from postproc.service.errors import InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
-from postproc.service.work import NetworkFiles, Outcome, Outcomes, Work
 
 DONE = {"outputs": [{"labels": {"predicted": [], "discarded": []}}]}
 

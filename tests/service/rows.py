@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from postproc.service.database import Database
+from postproc.service.store.database import Database
 from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
+from postproc.service.store.tables import Network, Spec, Version
 from postproc.service.store.versions import VersionStore
-from postproc.service.tables import Network, Spec, Version
 
 TENANT, OTHER = "one", "other"
 

@@ -17,9 +17,9 @@ from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import EnsureResourceAvailability
 
 from postproc import demo
-from postproc.service.bodies import FORM
-from postproc.service.examples import MODEL, body_examples
-from postproc.service.tables import LARGEST_ID
+from postproc.service.http.bodies import FORM
+from postproc.service.http.examples import MODEL, body_examples
+from postproc.service.store.tables import LARGEST_ID
 from tests.service.digits import IMAGE, SOURCE
 
 _PARENTS = ("network", "spec")

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from postproc.service.engine import Engine
+from postproc.service.engine.engine import Engine
 from tests.service.digits import IMAGE, SOURCE
 from tests.service.objects import made
 from tests.service.serving import Serving, serving

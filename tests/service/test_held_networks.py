@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from postproc.schema import Preprocessing
-from postproc.service.engine import DELETED, HELD, NetworkFiles, Outcome
-from postproc.service.work import STOPPED
+from postproc.service.engine.engine import DELETED, HELD, NetworkFiles, Outcome
+from postproc.service.engine.work import STOPPED
+from tests.service.engine.test_engine import Service, averaging, greys, service, shade, small
 from tests.service.load import networks
 from tests.service.posts import GREY, Crashing
-from tests.service.test_engine import Service, averaging, greys, service, shade, small
 
 __all__ = ["service"]  # the fixture
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from postproc.service.engine import DELETED
+from postproc.service.engine.engine import DELETED
 from postproc.service.settings import ServiceSettings
 from tests.service.digits import SECONDS, client_of, digits_in, ended, log_of, post_image, publish
 from tests.service.load.clients import WARM_UP, measure, number_of

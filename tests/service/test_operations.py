@@ -15,9 +15,9 @@ import yaml
 from typer.main import get_command
 
 from postproc.cli.app import app
-from postproc.service.engine import _DRAIN
+from postproc.service.engine.engine import _DRAIN
+from postproc.service.http.middleware import PROBES
 from postproc.service.metrics import STAGES, Metrics
-from postproc.service.middleware import PROBES
 from postproc.service.routes import account, networks, operations, public, specs, tasks, versions
 from postproc.service.serving import _STOP_SECONDS
 from postproc.service.settings import ServiceSettings

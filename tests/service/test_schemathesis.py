@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from postproc import demo
-from postproc.service.examples import MODEL
+from postproc.service.http.examples import MODEL
 from tests.service.digits import SECONDS, client_of, ended, log_of, post_image, publish, version_document
 from tests.service.objects import made
 from tests.service.running import ROOT, Running, running

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from postproc.service.database import Database
 from postproc.service.settings import ServiceSettings
+from postproc.service.store.database import Database
 from tests.service.running import ROOT, START_SECONDS
 
 SECRET = "s3cret"

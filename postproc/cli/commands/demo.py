@@ -45,7 +45,7 @@ def demo(
         )
     with Console(stderr=True).status("reading the page; the first time, kernels are compiled for a while"):
         result = run_demo(model, seed)
-    from postproc.drawing import draw_outputs
+    from postproc.images.drawing import draw_outputs
 
     output.parent.mkdir(parents=True, exist_ok=True)
     draw_outputs(result.page.image, [result.detections], min_side=PICTURE_SIDE).save(output)

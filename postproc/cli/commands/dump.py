@@ -52,7 +52,7 @@ def dump(
     stderr and listed in the folder, the others go on, and the exit code is 1.
     """
     from postproc.cli.work.dump import dump_tensors, summary
-    from postproc.evaluation.image_batches import image_files
+    from postproc.images.batches import image_files
 
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     files = image_files(images)

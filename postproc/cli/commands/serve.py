@@ -21,7 +21,7 @@ from postproc.installing import install
 from postproc.service.settings import DATABASE_VARIABLE, KEY_VARIABLE, ServiceSettings
 
 if TYPE_CHECKING:
-    from postproc.service.keys import Keys
+    from postproc.service.store.keys import Keys
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -196,9 +196,9 @@ def _settings(**values: Any) -> ServiceSettings:
 def _opened_keys(data: Path, database: str | None, database_file: Path | None) -> Iterator[Keys]:
     """Open the keys of a service: of the database that is given, or else of the one that its folder names."""
     with _explained_import():
-        from postproc.service.database import Database
-        from postproc.service.identity import check_keys, settings_of
-        from postproc.service.keys import Keys
+        from postproc.service.store.database import Database
+        from postproc.service.store.identity import check_keys, settings_of
+        from postproc.service.store.keys import Keys
     if database is not None or database_file is not None:
         settings = _settings(data=data, database=database, database_file=database_file)
     elif data.is_dir():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from postproc.cli.work.run import open_network
 from postproc.errors import ImageError
-from postproc.evaluation.dumping import Dumped, dump, file_digest
 from postproc.pipeline import PostProcessor
+from postproc.saved_tensors.dump import Dumped, dump, file_digest
 
 
 def dump_tensors(

@@ -12,14 +12,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from postproc.archives import Predicted, predict_archive
 from postproc.errors import ImageError, RunnerError
+from postproc.saved_tensors.npz import Predicted, predict_archive
 
 if TYPE_CHECKING:
-    from postproc.image_loading import Picture
     from postproc.images import Preprocessor
+    from postproc.images.loading import Picture
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_session import TensorInfo
+    from postproc.onnx_runner.session import TensorInfo
     from postproc.pipeline import PostProcessor
     from postproc.results import Classifications, Detections, Recognitions
     from postproc.schema import Preprocessing
@@ -52,7 +52,7 @@ def open_network(
     """Open a network, with the preprocessing of a file or else one that its input suggests."""
     from postproc.images import Preprocessor
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_session import open_session, options_for
+    from postproc.onnx_runner.session import open_session, options_for
 
     session = open_session(model, session_options=options_for(intra_op_threads))
     if preprocessing is not None:
@@ -68,7 +68,7 @@ def open_network(
 
 def _default_preprocessing(model: Path, inputs: Sequence[TensorInfo]) -> Preprocessing:
     from postproc.images import default_preprocessing
-    from postproc.onnx_session import NUMPY_TYPES
+    from postproc.onnx_runner.session import NUMPY_TYPES
 
     if len(inputs) != 1:
         names = ", ".join(repr(info.name) for info in inputs) or "none"
@@ -165,7 +165,7 @@ class DrawnImages:
 
     def save(self, recognised: Recognised) -> None:
         """Draw an image's outputs and write it under its own name, numbered where that is taken."""
-        from postproc.drawing import draw_outputs
+        from postproc.images.drawing import draw_outputs
 
         suffix = recognised.path.suffix if recognised.path.suffix.lower() in _DRAWN_FORMATS else ".png"
         number = 1

@@ -6,9 +6,9 @@ import numpy as np
 
 from postproc import ops
 from postproc.decoding import DECODERS
-from postproc.kernels.cuts import best_cuts
-from postproc.kernels.matching import match_greedily
-from postproc.kernels.resampling import resampled_counts
+from postproc.kernels.evaluation.cuts import best_cuts
+from postproc.kernels.evaluation.matching import match_greedily
+from postproc.kernels.evaluation.resampling import resampled_counts
 from postproc.pipeline import PostProcessor
 from postproc.schema import Classification, DetectionOutput
 

@@ -1,7 +1,7 @@
 """The web pages: an image in, boxes and sliders out at ``/``; the documentation of the API at ``/docs``.
 
 Static files that call the API of the service. Everything they load is served here, and the security policy
-(`postproc.service.headers`) forbids all else: no other host, no inline script or style.
+(`postproc.service.http.headers`) forbids all else: no other host, no inline script or style.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from postproc.service.errors import ApiError
-from postproc.service.headers import POLICY, policy
+from postproc.service.http.headers import POLICY, policy
 
 __all__ = ["router"]
 

@@ -1,4 +1,4 @@
-// A label's colour, by its row in the spec: the same as in postproc.drawing's pictures.
+// A label's colour, by its row in the spec: the same as in postproc.images.drawing's pictures.
 
 const PALETTE = [
   [230, 25, 75], [0, 110, 220], [40, 160, 60], [245, 130, 48], [145, 30, 180], [255, 225, 25],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from postproc.service.answers import Account
-from postproc.service.dependencies import Tenant
-from postproc.service.responses import Json, errors
+from postproc.service.http.answers import Account
+from postproc.service.http.dependencies import Tenant
+from postproc.service.http.responses import Json, errors
 
 router = APIRouter(prefix="/v0.7/accounts", tags=["account"])
 

@@ -10,21 +10,21 @@ from fastapi import APIRouter, Request, Response
 
 from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
-from postproc.service.answers import Listing, NetworkAnswer, Started
-from postproc.service.changes import changes_of
-from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
-from postproc.service.documents import network_document
 from postproc.service.errors import InputError, wrong_document
-from postproc.service.inference import Target, network_target, start_inference
-from postproc.service.listed_answers import list_answer, reading
-from postproc.service.pagination import PagedById
-from postproc.service.responses import Json, errors, takes
-from postproc.service.routing import TenantRoute
-from postproc.service.schemas import NetworkFields
+from postproc.service.http.answers import Listing, NetworkAnswer, Started
+from postproc.service.http.changes import changes_of
+from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
+from postproc.service.http.documents import network_document
+from postproc.service.http.inference import Target, network_target, start_inference
+from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.pagination import PagedById
+from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.routing import TenantRoute
+from postproc.service.http.schemas import NetworkFields
+from postproc.service.http.uploads import Upload, read_upload
+from postproc.service.http.waiting import while_connected
 from postproc.service.services import Services
-from postproc.service.tables import as_columns
-from postproc.service.uploads import Upload, read_upload
-from postproc.service.waiting import while_connected
+from postproc.service.store.tables import as_columns
 
 router = APIRouter(prefix="/v0.7/networks", tags=["networks"], route_class=TenantRoute)
 

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Request, Response
 
 from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec
-from postproc.service.answers import Listing, SpecAnswer, SpecRow, Started, VersionRow
-from postproc.service.changes import READ_ONLY, changes_of
-from postproc.service.dependencies import AllServices, Document, Id, Images, Tenant
-from postproc.service.documents import spec_document, version_document
 from postproc.service.errors import ApiError, InputError, wrong_document
-from postproc.service.inference import Target, start_inference, version_target
-from postproc.service.listed_answers import list_answer, reading
-from postproc.service.pagination import PagedById
-from postproc.service.responses import Json, errors, takes
-from postproc.service.routing import TenantRoute
-from postproc.service.tables import LARGEST_ID, as_columns
+from postproc.service.http.answers import Listing, SpecAnswer, SpecRow, Started, VersionRow
+from postproc.service.http.changes import READ_ONLY, changes_of
+from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant
+from postproc.service.http.documents import spec_document, version_document
+from postproc.service.http.inference import Target, start_inference, version_target
+from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.pagination import PagedById
+from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.routing import TenantRoute
+from postproc.service.store.tables import LARGEST_ID, as_columns
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"], route_class=TenantRoute)
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from postproc.service.answers import Listing, TaskAnswer
-from postproc.service.dependencies import AllServices, Id, Tenant
-from postproc.service.documents import task_texts, with_kept
 from postproc.service.errors import not_found
-from postproc.service.listed_answers import SMALL, RowsAnswer, list_answer
-from postproc.service.pagination import PagedById
-from postproc.service.parameters import DIGITS
-from postproc.service.responses import errors
-from postproc.service.routing import TenantRoute
+from postproc.service.http.answers import Listing, TaskAnswer
+from postproc.service.http.dependencies import AllServices, Id, Tenant
+from postproc.service.http.documents import task_texts, with_kept
+from postproc.service.http.listed_answers import SMALL, RowsAnswer, list_answer
+from postproc.service.http.pagination import PagedById
+from postproc.service.http.parameters import DIGITS
+from postproc.service.http.responses import errors
+from postproc.service.http.routing import TenantRoute
 from postproc.service.services import Services
 from postproc.service.store.tasks import TaskRow
 

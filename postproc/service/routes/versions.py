@@ -9,24 +9,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from postproc.errors import SchemaError, SchemaProblem
-from postproc.onnx_inputs import match_name
+from postproc.onnx_runner.inputs import match_name
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.problems import closest, first_of, path_of
-from postproc.service.answers import Listing, Started, VersionAnswer, VersionRow
-from postproc.service.changes import READ_ONLY
-from postproc.service.dependencies import AllServices, Document, Images, Tenant
-from postproc.service.documents import version_document
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
-from postproc.service.inference import Target, start_inference, version_target
-from postproc.service.listed_answers import list_answer, reading
-from postproc.service.pagination import PagedById
-from postproc.service.responses import Json, errors, takes
+from postproc.service.http.answers import Listing, Started, VersionAnswer, VersionRow
+from postproc.service.http.changes import READ_ONLY
+from postproc.service.http.dependencies import AllServices, Document, Images, Tenant
+from postproc.service.http.documents import version_document
+from postproc.service.http.inference import Target, start_inference, version_target
+from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.pagination import PagedById
+from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.routing import TenantRoute
+from postproc.service.http.schemas import NetworkFields
 from postproc.service.routes.public import public_target
-from postproc.service.routing import TenantRoute
-from postproc.service.schemas import NetworkFields
+from postproc.service.store.tables import LARGEST_ID, Network, Spec, as_columns
 from postproc.service.store.versions import NamedVersion
-from postproc.service.tables import LARGEST_ID, Network, Spec, as_columns
 
 router = APIRouter(
     prefix="/v0.7/recognition/versions", tags=["recognition versions"], route_class=TenantRoute

@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, LargeBinary, Text, cast, delete, func, sele
 from sqlalchemy.orm import Session
 
 from postproc.service.errors import not_found
-from postproc.service.tables import Network, Spec, Version
+from postproc.service.store.tables import Network, Spec, Version
 
 Row = TypeVar("Row", Network, Spec, Version)
 

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
-from postproc.service.database import Database
 from postproc.service.store.common import (
     SizedRow,
     forget_current_versions,
@@ -17,7 +16,8 @@ from postproc.service.store.common import (
     remove,
     sized_page,
 )
-from postproc.service.tables import PUBLIC, SUCCESS, Network, Task, now
+from postproc.service.store.database import Database
+from postproc.service.store.tables import PUBLIC, SUCCESS, Network, Task, now
 
 _TEXTS = (
     *(Network.name, Network.description, Network.meta),
@@ -26,7 +26,7 @@ _TEXTS = (
 
 
 class NetworkStore:
-    """Rows of networks; their files are those of `postproc.service.files`."""
+    """Rows of networks; their files are those of `postproc.service.store.files`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

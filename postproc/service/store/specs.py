@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import defer
 
-from postproc.service.database import Database
 from postproc.service.errors import InputError
 from postproc.service.store.common import SizedRow, owned, remove, sized_page
-from postproc.service.tables import Spec, Version, now
+from postproc.service.store.database import Database
+from postproc.service.store.tables import Spec, Version, now
 
 _TEXTS = Spec.name, Spec.description, Spec.meta, Spec.extra
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import CursorResult, case, delete, select, update
 
-from postproc.service.database import Database
 from postproc.service.errors import not_found
 from postproc.service.store.common import SizedRow, size_of, sized_page
+from postproc.service.store.database import Database
+from postproc.service.store.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
 from postproc.service.store.together import TaskWriter
-from postproc.service.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
 
 _STATE: Any = Task.status, Task.error, Task.date_created, Task.date_updated
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 
 from sqlalchemy.orm import Session
 
-from postproc.service.database import Database
-from postproc.service.tables import Task
+from postproc.service.store.database import Database
+from postproc.service.store.tables import Task
 
 
 class TaskWriter:

@@ -10,10 +10,10 @@ from sqlalchemy import case, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 
-from postproc.service.database import Database
 from postproc.service.errors import ApiError, not_found
 from postproc.service.store.common import SizedRow, forget_current_versions, remove, sized_page
-from postproc.service.tables import Network, Spec, Version, now
+from postproc.service.store.database import Database
+from postproc.service.store.tables import Network, Spec, Version, now
 
 _TEXTS = Version.extra, Spec.name, Network.name
 

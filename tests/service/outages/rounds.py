@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from postproc.service.tables import now
+from postproc.service.store.tables import now
 from tests.service.digits import wait_for_kernels
 from tests.service.outages.checks import check, check_ended, check_folders
 from tests.service.outages.faults import OLDER_BACKUP, faults_of

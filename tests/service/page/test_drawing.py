@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from postproc.drawing import label_color
+from postproc.images.drawing import label_color
 from tests.service.page.browser import Visitor
 
 DRAW = """

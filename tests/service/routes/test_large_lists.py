@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from postproc.service import listed_answers, pagination
+from postproc.service.http import listed_answers, pagination
 from postproc.service.sharing import Turns
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.rows import add_network, add_spec, add_version

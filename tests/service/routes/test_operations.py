@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from postproc.service import probing
 from postproc.service.services import _MOST_THREADS
 from postproc.service.sharing import Shares
+from postproc.service.store import probing
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.serving import Serving, serving
 from tests.service.waiting import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from postproc.service.tables import Task
+from postproc.service.store.tables import Task
 from tests.service.objects import (
     DIRECT,
     IMAGE,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from postproc.service.database import Database
 from postproc.service.errors import ApiError
+from postproc.service.store.database import Database
 from postproc.service.store.networks import NetworkStore
 from postproc.service.store.specs import SpecStore
+from postproc.service.store.tables import ERROR, PENDING, SUCCESS, Network, Task
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.tables import ERROR, PENDING, SUCCESS, Network, Task
 from tests.service.rows import OTHER, TENANT, add_network, add_spec, add_version
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from postproc.service.database import Database
 from postproc.service.store import together
+from postproc.service.store.database import Database
 from postproc.service.store.tasks import TaskStore
 
 

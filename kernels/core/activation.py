@@ -1,0 +1,139 @@
+"""Sigmoid and softmax, and what the first makes of a limit on scores."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._jit import inner, reassociating_inner
+from .bits import BLOCK
+
+NONE = 0
+SIGMOID = 1
+SOFTMAX = 2
+
+_LANES = 16
+
+
+@inner
+def sigmoid(logit: np.float32) -> np.float32:
+    """Logistic function in float64, rounded once, so that a score does not hang on a library's last bit."""
+    return np.float32(1.0 / (1.0 + math.exp(-np.float64(logit))))
+
+
+@inner
+def activate(value: np.float32, activation: int) -> np.float32:
+    """Score of a value whose activation is none or sigmoid, or to whose row the softmax has been applied."""
+    return sigmoid(value) if activation == SIGMOID else value
+
+
+@inner
+def logit_limit(limit: np.float32) -> np.float32:
+    """Limit on logits for a limit on scores: no logit at or below it has a sigmoid above `limit`.
+
+    It leaves a margin for rounding, so a logit above it is only worth computing its sigmoid.
+    """
+    if limit <= 0.0:
+        return np.float32(-np.inf)
+    if limit >= 1.0:
+        return np.float32(np.inf)
+    logit = math.log(np.float64(limit) / (1.0 - np.float64(limit)))
+    return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
+
+
+@inner
+def new_row(count: int) -> NDArray[np.float32]:
+    """Room for `count` numbers, filled up to whole blocks; all of it is -inf, which masks a logit."""
+    row = np.empty((count + BLOCK - 1) // BLOCK * BLOCK, np.float32)
+    for index in range(row.shape[0]):
+        row[index] = -np.inf
+    return row
+
+
+@inner
+def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.float32]) -> None:
+    """Softmax of one row in float32; all NaN if a logit is NaN or +inf, or if all are -inf.
+
+    Both arrays come from `new_row`. What lies behind the `count` logits is masked.
+    """
+    total = exponentials(logits, count, probabilities)
+    for index in range(count):
+        probabilities[index] /= total
+
+
+@inner
+def exponentials(logits: NDArray[np.float32], count: int, powers: NDArray[np.float32]) -> np.float32:
+    """Write what a softmax divides by the sum of them all, and return that sum.
+
+    Whole vectors are computed, since a row of 21 would leave five numbers to a loop without them.
+    """
+    end = (count + _LANES - 1) // _LANES * _LANES
+    highest = largest(logits[:end])
+    for index in range(end):
+        powers[index] = _exp_of_difference(logits[index], highest)
+    return np.float32(_sum(powers[:end]))
+
+
+@inner
+def log_limit(limit: np.float32) -> np.float32:
+    """Limit on the difference of a logit and its row's largest: at or below it no softmax is above `limit`.
+
+    It leaves a margin for rounding. A probability is exp(difference) divided by a sum of at least 1.
+    """
+    if limit <= 0.0:
+        return np.float32(-np.inf)
+    logit = math.log(np.float64(limit))
+    return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
+
+
+@inner
+def largest(values: NDArray[np.float32]) -> np.float32:
+    """Highest of `values`; anything if one of them is NaN."""
+    # As integers, which order as the numbers do once negative ones are mirrored: LLVM vectorises an integer
+    # maximum, but not one of floats, where NaN makes the order of comparisons matter.
+    bits = values.view(np.int32)
+    highest = np.int32(-0x80000000)
+    for index in range(bits.shape[0]):
+        mirrored = np.int32(bits[index] ^ ((bits[index] >> 31) & 0x7FFFFFFF))
+        highest = mirrored if mirrored > highest else highest
+    return np.int32(highest ^ ((highest >> 31) & 0x7FFFFFFF)).view(np.float32)
+
+
+@reassociating_inner
+def _sum(values: NDArray[np.float32]) -> float:
+    total = 0.0
+    for index in range(values.shape[0]):
+        total += values[index]
+    return total
+
+
+@inner
+def _exp_of_difference(x: np.float32, largest: np.float32) -> np.float32:
+    """exp(x - largest) in float32 for x <= largest, within 2 ulp, in arithmetic that LLVM vectorises.
+
+    Cody-Waite reduction to |r| <= ln(2)/2 and the polynomial of Cephes ``expf`` (Moshier 1992). What the
+    subtraction rounds off is added to the reduced argument (TwoSum, Knuth 1969): at -80 it would be 30 ulp.
+    """
+    difference = x - largest
+    lost = difference - x
+    lost = (x - (difference - lost)) - (largest + lost)
+    # Below -87 the power of two leaves the normal range, and nothing passes a threshold. NaN stays NaN.
+    tiny = difference < np.float32(-87.0)
+    difference = np.float32(-87.0) if tiny else difference
+    # Adding 1.5 * 2**23 rounds to an integer without a call, and leaves it in the low bits.
+    shifted = difference * np.float32(1.44269504) + np.float32(12582912.0)
+    whole = shifted - np.float32(12582912.0)
+    r = difference - whole * np.float32(0.693359375)
+    r = r - whole * np.float32(-2.12194440e-4)
+    r = r if tiny else r + lost
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * (r * r) + r + np.float32(1.0)
+    bits = (np.float32(shifted).view(np.uint32) << np.uint32(23)) + np.uint32(127 << 23)
+    return np.float32(0.0) if tiny else p * np.uint32(bits).view(np.float32)

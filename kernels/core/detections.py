@@ -1,0 +1,261 @@
+"""From an image's sorted candidates and their boxes to detections: suppress, place, clip, stop.
+
+What has been found so far, the survivors, is a tuple of arrays that every function takes and returns, since
+some of them grow: the three of `nms`, the `keys` and placed `boxes` of all images, `counts` (blocks of `nms`
+in use, detections, detections of earlier images, whether the image has one too many), `ends` of the images
+among the detections, `cuts`, whether each image had more of them, and the `furthest` corner of any that was
+not suppressed, before it was placed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._jit import inlined, inner
+from ..nms.greedy import LANES, is_suppressed, keep, with_room
+from .candidates import is_predicted, order_of, score_of
+from .collector import Collector, continue_below
+from .placement import placed
+
+Floats = NDArray[np.float32]
+Survivors = tuple[
+    NDArray[np.int32],
+    NDArray[np.int32],
+    Floats,
+    NDArray[np.uint64],
+    Floats,
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    NDArray[np.float64],
+]
+Found = tuple[
+    Floats,
+    Floats,
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    NDArray[np.int64],
+    NDArray[np.bool_],
+    float,
+    float,
+]
+
+_BLOCKS = 0
+_TOTAL = 1
+_EARLIER = 2
+_CUT = 3
+_ROOM = 128
+
+
+@inner
+def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
+    """Nothing found yet, in so many images."""
+    heads = np.empty(1 if class_agnostic else labels, np.int32)
+    for bucket in range(heads.shape[0]):
+        heads[bucket] = -1
+    links, pool = np.empty((4, 2), np.int32), np.empty((4, 5, LANES), np.float32)
+    keys, boxes = np.empty(_ROOM, np.uint64), np.empty((_ROOM, 4), np.float32)
+    counts, ends, furthest = np.empty(4, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
+    counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = counts[_CUT] = ends[0] = 0
+    furthest[0] = 0.0
+    return heads, links, pool, keys, boxes, counts, ends, np.empty(images, np.bool_), furthest
+
+
+@inner
+def new_corners(collector: Collector) -> Floats:
+    """Room for the corners of all candidates that the collector may hold."""
+    return np.empty((collector[0].shape[0], 4), np.float32)
+
+
+@inner
+def select(
+    collector: Collector,
+    count: int,
+    corners: Floats,
+    per_label: int,
+    bounds: Floats,
+    placement: NDArray[np.float64],
+    image: int,
+    iou_thresholds: Floats,
+    class_agnostic: bool,
+    most: int,
+    survivors: Survivors,
+) -> tuple[Survivors, bool]:
+    """Suppress, place, clip and count candidates of an image, best first, to the first one too many.
+
+    Parameters
+    ----------
+    collector, count
+        The keys of the candidates, and how many there are.
+    corners : (K, 4) float32
+        Their boxes, in the decoder's coordinates.
+    per_label : int
+        How many boxes a label has.
+    bounds : (0 or B, 2) float32
+        Width and height that boxes are clipped to before they are compared; none if there are no rows.
+    placement : (B, 2, 4) float64
+        For x and for y the factor f, offset o, scale s and size d that place a coordinate in the result:
+        ``((x * f - o) / s) / d``, which is then clipped to [0, 1]. Without rows, boxes stay as they are, for
+        whoever suppresses them in another way: see `merging`.
+    image : int
+        Row of bounds and placement.
+    iou_thresholds : (L,) float32
+        Boxes of a label overlapping by more than its own are suppressed; none are where it is 1 or more.
+    class_agnostic : bool
+        Boxes of different labels suppress each other, too; then there is one threshold, (1,).
+    most : int
+        Detections an image at most.
+    survivors
+        What the same image and earlier ones have yielded.
+
+    Returns
+    -------
+    The survivors, and whether the image wants a further scan: it has no detection too many yet, and the
+    collector lost candidates.
+    """
+    candidates = collector[0]
+    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
+    used, total = counts[_BLOCKS], counts[_TOTAL]
+    end = counts[_EARLIER] + most
+    for index in range(count):
+        x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
+        if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
+            continue
+        reach = max(x2, y2)
+        if bounds.shape[0] > 0:
+            right, bottom = bounds[image, 0], bounds[image, 1]
+            x1, x2 = _clip(x1, right), _clip(x2, right)
+            y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
+        key = candidates[index]
+        bucket = 0 if class_agnostic else int(order_of(key) // per_label)
+        iou_threshold = iou_thresholds[bucket]
+        if iou_threshold < 1.0:
+            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
+                continue
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+        furthest[0] = max(furthest[0], reach)
+        if placement.shape[0] > 0:
+            x1, x2 = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+            y1, y2 = place(y1, placement[image, 1]), place(y2, placement[image, 1])
+            if not (x1 < x2 and y1 < y2):
+                continue
+        if total == end:
+            counts[_CUT] = 1
+            break
+        if total == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        keys[total] = key
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = x1, y1, x2, y2
+        total += 1
+    counts[_BLOCKS], counts[_TOTAL] = used, total
+    is_wanting = counts[_CUT] == 0 and continue_below(collector)
+    return (heads, links, pool, keys, boxes, counts, ends, cuts, furthest), is_wanting
+
+
+@inner
+def end_image(survivors: Survivors, image: int) -> None:
+    """Note where the detections of image number `image` end, and forget what suppresses others in it."""
+    heads, _, _, _, _, counts, ends, cuts, _ = survivors
+    for bucket in range(heads.shape[0]):
+        heads[bucket] = -1
+    cuts[image] = counts[_CUT] != 0
+    counts[_BLOCKS] = counts[_CUT] = 0
+    counts[_EARLIER] = ends[image + 1] = counts[_TOTAL]
+
+
+@inner
+def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
+    """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
+
+    Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner and the highest
+    score. `columns` is how many boxes belong to one region of the network. Of boxes that have not been placed
+    the order, ``label * per_label + box``, stands in the place of the region.
+    """
+    _, _, _, keys, boxes, counts, ends, cuts, furthest = survivors
+    total = counts[_TOTAL]
+    corners = np.empty((total, 4), np.float32)
+    scores = np.empty(total, np.float32)
+    labels = np.empty(total, np.int64)
+    regions = np.empty(total, np.int64)
+    predicted = np.empty(total, np.bool_)
+    highest = 0.0
+    for index in range(total):
+        for side in range(4):
+            corners[index, side] = boxes[index, side]
+        key = keys[index]
+        label, box = divmod(order_of(key), per_label)
+        scores[index] = score_of(key)
+        highest = max(highest, np.float64(scores[index]))
+        labels[index] = label
+        regions[index] = box // columns if placement.shape[0] > 0 else order_of(key)
+        predicted[index] = is_predicted(key)
+    return corners, scores, labels, regions, predicted, ends, cuts, furthest[0], highest
+
+
+@inner
+def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64], Floats]:
+    size = keys.shape[0]
+    more_keys, more_boxes = np.empty(2 * size, np.uint64), np.empty((2 * size, 4), np.float32)
+    for index in range(size):
+        more_keys[index] = keys[index]
+        for side in range(4):
+            more_boxes[index, side] = boxes[index, side]
+    return more_keys, more_boxes
+
+
+@inner
+def _clip(value: np.float32, limit: np.float32) -> np.float32:
+    if value < 0.0:
+        return np.float32(0.0)
+    return limit if value > limit else value
+
+
+@inlined
+def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
+    """Coordinate in the result, clipped to [0, 1]."""
+    return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
+
+
+@inner
+def is_cut(survivors: Survivors) -> bool:
+    """Whether the image has had one detection too many."""
+    _, _, _, _, _, counts, _, _, _ = survivors
+    return bool(counts[_CUT] != 0)
+
+
+@inner
+def add_placed(
+    key: np.uint64,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    placement: NDArray[np.float64],
+    image: int,
+    most: int,
+    survivors: Survivors,
+) -> Survivors:
+    """Place and clip a box that nothing has suppressed, and add it if it still has an area and there is room.
+
+    `select` has this in its loop; it is for kernels that suppress in ways of their own.
+    """
+    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
+    furthest[0] = max(furthest[0], max(x2, y2))
+    left, right = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+    top, bottom = place(y1, placement[image, 1]), place(y2, placement[image, 1])
+    if left < right and top < bottom:
+        total = counts[_TOTAL]
+        if total == counts[_EARLIER] + most:
+            counts[_CUT] = 1
+            return survivors
+        if total == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        keys[total] = key
+        boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = left, top, right, bottom
+        counts[_TOTAL] = total + 1
+    return heads, links, pool, keys, boxes, counts, ends, cuts, furthest

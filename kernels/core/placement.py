@@ -1,0 +1,23 @@
+"""From the coordinates of a decoder to those of a result."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._jit import inner
+
+
+@inner
+def placed(value: float, placement: NDArray[np.float64]) -> np.float64:
+    """Coordinate relative to the image, in float64, of one that a decoder yields; not clipped.
+
+    `placement` (4,) holds the factor f, offset o, scale s and size d: ``((value * f - o) / s) / d``.
+    """
+    result = value * placement[0] - placement[1]
+    # Most divisors are 1, and a branch that goes the same way every time costs less than a division.
+    if placement[2] != 1.0:
+        result /= placement[2]
+    if placement[3] != 1.0:
+        result /= placement[3]
+    return np.float64(result)

@@ -1,0 +1,1 @@
+"""Matching, cutting and counting for metrics."""

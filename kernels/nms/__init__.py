@@ -1,0 +1,1 @@
+"""Suppression of boxes by their overlap."""

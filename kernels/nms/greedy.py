@@ -1,0 +1,179 @@
+"""Greedy non-maximum suppression of boxes of the same label, by Jaccard index.
+
+Boxes are met best first, and each is compared with those already kept for its label only. Kept boxes stand
+in blocks of `LANES`, a structure of arrays of fixed length, so that one pass of vector code compares a box
+with a whole block; the blocks of a label are a list. Three arrays hold them all, and every function takes
+them: `heads` (buckets,) the newest block of each list, `links` (blocks, 2) the next older block and how many
+boxes a block has, and `pool` (blocks, 5, LANES) their x1, y1, x2, y2 and area.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._jit import inlined, inner, kernel
+from ..core.candidates import sort_descending, sortable
+from ..core.iou import box_area, intersection
+from .few import MOST_BOXES, nms_of_few
+from .spatial_index import GRID_PAYS, GRID_PAYS_IN_GROUPS, group_of, nms_on_grid
+
+LANES = 16
+_NEXT = 0
+_SIZE = 1
+_ROWS = np.uint64(0xFFFFFFFF)
+
+
+@inlined
+def is_suppressed(
+    bucket: int,
+    heads: NDArray[np.int32],
+    links: NDArray[np.int32],
+    pool: NDArray[np.float32],
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    iou_threshold: np.float32,
+) -> bool:
+    """Whether a kept box of the bucket overlaps this one by a Jaccard index above the threshold."""
+    area = box_area(x1, y1, x2, y2)
+    block = heads[bucket] if area > 0.0 else -1
+    while block >= 0:
+        lanes = pool[block]
+        hits = 0
+        for lane in range(LANES):
+            shared = intersection(
+                x1, y1, x2, y2, lanes[0, lane], lanes[1, lane], lanes[2, lane], lanes[3, lane]
+            )
+            # Unused lanes are boxes without area: they share nothing, and 0 / 0 is not above a threshold.
+            hits += shared / (area + lanes[4, lane] - shared) > iou_threshold
+        if hits > 0:
+            return True
+        block = links[block, _NEXT]
+    return False
+
+
+@inlined
+def keep(
+    bucket: int,
+    heads: NDArray[np.int32],
+    links: NDArray[np.int32],
+    pool: NDArray[np.float32],
+    used: int,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+) -> int:
+    """Add a box to the bucket, if it has an area; without one it overlaps nothing.
+
+    Needs room for one block more than the `used` ones, and returns how many are used then.
+    """
+    area = box_area(x1, y1, x2, y2)
+    if not area > 0.0:
+        return used
+    block = heads[bucket]
+    if block < 0 or links[block, _SIZE] == LANES:
+        pool[used] = 0.0
+        links[used, _NEXT] = block
+        links[used, _SIZE] = 0
+        heads[bucket] = used
+        block = used
+        used += 1
+    lane = links[block, _SIZE]
+    links[block, _SIZE] = lane + 1
+    pool[block, 0, lane] = x1
+    pool[block, 1, lane] = y1
+    pool[block, 2, lane] = x2
+    pool[block, 3, lane] = y2
+    pool[block, 4, lane] = area
+    return used
+
+
+@inlined
+def with_room(
+    links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the blocks in arrays that have room for `room` more than the `used` ones."""
+    if used + room <= pool.shape[0]:
+        return links, pool
+    more_links = np.empty((2 * used + room, 2), np.int32)
+    more_pool = np.empty((2 * used + room, 5, LANES), np.float32)
+    for block in range(used):
+        for field in range(2):
+            more_links[block, field] = links[block, field]
+        for side in range(5):
+            for lane in range(LANES):
+                more_pool[block, side, lane] = pool[block, side, lane]
+    return more_links, more_pool
+
+
+@inner
+def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows of `scores` (N,) by descending score, ties in their order; NaN is left out."""
+    count = 0
+    keys = np.empty(scores.shape[0], np.uint64)
+    for row in range(scores.shape[0]):
+        if scores[row] == scores[row]:
+            # The complement of the row: rows ascend while keys descend.
+            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | (_ROWS - np.uint64(row))
+            count += 1
+    order = np.empty(count, np.int64)
+    sort_descending(keys, np.empty(count, np.uint64), count, 32)
+    for index in range(count):
+        order[index] = np.int64(_ROWS - (keys[index] & _ROWS))
+    return order
+
+
+@kernel
+def extent(numbers: NDArray[np.int64]) -> tuple[int, int]:
+    """Lowest and highest of `numbers` (N,); 0 and 0 if there are none."""
+    lowest = highest = numbers[0] if numbers.shape[0] > 0 else 0
+    for index in range(numbers.shape[0]):
+        lowest = min(lowest, numbers[index])
+        highest = max(highest, numbers[index])
+    return lowest, highest
+
+
+@kernel
+def greedy_nms(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    lowest_group: int,
+    group_count: int,
+    iou_threshold: float,
+) -> NDArray[np.int64]:
+    """Rows of the boxes (N, 4) that are kept, best first.
+
+    Only boxes of equal `groups` (N,) suppress each other; without groups (0,) all do. There are no more than
+    `group_count` from `lowest_group` on.
+    """
+    limit = np.float32(iou_threshold)
+    if scores.shape[0] <= MOST_BOXES:
+        return nms_of_few(boxes, scores, groups, lowest_group, limit)
+    order = rank(scores)
+    if order.shape[0] >= (GRID_PAYS if group_count == 1 else GRID_PAYS_IN_GROUPS):
+        count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    else:
+        count = used = 0
+        heads = np.empty(group_count, np.int32)
+        for group in range(group_count):
+            heads[group] = -1
+        links = np.empty((4, 2), np.int32)
+        pool = np.empty((4, 5, LANES), np.float32)
+        for index in range(order.shape[0]):
+            row = order[index]
+            bucket = group_of(groups, row, lowest_group, group_count) if groups.shape[0] > 0 else 0
+            x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
+                continue
+            links, pool = with_room(links, pool, used, 1)
+            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+            order[count] = row
+            count += 1
+    rows = np.empty(count, np.int64)
+    for index in range(count):
+        rows[index] = order[index]
+    return rows

@@ -1,0 +1,5 @@
+"""ONNX networks on ONNX Runtime, alone or followed by their post-processing."""
+
+from postproc.onnx_runner.runner import OnnxRunner
+
+__all__ = ["OnnxRunner"]

@@ -1,0 +1,211 @@
+"""Run an ONNX network and post-process what it puts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
+
+from postproc.errors import BatchSizeError, RunnerError
+from postproc.onnx_runner.network import OnnxNetwork
+from postproc.onnx_runner.session import Provider, Session, TensorInfo
+from postproc.results import Recognitions
+from postproc.transforms import ImageTransform
+
+if TYPE_CHECKING:
+    from postproc.pipeline import PostProcessor
+
+
+class OnnxRunner:
+    """An ONNX network followed by its post-processing: images' tensors in, recognitions out.
+
+    The session computes the tensors that `post` needs and no others. A needed tensor that is an
+    input of the graph (``im_info``) is taken from the caller's inputs. Names are matched exactly,
+    else with a trailing ``:0`` left out or added.
+
+    Images run in batches as large as they are given. A network whose batch axis has a fixed length
+    runs several times, its last batch filled up with copies of the last image, whose results are
+    dropped. Each run is post-processed on its own, and the results are joined.
+
+    The images are the input of the highest rank (the first of them); they set the number of images.
+    Of the other inputs, one with as many rows as there are images goes along with them, row by row;
+    any other is shared by all runs.
+
+    A runner may be called from many threads at once, as ONNX Runtime's sessions may. On DirectML, whose
+    sessions may not, their runs wait for each other.
+
+    Parameters
+    ----------
+    model : path, bytes, onnx.ModelProto, onnxruntime.InferenceSession or OnnxNetwork
+        The network. A session or an open network, which several runners may share, is used as it is.
+    post : PostProcessor
+        What turns the network's tensors into recognitions.
+    providers : sequence of str or (str, options), optional
+        ONNX Runtime's execution providers by precedence. All of them must load: there is no silent
+        fall-back. By default CUDA where it works and the CPU otherwise.
+    session_options : onnxruntime.SessionOptions, optional
+        Handed to ONNX Runtime.
+    batched : bool, keyword-only
+        False for a network whose outputs have no batch axis (``batched_output: false`` in a
+        preprocessing): it runs one image at a time.
+    batched_input : bool, keyword-only
+        False for a network whose inputs have no batch axis, as torchvision's detectors (``batched_input:
+        false``): it runs one image at a time, on one row of each input.
+
+    Attributes
+    ----------
+    network : OnnxNetwork
+        The network alone.
+    session : onnxruntime.InferenceSession
+        The session in use.
+    post : PostProcessor
+        As given.
+
+    Raises
+    ------
+    RunnerError
+        If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
+        (``enable_cuda_graph``), or the model lacks a tensor that `post` needs.
+
+    Notes
+    -----
+    On an accelerator (a session whose first provider is not the CPU's) tensors go through IO binding:
+    an input that several runs share is copied to the device once. The tests do this on a session of
+    the CPU and on a stand-in that records the calls; it has not been run on a GPU. ``postproc doctor
+    --gpu`` does so.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        post: PostProcessor,
+        providers: Sequence[Provider] | None = None,
+        session_options: object | None = None,
+        *,
+        batched: bool = True,
+        batched_input: bool = True,
+    ) -> None:
+        if isinstance(model, OnnxNetwork):
+            if providers is not None or session_options is not None or not (batched and batched_input):
+                raise RunnerError(
+                    "providers, session_options, batched and batched_input belong to a model to be opened"
+                )
+            self.network = model
+        else:
+            self.network = OnnxNetwork(
+                model, providers, session_options, batched=batched, batched_input=batched_input
+            )
+        self.post = post
+        self._sources = {
+            needed: self.network.find(needed, "the post-processing") for needed in post.tensor_names
+        }
+
+    @property
+    def session(self) -> Session:
+        """The session in use."""
+        return self.network.session
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers that loaded, by precedence."""
+        return self.network.providers
+
+    @property
+    def image_input(self) -> TensorInfo:
+        """The input that holds the images: its ``name``, ``type`` and ``shape``."""
+        return self.network.image_input
+
+    def __call__(
+        self,
+        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        show_discarded: bool = False,
+        max_predictions: int = 100,
+        transforms: Sequence[ImageTransform] | None = None,
+    ) -> Recognitions:
+        """Run the network on images and post-process its tensors.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array, or array
+            The network's inputs by name, a row an image, in the model's data types (nothing is
+            converted); an array without a name where the model has one input.
+        show_discarded : bool
+            Also return candidates between the discard threshold and their label's.
+        max_predictions : int
+            Most results an image and output.
+        transforms : sequence of ImageTransform, optional
+            One an image: boxes come back relative to the original image. Without, and where boxes
+            are in pixels, the size of the images fed is what they are divided by.
+
+        Returns
+        -------
+        Recognitions
+            Of all images, in their order.
+
+        Raises
+        ------
+        RunnerError
+            If an input's name, rank, shape or data type is not the model's, or the run fails.
+        TensorError
+            If the network's tensors do not fit the post-processing.
+        """
+        feed = self.network.inputs.check(inputs)
+        image_tensor = feed[self.image_input.name]
+        images = len(image_tensor)
+        if transforms is not None and not (isinstance(transforms, Sequence) and len(transforms) == images):
+            given = len(transforms) if isinstance(transforms, Sequence) else type(transforms).__name__
+            raise RunnerError(f"transforms: expected a list of {images}, one for each image; got {given}")
+        if images == 0:  # one blank image stands in, and its results are dropped
+            return self(self.network.with_blank(feed), show_discarded, max_predictions)[:0]
+
+        input_size = None
+        if self.post.uses_input_size and transforms is None:
+            input_size = _image_size(image_tensor.shape)
+        parts = []
+        for rows, tensors in self.network.runs(feed, self._sources):
+            try:
+                part = self.post(
+                    tensors,
+                    show_discarded=show_discarded,
+                    max_predictions=max_predictions,
+                    input_size=input_size,
+                    transforms=None if transforms is None else [transforms[row] for row in rows],
+                    batch_size=len(rows),  # the last images may have no row in a tensor that names them
+                )
+            except BatchSizeError as error:
+                message = f"the network ran on {len(rows)} images, but {error}"
+                if self.network.batched:
+                    message += "; one whose outputs have no batch axis needs OnnxRunner(..., batched=False)"
+                raise RunnerError(message) from error
+            parts.append(part[: images - rows[0]])
+        return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
+
+    def warmup(self, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
+        """Compile or load the kernels, and run the network once on blank inputs.
+
+        The first run of a shape takes longer: cuDNN looks for its fastest algorithms for seconds, TensorRT
+        builds an engine for minutes.
+
+        Parameters
+        ----------
+        shapes : mapping of str to shape, optional
+            Of inputs whose axes the model leaves open. An open batch axis is 1 where no shape says more.
+
+        Raises
+        ------
+        RunnerError
+            If an axis is open and `shapes` does not give it, or the run fails.
+        """
+        self.post.warmup()
+        inputs = self.network.inputs
+        next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
+
+
+def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Give the height and width of a tensor of images, by where its 1, 3 or 4 channels are."""
+    if len(shape) == 4 and shape[1] in (1, 3, 4):
+        return shape[2], shape[3]
+    if len(shape) == 4 and shape[3] in (1, 3, 4):
+        return shape[1], shape[2]
+    return None

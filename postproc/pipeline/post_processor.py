@@ -1,0 +1,396 @@
+"""A spec and a version, compiled: tensors in, results out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+
+from postproc import tensors as tensors_gate
+from postproc.call_options import CallOptions
+from postproc.errors import SchemaError, TensorError
+from postproc.pipeline import interrupts
+from postproc.pipeline.lazy import lazy
+from postproc.pipeline.stages import ClassificationStage, DetectionStage, Stage
+from postproc.pipeline.thresholds import (
+    Changes,
+    Thresholds,
+    changes_of,
+    edited,
+    is_plain,
+    thresholds_of,
+    without_numpy,
+)
+from postproc.pipeline.workers import Workers
+from postproc.results import Recognitions
+from postproc.results.labels import LabelTable
+from postproc.schema import (
+    Classification,
+    Detection,
+    DetectionOutput,
+    Labels,
+    PostProcessing,
+    RecognitionSpec,
+    RecognitionVersion,
+    check_pair,
+)
+from postproc.schema.limits import MOST_LABELS
+from postproc.schema.problems import describe
+from postproc.transforms import ImageTransform
+
+Document = Mapping[str, Any] | str | bytes | os.PathLike[str]
+
+
+class PostProcessor:
+    """Post-process the output tensors of one recognition version.
+
+    Immutable, safe to call from many threads at once, picklable and cheap to build.
+
+    Parameters
+    ----------
+    spec : RecognitionSpec, dict, JSON text or path
+        What the outputs mean: labels, their ids and names.
+    version : RecognitionVersion, dict, JSON text or path
+        How each output comes from tensors.
+    num_threads : int
+        Threads that share the images of a batch. The kernels release the GIL; a batch of one uses one thread.
+
+    Raises
+    ------
+    SchemaError
+        If a document breaks a rule, or the two do not fit together; names every path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from postproc import Classification, PostProcessor
+    >>> post = PostProcessor.for_classification(["cat", "dog"], Classification(output_tensor="probabilities"))
+    >>> batch = post({"probabilities": np.array([[0.9, 0.01]], np.float32)})
+    >>> batch.outputs[0].label_names
+    ['cat']
+    """
+
+    def __init__(
+        self,
+        spec: RecognitionSpec | Document,
+        version: RecognitionVersion | Document,
+        num_threads: int = 1,
+    ) -> None:
+        self.spec = RecognitionSpec.load(spec)
+        self._read = RecognitionVersion.load(version)
+        check_pair(self.spec, self._read)
+        if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
+            raise SchemaError(f"num_threads: expected a positive integer, got {num_threads!r}")
+        self._changes: dict[int, Changes] = {}
+        post_processings = self._read.post_processings or ()
+        self._compiled = tuple(
+            _stage(output.labels, post_processing)
+            for output, post_processing in zip(self.spec.outputs, post_processings, strict=True)
+        )
+        names = [name for stage in self._compiled for name in stage.tensor_names]
+        self._tensor_names = tuple(dict.fromkeys(names))
+        self._uses_input_size = any(stage.uses_input_size for stage in self._compiled)
+        self._workers = Workers(num_threads)
+
+    @lazy
+    def version(self) -> RecognitionVersion:
+        """How each output comes from tensors."""
+        return RecognitionVersion.load(edited(self._read, self._changes)) if self._changes else self._read
+
+    @lazy
+    def _stages(self) -> tuple[Stage, ...]:
+        stages = list(self._compiled)
+        for output, fields in self._changes.items():
+            stages[output] = stages[output].replaced(fields)
+        return tuple(stages)
+
+    @classmethod
+    def for_detection(
+        cls,
+        labels: Sequence[str],
+        output: DetectionOutput,
+        *,
+        thresholds: Thresholds = None,
+        default_threshold: float | None = None,
+        label_ids: Sequence[int] | None = None,
+        num_threads: int = 1,
+        **decision: Any,
+    ) -> PostProcessor:
+        """Make a post-processor of one detection output, without documents.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Label names, in the network's order.
+        output : DetectionOutput
+            Which tensors hold the boxes, such as ``YoloOutput(output_tensor="grid", anchors=[...])``.
+        thresholds : float, sequence or dict, optional
+            One for all labels, one per label, or by label name. Left out: v0.7's default for all.
+        default_threshold : float, optional
+            For the labels that thresholds by name leave out; for all where there are none.
+        label_ids : sequence of int, optional
+            Ids of the labels; their rows if left out.
+        num_threads : int
+            As of the constructor.
+        **decision
+            Further fields of `Detection`: ``nms_threshold``, ``input_size``, ...
+
+        Raises
+        ------
+        SchemaError
+            If a value breaks a rule of the schema.
+        """
+        kind = Detection.kind_of(output)
+        task = {kind: output.dump(), **{name: without_numpy(value) for name, value in decision.items()}}
+        return cls._for_one_output(
+            labels, label_ids, "detection", task, thresholds, default_threshold, True, num_threads
+        )
+
+    @classmethod
+    def for_classification(
+        cls,
+        labels: Sequence[str],
+        classification: Classification,
+        *,
+        thresholds: Thresholds = None,
+        default_threshold: float | None = None,
+        label_ids: Sequence[int] | None = None,
+        exclusive: bool = True,
+        num_threads: int = 1,
+    ) -> PostProcessor:
+        """Make a post-processor of one classification output, without documents.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Label names, in the network's order.
+        classification : Classification
+            Which tensor holds the scores.
+        thresholds, default_threshold, label_ids, num_threads
+            As of `for_detection`; thresholds given here replace those of `classification`.
+        exclusive : bool
+            Whether an image has one label; it only chooses the default thresholds.
+
+        Raises
+        ------
+        SchemaError
+            If a value breaks a rule of the schema.
+        """
+        task = Classification.load(classification).dump()
+        return cls._for_one_output(
+            labels, label_ids, "classification", task, thresholds, default_threshold, exclusive, num_threads
+        )
+
+    @classmethod
+    def _for_one_output(
+        cls,
+        names: Sequence[str],
+        label_ids: Sequence[int] | None,
+        kind: Literal["detection", "classification"],
+        task: dict[str, Any],
+        thresholds: Thresholds,
+        default_threshold: float | None,
+        exclusive: bool,
+        num_threads: int,
+    ) -> PostProcessor:
+        if isinstance(names, (str, bytes)) or not isinstance(names, Sized) or not isinstance(names, Iterable):
+            raise SchemaError(f"labels: expected a list of names, got {describe(names)}")
+        if len(names) > MOST_LABELS:
+            raise SchemaError(f"labels: expected at most {MOST_LABELS:,} labels, got {len(names):,}")
+        for row, name in enumerate(names):
+            if not isinstance(name, str):
+                raise SchemaError(f"labels[{row}]: expected text, got {describe(name)}")
+        if label_ids is not None and not isinstance(label_ids, Iterable):
+            raise SchemaError(f"label_ids: expected a list of integers, got {describe(label_ids)}")
+        listed = range(len(names)) if label_ids is None else islice(label_ids, len(names) + 1)
+        ids = [label_id.item() if isinstance(label_id, np.generic) else label_id for label_id in listed]
+        if len(ids) != len(names):
+            found = len(label_ids) if isinstance(label_ids, Sized) else "others"
+            raise SchemaError(f"label_ids: expected one per label, {len(names)}, got {found}")
+        if thresholds is None and default_threshold is not None:
+            thresholds = {}
+        given = thresholds_of(thresholds, default_threshold, names)
+        if given is not None:
+            task = {**task, "thresholds": given}
+        spec = {
+            "name": "",
+            "outputs": [
+                {
+                    "labels": {
+                        "labels": [{"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)],
+                        "exclusive": exclusive,
+                        "roi": "BBOX" if kind == "detection" else "NONE",
+                    }
+                }
+            ],
+        }
+        return cls(spec, {"post_processings": [{kind: task}]}, num_threads)
+
+    def replace(
+        self,
+        *,
+        output: int = 0,
+        thresholds: Thresholds = None,
+        default_threshold: float | None = None,
+        nms_threshold: float | None = None,
+        nms_thresholds: Sequence[float] | None = None,
+        discard_threshold: float | None = None,
+    ) -> PostProcessor:
+        """Make a post-processor with another decision, and all else that this one has compiled.
+
+        For hosts whose requests bring thresholds of their own: it takes a small part of the constructor's
+        time, shares the worker threads, and warns of nothing that this one has warned of. What is left out
+        stays as it is. Its first call, and its `version`, make what they need of it.
+
+        Parameters
+        ----------
+        output : int
+            Number of the output in the spec.
+        thresholds, default_threshold
+            As of `for_detection`; the default goes with thresholds by name, be they none, ``{}``.
+        nms_threshold : float, optional
+            In the place of the version's, or of its `nms_thresholds`.
+        nms_thresholds : sequence of float, optional
+            One per label, in the place of the version's, or of its `nms_threshold`.
+        discard_threshold : float, optional
+
+        Returns
+        -------
+        A new post-processor, whose `version` has the new values.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such output, or its version with these values breaks a rule: as the constructor.
+
+        Examples
+        --------
+        >>> from postproc import Classification, PostProcessor
+        >>> post = PostProcessor.for_classification(["cat", "dog"], Classification(output_tensor="scores"))
+        >>> post.replace(thresholds={"cat": 0.5}, default_threshold=0.9).version.dump()
+        {'post_processings': [{'classification': {'output_tensor': 'scores', 'thresholds': [0.5, 0.9]}}]}
+        """
+        count = len(self._compiled)
+        if type(output) is not int or not 0 <= output < count:
+            raise SchemaError(f"output: expected the number of an output, 0 to {count - 1}, got {output!r}")
+        stage = self._compiled[output]
+        names = stage.table.names
+        if thresholds is not None or default_threshold is not None:
+            thresholds = thresholds_of(thresholds, default_threshold, names)
+        changes = changes_of(
+            thresholds=thresholds,
+            nms_threshold=nms_threshold,
+            nms_thresholds=nms_thresholds,
+            discard_threshold=discard_threshold,
+        )
+        before = self._changes.get(output)
+        replaced = {**self._changes, output: {**before, **changes} if before else changes}
+        if not is_plain(stage.task, len(names), changes):
+            version = RecognitionVersion.load(edited(self._read, replaced))
+            check_pair(self.spec, version)
+            task = (version.post_processings or ())[output].task
+            replaced[output] = {
+                name: None if value is None else getattr(task, name)
+                for name, value in replaced[output].items()
+            }
+        post = object.__new__(type(self))
+        post.__dict__.update(self.__dict__)
+        post._changes = replaced
+        for name in ("version", "_stages"):
+            post.__dict__.pop(name, None)
+        return post
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the tensors that a call needs, in the order of the documents, without duplicates."""
+        return self._tensor_names
+
+    @property
+    def uses_input_size(self) -> bool:
+        """Whether boxes of an output are in pixels of an `input_size`, which a call may replace."""
+        return self._uses_input_size
+
+    def warmup(self) -> None:
+        """Compile or load every kernel that a call uses, so that the first image does not wait for it."""
+        tensors_gate.warmup()
+        for stage in self._stages:
+            stage.warmup()
+
+    def __call__(
+        self,
+        tensors: Mapping[str, Any],
+        show_discarded: bool = False,
+        max_predictions: int = 100,
+        input_size: Sequence[int] | None = None,
+        transforms: Sequence[ImageTransform] | None = None,
+        batch_size: int | None = None,
+    ) -> Recognitions:
+        """Post-process a batch.
+
+        Parameters
+        ----------
+        tensors : mapping of str to array
+            The network's output tensors; those of `tensor_names` are read, none is modified. NumPy arrays, or
+            anything with ``__array__`` or ``__dlpack__`` on the CPU; float32, float16, bfloat16 or float64.
+        show_discarded : bool
+            Also return candidates between `discard_threshold` and their threshold.
+        max_predictions : int
+            Predicted and discarded candidates together, per image and output, at most; `is_cut` of results
+            tells the images that have more.
+        input_size : (height, width), optional
+            Size in pixels of the network's input, for boxes in pixels of no tensor's size: takes the place of
+            the document's `input_size`. If no output has boxes in pixels by its document, it says that all
+            have, but those whose `coordinates` are declared normalized.
+        transforms : sequence of ImageTransform, optional
+            One per image: boxes come back relative to the original images, and clipped to them. Their input
+            size takes the place of a declared `input_size`.
+        batch_size : int, optional
+            Number of images, which an `end_to_end_output` whose rows name their image does not show
+            otherwise: images at the end may have no row. Elsewhere it is only checked.
+
+        Raises
+        ------
+        TensorError
+            If a tensor is missing or has the wrong rank, shape or dtype, or an option is out of range.
+        """
+        if interrupts.is_ending:
+            interrupts.hold_daemons()
+        if type(tensors) is not dict and not isinstance(tensors, Mapping):
+            raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
+        options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms, batch_size)
+        options.size_is_for_all = not self._uses_input_size
+        try:
+            bound = [stage.bind(tensors, options) for stage in self._stages]
+            batch = bound[0].batch
+            for stage, other in zip(self._stages, bound, strict=True):
+                if other.batch != batch:
+                    raise TensorError(
+                        f"tensors disagree on the number of images: {self._stages[0].tensor_names} have "
+                        f"{batch}, {stage.tensor_names} {other.batch}"
+                    )
+            return Recognitions(tuple([self._workers.run(part.run, batch, part.join) for part in bound]))
+        except SystemError as error:
+            raise interrupts.cause_of(error) from None
+
+
+interrupts.guard(PostProcessor.__call__.__code__)
+
+
+def label_table(labels: Labels, post_processing: PostProcessing) -> LabelTable:
+    """Give what rows of results refer to: the labels of an output, and the thresholds of its version."""
+    return LabelTable(
+        ids=np.array([label.id for label in labels.labels], np.int64),
+        names=tuple(label.name for label in labels.labels),
+        thresholds=tuple(map(float, post_processing.task.thresholds_for(labels))),
+    )
+
+
+def _stage(labels: Labels, post_processing: PostProcessing) -> Stage:
+    task = post_processing.task
+    table = label_table(labels, post_processing)
+    if isinstance(task, Detection):
+        return DetectionStage(task, table, task.nms_thresholds_for(labels))
+    return ClassificationStage(task, table)

@@ -1,0 +1,442 @@
+"""One output of a version, compiled: checks the tensors of a call and computes ranges of its images."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.call_options import CallOptions, Size
+from postproc.decoding import (
+    ACTIVATIONS,
+    Candidates,
+    Decision,
+    Extras,
+    Sizes,
+    decoder_for,
+    for_examples,
+    with_decision,
+)
+from postproc.kernels.core.activation import NONE
+from postproc.kernels.heads.classifications import classify
+from postproc.pipeline.signs import HIGHEST_PROBABILITY, ScoreSigns
+from postproc.results import Classifications, Detections
+from postproc.results.labels import LabelTable
+from postproc.schema import Classification, Detection
+from postproc.schema.yolo_outputs import TableOutput
+from postproc.tensors import as_float32, find, sizes_of, wrong_shape
+from postproc.transforms import ImageTransform
+
+logger = logging.getLogger(__name__)
+
+_NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
+_NO_BOUNDS = np.empty((0, 2), np.float32)
+_UNPLACED = np.empty((0, 2, 4), np.float64)
+_NO_NMS = np.ones(1, np.float32), True  # of all labels together
+_EVERYTHING = 1 << 31
+# Candidates an image that a scan collects for suppression: enough for most images, so that few are scanned
+# again for more, and little enough to stay in the processor's cache.
+_FEWEST_TOP = 1024
+_TOP_PER_PREDICTION = 8
+# Normalized boxes seldom reach further than twice the image, boxes in pixels seldom no further than two.
+_NORMALIZED_REACH = 2.0
+_LEAST_SIDE = 32
+
+
+class Bound(Protocol):
+    """The tensors of one call, ready to be computed image range by image range."""
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        ...
+
+    def run(self, start: int, stop: int) -> Any:
+        """Results of images `start` to `stop`."""
+        ...
+
+    def join(self, parts: list[Any]) -> Any:
+        """Results of consecutive ranges as one."""
+        ...
+
+
+class Stage(Protocol):
+    """One output of a version."""
+
+    @property
+    def task(self) -> Classification | Detection:
+        """The document that it is made of."""
+        ...
+
+    @property
+    def table(self) -> LabelTable:
+        """Its labels, and their thresholds."""
+        ...
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the tensors that it reads."""
+        ...
+
+    @property
+    def uses_input_size(self) -> bool:
+        """Whether boxes, or what is decoded with them, are in pixels of an `input_size`."""
+        ...
+
+    def replaced(self, fields: Mapping[str, Any]) -> Stage:
+        """Return it with other values of its document's thresholds, which are right, by field."""
+        ...
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> Bound:
+        """Check the tensors and options of a call."""
+        ...
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        ...
+
+
+class ClassificationStage:
+    """A `classification` output, compiled."""
+
+    uses_input_size = False
+
+    def __init__(self, task: Classification, table: LabelTable) -> None:
+        self.task = task
+        self.tensor_names = (task.output_tensor,)
+        self.table = table
+        self._thresholds = np.array(table.thresholds, np.float32)
+        self._activation = ACTIVATIONS[task.score_activation]
+        self._signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
+
+    def replaced(self, fields: Mapping[str, Any]) -> ClassificationStage:
+        """Return it with other thresholds, if `fields` have some."""
+        stage = copy.copy(self)
+        stage.table = self.table.replaced(fields.get("thresholds"))
+        stage._thresholds = np.array(stage.table.thresholds, np.float32)
+        return stage
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
+        """Check the tensors and options of a call."""
+        (name,) = self.tensor_names
+        scores = as_float32(name, find(tensors, name))
+        labels = len(self._thresholds)
+        shape = scores.shape
+        values = scores
+        while values.ndim > 2 and values.shape[-1] == 1:
+            values = values[..., 0]
+        if values.ndim == 1 and len(values) == labels:
+            values = values[None]
+        if values.ndim != 2 or values.shape[1] != labels:
+            raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
+        options.check_batch(self.tensor_names, len(values))
+        if self._signs.looks_left and self._activation == NONE:
+            self._signs.look(values)
+        return BoundClassification(
+            len(values), values, self._thresholds, self._activation, options, self.table, self._signs
+        )
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        (name,) = self.tensor_names
+        tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
+        stage = copy.copy(self)
+        stage._signs = copy.copy(self._signs)  # whose looks are for what a network returns
+        stage.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
+
+
+@dataclass(eq=False, slots=True)
+class BoundClassification:
+    """The tensor of one call of a `ClassificationStage`."""
+
+    batch: int
+    values: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    activation: int
+    options: CallOptions
+    table: LabelTable
+    signs: ScoreSigns
+
+    def run(self, start: int, stop: int) -> Classifications:
+        """Results of images `start` to `stop`."""
+        scores, labels, predicted, offsets, is_cut, highest = classify(
+            self.values,
+            self.thresholds,
+            self.activation,
+            self.options.show_discarded,
+            self.options.max_predictions,
+            start,
+            stop,
+        )
+        if highest > HIGHEST_PROBABILITY:
+            self.signs.see_highest(highest)
+        return Classifications(scores, labels, predicted, offsets, self.table, is_cut=is_cut)
+
+    def join(self, parts: list[Classifications]) -> Classifications:
+        """Results of consecutive ranges as one."""
+        return Classifications.concatenate(parts)
+
+
+class DetectionStage:
+    """A `detection` output, compiled."""
+
+    def __init__(self, task: Detection, table: LabelTable, nms_thresholds: tuple[float, ...]) -> None:
+        self.task = task
+        self.table = table
+        self.discard = np.float32(task.discard_threshold)
+        self.iou_thresholds = np.array(nms_thresholds, np.float32)
+        self.class_agnostic = task.class_agnostic
+        self.nms_method = task.nms_method
+        self.soft_sigma = float(task.soft_sigma)
+        self.thresholds = np.array(table.thresholds, np.float32)
+        self._decision = Decision(table.ids, self.thresholds, task.multi_label)
+        self._decoder = decoder_for(task.output, self._decision)
+        self._input_size = task.input_size
+        self._size_tensor = task.normalize_wrt_tensor
+        self._boxes_are_normalized = task.output.boxes_are_normalized
+        self._coordinates = task.output.coordinates if isinstance(task.output, TableOutput) else None
+        # The decoder of a grid makes the unit of its boxes, which nobody can mistake.
+        self._unit_is_told = self._coordinates is not None or not (
+            task.output.boxes_are_normalized or task.output.needs_input_size
+        )
+        self._warned: list[bool] = []
+        has_activation = hasattr(task.output, "score_activation")
+        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names)
+        self.tensor_names = self._decoder.tensor_names
+        if self._size_tensor:
+            self.tensor_names = (*self.tensor_names, self._size_tensor)
+        by_kind = task.output.boxes_are_in_pixels or task.output.needs_input_size
+        self.uses_input_size = (by_kind and not self._size_tensor) or (
+            task.input_size is not None and not self._boxes_are_normalized
+        )
+
+    def replaced(self, fields: Mapping[str, Any]) -> DetectionStage:
+        """Return it with other values of its thresholds, by field; warnings are given once for both."""
+        stage = copy.copy(self)
+        if (thresholds := fields.get("thresholds")) is not None:
+            stage.table = self.table.replaced(thresholds)
+            stage.thresholds = np.array(stage.table.thresholds, np.float32)
+            stage._decision = Decision(self.table.ids, stage.thresholds, self._decision.multi_label)
+            stage._decoder = with_decision(self._decoder, stage._decision)
+        for name in ("nms_threshold", "nms_thresholds"):
+            if (value := fields.get(name)) is not None:
+                stage.iou_thresholds = np.empty_like(self.iou_thresholds)
+                stage.iou_thresholds[:] = value
+        if (discard := fields.get("discard_threshold")) is not None:
+            stage.discard = np.float32(discard)
+        return stage
+
+    def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
+        """Check the tensors and options of a call."""
+        candidates = self._decoder.bind(tensors, options, self._sizes)
+        options.check_batch(self._decoder.tensor_names, candidates.batch)
+        if self.signs.looks_left and candidates.scores is not None:
+            self.signs.look(candidates.scores())
+        transforms = options.transforms
+        sizes = None if self._boxes_are_normalized else self._sizes(tensors, candidates.batch, options)
+        if transforms is None and not isinstance(sizes, np.ndarray):
+            placement = _same_placement(sizes, candidates.batch)
+        else:
+            placement = _placement(sizes, transforms, candidates.batch)
+        bounds = _NO_BOUNDS
+        if self._decoder.clips_first:
+            bounds = np.ones((candidates.batch, 2), np.float32)
+            if sizes is not None:
+                bounds[:] = np.asarray(sizes)[..., ::-1]
+        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, sizes, options)
+        if candidates.extras is None:
+            return bound
+        return BoundExtras(bound, candidates.extras)
+
+    def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
+        """Heights and widths of the network's input in pixels, (batch, 2) or for all; None for none."""
+        if self._size_tensor:
+            return sizes_of(self._size_tensor, find(tensors, self._size_tensor), batch)
+        if options.input_size is not None and (self.uses_input_size or options.size_is_for_all):
+            return options.input_size
+        if not self.uses_input_size or options.transforms is None:
+            return self._input_size
+        options.check_batch(self._decoder.tensor_names, batch)
+        return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
+            batch, 2
+        )
+
+    def check(self, furthest: float, highest: float, sizes: Sizes) -> None:
+        """Say once what the furthest corner and the highest score found tell of a wrong reading."""
+        if highest > HIGHEST_PROBABILITY:
+            self.signs.see_highest(highest)
+        self._check_reach(furthest, sizes)
+
+    def _check_reach(self, furthest: float, sizes: Sizes) -> None:
+        """Say once that boxes, of which one reaches so far, seem to be in another unit than is said."""
+        if furthest == 0.0 or self._warned or not self._unit_is_told:
+            return
+        advice = ""
+        if self._coordinates == "normalized":
+            if furthest > _NORMALIZED_REACH * (1.0 if sizes is None else np.max(sizes)):
+                advice = (
+                    'their coordinates are declared "normalized": if they are in pixels, declare "pixels" '
+                    "and the detection's input_size"
+                )
+        elif sizes is None:
+            if furthest > _NORMALIZED_REACH:
+                advice = (
+                    "no size is given by which they would be normalized: if they are in pixels, declare the "
+                    "detection's input_size, or pass input_size"
+                )
+        elif furthest <= _NORMALIZED_REACH and np.min(sizes) >= _LEAST_SIDE:
+            remedy = (
+                "leave the input's size out"
+                if self._coordinates is None
+                else 'declare coordinates "normalized"'
+            )
+            advice = f"they are divided by the input's size: if they are normalized already, {remedy}"
+        if advice:
+            self._warned.append(True)
+            logger.warning("boxes of %s reach up to %.1f, though %s", self.tensor_names, furthest, advice)
+
+    def warmup(self) -> None:
+        """Compile or load the kernels of this output."""
+        stage = copy.copy(self)
+        stage._decoder = for_examples(self._decoder)
+        stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
+        size = self._decoder.example_size
+        options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
+        sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
+        for tensors in self._decoder.examples():
+            found = stage.bind({**tensors, **sizes}, options).run(0, 1)
+            # What is computed on request only.
+            found.to_dicts()
+            found.to_coco([0], (1, 1))
+            if hasattr(found, "masks"):
+                found.masks((1, 1))
+
+
+@dataclass(eq=False, slots=True)
+class BoundDetection:
+    """The tensors of one call of a `DetectionStage`."""
+
+    batch: int
+    stage: DetectionStage
+    candidates: Candidates
+    bounds: NDArray[np.float32]
+    placement: NDArray[np.float64]
+    sizes: Sizes  # that boxes are in pixels of
+    options: CallOptions
+
+    def run(self, start: int, stop: int) -> Detections:
+        """Results of images `start` to `stop`."""
+        stage, most = self.stage, self.options.max_predictions
+        if stage.nms_method != "hard":
+            return self._run_merging(start, stop)
+        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = self.candidates.kernel(
+            *self.candidates.arguments,
+            self._discard,
+            stage.iou_thresholds,
+            stage.class_agnostic,
+            self.bounds,
+            self.placement,
+            max(_FEWEST_TOP, _TOP_PER_PREDICTION * most),
+            most,
+            start,
+            stop,
+        )
+        stage.check(furthest, highest, self.sizes)
+        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions, is_cut=is_cut)
+
+    def _run_merging(self, start: int, stop: int) -> Detections:
+        """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
+        # Not at the top: every import of postproc would pay for kernels that few documents need.
+        from postproc.kernels.nms.merging import soft_nms, weighted_nms
+
+        stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
+        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = candidates.kernel(
+            *candidates.arguments,
+            self._discard,
+            *_NO_NMS,
+            self.bounds,
+            _UNPLACED,
+            _EVERYTHING,
+            _EVERYTHING,
+            start,
+            stop,
+        )
+        stage.check(furthest, highest, self.sizes)
+        placement = self.placement[start:stop]
+        if stage.nms_method == "soft":
+            boxes, merged_scores, rows, predicted, ends, is_cut = soft_nms(
+                boxes, scores, labels, orders, offsets, stage.thresholds, self._discard, stage.soft_sigma,
+                stage.class_agnostic, placement, most,
+            )  # fmt: skip
+        else:
+            boxes, merged_scores, rows, predicted, ends, is_cut = weighted_nms(
+                boxes, scores, labels, offsets, predicted, stage.iou_thresholds, stage.class_agnostic,
+                placement, most,
+            )  # fmt: skip
+        regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns
+        return Detections(
+            merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions, is_cut=is_cut
+        )
+
+    @property
+    def _discard(self) -> np.float32:
+        return self.stage.discard if self.options.show_discarded else _NOT_WANTED
+
+    def join(self, parts: list[Detections]) -> Detections:
+        """Results of consecutive ranges as one."""
+        return Detections.concatenate(parts)
+
+
+@dataclass(eq=False, slots=True)
+class BoundExtras:
+    """The tensors of one call of a `DetectionStage` that hold more than boxes."""
+
+    boxes: BoundDetection
+    extras: Extras
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return self.boxes.batch
+
+    def run(self, start: int, stop: int) -> Detections:
+        """Results of images `start` to `stop`."""
+        boxes = self.boxes
+        return self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, start)
+
+    def join(self, parts: list[Detections]) -> Detections:
+        """Results of consecutive ranges as one."""
+        return type(parts[0]).concatenate(parts)
+
+
+@functools.lru_cache(maxsize=64)
+def _same_placement(size: Size | None, batch: int) -> NDArray[np.float64]:
+    return _placement(size, None, batch)
+
+
+def _placement(
+    sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int
+) -> NDArray[np.float64]:
+    """For x and y of each image factor, offset, scale and size, as `select_detections` takes them."""
+    placement = np.empty((batch, 2, 4), np.float64)
+    placement[:] = (1.0, 0.0, 1.0, 1.0)
+    if transforms is None:
+        if sizes is not None:
+            placement[:, :, 3] = np.asarray(sizes)[..., ::-1]
+        return placement
+    for image, transform in enumerate(transforms):
+        for axis in range(2):
+            factor = transform.input_size[1 - axis] if sizes is None else 1.0
+            placement[image, axis] = (
+                factor,
+                transform.offset[axis],
+                transform.scale[axis],
+                transform.image_size[1 - axis],
+            )
+    return placement

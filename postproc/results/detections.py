@@ -1,0 +1,198 @@
+"""Boxes of a batch of images, as arrays; pixels, COCO and supervision objects on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import TensorError
+from postproc.results.arguments import Size, image_sizes, require_one_image
+from postproc.results.arguments import image_ids as checked_image_ids
+from postproc.results.classifications import Classifications
+from postproc.results.rows import images_of_rows
+
+if TYPE_CHECKING:
+    import supervision
+
+_MOST_PADDED = 1 << 28  # rows of all images, which take 28 bytes each
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detections(Classifications):
+    """Boxes of a batch of images, image after image; see `Classifications` for order and indexing.
+
+    Parameters
+    ----------
+    boxes : (K, 4) float32
+        xmin, ymin, xmax, ymax in [0, 1], origin top left, relative to the network's input, or to the original
+        image where transforms were given.
+    regions : (K,) int64
+        Row of the network's proposal, anchor, cell or query that each box came from.
+    """
+
+    boxes: NDArray[np.float32]
+    regions: NDArray[np.int64]
+
+    def _row_dicts(self) -> list[dict[str, Any]]:
+        rows = super(Detections, self)._row_dicts()
+        boxes, regions = self.boxes.tolist(), self.regions.tolist()
+        start = 0
+        for end in self.offsets[1:].tolist():
+            numbers: dict[int, int] = {}
+            for index in range(start, end):
+                xmin, ymin, xmax, ymax = boxes[index]
+                rows[index]["roi"] = {
+                    "region_id": numbers.setdefault(regions[index], len(numbers) + 1),
+                    "bbox": {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax},
+                }
+            start = end
+        return rows
+
+    @overload
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[False] = False
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[True]
+    ) -> NDArray[np.int64]: ...
+
+    def to_pixels(
+        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: bool = False
+    ) -> NDArray[np.float32] | NDArray[np.int64]:
+        """Boxes in pixels.
+
+        Parameters
+        ----------
+        sizes : (2,) or (B, 2)
+            Height and width of all images, or of each.
+        rounded : bool
+            To the nearest whole pixel, halves up: what crops and drawings take. A corner that was whole
+            before it came to [0, 1] comes back exactly; ``int()`` and ``astype(int)`` would make some a pixel
+            less, since float32 holds them a little low.
+
+        Returns
+        -------
+        (K, 4) float32, or int64 if rounded, xyxy
+
+        Raises
+        ------
+        TensorError
+            If there is not one size, or one per image.
+        """
+        pixels = self.boxes * self._widths_and_heights(sizes)[:, [0, 1, 0, 1]]
+        return np.floor(pixels + 0.5).astype(np.int64) if rounded else pixels.astype(np.float32)
+
+    def padded(self, most: int) -> PaddedDetections:
+        """Predicted boxes in arrays of a fixed shape, for hosts that need one.
+
+        Parameters
+        ----------
+        most : int
+            Rows of each image. Those that do not fit, the last ones, are left out.
+
+        Raises
+        ------
+        TensorError
+            If `most` is not a whole number of 0 or more, or the arrays would take more than 7 GiB.
+        """
+        if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 0:
+            raise TensorError(f"most must be an integer of 0 or more; got {most!r}")
+        if len(self) * int(most) > _MOST_PADDED:
+            raise TensorError(f"{most} rows of {len(self)} images are more than {_MOST_PADDED}")
+        found = self[self.predicted]
+        counts = np.diff(found.offsets)
+        images = images_of_rows(found.offsets)
+        places = np.arange(len(images)) - found.offsets[images]
+        fits = places < most
+        images, places = images[fits], places[fits]
+        boxes = np.zeros((len(self), most, 4), np.float32)
+        scores = np.zeros((len(self), most), np.float32)
+        labels = np.full((len(self), most), -1, np.int64)
+        boxes[images, places] = found.boxes[fits]
+        scores[images, places] = found.scores[fits]
+        labels[images, places] = found.label_ids[fits]
+        return PaddedDetections(
+            boxes, scores, labels, np.minimum(counts, most), self.is_cut | (counts > most)
+        )
+
+    def _widths_and_heights(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float64]:
+        """Width and height (K, 2) of the image of each row."""
+        per_image = np.broadcast_to(image_sizes(sizes, len(self)), (len(self), 2))[:, ::-1]
+        return np.repeat(per_image, np.diff(self.offsets), axis=0)
+
+    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+        """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.
+
+        Parameters
+        ----------
+        image_ids : sequence of int
+            COCO's id of each image.
+        sizes : (2,) or (B, 2)
+            Height and width of all images, or of each.
+
+        Raises
+        ------
+        TensorError
+            If the image ids or the sizes do not match the images.
+        """
+        ids = checked_image_ids(image_ids, len(self))
+        pixels = self.to_pixels(sizes).astype(np.float64)
+        corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
+        images = images_of_rows(self.offsets).tolist()
+        columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
+        return [
+            {"image_id": ids[image], "category_id": label_id, "bbox": box, "score": score}
+            for image, label_id, box, score, predicted in zip(*columns, self.predicted.tolist(), strict=True)
+            if predicted
+        ]
+
+    def to_supervision(self, size: Size) -> supervision.Detections:
+        """`supervision.Detections` of the predicted boxes of one image, in pixels of `size` (height, width).
+
+        ``class_id`` holds label ids, ``data["class_name"]`` their names.
+
+        Raises
+        ------
+        TensorError
+            If these are the boxes of several images: index one first.
+        """
+        require_one_image(self, "to_supervision")
+        import supervision
+
+        found = self[self.predicted]
+        return supervision.Detections(
+            xyxy=found.to_pixels(size),
+            confidence=found.scores,
+            class_id=found.label_ids,
+            data={"class_name": np.array(found.label_names, dtype=str)},
+        )
+
+
+class PaddedDetections(NamedTuple):
+    """Predicted boxes of a batch in arrays of a fixed shape, as `Detections.padded` gives them.
+
+    Parameters
+    ----------
+    boxes : (B, most, 4) float32
+        As of `Detections`; zeros where there is no row.
+    scores : (B, most) float32
+        Zeros where there is no row.
+    labels : (B, most) int64
+        Label ids; -1 where there is no row.
+    count : (B,) int64
+        How many rows each image has, the first ones.
+    is_cut : (B,) bool
+        Whether an image had more, here or already in the result that was padded.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]  # tuples have a method of that name
+    is_cut: NDArray[np.bool_]

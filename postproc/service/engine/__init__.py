@@ -1,0 +1,1 @@
+"""From the inputs of a request to the outcome of its task."""

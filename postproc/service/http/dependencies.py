@@ -1,0 +1,100 @@
+"""What routes ask for in their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import APIKeyHeader
+
+from postproc.service.errors import ApiError
+from postproc.service.http.bodies import Body, json_object
+from postproc.service.http.forms import FormReader
+from postproc.service.http.parameters import DIGITS
+from postproc.service.services import Services
+from postproc.service.store.tables import LARGEST_ID
+
+_UPLOAD_SECONDS = "10"  # after which an upload that was refused should come again
+
+_header = APIKeyHeader(
+    name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
+)
+
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID), DIGITS]
+
+
+async def _services(request: Request) -> Services:  # async: FastAPI runs the others in threads
+    return cast(Services, request.app.state.services)
+
+
+AllServices = Annotated[Services, Depends(_services)]
+
+
+async def _tenant(
+    request: Request, services: AllServices, key: Annotated[str | None, Security(_header)]
+) -> str:
+    tenant = None if key is None else await services.tenant_of(key)
+    if tenant is None:
+        found = "there is none" if key is None else "the one that came is not known"
+        raise ApiError(
+            401,
+            f"expected a valid key in the header X-API-KEY; {found}",
+            headers={"WWW-Authenticate": 'APIKey realm="postproc"'},
+        )
+    request.state.tenant = tenant
+    request.state.place.move_to(tenant)
+    return tenant
+
+
+Tenant = Annotated[str, Depends(_tenant)]
+
+
+async def _document(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[dict[str, Any]]:
+    async with services.bodies.in_memory(request, tenant, services.settings.max_document, False) as body:
+        yield await services.run(tenant, json_object, body.content or b"")
+
+
+Document = Annotated[dict[str, Any], Depends(_document)]
+
+
+async def _images(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
+    async with services.bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
+        yield body
+
+
+Images = Annotated[Body, Depends(_images)]
+
+
+@dataclass(frozen=True)
+class StagedForm:
+    """A form whose files are on the disk, in a folder that is removed unless it is published."""
+
+    form: FormReader
+    folder: FilePath
+
+
+async def _upload(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[StagedForm]:
+    if not services.uploads.take(tenant):
+        raise ApiError(
+            503,
+            "too many networks, yours or all, are being uploaded or wait for their check; send this one "
+            "again later",
+            headers={"Retry-After": _UPLOAD_SECONDS},
+        )
+    run = partial(services.run, tenant)
+    try:
+        folder = await run(services.folders.stage)
+        try:
+            async with services.bodies.on_disk(request, folder, run) as form:
+                yield StagedForm(form, folder)
+        finally:
+            await run(services.folders.discard, folder)
+    finally:
+        services.uploads.give_back(tenant)
+
+
+Uploaded = Annotated[StagedForm, Depends(_upload)]

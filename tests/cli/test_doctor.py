@@ -1,0 +1,594 @@
+"""``postproc doctor``: what it says of this machine, and that every check fails where it should."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numba.core import config
+from typer.testing import CliRunner, Result
+
+from postproc import PostProcessor, Recognitions
+from postproc.cli.app import app
+from postproc.decoding import DECODERS
+from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
+from postproc.doctor.cases import Case, all_cases, load_answers
+from postproc.installing import install, install_runtime
+from postproc.kernels import _jit
+from postproc.onnx_runner import network as onnx_network
+from postproc.onnx_runner import session as onnx_session
+from postproc.onnx_runner.session import CPU, CUDA
+from postproc.schema import Detection
+from tests.doctor_answers import answer
+
+_BUILD = onnx_session._build
+
+
+pytestmark = pytest.mark.usefixtures("forget_cuda_probe")
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the machine one without a GPU, limits or settings, whose build of ONNX Runtime has CUDA."""
+    monkeypatch.setattr(onnx_session, "cuda_device_count", lambda: 0)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(system, "cgroup_cores", lambda root: None)
+    monkeypatch.setattr(config, "BOUNDSCHECK", 0)
+    monkeypatch.setattr(system, "_runtime_packages", lambda: {"onnxruntime-gpu": onnxruntime.__version__})
+    for name in [name for name in os.environ if name.startswith(("NUMBA_", "CUDA_"))]:
+        monkeypatch.delenv(name)
+
+
+def doctor(*arguments: str, columns: int = 80) -> Result:
+    return CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": str(columns)})
+
+
+def findings(*asked: str) -> dict[tuple[str, str], Finding]:
+    report = examine(asked)
+    json.dumps(report.to_dict())
+    return {(part.title, finding.name): finding for part in report.sections for finding in part.findings}
+
+
+def bad(found: dict[tuple[str, str], Finding]) -> dict[str, Status]:
+    return {
+        name: one.status for (_, name), one in found.items() if one.status in (Status.WARNING, Status.FAILED)
+    }
+
+
+def with_advice(found: dict[tuple[str, str], Finding]) -> bool:
+    return all(one.advice for one in found.values() if one.status in (Status.WARNING, Status.FAILED))
+
+
+# --- a machine where all is right
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_of_a_healthy_machine_passes_and_tells_what_is_there() -> None:
+    result = doctor()
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("\nall checks passed\n")
+    for title in ("versions", "processor", "settings", "kernel cache", "execution providers", "self-test"):
+        assert f"\n{title}\n" in f"\n{result.stdout}"
+    for text in (np.__version__, onnxruntime.__version__, str(_jit.cache_directory()), "network, CPU"):
+        assert text in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_doctor_output_fits_its_width_without_colour_or_trailing_space(columns: int) -> None:
+    lines = doctor(columns=columns).stdout.splitlines()
+    assert "\x1b" not in "".join(lines)
+    assert all(line == line.rstrip() for line in lines)
+    wide = [line for line in lines if len(line) > columns]
+    assert all(len(line.split()) <= 4 and os.sep in line for line in wide), "only paths may be wider"
+    assert max(map(len, lines)) > columns - 25
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_json_is_the_same_report() -> None:
+    result = doctor("--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert (report["ok"], report["failed"], report["warnings"]) == (True, 0, 0)
+    assert [part["title"] for part in report["sections"]][-1] == "self-test"
+    assert {one["status"] for part in report["sections"] for one in part["findings"]} == {"note", "ok"}
+
+
+def test_doctor_without_jit_warns_and_does_not_test_what_is_not_compiled() -> None:
+    command = [sys.executable, "-m", "postproc.cli", "doctor", "--json"]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    warned = {
+        one["name"] for part in report["sections"] for one in part["findings"] if one["status"] == "warning"
+    }
+    assert {"NUMBA_DISABLE_JIT", "kernels"} <= warned
+
+
+# --- the cases and their answers
+
+
+def test_doctor_cases_cover_every_kind_of_output() -> None:
+    covered = {Detection.kind_of(decoder.sample) for decoder in DECODERS}
+    kinds = {next(iter(case.task.get("detection", case.task))) for case in all_cases()}
+    assert kinds == {*covered, "classification"}
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
+def test_doctor_answers_are_those_of_the_reference(case: Case) -> None:
+    assert load_answers()[case.name] == answer(case), "run python -m tests.doctor_answers"
+    assert sum(map(len, load_answers()[case.name])) > 2
+
+
+def test_doctor_cases_include_discarded_results() -> None:
+    discarded = {
+        name for name, images in load_answers().items() for rows in images for row in rows if not row[3]
+    }
+    assert discarded == {"direct_output", "yolov8_output"}
+
+
+# --- kernels that are compiled wrongly
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
+    """Change what every post-processor returns."""
+    call = PostProcessor.__call__
+
+    def spoilt(self: PostProcessor, *arguments: Any, **options: Any) -> Recognitions:
+        found = call(self, *arguments, **options)
+        return Recognitions(tuple(change(output) for output in found.outputs))
+
+    monkeypatch.setattr(PostProcessor, "__call__", spoilt)
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda found: replace(found, scores=found.scores + np.float32(1e-5)), id="scores"),
+        pytest.param(lambda found: replace(found, labels=(found.labels + 1) % 3), id="labels"),
+        pytest.param(lambda found: replace(found, predicted=~found.predicted), id="predicted"),
+        pytest.param(lambda found: found[np.zeros(len(found.labels), np.bool_)], id="nothing"),
+    ],
+)
+def test_doctor_self_test_of_wrong_results_fails_for_every_kind(
+    change: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, change)
+    failed = [one for one in self_test.known_answers() if one.status is Status.FAILED]
+    assert {one.name for one in failed} == {case.name for case in all_cases()}
+    assert all("NUMBA_CPU_NAME=generic" in one.advice for one in failed)
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_with_a_kernel_that_is_compiled_wrongly_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    from postproc.decoding import yolov8
+
+    kernel = yolov8.detect_scored_boxes
+
+    def miscompiled(*arguments: Any) -> Any:
+        numbers = [
+            argument + np.float32(1e-3)
+            if isinstance(argument, np.ndarray) and argument.ndim == 3
+            else argument
+            for argument in arguments
+        ]
+        return kernel(*numbers)
+
+    monkeypatch.setattr(yolov8, "detect_scored_boxes", miscompiled)
+    result = doctor()
+    assert result.exit_code == 1
+    assert "FAIL  yolov8_output" in result.stdout
+    assert "What to do: the kernels are compiled wrongly" in result.stdout
+    assert result.stdout.rstrip().endswith("failed")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("nms", np.array([1, 0, 2])),
+        ("batched_nms", np.array([1])),
+        ("box_iou", np.array([[1, 0.6, 0.1]])),
+        ("oriented_box_iou", np.array([[1, 1, 0.7]])),
+        ("box_area", np.array([100, 100, 99])),
+        ("box_convert", np.array([[7.5, 5, 10, 9]])),
+        ("clip_boxes", np.array([[20, 20, 22, 26]])),
+    ],
+)
+def test_doctor_self_test_of_a_wrong_operation_fails(
+    name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_test.ops, name, lambda *arguments: wrong)
+    assert {one.name for one in self_test.known_answers()} == {f"ops.{name}"}
+
+
+def test_doctor_self_test_of_kernels_that_raise_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise ZeroDivisionError("of the kernel")
+
+    monkeypatch.setattr(PostProcessor, "__call__", fail)
+    monkeypatch.setattr(self_test.ops, "nms", fail)
+    failed = list(self_test.known_answers())
+    assert len(failed) == len(all_cases()) + 2
+    assert all(one.text == "ZeroDivisionError: of the kernel" for one in failed)
+
+
+def test_doctor_threads_that_get_other_results_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = threading.get_ident()
+
+    def change(found: Any) -> Any:
+        return (
+            found if threading.get_ident() == main else replace(found, scores=found.scores * np.float32(0.9))
+        )
+
+    assert self_test.threads().status is Status.OK
+    spoil(monkeypatch, change)
+    found = self_test.threads()
+    assert found.status is Status.FAILED
+    assert "yolo_output" in found.text
+
+
+# --- probes that raise, versions, settings
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("probe", ["versions", "onnx_runtime", "processor", "features", "cores", "settings"])
+def test_doctor_with_a_probe_that_raises_shows_it_and_goes_on(
+    probe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError("no /proc here")
+
+    monkeypatch.setattr(system, probe, fail)
+    result = doctor()
+    assert result.exit_code == 1
+    assert "FAIL" in result.stdout
+    assert "OSError: no /proc here" in result.stdout
+    assert "19 cases" in result.stdout
+    assert result.stdout.endswith("\n1 check failed\n")
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_with_two_packages_of_onnx_runtime_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = [
+        SimpleNamespace(metadata={"Name": name}, version="1.31.1")
+        for name in ("onnxruntime_gpu", "numpy", "onnxruntime", "onnxruntime-genai", None)
+    ]
+    monkeypatch.undo()
+    monkeypatch.setattr(system.metadata, "distributions", lambda: packages)
+    (found,) = system.onnx_runtime()
+    assert found.status is Status.WARNING
+    assert "onnxruntime 1.31.1, onnxruntime-gpu 1.31.1" in found.text
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in found.advice
+
+
+def absent(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Make the import of a module fail as where it is not installed."""
+
+    def find(name: str, *arguments: Any) -> None:
+        if name == module:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find), *sys.meta_path])
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_without_extras_passes_and_names_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("PIL", "onnx", "onnxruntime"):
+        absent(monkeypatch, module)
+    monkeypatch.setattr(system, "_runtime_packages", dict)
+    result = doctor(columns=160)
+    assert result.exit_code == 0, result.output
+    assert f"not installed: {install('images')}" in result.stdout
+    assert f"not installed: {install('inspect')}" in result.stdout
+    assert f"not installed: {install_runtime()}" in result.stdout
+    result = doctor("--gpu", columns=160)
+    assert result.exit_code == 1
+    assert "there is no ONNX Runtime to run networks" in result.stdout
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_with_an_onnx_runtime_that_cannot_be_imported_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def find_spec(self, name: str, *arguments: Any) -> None:
+            if name == "onnxruntime":
+                raise ImportError("libonnxruntime.so.1: file too short")
+
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    found = findings()
+    assert found["versions", "ONNX Runtime"].status is Status.FAILED
+    assert "file too short" in found["versions", "ONNX Runtime"].text
+    assert with_advice(found)
+
+
+def test_doctor_settings_tell_what_each_variable_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DISABLE_JIT", 1)
+    monkeypatch.setattr(config, "BOUNDSCHECK", 1)
+    monkeypatch.setattr(config, "OPT", config._OptLevel(0))
+    environment = {"NUMBA_CPU_NAME": "generic", "CUDA_VISIBLE_DEVICES": "", "NUMBA_DEBUG": "1", "HOME": "/"}
+    found = {one.name: one for one in system.settings(environment)}
+    assert {name for name, one in found.items() if one.status is Status.WARNING} == {
+        "NUMBA_DISABLE_JIT",
+        "NUMBA_BOUNDSCHECK",
+        "NUMBA_OPT",
+    }
+    assert "'generic'" in found["NUMBA_CPU_NAME"].text
+    assert "NUMBA_DEBUG" in found["others"].text
+    assert "HOME" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param({}, None, id="none"),
+        pytest.param({"sys/fs/cgroup/cpu.max": "max 100000"}, None, id="no limit"),
+        pytest.param({"sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5, id="version 2"),
+        pytest.param(
+            {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "50000 100000"},
+            0.5,
+            id="of its own",
+        ),
+        pytest.param(
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            2.0,
+            id="version 1",
+        ),
+        pytest.param(
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            None,
+            id="version 1 without a limit",
+        ),
+    ],
+)
+def test_doctor_reads_the_limit_of_a_container(
+    files: dict[str, str], expected: float | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert system.cgroup_cores(tmp_path) == expected
+
+
+def test_doctor_of_a_container_with_less_time_than_cores_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(system, "cgroup_cores", lambda root: 1.5)
+    found = system.cores()
+    assert found.status is Status.WARNING
+    assert found.text == "6 of 8 usable, but the container is limited to the time of 1.5"
+    assert "intra_op_num_threads = 1" in found.advice
+    monkeypatch.setattr(system, "cgroup_cores", lambda root: 8.0)
+    assert system.cores() == Finding("cores", "6 of 8 usable")
+
+
+# --- the cache
+
+
+def cache_at(directory: Path | None, monkeypatch: pytest.MonkeyPatch, reason: str = "") -> dict[str, Finding]:
+    monkeypatch.setattr(_jit, "cache_place", lambda: (directory, reason))
+    return {one.name: one for one in cache.kernel_cache()}
+
+
+def test_doctor_without_a_cache_directory_warns_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = cache_at(None, monkeypatch, "every user may write to /cache")
+    assert found["directory"].status is Status.WARNING
+    assert "every user may write to /cache" in found["directory"].text
+    assert "NUMBA_CACHE_DIR" in found["directory"].advice
+
+
+def test_doctor_counts_the_kernels_of_this_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "postproc-new"
+    here.mkdir()
+    assert cache_at(here, monkeypatch)["kernels"].text.startswith(
+        "none for this processor yet: they are compiled"
+    )
+    magic = [text.encode() for text in cache.cpu_target.target_context.codegen().magic_tuple()]
+    (here / "a.nbi").write_bytes(b"stamp " + b" ".join(magic))
+    (here / "a.1.nbc").write_bytes(bytes(1_500_000))
+    (here / "b.nbi").write_bytes(b"stamp +altivec")
+    (tmp_path / "postproc-old").mkdir()
+    (tmp_path / "postproc-old" / "c.nbc").write_bytes(bytes(2_000_000))
+    found = cache_at(here, monkeypatch)
+    assert found["directory"].text == f"{here}, which can be written"
+    assert found["kernels"].text.startswith("1 compiled for this processor, 1.5 MB; 1 for other processors")
+    assert found["kernels"].status is Status.OK
+    assert found["left behind"].text.startswith("1 folder of other versions or settings, 2.0 MB: ")
+
+
+def test_doctor_does_not_count_another_processors_kernels_where_this_one_has_no_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64-linux", "generic", ""))
+    context = SimpleNamespace(codegen=lambda: codegen)
+    monkeypatch.setattr(cache, "cpu_target", SimpleNamespace(target_context=context))
+    (tmp_path / "a.nbi").write_bytes(b"x86_64-linux znver4 +avx2")
+    (tmp_path / "b.nbi").write_bytes(b"x86_64-linux generic ")
+    assert cache_at(tmp_path, monkeypatch)["kernels"].text.startswith("1 compiled for this processor")
+
+
+def test_doctor_counts_the_kernels_that_a_warm_up_has_compiled() -> None:
+    list(self_test.known_answers())
+    found = {one.name: one for one in cache.kernel_cache()}
+    assert int(found["kernels"].text.split()[0]) > 50
+
+
+def test_doctor_of_a_read_only_cache_without_this_processors_kernels_warns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", fail)
+    monkeypatch.setattr(cache.os, "access", lambda *arguments: False)
+    found = cache_at(tmp_path, monkeypatch)
+    assert found["directory"].text == f"{tmp_path}, which can be read only (Permission denied)"
+    assert found["kernels"].status is Status.WARNING
+
+
+# --- execution providers
+
+
+class Driver:
+    """Stands for ONNX Runtime's CUDA: sessions are of the CPU and say otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, devices: int = 1, fault: str | None = None) -> None:
+        self.fault = fault
+        monkeypatch.setattr(onnx_session, "cuda_device_count", lambda: devices)
+        monkeypatch.setattr(onnx_session, "_build", self.build)
+
+    def build(self, source: Any, name: str, options: Any, providers: Any) -> Any:
+        if CUDA not in providers:
+            return _BUILD(source, name, options, providers)
+        if self.fault is not None:
+            place = "2026-11-26 08:11:40.7 [E:onnxruntime:Default, a.cc:2043 Get]"
+            said = f"\x1b[1;31m{place} libcublasLt.so.13: no\x1b[m"
+            os.write(2, f"{said}\n{said}\n".encode())
+            raise onnx_session.RunnerError(self.fault)
+        session: Any = _BUILD(source, name, options, [CPU])
+        session.get_providers = lambda: [CUDA, CPU]
+        return session
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize("asked", [["--gpu"], ["--providers", "cuda"], ["--providers", f"{CUDA},{CPU}"], []])
+def test_doctor_with_a_gpu_that_works_runs_the_network_on_it(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Driver(monkeypatch)
+    bound: list[Any] = []
+    runs = onnx_network.bound_runs
+    monkeypatch.setattr(onnx_network, "bound_runs", lambda *given: bound.append(given[0]) or runs(*given))
+    result = doctor(*asked)
+    assert result.exit_code == 0, result.output
+    assert "ok    CUDA " in result.stdout
+    assert "ok    network, CUDA" in result.stdout
+    assert CUDA in {name for session in bound for name in session.get_providers()}
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_with_a_gpu_that_does_not_load_warns_and_fails_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Driver(monkeypatch, fault="it did not load")
+    found = findings()
+    assert bad(found) == {"CUDA": Status.WARNING}
+    assert found["execution providers", "CUDA"].text == (
+        "does not work, so the CPU is used: it did not load. ONNX Runtime printed: libcublasLt.so.13: no"
+    )
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    found = findings("CUDA")
+    assert bad(found) == {"CUDA": Status.FAILED, "network, CUDA": Status.FAILED}
+    assert "libcublasLt" in found["self-test", "network, CUDA"].text
+    assert with_advice(found)
+    assert doctor("--gpu").exit_code == 1
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_asked_for_a_gpu_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(monkeypatch, devices=0, fault="no CUDA-capable device is detected")
+    found = findings("cuda")
+    assert bad(found) == {"CUDA": Status.FAILED, "network, CUDA": Status.FAILED}
+    assert "nvidia-smi" in found["execution providers", "CUDA"].advice
+    assert found["self-test", "network, CPU"].status is Status.OK
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(("asked", "status"), [((), Status.WARNING), (("cuda",), Status.FAILED)])
+def test_doctor_with_a_gpu_and_a_build_without_cuda_names_the_package(
+    asked: tuple[str, ...], status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Driver(monkeypatch)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    found = findings(*asked)
+    assert found["execution providers", "CUDA"].status is status
+    assert install("gpu") in found["execution providers", "CUDA"].advice
+    assert ("self-test", "network, CUDA") in found or not asked
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_asked_for_a_provider_of_an_unknown_name_fails() -> None:
+    found = findings("CUDAExecutionProvidr")
+    assert bad(found) == {"network, CUDAExecutionProvidr": Status.FAILED}
+    assert f"is {CUDA} meant" in found["self-test", "network, CUDAExecutionProvidr"].text
+
+
+def on_cuda(change: Callable[[list[Any]], list[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change the tensors of runs through IO binding on sessions that say they are on a GPU."""
+    runs = onnx_network.bound_runs
+
+    def wrong(session: Any, names: Any, shared: Any) -> Any:
+        run = runs(session, names, shared)
+        return (lambda inputs: change(list(run(inputs)))) if CUDA in session.get_providers() else run
+
+    monkeypatch.setattr(onnx_network, "bound_runs", wrong)
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param(lambda tensors: [0 * tensors[0]], "0 detections on a page of 10 digits", id="zeros"),
+        pytest.param(
+            lambda tensors: [tensors[0][:, ::-1]], "detections on a page of 10 digits", id="another layout"
+        ),
+        pytest.param(
+            lambda tensors: [tensors[0] + np.float32(0.3)],
+            "IO binding gives other results than a plain run",
+            id="inexact",
+        ),
+    ],
+)
+def test_doctor_with_a_gpu_that_computes_wrongly_exits_1(
+    change: Callable[[list[Any]], list[Any]], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Driver(monkeypatch)
+    on_cuda(change, monkeypatch)
+    found = findings("cuda")
+    assert found["self-test", "network, CUDA"].status is Status.FAILED
+    assert problem in found["self-test", "network, CUDA"].text
+    assert "other results than on the CPU" in found["self-test", "network, CUDA"].text
+    assert found["self-test", "network, CPU"].status is Status.OK
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_bears_the_rounding_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(monkeypatch)
+    # As products of 10 bits give: one part in a thousand, to either side.
+    noise = np.random.default_rng(0).normal(1, 1e-3, 10**6).astype(np.float32)
+    on_cuda(lambda tensors: [one * noise[: one.size].reshape(one.shape) for one in tensors], monkeypatch)
+    found = findings("cuda")["self-test", "network, CUDA"]
+    assert found.status is Status.OK
+    assert "e-0" in found.text
+
+
+@pytest.mark.usefixtures("healthy")
+def test_doctor_with_a_session_that_threads_cannot_share_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    Driver(monkeypatch)
+    main = threading.get_ident()
+    on_cuda(lambda tensors: tensors if threading.get_ident() == main else [0 * tensors[0]], monkeypatch)
+    text = findings("cuda")["self-test", "network, CUDA"].text
+    assert text == "4 threads that share a session get other results than one"
+
+
+def test_doctor_page_has_ten_digits_that_every_shift_moves() -> None:
+    boxes = network.written_boxes()
+    assert boxes.shape == (10, 4)
+    assert ((boxes[:, 2:] - boxes[:, :2]) > 0.04).all()
+    np.testing.assert_allclose(network.written_boxes(12) - boxes, [[0, 0.05, 0, 0.05]] * 10, atol=1e-6)

@@ -1,0 +1,153 @@
+"""``postproc warmup``: after it, no kernel is left to compile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba.core import config
+from typer.testing import CliRunner
+
+import postproc
+from postproc import Classification, PostProcessor
+from postproc.cli.app import app
+from postproc.cli.work.warmup import DETECTION_OUTPUTS
+from postproc.kernels._jit import cache_directory
+from postproc.schema import Detection
+
+EVERY_CALL = """
+import importlib, pkgutil, sys
+import numpy as np
+import postproc.kernels
+from postproc import Classification, PostProcessor, ops
+from postproc.cli.work.warmup import DETECTION_OUTPUTS, warm_up_everything
+
+warm_up_everything()
+kernels = {}
+for module in pkgutil.walk_packages(postproc.kernels.__path__, "postproc.kernels."):
+    for name, value in vars(importlib.import_module(module.name)).items():
+        if hasattr(value, "signatures"):
+            kernels[f"{module.name}.{name}"] = value
+before = {name: list(kernel.signatures) for name, kernel in kernels.items()}
+assert sum(map(len, before.values())) > 10
+
+rng = np.random.default_rng(0)
+def numbers(*shape):
+    return rng.random(shape).astype(np.float32)
+shapes = {
+    "anchored_output": {"anchors": (2, 50, 5), "offsets": (2, 50, 12), "scores": (2, 50, 3)},
+    "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
+    "yolo_output": {"grid": (2, 4, 4, 7)},
+    "yolov8_output": {"table": (2, 6, 50)},
+    "yolov5_output": {"products": (2, 50, 7)},
+    "yolox_output": {"cells": (2, 21, 7)},
+    "yolov3_output": {"fine": (2, 4, 4, 7), "coarse": (2, 2, 2, 7)},
+    "standard_output": {"decoded": (2, 50, 4), "scores": (2, 50, 2)},
+    "end_to_end_output": {"rows": (2, 50, 6)},
+    "yolov8_obb_output": {"oriented": (2, 7, 50)},
+    "yolov8_seg_output": {"segments": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
+    "yolov8_pose_output": {"poses": (2, 9, 50)},
+    "ssd_output": {"offsets": (2, 50, 4), "scores": (2, 50, 3), "priors": (50, 4)},
+}
+cases = [(output, "hard") for output in DETECTION_OUTPUTS]
+cases += [(DETECTION_OUTPUTS[0], method) for method in ("soft", "weighted")]
+for output, method in cases:
+    decision = {"thresholds": 0.5, "nms_method": method, "nms_threshold": 0.5}
+    post = PostProcessor.for_detection(["a", "b"], output, **decision)
+    (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
+    tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
+               for name, shape in needed.items()}
+    found = post(tensors, show_discarded=True, input_size=(32, 32))
+    found.to_dicts(), found.outputs[0].to_coco([1, 2], (7, 8))
+    if hasattr(found.outputs[0], "masks"):
+        found.outputs[0][0].masks((7, 8))
+    halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    post(halves, max_predictions=2, input_size=(32, 32))
+post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
+post({"scores": numbers(3, 2)})
+boxes, scores = numbers(9, 4), numbers(9)
+for threshold in (0.0, 1.0):
+    ops.nms(boxes, scores, threshold)
+    ops.batched_nms(boxes, scores, np.arange(9), threshold)
+ops.box_iou(boxes, boxes), ops.oriented_box_iou(numbers(3, 5), numbers(2, 5))
+ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
+ops.box_convert(boxes, "cxcywh", "yxyx")
+late = {name for name, kernel in kernels.items() if list(kernel.signatures) != before[name]}
+sys.exit(f"compiled late: {late}" if late else 0)
+"""
+
+
+def test_warmup_of_everything_knows_every_kind_of_detection() -> None:
+    assert [Detection.kind_of(output) for output in DETECTION_OUTPUTS] == list(Detection.alternatives)
+
+
+def test_warmup_of_everything_leaves_nothing_to_compile() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERY_CALL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_warmup_says_how_long_it_took_and_where_the_cache_is() -> None:
+    result = CliRunner().invoke(app, ["warmup"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("all kernels ready in ")
+    assert result.stdout.endswith(f" s, in {cache_directory()}\n")
+
+
+def test_warmup_of_a_version_compiles_what_it_needs(tmp_path: Path) -> None:
+    labels = {"labels": [{"id": 1, "name": "cat"}], "exclusive": True, "roi": "NONE"}
+    (tmp_path / "spec.json").write_text(json.dumps({"outputs": [{"labels": labels}]}))
+    classification = {"post_processings": [{"classification": {"output_tensor": "scores"}}]}
+    (tmp_path / "version.json").write_text(json.dumps(classification))
+    documents = ["--spec", str(tmp_path / "spec.json"), "--version", str(tmp_path / "version.json")]
+    result = CliRunner().invoke(app, ["warmup", *documents])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("the kernels of this version ready in ")
+
+
+@pytest.mark.parametrize("name", ["--spec", "--version"])
+def test_warmup_of_one_document_without_the_other_is_a_usage_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / "document.json").write_text("{}")
+    result = CliRunner().invoke(app, ["warmup", name, str(tmp_path / "document.json")])
+    assert result.exit_code == 2
+    assert "one needs the other" in result.stderr
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
+def test_compiling_is_said_once_on_stderr_and_not_where_the_cache_serves(tmp_path: Path) -> None:
+    post = PostProcessor.for_classification(["cat"], Classification(output_tensor="scores"))
+    (tmp_path / "spec.json").write_text(json.dumps(post.spec.dump()))
+    (tmp_path / "version.json").write_text(json.dumps(post.version.dump()))
+    command = [
+        sys.executable,
+        "-m",
+        "postproc.cli",
+        "warmup",
+        "--spec",
+        "spec.json",
+        "--version",
+        "version.json",
+    ]
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith("the kernels of this version ready in")
+        said.append(done.stderr)
+    assert re.fullmatch(r"compiling kernels, once, about \d+ s\n", said[0])
+    assert said[1] == ""
+
+
+def test_version_is_shown() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"postproc {postproc.__version__}\n")
