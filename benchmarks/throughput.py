@@ -30,7 +30,7 @@ from benchmarks.peers.yolo import our_yolov8
 from benchmarks.targets.result import Result
 from postproc import PostProcessor
 from postproc.evaluation.predicting import predict_saved
-from postproc.images.in_order import map_in_order
+from postproc.pipeline.in_order import map_in_order
 from postproc.saved_tensors.format import SavedImage
 from postproc.saved_tensors.npz import Predicted
 from postproc.saved_tensors.reading import TensorFile

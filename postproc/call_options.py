@@ -13,7 +13,8 @@ from postproc.errors import BatchSizeError, TensorError
 from postproc.tensors import as_numbers, checked_sizes
 from postproc.transforms import ImageTransform
 
-Size: TypeAlias = tuple[float, float]  # height, width
+HeightWidth: TypeAlias = tuple[float, float]
+"""Height and width of the network's input, in pixels."""
 
 MOST_PREDICTIONS = 2**31 - 1  # more than any image has: all of them
 
@@ -24,7 +25,7 @@ class CallOptions:
 
     show_discarded: bool
     max_predictions: int
-    input_size: Size | None
+    input_size: HeightWidth | None
     transforms: tuple[ImageTransform, ...] | None
     batch_size: int | None = None
     size_is_for_all: bool = True  # also for outputs whose boxes are not in pixels by their document
@@ -82,7 +83,7 @@ def _count(name: str, value: Any) -> int:
     return int(value)
 
 
-def _size(size: Sequence[int]) -> Size:
+def _size(size: Sequence[int]) -> HeightWidth:
     try:
         array = as_numbers(size)
     except (TypeError, ValueError, OverflowError):

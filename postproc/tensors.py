@@ -81,10 +81,10 @@ def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     # What is nearly always so comes first: NumPy's own object for the dtype, memory in order and writable.
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _converted(name, array)
-    return array if array.flags.carray and array.size else in_order(name, array)
+    return array if array.flags.carray and array.size else as_contiguous(name, array)
 
 
-def in_order(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def as_contiguous(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """C-contiguous, aligned array of the same numbers: itself where that is possible.
 
     Raises
@@ -136,7 +136,7 @@ def _converted_bits(
 ) -> NDArray[np.float32]:
     if not array.dtype.isnative:
         array = _copied(name, array, array.dtype.newbyteorder("="))
-    bits = in_order(name, array).view(np.uint16)
+    bits = as_contiguous(name, array).view(np.uint16)
     return convert(bits.reshape(-1)).reshape(array.shape)
 
 
@@ -152,22 +152,22 @@ def as_ids(name: str, value: Any) -> NDArray[np.int64] | NDArray[np.uint64] | ND
     """
     array = as_array(name, value)
     if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize < 8):
-        return _in_order_of(name, array, np.dtype(np.int64))
+        return _contiguous_of(name, array, np.dtype(np.int64))
     if array.dtype.kind == "u":
-        array = _in_order_of(name, array, np.dtype(np.uint64))
+        array = _contiguous_of(name, array, np.dtype(np.uint64))
         is_beyond = array.size > 0 and array.max() > np.iinfo(np.int64).max
         return array if is_beyond else array.view(np.int64)
     if array.dtype.name == "bfloat16":
         array = _converted(name, array)
     if array.dtype.kind == "f":
-        return _in_order_of(name, array, np.dtype(np.float64))
+        return _contiguous_of(name, array, np.dtype(np.float64))
     raise TensorError(
         f"tensor {name!r} must hold class ids as integers or whole floats; found dtype {array.dtype}"
     )
 
 
-def _in_order_of(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return in_order(name, array if array.dtype == dtype else _copied(name, array, dtype))
+def _contiguous_of(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return as_contiguous(name, array if array.dtype == dtype else _copied(name, array, dtype))
 
 
 def wrong_shape(name: str, shape: Sequence[int], expected: str) -> TensorError:

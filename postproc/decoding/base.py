@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.call_options import CallOptions, Size
+from postproc.call_options import CallOptions, HeightWidth
 from postproc.errors import TensorError
 from postproc.kernels.core import activation, boxes
 from postproc.kernels.core.candidates import MAX_ORDER
@@ -49,7 +49,7 @@ class Decision:
         return self.thresholds, self.multi_label
 
 
-Sizes: TypeAlias = NDArray[np.float64] | Size | None
+Sizes: TypeAlias = NDArray[np.float64] | HeightWidth | None
 """Heights and widths that boxes are in pixels of: (B, 2), or one for all images; None for none."""
 
 SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]

@@ -22,7 +22,7 @@ from postproc.errors import TensorError
 from postproc.kernels.core import activation
 from postproc.kernels.heads.listed import detect_listed
 from postproc.schema import EndToEndOutput
-from postproc.tensors import as_array, as_float32, as_ids, find, in_order, wrong_shape
+from postproc.tensors import as_array, as_contiguous, as_float32, as_ids, find, wrong_shape
 
 # Rows may name any image. Where nothing says how many there are, one beyond this is a mistake.
 _MOST_IMAGES = 1 << 16
@@ -133,7 +133,7 @@ class EndToEndDecoder:
 
     def _packed(self, tensors: Mapping[str, Any], options: CallOptions) -> _Rows:
         name = self.tensor_names[0]
-        table = in_order(name, as_array(name, find(tensors, name)))
+        table = as_contiguous(name, as_array(name, find(tensors, name)))
         starts, width = {}, 0
         for column in self._output.columns:
             starts[column] = width

@@ -77,15 +77,4 @@ def _with_corners(
     polygons, angles = gather_corners(
         table, planar, angle_column, scales, found.regions, found.offsets, placement, start
     )
-    return OrientedDetections(
-        found.scores,
-        found.labels,
-        found.predicted,
-        found.offsets,
-        found.table,
-        found.boxes,
-        found.regions,
-        polygons,
-        angles,
-        is_cut=found.is_cut,
-    )
+    return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)

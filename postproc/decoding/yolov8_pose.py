@@ -72,15 +72,4 @@ def _with_keypoints(
     keypoints = gather_keypoints(
         table, planar, first, points, dimensions, found.regions, found.offsets, placement, start
     )
-    return KeypointDetections(
-        found.scores,
-        found.labels,
-        found.predicted,
-        found.offsets,
-        found.table,
-        found.boxes,
-        found.regions,
-        keypoints,
-        skeleton,
-        is_cut=found.is_cut,
-    )
+    return KeypointDetections.from_detections(found, keypoints=keypoints, skeleton=skeleton)

@@ -98,16 +98,9 @@ def _with_masks(
         of_images,
         start,
     )
-    return SegmentedDetections(
-        found.scores,
-        found.labels,
-        found.predicted,
-        found.offsets,
-        found.table,
-        found.boxes,
-        found.regions,
-        coefficients,
-        tuple(prototypes[start : start + len(found)]),
-        frames,
-        is_cut=found.is_cut,
+    return SegmentedDetections.from_detections(
+        found,
+        coefficients=coefficients,
+        prototypes=tuple(prototypes[start : start + len(found)]),
+        frames=frames,
     )

@@ -20,7 +20,7 @@ PAGE_HEIGHT, PAGE_WIDTH = 480, 640
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
+class DigitPage:
     """A page and the digits on it.
 
     Attributes
@@ -41,7 +41,7 @@ class Page:
     rows: NDArray[np.int64]
 
 
-def make_page(seed: int, *, held_out: bool = True) -> Page:
+def make_page(seed: int, *, held_out: bool = True) -> DigitPage:
     """Make a page; the same seed gives the same page.
 
     Parameters
@@ -54,13 +54,13 @@ def make_page(seed: int, *, held_out: bool = True) -> Page:
     return draw_page(np.random.default_rng([int(held_out), seed]), load_scans(held_out=held_out))
 
 
-def draw_page(rng: np.random.Generator, scans: Scans) -> Page:
+def draw_page(rng: np.random.Generator, scans: Scans) -> DigitPage:
     """Draw a page with digits of ``scans``; what it looks like follows from ``rng`` alone."""
     note = Note(rng, scans, PAGE_HEIGHT, PAGE_WIDTH)
     note.write_rows()
     note.scribble()
     used = np.array(note.used, np.int64)
-    return Page(
+    return DigitPage(
         image=_photograph(rng, note.finish()),
         boxes=np.array(note.boxes, np.float32).reshape(-1, 4),
         labels=scans.digits[used],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -108,4 +107,4 @@ def measuring_documents(
 
 def _boxes(found: Detections) -> Detections:
     """Let go of all but boxes: masks would hold the prototypes of every image."""
-    return Detections(**{field.name: getattr(found, field.name) for field in fields(Detections)})
+    return Detections.from_detections(found)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from postproc.errors import ImageError, TensorError
-from postproc.images.in_order import map_in_order
 from postproc.pipeline import PostProcessor
+from postproc.pipeline.in_order import map_in_order
 from postproc.results import Recognitions
 from postproc.saved_tensors.format import SavedImage
 from postproc.saved_tensors.npz import UNKNOWN_SIZE, Predicted, predict_archive

@@ -10,12 +10,13 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from postproc.errors import ExportError
+from postproc.exports.formats import EXPORT_FORMATS
 
 if TYPE_CHECKING:
     from postproc.exports.writer import ResultWriter
     from postproc.schema import RecognitionSpec
 
-FORMATS = ("jsonl", "coco", "parquet", "voc", "yolo")
+FORMATS = tuple(EXPORT_FORMATS)
 
 
 def open_writer(
@@ -33,7 +34,7 @@ def open_writer(
         What the results are of.
     **options
         Of the writer: ``image_ids`` (coco), ``discarded`` (parquet, voc), ``scores`` (yolo), ``output``
-        (coco, voc, yolo; needed where several outputs have boxes).
+        (coco, voc, yolo; needed where several outputs have boxes), as `formats.EXPORT_FORMATS` lists them.
 
     Raises
     ------
@@ -46,24 +47,6 @@ def open_writer(
     ...     for names, tensors in batches:
     ...         writer.write(names, None, post(tensors))
     """
-    if format == "jsonl":
-        from postproc.exports.json_lines import JsonLinesWriter
-
-        return JsonLinesWriter(path, spec, **options)
-    if format == "coco":
-        from postproc.exports.coco import CocoWriter
-
-        return CocoWriter(path, spec, **options)
-    if format == "parquet":
-        from postproc.exports.parquet import ParquetWriter
-
-        return ParquetWriter(path, spec, **options)
-    if format == "voc":
-        from postproc.exports.voc import VocWriter
-
-        return VocWriter(path, spec, **options)
-    if format == "yolo":
-        from postproc.exports.yolo import YoloWriter
-
-        return YoloWriter(path, spec, **options)
-    raise ExportError(f"format: expected one of {', '.join(FORMATS)}; got {format!r}")
+    if format not in EXPORT_FORMATS:
+        raise ExportError(f"format: expected one of {', '.join(FORMATS)}; got {format!r}")
+    return EXPORT_FORMATS[format].load_writer()(path, spec, **options)

@@ -1,4 +1,4 @@
-"""Results as a Parquet file: the rows of `to_arrow`."""
+"""Results as a Parquet file: the rows of Arrow tables."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
-from postproc.exports.arrow import to_arrow
 from postproc.exports.writer import ImageName, ResultWriter
 from postproc.results import Recognitions
+from postproc.results.arrow import arrow_table
 from postproc.schema import RecognitionSpec
 
 _ROWS_AT_ONCE = 50_000
 
 
 class ParquetWriter(ResultWriter):
-    """Writes a row a detection, with the columns of `postproc.exports.arrow`.
+    """Writes a row a detection, with the columns of `postproc.results.arrow`.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class ParquetWriter(ResultWriter):
         self._partial, self._file, self._waiting = partial, None, []
 
     def _add(self, images: list[str], sizes: NDArray[np.int64] | None, recognitions: Recognitions) -> None:
-        table = to_arrow(recognitions, images, sizes, discarded=self.discarded)
+        table = arrow_table(recognitions.outputs, images, sizes, discarded=self.discarded)
         if self._waiting and table.schema != self._waiting[0].schema:
             raise ExportError(
                 f"{self.path}: the results of {images[0]!r} have other columns than those before: sizes have "

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
+from postproc.exports.formats import EXPORT_FORMATS
 from postproc.exports.writer import FolderWriter, ImageName, boxes_of
 from postproc.results import Detections, Recognitions
-from postproc.results.arguments import Size
+from postproc.results.arguments import SizeLike
 from postproc.schema import RecognitionSpec
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -25,7 +26,7 @@ _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 
 
-def to_voc(detections: Detections, image: str, size: Size, *, discarded: bool = False) -> str:
+def to_voc(detections: Detections, image: str, size: SizeLike, *, discarded: bool = False) -> str:
     """Write the detections of one image as Pascal VOC's XML.
 
     Parameters
@@ -125,7 +126,7 @@ class VocWriter(FolderWriter):
     """
 
     needs_sizes = True
-    suffix = ".xml"
+    suffix = EXPORT_FORMATS["voc"].suffix
 
     def __init__(
         self, path: ImageName, spec: RecognitionSpec, *, discarded: bool = False, output: int | None = None

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import ExportError
+from postproc.exports.formats import EXPORT_FORMATS
 from postproc.exports.writer import FolderWriter, ImageName, boxes_of
 from postproc.results import Detections, Recognitions
 from postproc.results.keypoints import KeypointDetections
@@ -113,7 +114,7 @@ class YoloWriter(FolderWriter):
         If the folder holds files.
     """
 
-    suffix = ".txt"
+    suffix = EXPORT_FORMATS["yolo"].suffix
 
     def __init__(
         self, path: ImageName, spec: RecognitionSpec, *, scores: bool = False, output: int | None = None

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from postproc.errors import ImageError
-from postproc.images.in_order import map_in_order, one_ahead
-from postproc.images.preprocessor import PreparedBatch, Preprocessor, load_image
+from postproc.images.loading import load_image
+from postproc.images.preprocessor import PreparedBatch, Preprocessor
+from postproc.pipeline.in_order import map_in_order, one_ahead
 
 
 class ImageBatch(NamedTuple):

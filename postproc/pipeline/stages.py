@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.call_options import CallOptions, Size
+from postproc.call_options import CallOptions, HeightWidth
 from postproc.decoding import (
     ACTIVATIONS,
     Candidates,
@@ -416,7 +416,7 @@ class BoundExtras:
 
 
 @functools.lru_cache(maxsize=64)
-def _same_placement(size: Size | None, batch: int) -> NDArray[np.float64]:
+def _same_placement(size: HeightWidth | None, batch: int) -> NDArray[np.float64]:
     return _placement(size, None, batch)
 
 

@@ -12,7 +12,7 @@ from postproc.errors import SchemaError
 from postproc.schema import Classification, Detection, RecognitionVersion
 from postproc.schema.problems import describe
 
-Thresholds: TypeAlias = float | Sequence[float] | Mapping[str, float] | None
+ThresholdsLike: TypeAlias = float | Sequence[float] | Mapping[str, float] | None
 Changes: TypeAlias = dict[str, Any]
 """Fields of a task by name, with their new values; None where a field is no longer there."""
 
@@ -21,7 +21,7 @@ _DOCUMENTED = {float, int, tuple, type(None)}
 _MOST_SHOWN = 20  # labels in a message
 
 
-def thresholds_of(thresholds: Thresholds, default: float | None, names: Sequence[str]) -> Any:
+def thresholds_of(thresholds: ThresholdsLike, default: float | None, names: Sequence[str]) -> Any:
     """Give thresholds as documents have them: a number for all labels, or one per label; None for none.
 
     Raises

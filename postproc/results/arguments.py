@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from postproc.errors import TensorError
 from postproc.tensors import as_numbers
 
-Size = Sequence[int]  # height, width
+SizeLike: TypeAlias = Sequence[int]
+"""Height and width, as callers give them."""
+SizesLike: TypeAlias = SizeLike | Sequence[SizeLike] | NDArray[Any]
+"""Those of all images, or of each."""
 _LONGEST_SIDE = 2**31
 
 

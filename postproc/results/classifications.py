@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.results.arguments import Size, as_index, require_parts, row_numbers
+from postproc.results.arguments import SizesLike, as_index, require_parts, row_numbers
 from postproc.results.labels import LabelTable
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Classifications:
 
     _OF_IMAGES: ClassVar[tuple[str, ...]] = ("is_cut",)
     """Fields that hold a value an image, and not one a row."""
+    _OF_ALL: ClassVar[tuple[str, ...]] = ("table",)
+    """Fields that hold one value for all images."""
 
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -106,7 +108,7 @@ class Classifications:
 
     @classmethod
     def _columns(cls) -> list[str]:
-        others = ("offsets", "table", *cls._OF_IMAGES)
+        others = ("offsets", *cls._OF_IMAGES, *cls._OF_ALL)
         return [field.name for field in fields(cls) if field.name not in others]
 
     def take(self: Result, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Result:
@@ -181,14 +183,21 @@ class Classifications:
     def to_arrow(
         self,
         images: Sequence[str | os.PathLike[str]] | Sequence[int] | None = None,
-        sizes: Size | Sequence[Size] | NDArray[Any] | None = None,
+        sizes: SizesLike | None = None,
         *,
         discarded: bool = False,
     ) -> pyarrow.Table:
         """Give an Arrow table, a row a detection; see `postproc.exports.arrow.to_arrow`."""
-        from postproc.exports.arrow import to_arrow
+        from postproc.results.arrow import arrow_table
 
-        return to_arrow(self, images, sizes, discarded=discarded)
+        return arrow_table((self,), images, sizes, discarded=discarded)
+
+    def _arrow_columns(self, sizes: NDArray[np.float64] | None) -> Iterator[tuple[str, Any]]:
+        """Columns of an Arrow table that are made of this result alone, and of the images' sizes if known."""
+        yield "label_id", self.label_ids
+        yield "score", self.scores
+        yield "threshold", self.thresholds
+        yield "predicted", self.predicted
 
     def _row_dicts(self) -> list[dict[str, Any]]:
         ids, names, thresholds = self.table.ids.tolist(), self.table.names, self.table.thresholds

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.results.arguments import Size, image_sizes, require_one_image
+from postproc.results.arguments import SizeLike, SizesLike, image_sizes, require_one_image
 from postproc.results.arguments import image_ids as checked_image_ids
 from postproc.results.classifications import Classifications
 from postproc.results.rows import images_of_rows
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import supervision
 
 _MOST_PADDED = 1 << 28  # rows of all images, which take 28 bytes each
+
+Result = TypeVar("Result", bound="Detections")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +40,18 @@ class Detections(Classifications):
     boxes: NDArray[np.float32]
     regions: NDArray[np.int64]
 
+    @classmethod
+    def from_detections(cls: type[Result], detections: Detections, **columns: Any) -> Result:
+        """Give detections the columns that this kind has besides theirs; what else they have is left out."""
+        return cls(*_arguments(detections), is_cut=detections.is_cut, **columns)
+
+    def _arrow_columns(self, sizes: NDArray[np.float64] | None) -> Iterator[tuple[str, Any]]:
+        yield from super(Detections, self)._arrow_columns(sizes)
+        yield "region", self.regions
+        yield from zip(("xmin", "ymin", "xmax", "ymax"), self.boxes.T, strict=True)
+        if sizes is not None:
+            yield from zip(("left", "top", "right", "bottom"), self.to_pixels(sizes).T, strict=True)
+
     def _row_dicts(self) -> list[dict[str, Any]]:
         rows = super(Detections, self)._row_dicts()
         boxes, regions = self.boxes.tolist(), self.regions.tolist()
@@ -53,18 +68,12 @@ class Detections(Classifications):
         return rows
 
     @overload
-    def to_pixels(
-        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[False] = False
-    ) -> NDArray[np.float32]: ...
+    def to_pixels(self, sizes: SizesLike, rounded: Literal[False] = False) -> NDArray[np.float32]: ...
 
     @overload
-    def to_pixels(
-        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: Literal[True]
-    ) -> NDArray[np.int64]: ...
+    def to_pixels(self, sizes: SizesLike, rounded: Literal[True]) -> NDArray[np.int64]: ...
 
-    def to_pixels(
-        self, sizes: Size | Sequence[Size] | NDArray[Any], rounded: bool = False
-    ) -> NDArray[np.float32] | NDArray[np.int64]:
+    def to_pixels(self, sizes: SizesLike, rounded: bool = False) -> NDArray[np.float32] | NDArray[np.int64]:
         """Boxes in pixels.
 
         Parameters
@@ -121,12 +130,12 @@ class Detections(Classifications):
             boxes, scores, labels, np.minimum(counts, most), self.is_cut | (counts > most)
         )
 
-    def _widths_and_heights(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float64]:
+    def _widths_and_heights(self, sizes: SizesLike) -> NDArray[np.float64]:
         """Width and height (K, 2) of the image of each row."""
         per_image = np.broadcast_to(image_sizes(sizes, len(self)), (len(self), 2))[:, ::-1]
         return np.repeat(per_image, np.diff(self.offsets), axis=0)
 
-    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.
 
         Parameters
@@ -152,7 +161,7 @@ class Detections(Classifications):
             if predicted
         ]
 
-    def to_supervision(self, size: Size) -> supervision.Detections:
+    def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` of the predicted boxes of one image, in pixels of `size` (height, width).
 
         ``class_id`` holds label ids, ``data["class_name"]`` their names.
@@ -172,6 +181,9 @@ class Detections(Classifications):
             class_id=found.label_ids,
             data={"class_name": np.array(found.label_names, dtype=str)},
         )
+
+
+_arguments = attrgetter(*[field.name for field in fields(Detections) if not field.kw_only])
 
 
 class PaddedDetections(NamedTuple):

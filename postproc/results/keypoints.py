@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.results.arguments import Size, require_one_image
+from postproc.results.arguments import SizeLike, SizesLike, require_one_image
 from postproc.results.detections import Detections
 from postproc.results.rows import as_finite
 
@@ -51,12 +51,14 @@ class KeypointDetections(Detections):
         Which points a drawing joins: their numbers, counted from 1; the document's ``skeleton``.
     """
 
+    _OF_ALL: ClassVar[tuple[str, ...]] = (*Detections._OF_ALL, "skeleton")
+
     keypoints: NDArray[np.float32]
     skeleton: Skeleton
 
-    @classmethod
-    def _columns(cls) -> list[str]:
-        return [name for name in super(KeypointDetections, cls)._columns() if name != "skeleton"]
+    def _arrow_columns(self, sizes: NDArray[np.float64] | None) -> Iterator[tuple[str, Any]]:
+        yield from super(KeypointDetections, self)._arrow_columns(sizes)
+        yield "keypoints", self.keypoints
 
     def _row_dicts(self) -> list[dict[str, Any]]:
         rows = super(KeypointDetections, self)._row_dicts()
@@ -65,7 +67,7 @@ class KeypointDetections(Detections):
             row["roi"]["keypoints"] = [dict(zip(names, point, strict=True)) for point in points]
         return rows
 
-    def keypoints_to_pixels(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float32]:
+    def keypoints_to_pixels(self, sizes: SizesLike) -> NDArray[np.float32]:
         """Keypoints in pixels.
 
         Parameters
@@ -89,7 +91,7 @@ class KeypointDetections(Detections):
         )
         return pixels
 
-    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes, as of `Detections`, with ``keypoints`` ``[x, y, v, ...]``.
 
         They are in pixels; v is the point's score, or 1 where the network gives none.
@@ -114,7 +116,7 @@ class KeypointDetections(Detections):
             result["keypoints"] = numbers
         return results
 
-    def to_supervision(self, size: Size) -> supervision.Detections:
+    def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with (K, P, D) ``data["keypoints"]`` in pixels.
 
         Its annotators draw boxes; those of poses take what `to_supervision_keypoints` gives.
@@ -128,7 +130,7 @@ class KeypointDetections(Detections):
         made.data["keypoints"] = self[self.predicted].keypoints_to_pixels(size)
         return made
 
-    def to_supervision_keypoints(self, size: Size) -> supervision.KeyPoints:
+    def to_supervision_keypoints(self, size: SizeLike) -> supervision.KeyPoints:
         """`supervision.KeyPoints` of the predicted rows of one image, in pixels of `size` (height, width).
 
         ``class_id`` holds label ids, ``data["class_name"]`` their names. What points score, if they do, is

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.results.arguments import Size
+from postproc.results.arguments import SizeLike, SizesLike
 from postproc.results.detections import Detections
 from postproc.results.rows import as_finite
 
@@ -36,13 +36,18 @@ class OrientedDetections(Detections):
     polygons: NDArray[np.float32]
     angles: NDArray[np.float32]
 
+    def _arrow_columns(self, sizes: NDArray[np.float64] | None) -> Iterator[tuple[str, Any]]:
+        yield from super(OrientedDetections, self)._arrow_columns(sizes)
+        yield "polygon", self.polygons
+        yield "angle", self.angles
+
     def _row_dicts(self) -> list[dict[str, Any]]:
         rows = super(OrientedDetections, self)._row_dicts()
         for row, corners in zip(rows, self.polygons.tolist(), strict=True):
             row["roi"]["polygon"] = [{"x": x, "y": y} for x, y in corners]
         return rows
 
-    def polygons_to_pixels(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> NDArray[np.float32]:
+    def polygons_to_pixels(self, sizes: SizesLike) -> NDArray[np.float32]:
         """Corners in pixels.
 
         Parameters
@@ -61,7 +66,7 @@ class OrientedDetections(Detections):
         """
         return as_finite(self.polygons * self._widths_and_heights(sizes)[:, np.newaxis])
 
-    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes, as of `Detections`, with the corners as ``segmentation``.
 
         Parameters
@@ -82,7 +87,7 @@ class OrientedDetections(Detections):
             result["segmentation"] = [numbers]
         return results
 
-    def to_supervision(self, size: Size) -> supervision.Detections:
+    def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with (K, 4, 2) ``data["xyxyxyxy"]`` in pixels.
 
         That is where supervision looks for the corners of oriented boxes.

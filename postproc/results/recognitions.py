@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
-from postproc.results.arguments import Size, require_parts
+from postproc.results.arguments import SizesLike, require_parts
 from postproc.results.classifications import Classifications
 from postproc.results.detections import Detections
 
@@ -41,7 +39,7 @@ class Recognitions:
     def to_arrow(
         self,
         images: Sequence[str | os.PathLike[str]] | Sequence[int] | None = None,
-        sizes: Size | Sequence[Size] | NDArray[Any] | None = None,
+        sizes: SizesLike | None = None,
         *,
         discarded: bool = False,
     ) -> pyarrow.Table:
@@ -49,9 +47,9 @@ class Recognitions:
 
         ``.to_pandas()`` and ``polars.from_arrow`` make data frames of it.
         """
-        from postproc.exports.arrow import to_arrow
+        from postproc.results.arrow import arrow_table
 
-        return to_arrow(self, images, sizes, discarded=discarded)
+        return arrow_table(self.outputs, images, sizes, discarded=discarded)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Recognitions]) -> Recognitions:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.heads.masks import draw_masks, encode_masks, trace_masks
-from postproc.results.arguments import Size, image_sizes, require_one_image
+from postproc.results.arguments import SizeLike, SizesLike, image_sizes, require_one_image
 from postproc.results.detections import Detections
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class SegmentedDetections(Detections):
         prototypes = tuple(image for part in parts for image in part.prototypes)
         return replace(joined, prototypes=prototypes, frames=np.concatenate([part.frames for part in parts]))
 
-    def masks(self, size: Size) -> NDArray[np.bool_]:
+    def masks(self, size: SizeLike) -> NDArray[np.bool_]:
         """Masks of the boxes of one image.
 
         The sums of prototypes times coefficients are interpolated between the centres of their cells, cut at
@@ -91,7 +91,7 @@ class SegmentedDetections(Detections):
             )
         return draw_masks(self.boxes, self.coefficients, self.prototypes[0], self.frames[0], height, width)
 
-    def to_rle(self, sizes: Size | Sequence[Size] | NDArray[Any]) -> list[dict[str, Any]]:
+    def to_rle(self, sizes: SizesLike) -> list[dict[str, Any]]:
         """Masks as COCO's compressed run lengths, ``{"size": [height, width], "counts": text}`` each.
 
         They are the masks of `masks`, and what ``pycocotools.mask.decode`` takes; no more than one box of one
@@ -159,13 +159,19 @@ class SegmentedDetections(Detections):
         bounds = self.offsets.tolist()
         return pairwise(bounds)
 
+    def _arrow_columns(self, sizes: NDArray[np.float64] | None) -> Iterator[tuple[str, Any]]:
+        yield from super(SegmentedDetections, self)._arrow_columns(sizes)
+        yield "rings", self.mask_polygons()
+        if sizes is not None:
+            yield "mask", [mask["counts"] for mask in self.to_rle(sizes)]
+
     def _row_dicts(self) -> list[dict[str, Any]]:
         rows = super(SegmentedDetections, self)._row_dicts()
         for row, rings in zip(rows, self.mask_polygons(), strict=True):
             row["roi"]["polygons"] = [[{"x": x, "y": y} for x, y in ring.tolist()] for ring in rings]
         return rows
 
-    def to_coco(self, image_ids: Sequence[int], sizes: Size | Sequence[Size]) -> list[dict[str, Any]]:
+    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes, as of `Detections`, with the mask as ``segmentation``.
 
         It is that of `to_rle`, in the image's size.
@@ -187,7 +193,7 @@ class SegmentedDetections(Detections):
             result["segmentation"] = mask
         return results
 
-    def to_supervision(self, size: Size) -> supervision.Detections:
+    def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with the masks.
 
         Raises
@@ -200,7 +206,7 @@ class SegmentedDetections(Detections):
         return made
 
 
-def _whole(size: Size | NDArray[Any]) -> tuple[int, int]:
+def _whole(size: SizeLike | NDArray[Any]) -> tuple[int, int]:
     """Height and width as whole numbers."""
     try:
         numbers = np.asarray(size)

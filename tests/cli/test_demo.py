@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from postproc.cli.app import app
 from postproc.cli.work.demo import DemoModel, DemoResult
 from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
-from postproc.demo.pages import Page
+from postproc.demo.pages import DigitPage
 from postproc.installing import install
 from postproc.results import Detections
 from postproc.results.labels import LabelTable
@@ -93,7 +93,7 @@ def result_of(boxes: NDArray[np.float32], digits: list[int]) -> DemoResult:
     """Make the result of detections, in pixels, on a page with the digits 3, 4 and 4."""
     table = LabelTable(np.arange(10), tuple("0123456789"), (0.5,) * 10)
     count = len(digits)
-    page = Page(np.zeros((480, 640, 3), np.uint8), WRITTEN, np.array([3, 4, 4]), np.arange(3))
+    page = DigitPage(np.zeros((480, 640, 3), np.uint8), WRITTEN, np.array([3, 4, 4]), np.arange(3))
     return DemoResult(
         page,
         Detections(

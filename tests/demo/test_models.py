@@ -8,7 +8,7 @@ import pytest
 
 from postproc import Classifications, Detections, PostprocError, PostProcessor
 from postproc.demo import DETECTORS, MODELS, model_path, preprocessing_path, spec_path, version_path
-from postproc.demo.pages import Page, crop_digit, make_page
+from postproc.demo.pages import DigitPage, crop_digit, make_page
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.ops import box_iou
@@ -17,7 +17,7 @@ PAGES = 40
 
 
 @pytest.fixture(scope="module")
-def pages() -> list[Page]:
+def pages() -> list[DigitPage]:
     return [make_page(seed, held_out=True) for seed in range(PAGES)]
 
 
@@ -26,14 +26,14 @@ def runner_of(name: str) -> OnnxRunner:
     return OnnxRunner(model_path(name), post, providers=["CPUExecutionProvider"])
 
 
-def detect(name: str, pages: list[Page]) -> Detections:
+def detect(name: str, pages: list[DigitPage]) -> Detections:
     batch = Preprocessor(preprocessing_path(name))([page.image for page in pages])
     (detections,) = runner_of(name)(batch.tensors, transforms=batch.transforms).outputs
     assert isinstance(detections, Detections)
     return detections
 
 
-def matches(detections: Detections, page: Page) -> int:
+def matches(detections: Detections, page: DigitPage) -> int:
     """Count the digits found on a page: right label, Jaccard index of 0.5, one detection each."""
     boxes = detections.to_pixels(page.image.shape[:2])
     names = np.array(detections.label_names, dtype=str)
@@ -47,7 +47,7 @@ def matches(detections: Detections, page: Page) -> int:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_detector_finds_digits_that_it_never_saw(name: str, pages: list[Page]) -> None:
+def test_detector_finds_digits_that_it_never_saw(name: str, pages: list[DigitPage]) -> None:
     detections = detect(name, pages)
     found = sum(matches(detections[row], page) for row, page in enumerate(pages))
     written = sum(len(page.labels) for page in pages)
@@ -57,13 +57,13 @@ def test_detector_finds_digits_that_it_never_saw(name: str, pages: list[Page]) -
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_detector_finds_the_same_in_a_batch_as_alone(name: str, pages: list[Page]) -> None:
+def test_detector_finds_the_same_in_a_batch_as_alone(name: str, pages: list[DigitPage]) -> None:
     together, alone = detect(name, pages[:3])[1], detect(name, pages[1:2])[0]
     np.testing.assert_array_equal(together.label_ids, alone.label_ids)
     np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-4)
 
 
-def test_classifier_names_digits_that_it_never_saw(pages: list[Page]) -> None:
+def test_classifier_names_digits_that_it_never_saw(pages: list[DigitPage]) -> None:
     crops = [crop_digit(page.image, box) for page in pages for box in page.boxes]
     tensors = Preprocessor(preprocessing_path("classifier"))(crops).tensors
     (guesses,) = runner_of("classifier")(tensors, max_predictions=1).outputs

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from postproc.demo.handwriting import WORDS, capital, enlarge
-from postproc.demo.pages import PAGE_HEIGHT, PAGE_WIDTH, Page, crop_digit, draw_page, make_page
+from postproc.demo.pages import PAGE_HEIGHT, PAGE_WIDTH, DigitPage, crop_digit, draw_page, make_page
 from postproc.demo.scans import load_scans
 from postproc.ops import box_iou
 
@@ -16,7 +16,7 @@ SEEDS = range(8)
 
 
 @pytest.fixture(scope="module")
-def pages() -> list[Page]:
+def pages() -> list[DigitPage]:
     return [make_page(seed) for seed in SEEDS]
 
 
@@ -57,13 +57,13 @@ def test_draw_page_writes_with_the_given_scans_only() -> None:
     assert len(page.rows) > 2
 
 
-def test_make_page_labels_are_what_the_scans_show(pages: list[Page]) -> None:
+def test_make_page_labels_are_what_the_scans_show(pages: list[DigitPage]) -> None:
     for page in pages:
         np.testing.assert_array_equal(page.labels, load_digits().target[page.rows])
         assert page.labels.dtype == np.int64
 
 
-def test_make_page_boxes_lie_inside_with_area(pages: list[Page]) -> None:
+def test_make_page_boxes_lie_inside_with_area(pages: list[DigitPage]) -> None:
     for page in pages:
         assert page.image.shape == (PAGE_HEIGHT, PAGE_WIDTH, 3)
         assert page.image.dtype == np.uint8
@@ -74,7 +74,7 @@ def test_make_page_boxes_lie_inside_with_area(pages: list[Page]) -> None:
         assert (page.boxes[:, 2:] - page.boxes[:, :2] >= 4).all()
 
 
-def test_make_page_boxes_hold_ink_on_every_side(pages: list[Page]) -> None:
+def test_make_page_boxes_hold_ink_on_every_side(pages: list[DigitPage]) -> None:
     """A box moved or scaled wrongly has sides that touch bare paper only."""
     inked = []
     for page in pages:
@@ -86,7 +86,7 @@ def test_make_page_boxes_hold_ink_on_every_side(pages: list[Page]) -> None:
     assert np.mean(inked) > 0.98
 
 
-def test_make_page_digits_seldom_overlap(pages: list[Page]) -> None:
+def test_make_page_digits_seldom_overlap(pages: list[DigitPage]) -> None:
     overlapping = total = 0
     for page in pages:
         jaccard = box_iou(page.boxes, page.boxes) - np.eye(len(page.boxes))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +16,11 @@ import pytest
 from postproc import RecognitionSpec
 from postproc.errors import ExportError
 from postproc.exports import FORMATS, open_writer
+from postproc.exports.formats import EXPORT_FORMATS
 from tests.exports.results import IMAGES, SIZES, made
 
-FOLDERS = ("voc", "yolo")
+FOLDERS = [name for name, item in EXPORT_FORMATS.items() if item.is_folder]
+OF_ONE_OUTPUT = [name for name, item in EXPORT_FORMATS.items() if "output" in item.options]
 LABELS_OF_IMAGES = {"labels": [{"id": 1, "name": "day"}], "exclusive": True, "roi": "NONE"}
 
 
@@ -134,7 +139,7 @@ def test_writer_of_an_image_that_would_leave_the_folder_stays_in_it(format: str,
     assert all((tmp_path / "x" / "out") in path.parents for path in written)
 
 
-@pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
+@pytest.mark.parametrize("format", OF_ONE_OUTPUT)
 def test_writer_of_boxes_asks_which_output_where_several_have_them(format: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     assert open_writer(format, path, spec_with("NONE", "BBOX")).output == 1  # type: ignore[attr-defined]
@@ -171,3 +176,24 @@ def test_writer_outside_of_its_block_and_with_wrong_names_raises(tmp_path: Path)
         writer.write(IMAGES[:2], None, found)
     with pytest.raises(ExportError, match="expected one of jsonl, coco"):
         open_writer("csv", tmp_path / "out", post.spec)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_registry_says_which_options_a_writer_takes_and_what_it_writes(format: str, tmp_path: Path) -> None:
+    described = EXPORT_FORMATS[format]
+    taken = set(inspect.signature(described.load_writer()).parameters) - {"path", "spec"}
+    assert taken == set(described.options)
+    assert not taken & set(described.always)
+    post, found = made("standard")
+    path = tmp_path / f"found{described.suffix}"
+    with open_writer(format, path, post.spec) as writer:
+        writer.write(IMAGES, SIZES, found)
+    assert path.is_dir() == described.is_folder
+    assert {item.suffix for item in path.rglob("0*")} == (
+        {described.suffix} if described.is_folder else set()
+    )
+
+
+def test_formats_and_the_help_of_run_are_known_without_what_writers_need() -> None:
+    code = "import sys, postproc.cli.commands.run; sys.exit(bool({'pyarrow', 'PIL'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

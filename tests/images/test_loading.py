@@ -429,7 +429,7 @@ def test_import_without_pillow_names_the_extra(module: str) -> None:
     code = f"import sys; sys.modules['PIL'] = None; import {module}"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert f"ImportError: {module} needs Pillow: {install('images')}" in run.stderr
+    assert f"ImportError: postproc.images needs Pillow: {install('images')}" in run.stderr
 
 
 def test_import_of_transforms_does_not_load_pillow() -> None:

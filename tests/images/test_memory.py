@@ -46,8 +46,8 @@ MEASURE = """
 import ctypes, gc, io, json, sys
 import numpy as np
 from PIL import Image
-from postproc.image_loading import EncodedImage
-from tests.postproc.test_image_memory import FILES
+from postproc.images.loading import EncodedImage
+from tests.images.test_memory import FILES
 
 def make(kind, mode, options, width, height):
     options = dict(options)

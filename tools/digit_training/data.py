@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_training import documents
-from postproc.demo.pages import Page, crop_digit, draw_page
+from postproc.demo.pages import DigitPage, crop_digit, draw_page
 from postproc.demo.scans import Scans, load_scans
 from postproc.images import Preprocessor
 
@@ -53,7 +53,7 @@ def validation_scans() -> Scans:
     return _split_scans()[1]
 
 
-def validation_pages(count: int) -> list[Page]:
+def validation_pages(count: int) -> list[DigitPage]:
     """Draw pages with the validation scans."""
     return [
         draw_page(np.random.default_rng([_VALIDATION_SEED, index]), validation_scans())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digit_training import documents
 from digit_training.documents import Document
 from postproc import Detections, PostProcessor
-from postproc.demo.pages import Page, crop_digit
+from postproc.demo.pages import DigitPage, crop_digit
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.ops import box_iou
@@ -57,7 +57,7 @@ class Found:
         return f"recall {self.recall:.2%} of {self.written.sum()} digits, precision {self.precision:.2%}"
 
 
-def detect(model: Path, version: Document, preprocessing: Document, pages: Sequence[Page]) -> Found:
+def detect(model: Path, version: Document, preprocessing: Document, pages: Sequence[DigitPage]) -> Found:
     """Run a detector over pages and judge what it finds."""
     post = PostProcessor(documents.spec("detection"), version)
     runner = OnnxRunner(model, post, providers=["CPUExecutionProvider"])
@@ -78,7 +78,7 @@ def detect(model: Path, version: Document, preprocessing: Document, pages: Seque
     return Found(np.concatenate(scores), np.concatenate(digits), np.concatenate(right), _count(written))
 
 
-def classify(model: Path, version: Document, preprocessing: Document, pages: Sequence[Page]) -> Found:
+def classify(model: Path, version: Document, preprocessing: Document, pages: Sequence[DigitPage]) -> Found:
     """Run the classifier over every digit of the pages and judge its best guess."""
     post = PostProcessor(documents.spec("classification"), version)
     runner = OnnxRunner(model, post, providers=["CPUExecutionProvider"])

@@ -9,7 +9,7 @@ import typer
 
 from postproc.cli.options import BatchSize, IntraOpThreads, Model, SpecFile, VersionFile, file
 from postproc.cli.terminal import Progress, load
-from postproc.cli.work.export import Format, export_options, open_sink
+from postproc.cli.work.export import STDOUT_FORMAT, Format, export_options, open_sink
 from postproc.cli.work.run import (
     CutImages,
     DrawnImages,
@@ -17,9 +17,12 @@ from postproc.cli.work.run import (
     recognise_images,
     recognise_tensors,
 )
+from postproc.exports.formats import EXPORT_FORMATS, formats_with
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from postproc.service.settings import ServiceSettings
+
+_FOLDERS = " and ".join(name for name, item in EXPORT_FORMATS.items() if item.is_folder)
 
 
 def run(
@@ -68,38 +71,43 @@ def run(
     intra_op_threads: IntraOpThreads = None,
     format: Annotated[
         Format,
-        typer.Option(
-            help="jsonl: v0.7's JSON, a line an image. coco: COCO results. parquet: a row a detection. voc "
-            "and yolo: a folder of a file an image."
-        ),
-    ] = Format.JSONL,
+        typer.Option(help=" ".join(f"{name}: {item.summary}." for name, item in EXPORT_FORMATS.items())),
+    ] = STDOUT_FORMAT,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="File to write, or for voc and yolo a new folder, instead of stdout. It appears when all is "
+            help=f"File to write, or for {_FOLDERS} a new folder, instead of stdout. It appears when all is "
             "written.",
         ),
     ] = None,
-    scores: Annotated[bool, typer.Option("--scores", help="yolo: end each line with the score.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help=f"{formats_with('scores')}: end each line with the score.")
+    ] = False,
     image_ids: Annotated[
         Path | None,
         file(
             "COCO.json",
-            "coco: whose image ids to use, by file name; else the names of images are numbers.",
+            f"{formats_with('image_ids')}: whose image ids to use, by file name; else the names of images "
+            "are numbers.",
             "--image-ids",
         ),
     ] = None,
     output_index: Annotated[
         int | None,
-        typer.Option(min=0, help="coco, voc, yolo: the output of the spec, where several have boxes."),
+        typer.Option(
+            min=0,
+            help=f"{formats_with('output')}: the output of the spec, where several have boxes.",
+        ),
     ] = None,
 ) -> None:
     """Recognise things in images: one line of JSON an image on stdout, or a file of another format.
 
     An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
     """
-    options = export_options(format, show_discarded, scores, image_ids, output_index)
+    options = export_options(
+        format, discarded=show_discarded, scores=scores, image_ids=image_ids, output=output_index
+    )
     if tensors is not None:
         unused = {
             "MODEL.onnx": model,

@@ -16,7 +16,7 @@ from postproc.ops import box_iou
 from postproc.pipeline import PostProcessor
 
 if TYPE_CHECKING:
-    from postproc.demo.pages import Page
+    from postproc.demo.pages import DigitPage
     from postproc.results import Detections
 
 PICTURE_SIDE = 1280  # pixels: twice the page's, so that labels are easy to read
@@ -35,7 +35,7 @@ class DemoModel(str, Enum):
 class DemoResult:
     """A page and the digits that were found on it."""
 
-    page: Page
+    page: DigitPage
     detections: Detections
 
     @property

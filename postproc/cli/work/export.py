@@ -10,19 +10,24 @@ from typing import Any, Protocol
 
 import typer
 
+from postproc.exports import open_writer
+from postproc.exports.formats import EXPORT_FORMATS, formats_with
 from postproc.exports.json_lines import json_line
 from postproc.results import Recognitions
 from postproc.schema import RecognitionSpec
 
 
 class Format(str, Enum):
-    """Forms of results."""
+    """The names of `EXPORT_FORMATS`."""
 
-    JSONL = "jsonl"
-    COCO = "coco"
-    PARQUET = "parquet"
-    VOC = "voc"
-    YOLO = "yolo"
+    _ignore_ = ["members", "member"]  # noqa: RUF012 - as enum asks for it
+    members = vars()
+    for member in EXPORT_FORMATS:
+        members[member.upper()] = member
+
+
+STDOUT_FORMAT = Format("jsonl")
+"""The only one that stdout takes."""
 
 
 class Sink(Protocol):
@@ -39,36 +44,37 @@ class _Lines:
             typer.echo(json_line(image, document), nl=False)
 
 
-def export_options(
-    format: Format, show_discarded: bool, scores: bool, image_ids: Path | None, output_index: int | None
-) -> dict[str, Any]:
-    """Give the options of a format's writer, from those of the command.
+_REFUSALS = {  # of each option of writers: that of the command, and why a format does not take it
+    "discarded": ("--show-discarded", "{format} has no discarded ones"),
+    "scores": ("--scores", "only for --format {others}; the others have them"),
+    "image_ids": ("--image-ids", "only for --format {others}"),
+    "output": ("--output-index", "{format} holds all outputs"),
+}
+
+
+def export_options(format: Format, **given: Any) -> dict[str, Any]:
+    """Give the options of a format's writer, from those of the command; None or false where not given.
 
     Raises
     ------
     typer.BadParameter
         If one has no use there.
     """
-    options: dict[str, Any] = {}
-    if show_discarded:
-        if format in (Format.COCO, Format.YOLO):
-            raise typer.BadParameter(f"{format.value} has no discarded ones", param_hint="--show-discarded")
-        if format is not Format.JSONL:
-            options["discarded"] = True
-    if scores:
-        if format is not Format.YOLO:
-            raise typer.BadParameter("only for --format yolo; the others have them", param_hint="--scores")
-        options["scores"] = True
-    if image_ids is not None:
-        if format is not Format.COCO:
-            raise typer.BadParameter("only for --format coco", param_hint="--image-ids")
+    described = EXPORT_FORMATS[format.value]
+    options = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value is not False and name not in described.always
+    }
+    for name in options:
+        if name not in described.options:
+            option, reason = _REFUSALS[name]
+            text = reason.format(format=format.value, others=formats_with(name))
+            raise typer.BadParameter(text, param_hint=option)
+    if "image_ids" in options:
         from postproc.exports.coco import read_image_ids
 
-        options["image_ids"] = read_image_ids(image_ids)
-    if output_index is not None:
-        if format in (Format.JSONL, Format.PARQUET):
-            raise typer.BadParameter(f"{format.value} holds all outputs", param_hint="--output-index")
-        options["output"] = output_index
+        options["image_ids"] = read_image_ids(options["image_ids"])
     return options
 
 
@@ -78,12 +84,10 @@ def open_sink(
 ) -> Iterator[Sink]:
     """Open where results go; what is wrong with the names of `images` is told before any work."""
     if path is None:
-        if format is not Format.JSONL:
+        if format is not STDOUT_FORMAT:
             raise typer.BadParameter(f"{format.value} is not for stdout; say where", param_hint="--output")
         yield _Lines()
         return
-    from postproc.exports import open_writer
-
     writer = open_writer(format.value, path, spec, **options)
     writer.check([str(image) for image in images])
     with writer:
