@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_array_max_
 
 from postproc import Detections, PostProcessor, Recognitions
 from tests import reference
-from tests.random_cases import Case, Json
+from tests.random_cases.builder import Case
+from tests.random_cases.numbers import Json
 from tests.reference import Row
 from tests.strategies import uses_softmax
 

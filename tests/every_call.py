@@ -23,12 +23,6 @@ from tests.array_forms import FORMS, changed
 Array = NDArray[Any]
 Forms = list[Callable[[Array], Any]]
 
-KINDS = (
-    "classification",
-    *("anchored", "direct", "yolo", "yolov8", "yolov5", "yolox", "yolov3", "standard", "end_to_end", "ssd"),
-    *("yolov8_pose", "yolov8_obb", "yolov8_seg"),
-)
-
 
 def signatures() -> dict[str, list[str]]:
     """Give the signatures of each kernel that has any."""
@@ -76,7 +70,8 @@ def in_every_form(batch: Any) -> None:
 
 def call_every_kind() -> None:
     from postproc import PostProcessor
-    from tests.pipelines import LABELS, OUTPUTS, post_processor, tensors_of
+    from tests.kinds import kinds_with
+    from tests.pipelines import KINDS, LABELS, OUTPUTS, post_processor, tensors_of
 
     for kind in KINDS:
         post = post_processor(kind, num_threads=2)
@@ -90,7 +85,7 @@ def call_every_kind() -> None:
             call(post.replace(nms_thresholds=[0.3, 0.5, 1]), tensors_of(kind))
             low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
             call(post_processor(kind, **low), tensors_of(kind))
-            for method in () if kind == "yolov8_obb" else ("soft", "weighted"):
+            for method in OUTPUTS[kind].nms_methods[1:]:
                 call(post_processor(kind, nms_method=method, nms_threshold=0.5), tensors_of(kind))
     sized = post_processor("direct", normalize_wrt_tensor="im_info")
     for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
@@ -98,7 +93,7 @@ def call_every_kind() -> None:
     grid = tensors_of("yolo")["grid"]
     for layout in (grid.transpose(0, 3, 1, 2), grid.reshape(*grid.shape[:3], 2, -1)):
         call(post_processor("yolo"), {"grid": layout})
-    for kind in ("yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg"):
+    for kind in kinds_with("coordinates"):
         tensors = tensors_of(kind)
         call(post_processor(kind), {**tensors, "table": tensors["table"].transpose(0, 2, 1)})
         output = OUTPUTS[kind].model_copy(update={"coordinates": "normalized"})
@@ -189,7 +184,7 @@ def call_matching() -> None:
 
 def compiled_late(kind: str) -> list[str]:
     """Name the kernels that a post-processor compiles or loads in its first calls after its warm-up."""
-    for name in [name for name in sys.modules if name.startswith(("postproc", "tests.pipelines"))]:
+    for name in [name for name in sys.modules if name.startswith(("postproc", "tests."))]:
         del sys.modules[name]
     pipelines = importlib.import_module("tests.pipelines")
     tensors, post = pipelines.tensors_of(kind), pipelines.post_processor(kind, num_threads=2)
@@ -199,18 +194,15 @@ def compiled_late(kind: str) -> list[str]:
     assert len(warm) > 1
     in_every_form(post(tensors))
     post(changed(tensors, partial(as_dtype, np.float16)), show_discarded=True, input_size=(20, 32))
-    planar = {
-        **dict.fromkeys(("anchored", "standard", "ssd"), "scores"),
-        **dict.fromkeys(("yolov8", "yolov5", "yolox", "yolov8_pose", "yolov8_obb", "yolov8_seg"), "table"),
-    }.get(kind)
-    if planar:
-        post({**tensors, planar: tensors[planar].transpose(0, 2, 1)})
-    if kind == "yolo":
-        post({"grid": tensors["grid"].transpose(0, 3, 1, 2)})
+    described = importlib.import_module("tests.kinds").KINDS
+    if kind in described and (name := described[kind].two_layouts):
+        post({**tensors, name: np.moveaxis(tensors[name], -1, 1)})
     return [name for name, found in signatures().items() if found != warm.get(name)]
 
 
 if __name__ == "__main__":
+    from tests.pipelines import KINDS
+
     if sys.argv[1:] == ["warmup"]:
         print(json.dumps({kind: compiled_late(kind) for kind in KINDS}))  # noqa: T201
     else:

@@ -15,22 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import reference
-from tests.random_cases import (
-    BEYOND_BOXES,
-    FAMILIES,
-    KINDS,
-    Case,
-    CaseBuilder,
-    Json,
-    clustered_boxes,
-    random_case,
-)
+from tests.kinds import KINDS
+from tests.random_cases.builder import Case, CaseBuilder, random_case
+from tests.random_cases.numbers import Json, clustered_boxes
 from tests.reference.rectangles import rectangle_iou
 
 __all__ = [
-    "BEYOND_BOXES",
-    "FAMILIES",
-    "KINDS",
     "CandidateSet",
     "Case",
     "candidate_sets",
@@ -53,7 +43,7 @@ class CandidateSet:
 
 @st.composite
 def cases(draw: st.DrawFn, kind: str, nms_method: str = "hard") -> Case:
-    """Draw a case of one output of a kind of `KINDS` or `FAMILIES`, or of several outputs.
+    """Draw a case of one output of a kind of `tests.random_cases.builder.ALL`, or of several outputs.
 
     That is ``"several"`` of v0.7's kinds, ``"any"`` of all of them.
     """
@@ -92,15 +82,14 @@ def near_tie(case: Case) -> bool:
     for output, post, images in zip(
         case.spec["outputs"], case.version["post_processings"], decoded, strict=True
     ):
-        if "yolov8_obb_output" in post.get("detection", {}):
-            detection = post["detection"]
-            limits = detection.get("nms_thresholds") or [detection.get("nms_threshold", 0.3)]
-            if any(_rectangles_tie(found, float(np.float32(limit))) for found in images for limit in limits):
-                return True
+        detection = post.get("detection", {})
+        limits = detection.get("nms_thresholds") or [detection.get("nms_threshold", 0.3)]
+        if any(_rectangles_tie(found, float(np.float32(limit))) for found in images for limit in limits):
+            return True
         if not uses_softmax(post):
             continue
         thresholds = reference.thresholds_of(post, output)
-        floor = post.get("detection", {}).get("discard_threshold", 0.025)
+        floor = detection.get("discard_threshold", 0.025)
         for found in images:
             finite = sorted((one for one in found if np.isfinite(one.score)), key=lambda one: one.score)
             if any(
@@ -132,9 +121,9 @@ def uses_softmax(post: Json) -> bool:
     if "classification" in post:
         return bool(post["classification"].get("score_activation") == "softmax")
     return any(
-        kind == "yolo_output" or output.get("score_activation") == "softmax"
-        for kind, output in post["detection"].items()
-        if kind.endswith("_output")
+        KINDS[field.removesuffix("_output")].softmax or output.get("score_activation") == "softmax"
+        for field, output in post["detection"].items()
+        if field.endswith("_output")
     )
 
 

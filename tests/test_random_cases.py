@@ -7,13 +7,13 @@ import pytest
 
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from tests import reference
-from tests.random_cases import FAMILIES, KINDS, random_case
+from tests.random_cases.builder import ALL, random_case
 
 METHODS = ("hard", "soft", "weighted")
 
 
 @pytest.mark.parametrize("nms_method", METHODS)
-@pytest.mark.parametrize("kind", [*KINDS, *FAMILIES, "any"])
+@pytest.mark.parametrize("kind", [*ALL, "any"])
 def test_random_case_of_each_kind_is_valid_and_finds_something(kind: str, nms_method: str) -> None:
     predicted = discarded = 0
     for seed in range(50):

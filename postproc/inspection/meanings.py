@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from postproc.inspection.evidence import Part
 from postproc.inspection.graph import Size
 from postproc.inspection.presets import Decision, ImageStyle
-from postproc.schema import Classification, Detection, DetectionOutput, EndToEndOutput
-from postproc.schema.yolo_outputs import TableOutput
+from postproc.schema import Classification, Detection, DetectionOutput
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Detects:
         for name, part in _FIELDS.items():
             if fields[name] is not None:
                 values.setdefault(part, str(fields[name]))
-        if isinstance(self.output, (TableOutput, EndToEndOutput)):
+        if fields["score_activation"] is None and not self.output.makes_probabilities:
             values[Part.ACTIVATION] = "none"  # no field for it: the scores have to be probabilities
         if Part.BOX_FORMAT in values:
             pixels = self.in_pixels or self.output.boxes_are_in_pixels or bool(self.size_tensor)

@@ -29,7 +29,6 @@ from postproc.pipeline.signs import HIGHEST_PROBABILITY, ScoreSigns
 from postproc.results import Classifications, Detections
 from postproc.results.labels import LabelTable
 from postproc.schema import Classification, Detection
-from postproc.schema.yolo_outputs import TableOutput
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
@@ -200,7 +199,7 @@ class DetectionStage:
         self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
-        self._coordinates = task.output.coordinates if isinstance(task.output, TableOutput) else None
+        self._coordinates = task.output.declared_coordinates
         # The decoder of a grid makes the unit of its boxes, which nobody can mistake.
         self._unit_is_told = self._coordinates is not None or not (
             task.output.boxes_are_normalized or task.output.needs_input_size

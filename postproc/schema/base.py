@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -176,19 +176,18 @@ class Choice(Configuration):
 
     model_config = ConfigDict(json_schema_extra=_require_one)
 
-    alternatives: ClassVar[tuple[str, ...]] = ()
+    alternatives: ClassVar[Mapping[str, type[Alternative]]] = {}
+    """The members of the group: the type of each, by its field."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        cls.alternatives = tuple(
-            name
+        cls.alternatives = {
+            name: member
             for name, field in cls.model_fields.items()
-            if any(
-                isinstance(kind, type) and issubclass(kind, Alternative)
-                for kind in get_args(field.annotation)
-            )
-        )
+            for member in get_args(field.annotation)
+            if isinstance(member, type) and issubclass(member, Alternative)
+        }
 
     @classmethod
     def _group_problems(cls, data: Mapping[str, Any]) -> Iterator[str]:
@@ -203,8 +202,8 @@ class Choice(Configuration):
         SchemaError
             If none does.
         """
-        for name in cls.alternatives:
-            if type(alternative) in get_args(cls.model_fields[name].annotation):
+        for name, member in cls.alternatives.items():
+            if type(alternative) is member:
                 return name
         raise SchemaError(
             f"expected an object for one of {', '.join(cls.alternatives)}, got {type(alternative).__name__}"
@@ -216,7 +215,7 @@ class Choice(Configuration):
         return next(name for name in self.alternatives if getattr(self, name) is not None)
 
 
-def one_of(names: Sequence[str], data: Mapping[str, Any]) -> Iterator[str]:
+def one_of(names: Collection[str], data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the message that not exactly one of the fields is given, if so."""
     given = [name for name in names if data.get(name) is not None]
     if len(given) != 1:

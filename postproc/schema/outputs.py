@@ -1,7 +1,8 @@
 """The kinds of network outputs that hold boxes: what they share, and the three kinds of v0.7.
 
-A further kind is one more subclass of `DetectionOutput` and one more field of `Detection`; the extensions
-lie in `postproc.schema.yolo_outputs` and `postproc.schema.head_outputs`.
+A further kind is one more subclass of `DetectionOutput` and one more field of `Detection`, whose
+`alternatives` are the registry of kinds; the extensions lie in `postproc.schema.yolo_outputs`,
+`postproc.schema.yolov8_outputs` and `postproc.schema.head_outputs`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,19 @@ class DetectionOutput(Alternative):
     def boxes_are_in_pixels(self) -> bool:
         """Whether decoding yields boxes in pixels of the input, even where no `input_size` says so."""
         return False
+
+    @property
+    def declared_coordinates(self) -> Coordinates | None:
+        """What its document says that boxes are in; None for kinds that have no such field."""
+        return None
+
+    @property
+    def is_of_one_label(self) -> bool:
+        """Whether its scores cannot tell labels apart, as those of objectness alone."""
+        return getattr(self, "confidence", None) == "objectness"
+
+    makes_probabilities: ClassVar[bool] = False
+    """Whether decoding makes probabilities of what are logits in every such network."""
 
     yields: ClassVar[str] = "boxes"
     """What its results say where things are by; upright boxes come with whatever else it is."""
@@ -124,6 +138,7 @@ class YoloOutput(DetectionOutput):
     """A YOLOv2 grid: per cell and anchor an offset, an objectness and class logits."""
 
     boxes_are_normalized: ClassVar[bool] = True
+    makes_probabilities: ClassVar[bool] = True
 
     output_tensor: Name = Field(
         description="The grid, (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or (B, A*(5+L), H, W)."

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from postproc.errors import SchemaError, SchemaProblem
-from postproc.schema.outputs import DetectionOutput
+from postproc.schema.labels import Labels
 from postproc.schema.post_processing import Detection, PostProcessing
 from postproc.schema.problems import counted, describe, first_of
-from postproc.schema.resources import Labels, RecognitionSpec, RecognitionVersion
-from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, YoloxOutput
+from postproc.schema.resources import RecognitionSpec, RecognitionVersion
 
 _KIND_OF_ROI = {"NONE": "classification", "BBOX": "detection"}
 
@@ -70,13 +69,9 @@ def _output_problems(row: int, labels: Labels, post_processing: PostProcessing) 
                 f"expected {counted(len(labels.labels), 'threshold')}, one per label of outputs[{row}], "
                 f"got {len(given)}",
             )
-    if isinstance(task, Detection) and _tells_no_labels(task.output) and len(labels.labels) != 1:
+    if isinstance(task, Detection) and task.output.is_of_one_label and len(labels.labels) != 1:
         yield SchemaProblem(
             f"{path}.{kind}.{task.kind}.confidence",
             f'expected "product", since outputs[{row}] has {counted(len(labels.labels), "label")}, which '
             'objectness alone cannot tell apart, got "objectness"',
         )
-
-
-def _tells_no_labels(output: DetectionOutput) -> bool:
-    return isinstance(output, (Yolov3Output, Yolov5Output, YoloxOutput)) and output.confidence == "objectness"

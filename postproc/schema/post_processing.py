@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, WithJsonSchema
 
@@ -20,6 +20,7 @@ from postproc.schema.fields import (
     UnitNumber,
 )
 from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
+from postproc.schema.labels import Labels
 from postproc.schema.outputs import (
     AnchoredOutput,
     DetectionOutput,
@@ -28,17 +29,8 @@ from postproc.schema.outputs import (
     YoloOutput,
 )
 from postproc.schema.problems import Location, describe, expecting
-from postproc.schema.yolo_outputs import (
-    TableOutput,
-    Yolov3Output,
-    Yolov5Output,
-    Yolov8Output,
-    YoloxOutput,
-)
+from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
-
-if TYPE_CHECKING:
-    from postproc.schema.resources import Labels
 
 DEFAULT_EXCLUSIVE_THRESHOLD = 0.025
 DEFAULT_TAGGING_THRESHOLD = 0.5
@@ -195,7 +187,7 @@ class Detection(Choice, Alternative):
             "normalize_wrt_tensor": self.normalize_wrt_tensor != "",
             "input_size": self.input_size is not None,
         }
-        if isinstance(self.output, TableOutput) and self.output.coordinates == "normalized":
+        if self.output.declared_coordinates == "normalized":
             if self.normalize_wrt_tensor:
                 message = f'{self.kind} has coordinates "normalized", which are never divided'
                 yield ("normalize_wrt_tensor",), f"{message}; leave normalize_wrt_tensor out"

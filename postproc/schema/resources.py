@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from pydantic.config import JsonDict
 
 from postproc.schema.base import Configuration
-from postproc.schema.fields import Flag, FreeObject, Identifier, LabelId, NonEmpty, ShortText, Text
-from postproc.schema.limits import MOST_LABELS, MOST_OUTPUTS
+from postproc.schema.fields import FreeObject, Identifier, NonEmpty, ShortText, Text
+from postproc.schema.labels import Labels
+from postproc.schema.limits import MOST_OUTPUTS
 from postproc.schema.post_processing import PostProcessing
-from postproc.schema.problems import Location, repeated
 from postproc.schema.resource import Resource
 from postproc.schema.sizes import AtMost
 
 _READ_ONLY: JsonDict = {"readOnly": True}
-
-
-class Label(Configuration):
-    """One thing that can be recognised."""
-
-    id: LabelId = Field(description="Id, unique among the labels of an output; not a row number.")
-    name: ShortText = Field(description="Name for people to read.")
-
-
-class Labels(Configuration):
-    """The labels of an output."""
-
-    labels: Annotated[NonEmpty[Label], AtMost(MOST_LABELS, "labels")] = Field(
-        description="The labels, in the order of scores and thresholds."
-    )
-    exclusive: Flag = Field(
-        description="Whether an image or box has one label only. It chooses default thresholds."
-    )
-    roi: Literal["NONE", "BBOX"] = Field(description="What a label is found on: the image or a box in it.")
-
-    def rules(self) -> Iterator[tuple[Location, str]]:
-        """Yield what the labels get wrong together."""
-        for row, first in repeated([label.id for label in self.labels]):
-            yield (
-                ("labels", row, "id"),
-                f"expected unique ids, got {self.labels[row].id}, the id of labels[{first}]",
-            )
 
 
 class SpecOutput(Configuration):

@@ -52,6 +52,11 @@ class TableOutput(DetectionOutput):
         """Whether decoding yields boxes in pixels of the input, even where no `input_size` says so."""
         return self.coordinates == "pixels"
 
+    @property
+    def declared_coordinates(self) -> Coordinates:
+        """What its document says that boxes are in."""
+        return self.coordinates
+
 
 class UprightTableOutput(TableOutput):
     """A table whose boxes are upright, so that they may be of any format."""
@@ -73,6 +78,7 @@ class Yolov3Output(DetectionOutput):
 
     boxes_are_in_pixels: ClassVar[bool] = True
     needs_input_size: ClassVar[bool] = True
+    makes_probabilities: ClassVar[bool] = True
 
     output_tensors: Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "grids")] = Field(
         description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or "

@@ -16,60 +16,40 @@ from typer.testing import CliRunner
 import postproc
 from postproc import Classification, PostProcessor
 from postproc.cli.app import app
-from postproc.cli.work.warmup import DETECTION_OUTPUTS
 from postproc.kernels._jit import cache_directory
-from postproc.schema import Detection
 
 EVERY_CALL = """
-import importlib, pkgutil, sys
+import sys
 import numpy as np
-import postproc.kernels
-from postproc import Classification, PostProcessor, ops
-from postproc.cli.work.warmup import DETECTION_OUTPUTS, warm_up_everything
+from postproc import ops
+from postproc.cli.work.warmup import warm_up_everything
+from tests.every_call import signatures
 
 warm_up_everything()
-kernels = {}
-for module in pkgutil.walk_packages(postproc.kernels.__path__, "postproc.kernels."):
-    for name, value in vars(importlib.import_module(module.name)).items():
-        if hasattr(value, "signatures"):
-            kernels[f"{module.name}.{name}"] = value
-before = {name: list(kernel.signatures) for name, kernel in kernels.items()}
+before = signatures()
 assert sum(map(len, before.values())) > 10
 
+from tests.pipelines import KINDS, OUTPUTS, post_processor, tensors_of
+
+def call(kind, **decision):
+    post, tensors = post_processor(kind, **decision), tensors_of(kind)
+    found = post(tensors, show_discarded=True, input_size=(20, 32))
+    found.to_dicts()
+    if kind in OUTPUTS:
+        found.outputs[0].to_coco([1, 2, 3], (7, 8))
+    if hasattr(found.outputs[0], "masks"):
+        found.outputs[0][0].masks((7, 8))
+    halves = {name: tensor if name == "classes" else tensor.astype(np.float16)
+              for name, tensor in tensors.items()}
+    post(halves, max_predictions=2, input_size=(20, 32))
+
+for kind in KINDS:
+    call(kind)
+for method in ("soft", "weighted"):
+    call("anchored", nms_method=method, nms_threshold=0.5)
 rng = np.random.default_rng(0)
 def numbers(*shape):
     return rng.random(shape).astype(np.float32)
-shapes = {
-    "anchored_output": {"anchors": (2, 50, 5), "offsets": (2, 50, 12), "scores": (2, 50, 3)},
-    "direct_output": {"boxes": (2, 50, 4), "scores": (2, 50), "classes": (2, 50)},
-    "yolo_output": {"grid": (2, 4, 4, 7)},
-    "yolov8_output": {"table": (2, 6, 50)},
-    "yolov5_output": {"products": (2, 50, 7)},
-    "yolox_output": {"cells": (2, 21, 7)},
-    "yolov3_output": {"fine": (2, 4, 4, 7), "coarse": (2, 2, 2, 7)},
-    "standard_output": {"decoded": (2, 50, 4), "scores": (2, 50, 2)},
-    "end_to_end_output": {"rows": (2, 50, 6)},
-    "yolov8_obb_output": {"oriented": (2, 7, 50)},
-    "yolov8_seg_output": {"segments": (2, 8, 50), "prototypes": (2, 2, 5, 6)},
-    "yolov8_pose_output": {"poses": (2, 9, 50)},
-    "ssd_output": {"offsets": (2, 50, 4), "scores": (2, 50, 3), "priors": (50, 4)},
-}
-cases = [(output, "hard") for output in DETECTION_OUTPUTS]
-cases += [(DETECTION_OUTPUTS[0], method) for method in ("soft", "weighted")]
-for output, method in cases:
-    decision = {"thresholds": 0.5, "nms_method": method, "nms_threshold": 0.5}
-    post = PostProcessor.for_detection(["a", "b"], output, **decision)
-    (needed,) = (kind for kind in shapes.values() if set(kind) == set(post.tensor_names))
-    tensors = {name: numbers(*shape).round() if name == "classes" else numbers(*shape)
-               for name, shape in needed.items()}
-    found = post(tensors, show_discarded=True, input_size=(32, 32))
-    found.to_dicts(), found.outputs[0].to_coco([1, 2], (7, 8))
-    if hasattr(found.outputs[0], "masks"):
-        found.outputs[0][0].masks((7, 8))
-    halves = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
-    post(halves, max_predictions=2, input_size=(32, 32))
-post = PostProcessor.for_classification(["a", "b"], Classification(output_tensor="scores"))
-post({"scores": numbers(3, 2)})
 boxes, scores = numbers(9, 4), numbers(9)
 for threshold in (0.0, 1.0):
     ops.nms(boxes, scores, threshold)
@@ -77,13 +57,9 @@ for threshold in (0.0, 1.0):
 ops.box_iou(boxes, boxes), ops.oriented_box_iou(numbers(3, 5), numbers(2, 5))
 ops.box_area(boxes), ops.clip_boxes(boxes, [3, 4])
 ops.box_convert(boxes, "cxcywh", "yxyx")
-late = {name for name, kernel in kernels.items() if list(kernel.signatures) != before[name]}
+late = {name for name, found in signatures().items() if found != before.get(name)}
 sys.exit(f"compiled late: {late}" if late else 0)
 """
-
-
-def test_warmup_of_everything_knows_every_kind_of_detection() -> None:
-    assert [Detection.kind_of(output) for output in DETECTION_OUTPUTS] == list(Detection.alternatives)
 
 
 def test_warmup_of_everything_leaves_nothing_to_compile() -> None:

@@ -21,18 +21,13 @@ from postproc import (
 )
 from postproc.schema import Detection
 from tests import reference
+from tests.kinds import KINDS, kinds_with
 from tests.pipelines import tensors_of
 
 LABELS = ["cat", "dog", "owl"]
 HEIGHT, WIDTH = 384, 640
-TABLES: dict[str, dict[str, Any]] = {
-    "yolov5": {},
-    "yolov8": {},
-    "yolov8_pose": {"keypoints": 2},
-    "yolov8_obb": {},
-    "yolov8_seg": {"prototypes_tensor": "prototypes"},
-}
-UPRIGHT = [kind for kind in TABLES if kind != "yolov8_obb"]
+TABLES = {kind: KINDS[kind].output.dump() for kind in kinds_with("coordinates")}
+UPRIGHT = [kind for kind in TABLES if kind in kinds_with("box_format")]
 NEED_A_SIZE = ["yolov8_obb", "yolov8_seg"]
 LETTERBOX = ImageTransform.letterbox((HEIGHT, WIDTH), (720, 1000))
 SQUASH = ImageTransform.squash((HEIGHT, WIDTH), (300, 200))
@@ -242,7 +237,7 @@ PIXELS = 'their coordinates are declared "normalized": if they are in pixels, de
 @pytest.mark.parametrize("nms_method", ["hard", "soft", "weighted"])
 @pytest.mark.parametrize("kind", TABLES)
 def test_normalized_table_taken_for_pixels_is_logged_once(kind: str, nms_method: str, logged: Any) -> None:
-    if kind == "yolov8_obb" and nms_method != "hard":
+    if nms_method not in KINDS[kind].output.nms_methods:
         pytest.skip("hard only")
     output = Detection.load({f"{kind}_output": {"output_tensor": "table", **TABLES[kind]}}).output
     made = PostProcessor.for_detection(LABELS, output, thresholds=0.4, nms_method=nms_method)

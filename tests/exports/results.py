@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from postproc import Detections, Recognitions
 from postproc.pipeline import PostProcessor
-from tests.pipelines import post_processor, tensors_of
+from tests.pipelines import OUTPUTS, post_processor, tensors_of
 
 IMAGES = ["street/000000000007.jpg", "street/000000000003.png", "000000000011.jpg"]
 IDS = [7, 3, 11]
 SIZES = [(480, 640), (333, 500), (97, 61)]
-BOX_KINDS = ("standard", "yolov8_pose", "yolov8_obb", "yolov8_seg")
+BOX_KINDS = ("standard", *(kind for kind, output in OUTPUTS.items() if output.yields != "boxes"))
 
 
 def made(kind: str, show_discarded: bool = True) -> tuple[PostProcessor, Recognitions]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tests.array_forms import FORMS
-from tests.random_cases import FAMILIES, KINDS, Case, CaseBuilder, Json
+from tests.kinds import KINDS
+from tests.random_cases.builder import ALL, Case, CaseBuilder
+from tests.random_cases.numbers import Json
 from tests.strategies import uses_softmax
 
-ALL_KINDS = (*KINDS, *FAMILIES, "several", "any")
-SOFTLESS = ("yolo", "yolov8_obb", "several", "any")  # hard only, or with a softmax that decay would magnify
+ALL_KINDS = (*ALL, "several", "any")
+SOFTLESS = (*(name for name, kind in KINDS.items() if not kind.takes_soft_nms), "several", "any")
 GRIDS = ("yolo", "yolov3")
 
 # One case in so many is large; each has so many rows. The reference compares pairs one by one, in Python.

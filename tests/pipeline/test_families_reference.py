@@ -7,14 +7,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.comparison import assert_equals_reference
+from tests.kinds import FURTHER, KINDS
 from tests.pipeline.test_reference import EXAMPLES
-from tests.strategies import FAMILIES, KINDS, Case, cases, near_tie, random_case
+from tests.strategies import Case, cases, near_tie, random_case
 
 METHODS = ("soft", "weighted")
-SOFTLESS = ("classification", "yolo", "yolov8_obb")  # without NMS, with a softmax always, or hard only
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("kind", FURTHER)
 @EXAMPLES
 @given(data=st.data())
 def test_post_processor_random_family_equals_reference(kind: str, data: st.DataObject) -> None:
@@ -37,7 +37,7 @@ def test_post_processor_many_rows_of_a_family_equal_reference(kind: str, seed: i
 
 
 @pytest.mark.parametrize("nms_method", METHODS)
-@pytest.mark.parametrize("kind", [kind for kind in (*KINDS, *FAMILIES) if kind not in SOFTLESS])
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.takes_soft_nms])
 @settings(EXAMPLES, max_examples=80)
 @given(data=st.data())
 def test_post_processor_nms_method_of_any_kind_equals_reference(

@@ -11,8 +11,7 @@ from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, Recognitions, Yolov8Output
 from tests.pipelines import KINDS, post_processor, tensors_of
-from tests.random_cases import FAMILIES, random_case
-from tests.random_cases import KINDS as V07_KINDS
+from tests.random_cases.builder import ALL, random_case
 
 SIDE = 640
 
@@ -35,7 +34,7 @@ def more_rows(fewer: Recognitions, more: Recognitions) -> list[list[bool]]:
 
 
 @pytest.mark.parametrize("nms_method", ["hard", "soft", "weighted"])
-@pytest.mark.parametrize("kind", [*V07_KINDS, *FAMILIES, "any"])
+@pytest.mark.parametrize("kind", [*ALL, "any"])
 def test_is_cut_of_random_cases_is_whether_one_more_prediction_gives_another_row(
     kind: str, nms_method: str
 ) -> None:

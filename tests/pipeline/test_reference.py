@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.comparison import assert_equals_reference
-from tests.strategies import KINDS, Case, cases, near_tie, random_case
+from tests.random_cases.builder import V07
+from tests.strategies import Case, cases, near_tie, random_case
 
 EXAMPLES = settings(max_examples=200)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "several"])
+@pytest.mark.parametrize("kind", [*V07, "several"])
 @EXAMPLES
 @given(data=st.data())
 def test_post_processor_random_case_equals_reference(kind: str, data: st.DataObject) -> None:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from postproc import PostProcessor, SchemaError, Yolov8Output
 from tests.pipelines import KINDS, assert_same, post_processor, tensors_of
-from tests.strategies import FAMILIES, cases
-from tests.strategies import KINDS as V07
+from tests.random_cases.builder import ALL
+from tests.strategies import cases
 
 Json = dict[str, Any]
 
@@ -65,7 +65,7 @@ def outcome(make: Callable[..., PostProcessor], *arguments: Any, **fields: Any) 
 
 
 @pytest.mark.parametrize("nms_method", ["hard", "soft", "weighted"])
-@pytest.mark.parametrize("kind", [*V07, *FAMILIES, "several"])
+@pytest.mark.parametrize("kind", [*ALL, "several"])
 @settings(max_examples=100)
 @given(data=st.data())
 def test_replace_is_what_the_constructor_makes_of_the_edited_document(

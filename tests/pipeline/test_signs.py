@@ -12,22 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from postproc import Classification, PostProcessor, Yolov8ObbOutput, Yolov8Output
+from tests import kinds
 from tests.pipelines import KINDS, LABELS, OUTPUTS, Tensors, post_processor, tensors_of
 
 # The tensor of each kind that holds what are to be probabilities, and where in it the first label's are.
 SCORES: dict[str, tuple[str, Any]] = {
     "classification": ("scores", np.s_[:, 0]),
-    "anchored": ("scores", np.s_[:, :, 0]),
-    "direct": ("scores", np.s_[:]),
-    "yolov5": ("table", np.s_[:, :, 5]),
-    "yolov8": ("table", np.s_[:, 4]),
-    "yolox": ("table", np.s_[:, :, 5]),
-    "standard": ("scores", np.s_[:, :, 0]),
-    "end_to_end": ("rows", np.s_[:, :, 4]),
-    "ssd": ("scores", np.s_[:, :, 1]),
-    "yolov8_pose": ("table", np.s_[:, 4]),
-    "yolov8_obb": ("table", np.s_[:, 4]),
-    "yolov8_seg": ("table", np.s_[:, 4]),
+    **{name: kind.scores for name, kind in kinds.KINDS.items() if kind.scores is not None},
 }
 
 
@@ -49,7 +40,8 @@ def with_scores(kind: str, change: Any) -> tuple[str, Tensors]:
 
 
 def test_every_kind_but_those_of_logits_is_in_these_tests() -> None:
-    assert set(KINDS) - set(SCORES) == {"yolo", "yolov3"}
+    of_logits = {kind for kind, output in OUTPUTS.items() if output.makes_probabilities}
+    assert set(KINDS) - set(SCORES) == of_logits == {"yolo", "yolov3"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,7 +55,7 @@ def test_ordinary_scores_are_not_logged(kind: str, signs: Any) -> None:
 @pytest.mark.parametrize("nms_method", ["hard", "soft", "weighted"])
 @pytest.mark.parametrize("kind", SCORES)
 def test_scores_above_1_are_logged_once(kind: str, nms_method: str, signs: Any) -> None:
-    if kind in ("classification", "yolov8_obb") and nms_method != "hard":
+    if nms_method != "hard" and (kind not in OUTPUTS or nms_method not in OUTPUTS[kind].nms_methods):
         pytest.skip("has no other way")
     decision = {} if kind == "classification" else {"nms_method": nms_method, "nms_threshold": 0.5}
     post = post_processor(kind, **decision)

@@ -8,19 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.schema import DetectionOutput
 from postproc.transforms import ImageTransform
+from tests import kinds
 from tests.random_cases.heads import HeadOutputs
-from tests.random_cases.numbers import Json, Made, Tensors, optional
+from tests.random_cases.numbers import Json, Tensors, optional
 from tests.random_cases.yolo import YoloOutputs
 
-KINDS = ("classification", "anchored", "direct", "yolo")
-BEYOND_BOXES = ("yolov8_pose", "yolov8_obb", "yolov8_seg")
-FAMILIES = ("yolov3", "yolov5", "yolov8", "yolox", "standard", "end_to_end", "ssd", *BEYOND_BOXES)
-
-_IN_PIXELS = ("yolov3", "yolov5", "yolov8", "yolox", *BEYOND_BOXES)
-_SIZED = ("yolov3", "yolox")  # cannot do without the size of the input
-_SIZED_IF_NORMALIZED = ("yolov8_obb", "yolov8_seg")
-_TABLES = ("yolov5", "yolov8", *BEYOND_BOXES)  # whose boxes may be declared to be normalized
+V07 = ("classification", *kinds.V07)
+ALL = (*V07, *kinds.FURTHER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +44,18 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
 
     def case(self, kind: str) -> Case:
         """Make a case of one output of a kind; of several for "several", of any kind for "any"."""
-        mixed = {"several": KINDS, "any": (*KINDS, *FAMILIES)}
-        kinds = [kind] if kind not in mixed else [self.pick(*mixed[kind]) for _ in range(self.pick(2, 3))]
-        self.outputs = len(kinds)
-        self.batch = self.pick(1, 2, 3, 4, *([] if set(kinds) & set(_SIZED) else [0]))
+        mixed = {"several": V07, "any": ALL}
+        chosen = [kind] if kind not in mixed else [self.pick(*mixed[kind]) for _ in range(self.pick(2, 3))]
+        self.outputs = len(chosen)
+        sized = any(one in kinds.KINDS and kinds.KINDS[one].output.needs_input_size for one in chosen)
+        self.batch = self.pick(1, 2, 3, 4, *([] if sized else [0]))
         self.style = self.pick("grid", "random")
         self.non_finite = 0.06 * self.pick(0, 1)
         self.argument = self.pick(None, (48, 64))
         # The cells of a YOLOX are as many for an input that lies on its side, but for no other.
-        self.turned = "yolox" in kinds
+        self.turned = "yolox" in chosen
         self.transforms = self.image_transforms() if self.pick(False, True) else None
-        outputs, post_processings = zip(*map(self.output, kinds, range(len(kinds))), strict=True)
+        outputs, post_processings = zip(*map(self.output, chosen, range(len(chosen))), strict=True)
         options = {
             "show_discarded": self.pick(False, True),
             "max_predictions": self.pick(100, 3, 1),
@@ -120,18 +117,23 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
     def detection(self, kind: str) -> Json:
         decision: Json = {}
         sizes = np.ones((self.batch, 2))  # the height and width to which coordinates are scaled
-        self.normalized = kind in _TABLES and self.pick(False, True)
-        if kind != "yolo":
-            decision, sizes = self.coordinates(kind)
-        output, values = self.made(kind, sizes)
-        default = 1.0 if kind == "end_to_end" else 0.3
+        sample = kinds.KINDS[kind].output
+        self.normalized = sample.declared_coordinates is not None and self.pick(False, True)
+        if self.normalized:
+            sample = sample.model_copy(update={"coordinates": "normalized"})
+        if self.normalized or not sample.boxes_are_normalized:
+            decision, sizes = self.coordinates(sample)
+        output, values = kinds.KINDS[kind].random(self, sizes)
+        default = sample.default_nms_threshold
         thresholds = [0.3, 0.5, 0.0, 1.0, 1 / 3]
         nms_method = self.nms_method
-        if kind == "yolov8_obb":  # rounding decides where rectangles share no more than an edge, or just half
+        if sample.nms_methods == (
+            "hard",
+        ):  # rounding decides where rectangles share no more than an edge, or just half
             nms_method, thresholds = "hard", [0.3, 0.52, 0.07, 1.0]
         elif nms_method == "weighted":
             thresholds.remove(1.0)
-        elif kind == "end_to_end":
+        elif default == 1.0:
             thresholds = [1.0, 0.5, 0.0]
         agnostic = self.pick(False, True)
         apart = nms_method != "soft" and not agnostic and self.pick(False, True)
@@ -150,25 +152,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             ),
         }
 
-    def made(self, kind: str, sizes: NDArray[Any]) -> Made:
-        makers = {
-            "anchored": self.anchored,
-            "direct": self.direct,
-            "yolo": self.yolo,
-            "yolov3": self.yolov3,
-            "yolov5": self.yolov5,
-            "yolov8": self.yolov8,
-            "yolov8_pose": self.yolov8_pose,
-            "yolov8_obb": self.yolov8_obb,
-            "yolov8_seg": self.yolov8_seg,
-            "yolox": self.yolox,
-            "standard": self.standard,
-            "end_to_end": self.end_to_end,
-            "ssd": self.ssd,
-        }
-        return makers[kind](sizes)
-
-    def coordinates(self, kind: str) -> tuple[Json, NDArray[Any]]:
+    def coordinates(self, sample: DetectionOutput) -> tuple[Json, NDArray[Any]]:
         """Return the fields that say what coordinates are, and the size of each image."""
         tensor = () if self.normalized else ("tensor", "tensor_per_image")
         choice = self.pick("normalized", "input_size", *tensor)
@@ -184,14 +168,13 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
             self.tensors[self.prefix + "im_info"] = tensor[0] if once else tensor
             return {"normalize_wrt_tensor": self.prefix + "im_info"}, np.broadcast_to(sizes, (self.batch, 2))
         unsized = self.argument is None and self.transforms is None
-        needed = kind in _SIZED or (self.normalized and kind in _SIZED_IF_NORMALIZED)
-        declare = choice == "input_size" or (needed and unsized)
+        declare = choice == "input_size" or (sample.needs_input_size and unsized)
         declared = {"input_size": [32, 80]} if declare else {}
         if self.normalized:
             return declared, np.ones((self.batch, 2))
         if self.argument is not None:
             sizes = np.array([self.argument] * self.batch)
-        elif self.transforms is not None and (declare or kind in _IN_PIXELS):
+        elif self.transforms is not None and (declare or sample.boxes_are_in_pixels):
             sizes = np.array([transform.input_size for transform in self.transforms])
         else:
             sizes = np.array([[32, 80] if declare else [1, 1]] * self.batch)

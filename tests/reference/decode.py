@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.reference.activation import activated
 from tests.reference.decode_boxes import decode_direct, decode_standard
@@ -22,32 +22,45 @@ from tests.reference.decode_yolo import (
 from tests.reference.hypothesis import Call, Hypothesis, Images
 from tests.reference.tensors import Tensors, as_float32, batched
 
-_DECODERS: dict[str, Callable[[dict[str, Any], Tensors, Call], Images]] = {
-    "anchored_output": decode_anchored,
-    "direct_output": decode_direct,
-    "yolo_output": decode_yolo,
-    "yolov3_output": decode_yolov3,
-    "yolov5_output": decode_yolov5,
-    "yolov8_output": decode_yolov8,
-    "yolov8_obb_output": decode_yolov8_obb,
-    "yolov8_pose_output": decode_yolov8_pose,
-    "yolov8_seg_output": decode_yolov8_seg,
-    "yolox_output": decode_yolox,
-    "standard_output": decode_standard,
-    "end_to_end_output": decode_end_to_end,
-    "ssd_output": decode_ssd,
+
+class Kind(NamedTuple):
+    """What a kind of output is, beside its formula."""
+
+    decode: Callable[[dict[str, Any], Tensors, Call], Images]
+    in_pixels: bool = False  # whether boxes are in pixels of the input, even where no size is declared
+    in_cells: bool = False  # whether decoding itself divides boxes by the grid's sides
+    clips_first: bool = False  # to the image, before NMS, whatever the document says
+    nms_threshold: float = 0.3  # where the document has none
+    turns_in_pixels: bool = False  # whether normalized boxes are multiplied by the input's size
+    crops_in_pixels: bool = False  # whether what comes with normalized boxes needs the input's size
+
+
+KINDS: dict[str, Kind] = {
+    "anchored_output": Kind(decode_anchored, clips_first=True),
+    "direct_output": Kind(decode_direct),
+    "yolo_output": Kind(decode_yolo, in_cells=True),
+    "yolov3_output": Kind(decode_yolov3, in_pixels=True),
+    "yolov5_output": Kind(decode_yolov5, in_pixels=True),
+    "yolov8_output": Kind(decode_yolov8, in_pixels=True),
+    "yolov8_obb_output": Kind(decode_yolov8_obb, in_pixels=True, turns_in_pixels=True),
+    "yolov8_pose_output": Kind(decode_yolov8_pose, in_pixels=True),
+    "yolov8_seg_output": Kind(decode_yolov8_seg, in_pixels=True, crops_in_pixels=True),
+    "yolox_output": Kind(decode_yolox, in_pixels=True),
+    "standard_output": Kind(decode_standard),
+    "end_to_end_output": Kind(decode_end_to_end, nms_threshold=1.0),
+    "ssd_output": Kind(decode_ssd, clips_first=True),
 }
 
 
-def output_of(detection: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def output_of(detection: dict[str, Any]) -> tuple[Kind, dict[str, Any]]:
     """Return the kind of output of a detection, and its object."""
-    return next((kind, detection[kind]) for kind in _DECODERS if detection.get(kind) is not None)
+    return next((kind, detection[name]) for name, kind in KINDS.items() if detection.get(name) is not None)
 
 
 def decode_detection(detection: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode the kind of output that the detection has."""
     kind, output = output_of(detection)
-    return _DECODERS[kind](output, tensors, call)
+    return kind.decode(output, tensors, call)
 
 
 def decode_classification(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:

@@ -16,12 +16,6 @@ from tests.reference.hypothesis import Call, Hypothesis, Images, Size, rank
 from tests.reference.nms import Rules, hard, soft, weighted
 from tests.reference.tensors import Tensors, image_size
 
-# Kinds whose boxes are in pixels of the input, whether a size is declared or not.
-_IN_PIXELS = (
-    *("yolov3_output", "yolov5_output", "yolov8_output", "yolox_output"),
-    *("yolov8_pose_output", "yolov8_obb_output", "yolov8_seg_output"),
-)
-
 
 class Transform(Protocol):
     """Where an image lies in the network's input: ``input = scale * image + offset``."""
@@ -115,10 +109,10 @@ def _is_in_pixels(post: dict[str, Any]) -> bool:
         return False
     kind, output = output_of(detection)
     if output.get("coordinates") == "normalized":
-        return kind in ("yolov8_obb_output", "yolov8_seg_output")
-    if kind == "yolo_output" or detection.get("normalize_wrt_tensor"):
+        return kind.turns_in_pixels or kind.crops_in_pixels
+    if kind.in_cells or detection.get("normalize_wrt_tensor"):
         return False
-    return detection.get("input_size") is not None or kind in _IN_PIXELS
+    return detection.get("input_size") is not None or kind.in_pixels
 
 
 def _input_size(
@@ -178,7 +172,7 @@ def detect(
         thresholds,
         np.float32(detection.get("discard_threshold", 0.025)) if show_discarded else None,
         detection.get("nms_thresholds")
-        or [detection.get("nms_threshold", 1.0 if kind == "end_to_end_output" else 0.3)] * len(thresholds),
+        or [detection.get("nms_threshold", kind.nms_threshold)] * len(thresholds),
         detection.get("class_agnostic", False),
         detection.get("soft_sigma", 0.5),
     )
@@ -194,7 +188,7 @@ def detect(
 def clips_first(detection: dict[str, Any]) -> bool:
     """Say whether boxes are clipped to the image before NMS, and not only after it."""
     kind, output = output_of(detection)
-    return kind in ("anchored_output", "ssd_output") or output.get("clip") == "before"
+    return kind.clips_first or output.get("clip") == "before"
 
 
 def best_of_regions(found: list[Hypothesis]) -> list[Hypothesis]:
@@ -214,14 +208,14 @@ def pixel_size(
 ) -> Size | None:
     """Return the height and width that the decoder's coordinates are pixels of; None: normalized."""
     kind, output = output_of(detection)
-    if kind == "yolo_output" or (output.get("coordinates") == "normalized" and kind != "yolov8_obb_output"):
+    if kind.in_cells or (output.get("coordinates") == "normalized" and not kind.turns_in_pixels):
         return None  # but the angle of an oriented box is one of pixels
     if detection.get("normalize_wrt_tensor"):
         return image_size(tensors[detection["normalize_wrt_tensor"]], image)
     if argument is not None:
         return argument
     declared = detection.get("input_size")
-    if transform is not None and (declared is not None or kind in _IN_PIXELS):
+    if transform is not None and (declared is not None or kind.in_pixels):
         declared = transform.input_size
     return (declared[0], declared[1]) if declared is not None else None
 

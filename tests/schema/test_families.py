@@ -7,27 +7,17 @@ from typing import Any
 import pytest
 
 from postproc.schema import (
-    AnchoredOutput,
     Detection,
-    DetectionOutput,
-    DirectOutput,
     EndToEndOutput,
-    SsdOutput,
-    StandardOutput,
-    YoloOutput,
     Yolov3Output,
-    Yolov8ObbOutput,
-    YoloxOutput,
 )
+from tests.kinds import KINDS, kinds_with
 from tests.schema.documents import (
-    ANCHORED,
     DETECTION,
-    DIRECT,
     PACKED,
     SEPARATE,
     SSD,
     STANDARD,
-    YOLO,
     YOLOV3,
     YOLOX,
 )
@@ -56,30 +46,23 @@ def ssd(**fields: Any) -> dict[str, Any]:
     return {"ssd_output": {**SSD, **fields}}
 
 
-TABLES: dict[str, dict[str, Any]] = {
-    "yolov5": YOLOX,
-    "yolov8": YOLOX,
-    "yolov8_pose": {**YOLOX, "keypoints": 17},
-    "yolov8_obb": YOLOX,
-    "yolov8_seg": {**YOLOX, "prototypes_tensor": "prototypes"},
-}
+TABLES = {kind: KINDS[kind].output.dump() for kind in kinds_with("coordinates")}
+
+
+def without(field: str) -> dict[str, tuple[dict[str, Any], tuple[str, ...]]]:
+    """Return an output of each kind that has no such field, and what fields it has."""
+    return {
+        name: (kind.output.dump(), tuple(type(kind.output).model_fields))
+        for name, kind in KINDS.items()
+        if name not in kinds_with(field)
+    }
+
+
 # What decides there is whether a size is given; grids have pixels or cells, whoever exports them.
-WITHOUT_COORDINATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    kind: (fields, tuple(output.model_fields))
-    for kind, fields, output in (
-        ("anchored", ANCHORED, AnchoredOutput),
-        ("direct", DIRECT, DirectOutput),
-        ("standard", STANDARD, StandardOutput),
-        ("end_to_end", PACKED, EndToEndOutput),
-        ("ssd", SSD, SsdOutput),
-        ("yolo", YOLO, YoloOutput),
-        ("yolov3", YOLOV3, Yolov3Output),
-        ("yolox", YOLOX, YoloxOutput),
-    )
-}
-WITHOUT_FORMAT: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    **{kind: WITHOUT_COORDINATES[kind] for kind in ("yolo", "yolov3", "yolox")},
-    "yolov8_obb": (YOLOX, tuple(Yolov8ObbOutput.model_fields)),
+WITHOUT_COORDINATES = without("coordinates")
+FORMATS = ("box_format", "anchors_format", "priors_format")
+WITHOUT_FORMAT = {
+    kind: found for kind, found in without("box_format").items() if not {*FORMATS} & {*found[1]}
 }
 
 REJECTED: dict[str, tuple[dict[str, Any], str]] = {
@@ -355,7 +338,21 @@ def test_soft_nms_with_any_nms_threshold_is_accepted() -> None:
 
 
 def test_extension_defaults_are_those_of_the_usual_exports() -> None:
-    defaults = {kind: Detection.load(document).output.dump(defaults=True) for kind, document in KINDS.items()}
+    documents = {
+        **{
+            "yolov3": yolov3(),
+            "yolox": yolox(),
+            "standard": standard(),
+            "end_to_end": packed(),
+            "ssd": ssd(),
+        },
+        **{kind: {f"{kind}_output": YOLOX} for kind in ("yolov5", "yolov8", "yolov8_obb")},
+        "yolov8_pose": {"yolov8_pose_output": {**YOLOX, "keypoints": 17}},
+        "yolov8_seg": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "prototypes"}},
+    }
+    defaults = {
+        kind: Detection.load(document).output.dump(defaults=True) for kind, document in documents.items()
+    }
     assert defaults["yolov3"] == {**YOLOV3, "scale_x_y": 1.0, "confidence": "product", "layout": "auto"}
     table = {**YOLOX, "coordinates": "pixels", "layout": "auto"}
     upright = {**table, "box_format": "cxcywh"}
@@ -397,30 +394,16 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     }
 
 
-KINDS: dict[str, dict[str, Any]] = {
-    "yolo": {"yolo_output": YOLO},
-    "yolov3": yolov3(),
-    "yolov5": {"yolov5_output": YOLOX},
-    "yolov8": {"yolov8_output": YOLOX},
-    "yolov8_pose": {"yolov8_pose_output": {**YOLOX, "keypoints": 17}},
-    "yolov8_obb": {"yolov8_obb_output": YOLOX},
-    "yolov8_seg": {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": "prototypes"}},
-    "yolox": yolox(),
-    "standard": standard(),
-    "end_to_end": packed(),
-    "ssd": ssd(),
-}
-
-
 def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
-    outputs: dict[str, DetectionOutput] = {kind: Detection.load(KINDS[kind]).output for kind in KINDS}
+    outputs = {name: kind.output for name, kind in KINDS.items()}
     assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
-        *("yolov3", "yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg", "yolox")
+        *("yolov3", "yolov5", "yolov8", "yolox", "yolov8_pose", "yolov8_obb", "yolov8_seg")
     ]
     assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
     assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]
-    for document in KINDS.values():
-        if "yolo_output" not in document:
+    for kind, output in outputs.items():
+        if kind != "yolo":
+            document = {f"{kind}_output": output.dump()}
             Detection.load({**document, "normalize_wrt_tensor": "size"})
             Detection.load({**document, "input_size": [32, 64]})
 

@@ -162,7 +162,7 @@ scaling: Documents = (
 
 
 def test_every_kind_of_output_is_drawn() -> None:
-    assert tuple(OUTPUTS) == Detection.alternatives
+    assert list(OUTPUTS) == list(Detection.alternatives)
 
 
 @st.composite

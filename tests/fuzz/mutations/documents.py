@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_origin
 
-from postproc import SchemaError, TensorError
+from postproc import Detection, SchemaError, TensorError
+from postproc.schema import Labels
 from tests.fuzz.mutations.registry import Broken, Registry, Rng
 
 REGISTRY = Registry(SchemaError)
 
+OUTPUTS = Detection.alternatives
 REQUIRED = {
     "labels": ("labels", "exclusive", "roi"),
-    "anchored_output": ("anchors_tensor", "offsets_tensor", "scores_tensor"),
-    "direct_output": ("boxes_tensor", "scores_tensor", "classes_tensor"),
-    "yolo_output": ("output_tensor", "anchors"),
-    "yolov3_output": ("output_tensors", "anchors"),
-    "yolov5_output": ("output_tensor",),
-    "yolov8_output": ("output_tensor",),
-    "yolov8_pose_output": ("output_tensor", "keypoints"),
-    "yolov8_obb_output": ("output_tensor",),
-    "yolov8_seg_output": ("output_tensor", "prototypes_tensor"),
-    "yolox_output": ("output_tensor",),
-    "standard_output": ("boxes_tensor", "scores_tensor"),
-    "ssd_output": ("offsets_tensor", "scores_tensor"),
     "classification": ("output_tensor",),
+    **{
+        kind: tuple(name for name, field in output.model_fields.items() if field.is_required())
+        for kind, output in OUTPUTS.items()
+    },
 }
-CHOICES = ("roi", "box_format", "anchors_format", "priors_format", "layout", "background", "score_activation")
-CHOICES += ("classes", "clip", "nms_method", "offsets_order", "size_coding", "coordinates", "confidence")
-NAMES = (
-    "anchors_tensor",
-    "offsets_tensor",
-    "scores_tensor",
-    "boxes_tensor",
-    "classes_tensor",
-    "output_tensor",
-)
-NAMES += ("priors_tensor", "prototypes_tensor", "count_tensor")
+FIELDS = {
+    name: field.annotation
+    for document in (Labels, Detection, *OUTPUTS.values())
+    for name, field in document.model_fields.items()
+}
+CHOICES = [name for name, kind in FIELDS.items() if get_origin(kind) is Literal]
+NAMES = [name for name in FIELDS if name.endswith("_tensor") and name != "normalize_wrt_tensor"]
 
 NOT_FINITE = (math.nan, math.inf, -math.inf)
 UNIT = (-1e-9, 1.0000001, 10, -1, 10**400, 1e308)

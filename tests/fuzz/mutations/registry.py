@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from postproc import PostprocError
-from tests.random_cases import Case
+from tests.random_cases.builder import Case
 
 if TYPE_CHECKING:
     from tests.fuzz.drawing import Drawn

@@ -9,10 +9,10 @@ from typing import Any
 from postproc import SchemaError
 from tests.fuzz.mutations.documents import one_of
 from tests.fuzz.mutations.registry import Broken, Function, Registry, Rng
+from tests.kinds import KINDS, kinds_with
 
 REGISTRY = Registry(SchemaError)
 
-TABLES = ("yolov5", "yolov8", "yolov8_pose", "yolov8_obb", "yolov8_seg")
 OTHER_OUTPUTS: dict[str, Any] = {
     "yolov8_output": {"output_tensor": "other"},
     "yolo_output": {"output_tensor": "other", "anchors": [1, 2]},
@@ -41,6 +41,13 @@ def outputs(broken: Broken, *kinds: str) -> Iterator[tuple[str, Any]]:
         for field, output in task.items():
             if field.removesuffix("_output") in kinds:
                 yield f"{path}.{field}", output
+
+
+def nms_methods(task: Any) -> tuple[str, ...]:
+    """Return the ways of NMS that suit a detection's kind of output."""
+    return next(
+        KINDS[field.removesuffix("_output")].output.nms_methods for field in task if field.endswith("_output")
+    )
 
 
 def to_one_of(find: Callable[..., Iterable[Any]], *kinds: str) -> Callable[[Callable[..., Any]], Function]:
@@ -169,7 +176,7 @@ def sigma_without_soft(broken: Broken, rng: Rng, path: str, task: Any) -> Broken
 @REGISTRY.add
 @to_one_of(detections)
 def weighted_without_nms(broken: Broken, rng: Rng, path: str, task: Any) -> Broken | None:
-    if "yolov8_obb_output" in task:
+    if "weighted" not in nms_methods(task):
         return None
     task.pop("soft_sigma", None)
     task |= {"nms_method": "weighted"}
@@ -191,15 +198,18 @@ def nms_thresholds_that_do_not_suit(broken: Broken, rng: Rng, path: str, task: A
 
 
 @REGISTRY.add
-@to_one_of(detections, "yolov8_obb")
-def method_that_does_not_suit(broken: Broken, rng: Rng, path: str, task: Any) -> Broken:
+@to_one_of(detections)
+def method_that_does_not_suit(broken: Broken, rng: Rng, path: str, task: Any) -> Broken | None:
+    others = [method for method in ("soft", "weighted") if method not in nms_methods(task)]
+    if not others:
+        return None
     task.pop("nms_thresholds", None)
-    task["nms_method"] = one_of(rng, ["soft", "weighted"])
+    task["nms_method"] = one_of(rng, others)
     return broken.names(f"{path}.nms_method")
 
 
 @REGISTRY.add
-@to_one_of(outputs, "yolo", "yolov3")
+@to_one_of(outputs, *kinds_with("anchors"))
 def odd_count_of_anchors(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     if rng.random() < 0.5:
         output["anchors"].append(1)
@@ -283,7 +293,7 @@ def one_tensor_for_two(broken: Broken, rng: Rng, path: str, output: Any) -> Brok
 @to_one_of(detections)
 def tensor_that_divides_normalized_boxes(broken: Broken, rng: Rng, path: str, task: Any) -> Broken | None:
     (kind,) = [field for field in task if field.endswith("_output")]
-    if kind.removesuffix("_output") not in TABLES:
+    if kind.removesuffix("_output") not in kinds_with("coordinates"):
         return None
     task[kind]["coordinates"] = "normalized"
     task["normalize_wrt_tensor"] = "im_info"
@@ -291,7 +301,7 @@ def tensor_that_divides_normalized_boxes(broken: Broken, rng: Rng, path: str, ta
 
 
 @REGISTRY.add
-@to_one_of(outputs, "yolov3", "yolov5", "yolox")
+@to_one_of(outputs, *kinds_with("confidence"))
 def objectness_of_several_labels(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
     labels = broken.spec["outputs"][int(path[17 : path.index("]")])]["labels"]["labels"]
     if len(labels) == 1:

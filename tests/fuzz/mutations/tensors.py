@@ -10,9 +10,16 @@ from postproc import TensorError
 from tests.fuzz.mutations.documents import one_of
 from tests.fuzz.mutations.registry import Broken, Registry, Rng
 from tests.fuzz.mutations.rules import detections, outputs, to_one_of
+from tests.kinds import KINDS, kinds_with
 
 REGISTRY = Registry(TensorError)
 
+NEED_A_SIZE = [name for name, kind in KINDS.items() if kind.output.needs_input_size]
+NEED_A_SIZE_IF_NORMALIZED = [
+    name
+    for name in kinds_with("coordinates")
+    if KINDS[name].output.model_copy(update={"coordinates": "normalized"}).needs_input_size
+]
 INTEGERS_TOO = ("classes", "count", "im_info")  # the tensors that may hold integers
 
 
@@ -110,8 +117,8 @@ def sizes_of_wrong_shape(broken: Broken, rng: Rng) -> Broken | None:
 @REGISTRY.add
 def no_size(broken: Broken, rng: Rng) -> Broken | None:
     """Nothing says what boxes are in pixels of, that cannot be decoded without."""
-    kinds = [path for path, _ in outputs(broken, "yolov3", "yolox")]
-    for path, output in outputs(broken, "yolov8_obb", "yolov8_seg"):
+    kinds = [path for path, _ in outputs(broken, *NEED_A_SIZE)]
+    for path, output in outputs(broken, *NEED_A_SIZE_IF_NORMALIZED):
         output["coordinates"] = "normalized"
         kinds.append(path)
     sized = [task for path, task in detections(broken) if any(kind.startswith(f"{path}.") for kind in kinds)]
@@ -125,7 +132,7 @@ def no_size(broken: Broken, rng: Rng) -> Broken | None:
 
 
 @REGISTRY.add
-@to_one_of(outputs, "yolox")
+@to_one_of(outputs, *kinds_with("strides"))
 def cells_of_another_size(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
     if broken.drawn.batch == 0:
         return None

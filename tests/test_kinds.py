@@ -1,0 +1,86 @@
+"""Every kind of output is everywhere that kinds are listed: nowhere does one go without its answers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import postproc
+from postproc.cli.work.warmup import DETECTION_OUTPUTS
+from postproc.decoding import DECODERS
+from postproc.doctor.cases import all_cases
+from postproc.schema import Detection
+from tests.kinds import KINDS
+from tests.reference.decode import KINDS as REFERENCE
+
+ROOT = Path(__file__).resolve().parents[1]
+REGISTERED = list(Detection.alternatives)
+
+
+def rows_of_readme() -> dict[str, str]:
+    """Return README's rows of fields of a detection, by what their first cell says."""
+    section = (ROOT / "README.md").read_text("utf-8").partition("| **detection** |")[2]
+    rows = (line.split("|", 3)[1:] for line in section.partition("\n\n")[0].splitlines()[1:])
+    return {first.strip(): text for first, _, text in rows}
+
+
+def named(text: str) -> set[str]:
+    """Return the words that a text of README has as code."""
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def test_kind_has_a_decoder_of_its_own_in_the_order_of_the_document() -> None:
+    assert [Detection.kind_of(decoder.sample) for decoder in DECODERS] == REGISTERED
+
+
+def test_kind_is_warmed_up() -> None:
+    assert [Detection.kind_of(output) for output in DETECTION_OUTPUTS] == REGISTERED
+
+
+def test_kind_has_a_case_of_doctor() -> None:
+    cases = {next(iter(case.task.get("detection", case.task))) for case in all_cases()}
+    assert cases == {*REGISTERED, "classification"}
+
+
+def test_kind_has_a_slow_reference() -> None:
+    assert sorted(REFERENCE) == sorted(REGISTERED)
+
+
+def test_kind_has_random_cases_and_tensors() -> None:
+    assert sorted(f"{kind}_output" for kind in KINDS) == sorted(REGISTERED)
+    for kind in KINDS:
+        assert Detection.kind_of(KINDS[kind].output) == f"{kind}_output"
+
+
+def test_kind_is_exported() -> None:
+    classes = {output.__name__ for output in Detection.alternatives.values()}
+    assert classes <= {*postproc.__all__}
+    assert classes <= {*postproc.schema.__all__}
+
+
+def test_readme_lists_the_kinds_with_a_mark_for_extensions() -> None:
+    descriptions = {kind: Detection.model_fields[kind].description or "" for kind in REGISTERED}
+    expected = [f"`{kind}`{' +' * ('An extension' in text)}" for kind, text in descriptions.items()]
+    assert [name for name in rows_of_readme() if "_output`" in name] == expected
+
+
+@pytest.mark.parametrize("kind", REGISTERED)
+def test_readme_names_the_tensors_of_a_kind_and_nothing_that_is_no_field(kind: str) -> None:
+    rows = {name.removesuffix(" +").strip("`"): named(text) for name, text in rows_of_readme().items()}
+    fields = Detection.alternatives[kind].model_fields
+    known = {*fields, *Detection.model_fields}
+    missing = {name for name, field in fields.items() if field.is_required() or "_tensor" in name}
+    assert missing - rows[kind] == set()
+    assert {name for name in rows[kind] if "_" in name} <= known
+
+
+@pytest.mark.parametrize("field", ["confidence", "coordinates"])
+def test_readme_names_the_kinds_that_have_a_field(field: str) -> None:
+    text = rows_of_readme()[f"`{field}` +"].partition(": ")[0]
+    have = [kind for kind, output in Detection.alternatives.items() if field in output.model_fields]
+    listed = re.findall(r"`(\w+_output)`", text)
+    if "` to `" in text:
+        listed = REGISTERED[REGISTERED.index(listed[0]) : REGISTERED.index(listed[1]) + 1]
+    assert listed == have
