@@ -29,10 +29,9 @@ from benchmarks.machine import describe
 from benchmarks.peers.yolo import our_yolov8
 from benchmarks.targets.result import Result
 from postproc import PostProcessor
-from postproc.evaluation.predicting import predict_saved
 from postproc.pipeline.in_order import map_in_order
 from postproc.saved_tensors.format import SavedImage
-from postproc.saved_tensors.npz import Predicted
+from postproc.saved_tensors.predictions import Predicted, predict_saved
 from postproc.saved_tensors.reading import TensorFile
 from postproc.saved_tensors.writing import TensorWriter
 

@@ -155,18 +155,18 @@ def call_every_operation() -> None:
 
 def call_calibration() -> None:
     """Choose thresholds, also of no detections, and validate them."""
-    from postproc.evaluation.choosing import Objective, Variant
-    from postproc.evaluation.evidence import Evidence
     from postproc.evaluation.matches import Matches
+    from postproc.evaluation.ranked_matches import RankedMatches
+    from postproc.evaluation.threshold_choice import Objective, Variant
     from postproc.evaluation.validation import cross_validate
 
     for rows in (0, 3):
         image, score = np.arange(rows), np.ones(rows, np.float32)
-        written = np.zeros((rows, 2), np.int64)
-        matches = Matches(image, 0 * image, score, 0 * image, written, 4)
+        objects = np.zeros((rows, 2), np.int64)
+        matches = Matches(image, 0 * image, score, 0 * image, objects, 4)
         old = np.full(1, 0.5)
         for objective in (Objective(), Objective("precision", 1), Objective("false_positives", 0)):
-            variants = [Variant(0.3, Evidence.of(matches, 1))]
+            variants = [Variant(0.3, RankedMatches.of(matches, 1))]
             cross_validate(variants, old, 0 * old, np.ones(1, np.bool_), objective, folds=2, draws=10)
 
 

@@ -21,10 +21,10 @@ from postproc import PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.dataset import write_dataset
 from postproc.evaluation import GroundTruth
-from postproc.evaluation.choosing import Objective, Variant, choose
-from postproc.evaluation.gathering import gather
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
-from postproc.evaluation.predicting import predict_images
+from postproc.evaluation.pass_matches import gather
+from postproc.evaluation.predictions import predict_images
+from postproc.evaluation.threshold_choice import Objective, Variant, choose
 from postproc.images import Preprocessor
 from postproc.images.drawing import draw_outputs
 from postproc.onnx_runner import OnnxRunner
@@ -87,30 +87,30 @@ def chosen(variant: Variant, old: Any, floors: Any, half_of: Any) -> Any:
 
 def halved(variant: Variant, old: Any, floors: Any, seed: int) -> tuple[float, float]:
     """Mean F1 of the labels on one half, with plain thresholds and with those chosen from the other."""
-    evidence = variant.evidence
-    half_of = split(evidence.images, seed)
-    measured = half_of[evidence.image] == 1
-    objects = np.bincount(evidence.written[half_of[evidence.written[:, 0]] == 1, 1], minlength=len(old))
+    ranked = variant.ranked
+    half_of = split(ranked.images, seed)
+    measured = half_of[ranked.image] == 1
+    objects = np.bincount(ranked.objects[half_of[ranked.objects[:, 0]] == 1, 1], minlength=len(old))
 
     def mean_f1(thresholds: Any) -> float:
-        right, wrong = evidence.counts(measured & evidence.above(thresholds))
-        return float((2 * right / (objects + right + wrong)).mean())
+        true_positives, false_positives = ranked.counts(measured & ranked.above(thresholds))
+        return float((2 * true_positives / (objects + true_positives + false_positives)).mean())
 
     return mean_f1(old), mean_f1(chosen(variant, old, floors, half_of))
 
 
 def draw(target: Path, document: Any, variant: Variant, floors: Any, truth: GroundTruth, paths: Any) -> None:
     """Draw the page of the half that nothing was chosen from that gains most, before and after."""
-    half_of = split(variant.evidence.images, 0)
+    half_of = split(variant.ranked.images, 0)
     old = np.full(floors.shape, PLAIN[0])
     posts = []
     for thresholds in (old, chosen(variant, old, floors, half_of)):
         changed = copy.deepcopy(document)
         changed["post_processings"][0]["detection"]["thresholds"] = thresholds.tolist()
         posts.append(PostProcessor(spec_path("yolo"), changed))
-    evidence = variant.evidence
+    ranked = variant.ranked
     gained = [
-        np.bincount(evidence.image[evidence.right & evidence.above(t)], minlength=evidence.images)
+        np.bincount(ranked.image[ranked.is_true_positive & ranked.above(t)], minlength=ranked.images)
         for t in (posts[1].version.post_processings[0].detection.thresholds, old)
     ]
     row = int(np.argmax(np.where(half_of == 1, gained[0] - gained[1], -1)))
@@ -128,7 +128,7 @@ def draw(target: Path, document: Any, variant: Variant, floors: Any, truth: Grou
     both.thumbnail((1600, 1600), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
     both.save(target, quality=QUALITY, optimize=True)
-    objects = int((evidence.written[:, 0] == row).sum())
+    objects = int((ranked.objects[:, 0] == row).sum())
     print(
         f"{target}: {path.name}, {objects} digits; right {gained[1][row]} -> {gained[0][row]}; "
         f"{target.stat().st_size // 1000} kB"

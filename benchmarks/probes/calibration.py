@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
-from postproc.evaluation.choosing import Objective, Variant, choose
-from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.matches import NOTHING, Matches
+from postproc.evaluation.ranked_matches import RankedMatches
+from postproc.evaluation.threshold_choice import Objective, Variant, choose
 from postproc.evaluation.validation import cross_validate
 
 IMAGES, LABELS, EACH, OBJECTS = 10_000, 80, 300, 70_000
@@ -26,9 +26,9 @@ def made_up(images: int) -> Matches:
     score = np.clip(np.where(hit, rng.beta(4, 2, rows), rng.beta(0.5, 8, rows)), 0.0011, 1)
     order = np.lexsort([-score, image])
     objects = OBJECTS * images // IMAGES
-    written = np.stack([np.sort(rng.integers(0, images, objects)), rng.integers(0, LABELS, objects)], axis=1)
+    pairs = np.stack([np.sort(rng.integers(0, images, objects)), rng.integers(0, LABELS, objects)], axis=1)
     truth = np.where(hit, 0, NOTHING)
-    return Matches(image, label[order], score[order].astype(np.float32), truth[order], written, images)
+    return Matches(image, label[order], score[order].astype(np.float32), truth[order], pairs, images)
 
 
 def loop(matches: Matches, objects: np.ndarray) -> np.ndarray:
@@ -46,20 +46,20 @@ def loop(matches: Matches, objects: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Time each once, after kernels are compiled."""
     arguments = (np.full(LABELS, 0.5), np.full(LABELS, 0.001), np.ones(LABELS, np.bool_), Objective())
-    few = [Variant(0.3, Evidence.of(made_up(10), LABELS))]
+    few = [Variant(0.3, RankedMatches.of(made_up(10), LABELS))]
     cross_validate(few, *arguments, repeats=1, draws=10)
     matches = made_up(IMAGES)
     times = [time.perf_counter()]
-    evidence = Evidence.of(matches, LABELS)
+    ranked = RankedMatches.of(matches, LABELS)
     times.append(time.perf_counter())
-    choice = choose([Variant(0.3, evidence)], *arguments)
+    choice = choose([Variant(0.3, ranked)], *arguments)
     times.append(time.perf_counter())
-    cross_validate([Variant(0.3, evidence)], *arguments)
+    cross_validate([Variant(0.3, ranked)], *arguments)
     times.append(time.perf_counter())
-    looped = loop(matches, evidence.objects())
+    looped = loop(matches, ranked.objects_by_label())
     times.append(time.perf_counter())
     assert (choice.values >= looped).all()
-    thresholds = sum(len(np.unique(part)) for part in np.split(evidence.score, evidence.offsets[1:-1]))
+    thresholds = sum(len(np.unique(part)) for part in np.split(ranked.score, ranked.offsets[1:-1]))
     sort, pick, validate, naive = np.diff(times)
     ratio = naive / 100 / ((sort + pick) / thresholds)
     print(  # noqa: T201

@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from postproc.evaluation.base import Evaluation
+from postproc.evaluation.calibrated_version import CalibratedVersion, calibrate_version
 from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
-from postproc.evaluation.choosing import Objective
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
-from postproc.evaluation.collecting import Collected, collect
-from postproc.evaluation.detection import DetectionEvaluation, Found, evaluate_detections
-from postproc.evaluation.gathering import gather
+from postproc.evaluation.collected import Collected, collect
+from postproc.evaluation.counts import ConfusionCounts
+from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.evaluation.matches import Matches, match
-from postproc.evaluation.measuring import MeasuringPostProcessor
+from postproc.evaluation.measuring import MeasuringPostProcessor, evaluate
 from postproc.evaluation.one_pass import OnePass
+from postproc.evaluation.pass_matches import gather
+from postproc.evaluation.predictions import ImagesThroughNetwork, PredictionSource, SavedTensors
+from postproc.evaluation.threshold_choice import Objective
 from postproc.evaluation.validation import Validation
 
+Found = ConfusionCounts  # its older name
+
 __all__ = [
+    "CalibratedVersion",
     "Calibration",
     "ClassificationEvaluation",
     "Collected",
+    "ConfusionCounts",
     "DetectionEvaluation",
+    "Evaluation",
     "Found",
     "GroundTruth",
+    "ImagesThroughNetwork",
     "Matches",
     "MeasuringPostProcessor",
     "Objective",
     "OnePass",
+    "PredictionSource",
+    "SavedTensors",
     "Settings",
     "TruthBatch",
     "Validation",
     "calibrate",
+    "calibrate_version",
     "collect",
+    "evaluate",
     "evaluate_classifications",
     "evaluate_detections",
     "gather",

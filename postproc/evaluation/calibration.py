@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
-from postproc.evaluation.choosing import Choice, Objective, Variant, choose
-from postproc.evaluation.detection import Found
-from postproc.evaluation.gathering import Gathered
+from postproc.evaluation.counts import ConfusionCounts
 from postproc.evaluation.one_pass import OnePass
+from postproc.evaluation.pass_matches import PassMatches
+from postproc.evaluation.threshold_choice import Objective, ThresholdChoice, Variant, choose
 from postproc.evaluation.validation import Gain, Validation, cross_validate
 from postproc.schema import RecognitionVersion
 
@@ -66,7 +65,7 @@ class LabelCalibration:
         Thresholds.
     kept : str or None
         Why the label keeps its threshold; None if it got a new one.
-    before, after : Found
+    before, after : ConfusionCounts
         On the very data that the threshold was chosen from: better than on other data.
     validated : Gain or None
         F1 on images that no threshold was chosen from; None without validation or objects.
@@ -79,8 +78,8 @@ class LabelCalibration:
     old: float
     new: float
     kept: str | None
-    before: Found
-    after: Found
+    before: ConfusionCounts
+    after: ConfusionCounts
     validated: Gain | None
     precision: float | None
     recall: float | None
@@ -143,7 +142,7 @@ class Calibration:
         }
 
 
-def calibrate(plan: OnePass, gathered: Gathered, settings: Settings | None = None) -> list[Calibration]:
+def calibrate(plan: OnePass, gathered: PassMatches, settings: Settings | None = None) -> list[Calibration]:
     """Choose a threshold for each label of each output of a pass.
 
     A label keeps its threshold, and `LabelCalibration.kept` says why, where it has fewer than
@@ -154,7 +153,7 @@ def calibrate(plan: OnePass, gathered: Gathered, settings: Settings | None = Non
     Parameters
     ----------
     plan : OnePass
-    gathered : Gathered
+    gathered : PassMatches
         By `gather`.
     settings : Settings, optional
     """
@@ -192,8 +191,8 @@ def _calibrated(plan: OnePass, number: int, variants: Sequence[Variant], setting
     passed = plan.outputs[number]
     old = np.array(passed.thresholds, np.float64)
     floors = np.array(passed.floors, np.float64)
-    own = variants[0].evidence
-    objects = own.objects()
+    own = variants[0].ranked
+    objects = own.objects_by_label()
     considered = objects >= settings.min_examples
     choice = choose(variants, old, floors, considered, settings.objective)
     validation, reason = None, "it was not asked for"
@@ -205,9 +204,9 @@ def _calibrated(plan: OnePass, number: int, variants: Sequence[Variant], setting
                 variants, old, floors, considered, settings.objective,
                 folds=folds, repeats=settings.repeats, draws=settings.draws, seed=settings.seed,
             ), ""  # fmt: skip
-    chosen = variants[choice.variant].evidence
-    before = _found(objects, *own.counts(own.above(old)))
-    after = _found(objects, *chosen.counts(chosen.above(choice.thresholds)))
+    chosen = variants[choice.variant].ranked
+    before = ConfusionCounts.of_labels(objects, *own.counts(own.above(old)))
+    after = ConfusionCounts.of_labels(objects, *chosen.counts(chosen.above(choice.thresholds)))
     table = passed.truth.table.labels
     labels = [
         LabelCalibration(
@@ -237,7 +236,7 @@ def _calibrated(plan: OnePass, number: int, variants: Sequence[Variant], setting
     )
 
 
-def _why_kept(row: int, objects: int, choice: Choice, settings: Settings) -> str | None:
+def _why_kept(row: int, objects: int, choice: ThresholdChoice, settings: Settings) -> str | None:
     if objects < settings.min_examples:
         examples = "1 example" if objects == 1 else f"{objects} examples"
         return f"{examples}, fewer than {settings.min_examples}"
@@ -253,7 +252,3 @@ def _why_kept(row: int, objects: int, choice: Choice, settings: Settings) -> str
     return (
         f"{settings.objective.wanted:g} false positives an image are exceeded before anything right is found"
     )
-
-
-def _found(objects: NDArray[Any], right: NDArray[Any], wrong: NDArray[Any]) -> list[Found]:
-    return [Found(*map(int, row)) for row in zip(objects, right, wrong, strict=True)]

@@ -10,8 +10,8 @@ from typing import Literal
 from postproc.errors import SchemaError
 from postproc.schema import Labels
 
-Key = Literal["ids", "names"]
-By = Literal["auto", "ids", "names"]
+CategoryKey = Literal["ids", "names"]
+MatchBy = Literal["auto", "ids", "names"]
 _LISTED = 8
 
 
@@ -20,7 +20,7 @@ class CategoryMap:
     """Rows of labels by the keys of categories, and what they were told apart by."""
 
     rows: dict[int | str, int]
-    by: Key
+    by: CategoryKey
     unknown: tuple[str, ...]
 
 
@@ -28,9 +28,9 @@ def map_categories(
     categories: Mapping[int | str, str],
     labels: Labels,
     source: str,
-    by: By,
+    by: MatchBy,
     *,
-    prefer: Key,
+    prefer: CategoryKey,
     skip_unknown: bool,
 ) -> CategoryMap:
     """Find the label of each category, by its id or by its name.
@@ -55,7 +55,7 @@ def map_categories(
     SchemaError
         If categories are unknown, or ids and names both fit, but not to the same labels.
     """
-    maps: dict[Key, dict[int | str, int]] = {
+    maps: dict[CategoryKey, dict[int | str, int]] = {
         "ids": _by_id(categories, labels),
         "names": _by_name(categories, labels),
     }
@@ -95,7 +95,7 @@ def _by_name(categories: Mapping[int | str, str], labels: Labels) -> dict[int | 
 def _disagreement(
     categories: Mapping[int | str, str],
     labels: Labels,
-    maps: Mapping[Key, Mapping[int | str, int]],
+    maps: Mapping[CategoryKey, Mapping[int | str, int]],
     source: str,
 ) -> SchemaError:
     key = next(key for key in categories if maps["ids"][key] != maps["names"][key])

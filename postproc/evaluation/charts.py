@@ -31,10 +31,12 @@ def precision_recall_chart(
     return _svg(parts)
 
 
-def score_chart(right: NDArray[np.float32], wrong: NDArray[np.float32], threshold: float) -> str:
-    """Draw how many right and wrong ones have which score, on a logarithmic scale, and the threshold."""
+def score_chart(
+    true_positives: NDArray[np.float32], false_positives: NDArray[np.float32], threshold: float
+) -> str:
+    """Draw how many true and false positives have which score, on a logarithmic scale, and the threshold."""
     edges = np.linspace(0, 1, _BINS + 1)
-    counts = [np.histogram(np.clip(scores, 0, 1), edges)[0] for scores in (right, wrong)]
+    counts = [np.histogram(np.clip(scores, 0, 1), edges)[0] for scores in (true_positives, false_positives)]
     most = max(int(count.max()) for count in counts)
     ticks = [10**power for power in range(8) if power == 0 or 10**power <= most]
     top = np.log1p(max(most, 1) * 1.1)

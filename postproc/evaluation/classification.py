@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.evaluation.collecting import Collected
-from postproc.evaluation.detection import Found
+from postproc.evaluation.base import Evaluation
+from postproc.evaluation.collected import Collected
+from postproc.evaluation.counts import ConfusionCounts
 from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.mistakes import Mistake, false_labels, missed_labels
 from postproc.installing import install
 from postproc.results import Classifications
 from postproc.results.labels import LabelTable
@@ -18,7 +21,7 @@ from postproc.results.rows import images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ClassificationEvaluation:
+class ClassificationEvaluation(Evaluation):
     """How well the labels of the images of a data set are found.
 
     Parameters
@@ -26,7 +29,7 @@ class ClassificationEvaluation:
     truth : GroundTruth
     collected : Collected
     table : LabelTable
-    written : (I, L) bool
+    actual : (I, L) bool
         Which labels are on each image.
     scores : (I, L) float32
         NaN where there is none, as of an image without a prediction.
@@ -41,10 +44,8 @@ class ClassificationEvaluation:
         Of each label, at the version's thresholds.
     """
 
-    truth: GroundTruth
-    collected: Collected
     table: LabelTable
-    written: NDArray[np.bool_]
+    actual: NDArray[np.bool_]
     scores: NDArray[np.float32]
     predicted: NDArray[np.bool_]
     top1: float | None
@@ -54,29 +55,39 @@ class ClassificationEvaluation:
     recall: tuple[float | None, ...]
     f1: tuple[float | None, ...]
 
+    written = property(attrgetter("actual"))  # its older name
+
     @property
     def mean_average_precision(self) -> float | None:
         """Mean over the labels that have examples."""
         known = [value for value in self.average_precision if value is not None]
         return float(np.mean(known)) if known else None
 
-    def by_label(self) -> list[Found]:
+    def by_label(self) -> list[ConfusionCounts]:
         """Count what was found of each label at the version's thresholds; objects are images."""
-        right = (self.predicted & self.written).sum(axis=0)
-        counts = (self.written.sum(axis=0), right, self.predicted.sum(axis=0) - right)
-        return [Found(*map(int, row)) for row in zip(*counts, strict=True)]
+        kinds = (self.actual, self.predicted & self.actual, self.predicted & ~self.actual)
+        return ConfusionCounts.of_labels(*(kind.sum(axis=0) for kind in kinds))
 
-    def total(self) -> Found:
+    def total(self) -> ConfusionCounts:
         """Count what was found of all labels together."""
-        right = self.predicted & self.written
-        return Found(int(self.written.sum()), int(right.sum()), int((self.predicted & ~self.written).sum()))
+        return ConfusionCounts.total(self.by_label())
 
     def curve(self, label: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Precision and recall of a label as its threshold falls, one point an image that has a score."""
         rows = np.flatnonzero(~np.isnan(self.scores[:, label]))
         rows = rows[np.argsort(-self.scores[rows, label], kind="stable")]
-        right = np.cumsum(self.written[rows, label])
-        return right / np.arange(1, len(rows) + 1), right / max(int(self.written[:, label].sum()), 1)
+        tp = np.cumsum(self.actual[rows, label])
+        return tp / np.arange(1, len(rows) + 1), tp / max(int(self.actual[:, label].sum()), 1)
+
+    def label_scores(self, label: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores of the images that have a label, and of those that do not."""
+        scores, actual = self.scores[:, label], self.actual[:, label]
+        known = ~np.isnan(scores)
+        return scores[known & actual], scores[known & ~actual]
+
+    def mistakes(self, most: int) -> tuple[list[Mistake], list[Mistake]]:
+        """Give the false positives of the highest scores and the false negatives of the lowest."""
+        return false_labels(self, most), missed_labels(self, most)
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON; None (null) where there is nothing to measure a number on."""
@@ -121,57 +132,57 @@ def evaluate_classifications(truth: GroundTruth, collected: Collected) -> Classi
     scores[images, found.labels] = found.scores
     predicted = np.zeros(shape, np.bool_)
     predicted[images, found.labels] = found.predicted
-    written = np.zeros(shape, np.bool_)
+    actual = np.zeros(shape, np.bool_)
     batch = collected.truth
-    written[images_of_rows(batch.offsets), batch.labels] = True
+    actual[images_of_rows(batch.offsets), batch.labels] = True
     is_exclusive = truth.table.exclusive
-    precision, recall, f1 = _shares(written, predicted)
+    precision, recall, f1 = _shares(actual, predicted)
     return ClassificationEvaluation(
         truth=truth,
         collected=collected,
         table=found.table,
-        written=written,
+        actual=actual,
         scores=scores,
         predicted=predicted,
-        top1=_top(written, scores, 1) if is_exclusive else None,
-        top5=_top(written, scores, 5) if is_exclusive else None,
-        average_precision=_average_precision(written, scores),
+        top1=_top(actual, scores, 1) if is_exclusive else None,
+        top5=_top(actual, scores, 5) if is_exclusive else None,
+        average_precision=_average_precision(actual, scores),
         precision=precision,
         recall=recall,
         f1=f1,
     )
 
 
-def _top(written: NDArray[np.bool_], scores: NDArray[np.float32], count: int) -> float | None:
-    labelled = written.any(axis=1)
+def _top(actual: NDArray[np.bool_], scores: NDArray[np.float32], count: int) -> float | None:
+    labelled = actual.any(axis=1)
     if not labelled.any():
         return None
     best = np.argsort(-_filled(scores), axis=1, kind="stable")[:, :count]
-    hits = np.take_along_axis(written, best, axis=1) & ~np.isnan(np.take_along_axis(scores, best, axis=1))
+    hits = np.take_along_axis(actual, best, axis=1) & ~np.isnan(np.take_along_axis(scores, best, axis=1))
     return float(hits[labelled].any(axis=1).mean())
 
 
-def _average_precision(written: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[float | None, ...]:
+def _average_precision(actual: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[float | None, ...]:
     metrics = _scikit_learn()
     filled = _filled(scores)
     return tuple(
-        float(metrics.average_precision_score(written[:, label], filled[:, label]))
-        if written[:, label].any()
+        float(metrics.average_precision_score(actual[:, label], filled[:, label]))
+        if actual[:, label].any()
         else None
-        for label in range(written.shape[1])
+        for label in range(actual.shape[1])
     )
 
 
-def _shares(written: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tuple[float | None, ...]]:
+def _shares(actual: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tuple[float | None, ...]]:
     """Precision, recall and F1 of each label; None where there is nothing to divide by, or no example."""
     metrics = _scikit_learn()
-    labels = written.shape[1]
+    labels = actual.shape[1]
     # Two columns more: scikit-learn takes a single column for labels that exclude each other.
     padding = ((0, 0), (0, 2))
     shares = metrics.precision_recall_fscore_support(
-        np.pad(written, padding), np.pad(predicted, padding), average=None, zero_division=np.nan
+        np.pad(actual, padding), np.pad(predicted, padding), average=None, zero_division=np.nan
     )[:3]
-    examples = written.sum(axis=0) > 0
+    examples = actual.sum(axis=0) > 0
     return [
         tuple(
             float(value) if not np.isnan(value) and (name == "precision" or examples[label]) else None

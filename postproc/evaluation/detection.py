@@ -9,68 +9,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.evaluation.base import Evaluation
 from postproc.evaluation.coco_metrics import MAX_DETECTIONS, CocoMetrics, coco_metrics, is_beyond
-from postproc.evaluation.collecting import Collected
+from postproc.evaluation.collected import Collected
+from postproc.evaluation.counts import ConfusionCounts
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.matches import IGNORED, NOTHING, Matches, match
+from postproc.evaluation.mistakes import Mistake, false_detections, missed_objects
 from postproc.results import Detections
 from postproc.results.rows import images_of_rows
 from postproc.schema.problems import counted
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was found of one label, or of all: counts, and the shares that follow from them.
-
-    Parameters
-    ----------
-    objects : int
-        Objects of the ground truth that count.
-    right : int
-        Detections that take an object.
-    wrong : int
-        Detections that take none.
-    ignored : int
-        Detections in a crowd, which count as neither.
-    """
-
-    objects: int
-    right: int
-    wrong: int
-    ignored: int = 0
-
-    @property
-    def missed(self) -> int:
-        """Objects that no detection takes."""
-        return self.objects - self.right
-
-    @property
-    def precision(self) -> float | None:
-        """Share of the detections that are right; None without any."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of the objects that are found; None without any."""
-        return self.right / self.objects if self.objects else None
-
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None without any object, 0 if nothing right is found."""
-        return 2 * self.right / (self.objects + self.right + self.wrong) if self.objects else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give counts and shares, ready for JSON."""
-        return {
-            "objects": self.objects,
-            "right": self.right,
-            "wrong": self.wrong,
-            "missed": self.missed,
-            "ignored": self.ignored,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +68,7 @@ _ENOUGH = 10
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class DetectionEvaluation:
+class DetectionEvaluation(Evaluation):
     """How well the boxes of a data set are found.
 
     Parameters
@@ -139,8 +87,6 @@ class DetectionEvaluation:
         boxes"``. Upright boxes are what is measured, whatever it is.
     """
 
-    truth: GroundTruth
-    collected: Collected
     iou: float
     matches: Matches
     low_matches: Matches
@@ -152,32 +98,36 @@ class DetectionEvaluation:
         """The version's own detections."""
         return cast("Detections", self.collected.recognitions.outputs[0])
 
-    def by_label(self) -> list[Found]:
+    def by_label(self) -> list[ConfusionCounts]:
         """Count what was found of each label at the version's thresholds, in the order of the spec."""
         labels = len(self.truth.table.labels)
-        objects = self.matches.written_by_label(labels)
+        objects = self.matches.objects_by_label(labels)
         kinds = [self.matches.truth >= 0, self.matches.truth == NOTHING, self.matches.truth == IGNORED]
         counts = [np.bincount(self.matches.label[kind], minlength=labels) for kind in kinds]
-        return [Found(*map(int, row)) for row in zip(objects, *counts, strict=True)]
+        return ConfusionCounts.of_labels(objects, *counts)
 
-    def total(self) -> Found:
+    def total(self) -> ConfusionCounts:
         """Count what was found of all labels together."""
-        found = self.by_label()
-        return Found(
-            sum(label.objects for label in found),
-            sum(label.right for label in found),
-            sum(label.wrong for label in found),
-            sum(label.ignored for label in found),
-        )
+        return ConfusionCounts.total(self.by_label())
 
     def curve(self, label: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Precision and recall of a label as its threshold falls, one point a detection that counts."""
         matches = self.low_matches
         rows = np.flatnonzero((matches.label == label) & (matches.truth != IGNORED))
         rows = rows[np.argsort(-matches.score[rows], kind="stable")]
-        right = np.cumsum(matches.truth[rows] >= 0)
-        objects = int((matches.written[:, 1] == label).sum())
-        return right / np.arange(1, len(rows) + 1), right / max(objects, 1)
+        tp = np.cumsum(matches.truth[rows] >= 0)
+        objects = int((matches.objects[:, 1] == label).sum())
+        return tp / np.arange(1, len(rows) + 1), tp / max(objects, 1)
+
+    def label_scores(self, label: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores of a label's true and false positives as its threshold falls to the lowest."""
+        matches, of_label = self.low_matches, self.low_matches.label == label
+        true, false = matches.truth >= 0, matches.truth == NOTHING
+        return matches.score[of_label & true], matches.score[of_label & false]
+
+    def mistakes(self, most: int) -> tuple[list[Mistake], list[Mistake]]:
+        """Give the false positives of the highest scores and the largest missed objects."""
+        return false_detections(self, most), missed_objects(self, most)
 
     def coco_limit(self) -> CocoLimit:
         """Tell what COCO's limit of detections an image and label leaves out."""
@@ -196,7 +146,7 @@ class DetectionEvaluation:
     def remarks(self) -> list[str]:
         """Say what a reader of the numbers has to know: what a limit cuts, is not measured, or is odd."""
         said = self.coco_limit().remarks()
-        objects, found = len(self.low_matches.written), len(self.low_matches.score)
+        objects, found = len(self.low_matches.objects), len(self.low_matches.score)
         share = self.coco.numbers["AP50"]
         if share is not None and 0 <= share < _NEARLY_NOTHING and min(objects, found) >= _ENOUGH:
             said.append(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
-from postproc.evaluation.categories import By, CategoryMap, Key, map_categories
+from postproc.evaluation.categories import CategoryKey, CategoryMap, MatchBy, map_categories
 from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
 from postproc.evaluation.units import check_units
 from postproc.results.rows import images_of_rows
@@ -38,7 +38,7 @@ class TruthBatch:
     boxes : (G, 4) float64
         x, y, width, height in pixels; zeros for labels of whole images.
     crowd : (G,) bool
-        Whether it stands for many objects: what is found there is neither right nor wrong.
+        Whether it stands for many objects: what is found there is neither a true nor a false positive.
     """
 
     images: NDArray[np.int64]
@@ -118,7 +118,7 @@ class GroundTruth:
         spec: RecognitionSpec | dict[str, Any] | str | os.PathLike[str],
         *,
         output: int = 0,
-        categories: By = "auto",
+        categories: MatchBy = "auto",
         skip_unknown: bool = False,
     ) -> GroundTruth:
         """Read a COCO JSON file, or for labels of whole images a CSV file.
@@ -153,7 +153,7 @@ class GroundTruth:
             raise SchemaError(f"output: the spec has outputs 0 to {len(spec.outputs) - 1}, got {output}")
         labels = spec.outputs[output].labels
         needs_boxes = labels.roi == "BBOX"
-        prefer: Key = "ids"
+        prefer: CategoryKey = "ids"
         if isinstance(source, dict):
             read = read_coco(source, "the ground truth", needs_boxes)
         elif Path(source).suffix.lower() == ".csv":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from postproc.results import Detections
 
 NOTHING = -1  # a detection that takes no object: a false positive
-IGNORED = -2  # a detection in a crowd: neither right nor wrong
+IGNORED = -2  # a detection in a crowd: neither a true nor a false positive
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,7 +38,7 @@ class Matches:
     truth : (K,) int64
         Row of the object in the ground truth that the detection takes; -1 for none, which is a false
         positive, and -2 for a detection in a crowd, which is not counted.
-    written : (G, 2) int64
+    objects : (G, 2) int64
         Image and label of each object that counts; crowds do not.
     images : int
         How many images were looked at, with or without detections or objects.
@@ -47,8 +48,10 @@ class Matches:
     label: NDArray[np.int64]
     score: NDArray[np.float32]
     truth: NDArray[np.int64]
-    written: NDArray[np.int64]
+    objects: NDArray[np.int64]
     images: int
+
+    written = property(attrgetter("objects"))  # its older name
 
     def __len__(self) -> int:
         return len(self.label)
@@ -68,19 +71,19 @@ class Matches:
             raise TensorError("concatenate needs one part at least")
         image = np.concatenate([part.image for part in parts])
         order = np.argsort(image, kind="stable")
-        written = np.concatenate([part.written for part in parts])
+        objects = np.concatenate([part.objects for part in parts])
         return cls(
             image=image[order],
             label=np.concatenate([part.label for part in parts])[order],
             score=np.concatenate([part.score for part in parts])[order],
             truth=np.concatenate([part.truth for part in parts])[order],
-            written=written[np.argsort(written[:, 0], kind="stable")],
+            objects=objects[np.argsort(objects[:, 0], kind="stable")],
             images=sum(part.images for part in parts),
         )
 
-    def written_by_label(self, labels: int) -> NDArray[np.int64]:
+    def objects_by_label(self, labels: int) -> NDArray[np.int64]:
         """Count the objects of each label, (labels,)."""
-        return np.bincount(self.written[:, 1], minlength=labels).astype(np.int64)
+        return np.bincount(self.objects[:, 1], minlength=labels).astype(np.int64)
 
 
 def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matches:
@@ -126,7 +129,7 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
         label=detections.labels,
         score=detections.scores,
         truth=taken,
-        written=np.stack([truth.image_of_each()[counted], truth.labels[counted]], axis=1),
+        objects=np.stack([truth.image_of_each()[counted], truth.labels[counted]], axis=1),
         images=len(truth),
     )
 

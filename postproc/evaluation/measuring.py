@@ -1,19 +1,29 @@
-"""How a version is post-processed to be measured: all it predicts, and all that COCO's numbers are of."""
+"""Measure a version on a data set: predict all that metrics are of, and compute them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from postproc.call_options import MOST_PREDICTIONS
 from postproc.errors import SchemaError
+from postproc.evaluation.base import Evaluation
+from postproc.evaluation.classification import evaluate_classifications
 from postproc.evaluation.coco_metrics import MAX_DETECTIONS, is_beyond
+from postproc.evaluation.collected import collect
+from postproc.evaluation.detection import evaluate_detections
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.predictions import PredictionSource, each_counted
 from postproc.pipeline.post_processor import Document, PostProcessor
 from postproc.results import Detections, Recognitions
-from postproc.schema import Classification, Detection, RecognitionSpec, RecognitionVersion
+from postproc.schema import Classification, Detection, RecognitionSpec, RecognitionVersion, check_pair
 from postproc.transforms import ImageTransform
+
+Truth = GroundTruth | str | os.PathLike[str] | dict[str, Any]
 
 LOWEST_THRESHOLD = 0.001
 
@@ -77,6 +87,81 @@ class MeasuringPostProcessor(PostProcessor):
         own, low = (_boxes(output) for output in found.outputs if isinstance(output, Detections))
         is_own = low.scores > np.asarray(own.table.thresholds, np.float32)[low.labels]
         return Recognitions((own, low[is_own | ~is_beyond(low, self._max_detections)]))
+
+
+def evaluate(
+    spec: RecognitionSpec | Document,
+    version: RecognitionVersion | Document,
+    truth: Truth,
+    source: PredictionSource,
+    *,
+    output: int = 0,
+    iou: float = 0.5,
+    max_detections: int = MAX_DETECTIONS,
+    on_images: Callable[[int], None] = lambda images: None,
+) -> Evaluation:
+    """Measure one output of a version on images whose content is known, as ``postproc evaluate`` does.
+
+    Parameters
+    ----------
+    spec : RecognitionSpec, dict, JSON text or path
+    version : RecognitionVersion, dict, JSON text or path
+    truth : GroundTruth, or path or dict
+        What is on the images; anything but a `GroundTruth` is read by `GroundTruth.load`.
+    source : PredictionSource
+        What is measured: `SavedTensors`, or `ImagesThroughNetwork`.
+    output : int
+        Which output of the version.
+    iou : float
+        Jaccard index from which on a detection takes an object, above 0 and at most 1.
+    max_detections : int
+        COCO's limit of detections an image and label.
+    on_images : function, optional
+        Takes numbers of images as they are done.
+
+    Returns
+    -------
+    DetectionEvaluation or ClassificationEvaluation
+
+    Raises
+    ------
+    SchemaError
+        If the documents or the ground truth are wrong, or no image is known to the ground truth.
+    TensorError, RunnerError, ImageError
+        As of the source.
+    ImportError
+        If the extra ``eval`` is missing.
+    """
+    spec, version = RecognitionSpec.load(spec), RecognitionVersion.load(version)
+    check_pair(spec, version)
+    truth = truth_of(truth, spec, output)
+    post = MeasuringPostProcessor(spec, version, output, max_detections=max_detections)
+    predictions, only_predicted = source.predict(post, truth)
+    collected = collect(truth, each_counted(predictions, on_images), only_predicted=only_predicted)
+    task = (version.post_processings or ())[output].task
+    if isinstance(task, Classification):
+        return evaluate_classifications(truth, collected)
+    return evaluate_detections(
+        truth, collected, iou=iou, max_detections=max_detections, yields=task.output.yields
+    )
+
+
+def truth_of(truth: Truth, spec: RecognitionSpec, output: int) -> GroundTruth:
+    """Load the ground truth of an output, unless it is loaded.
+
+    Raises
+    ------
+    SchemaError
+        As `GroundTruth.load`, and if what is loaded has other labels than the output.
+    """
+    if not isinstance(truth, GroundTruth):
+        return GroundTruth.load(truth, spec, output=output)
+    if not 0 <= output < len(spec.outputs) or truth.table != spec.outputs[output].labels:
+        raise SchemaError(
+            f"{truth.source}: was loaded for other labels than those of output {output} of the spec; load it "
+            f"by GroundTruth.load(..., spec, output={output})"
+        )
+    return truth
 
 
 def measuring_documents(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc import ops
-from postproc.evaluation.classification import ClassificationEvaluation
-from postproc.evaluation.detection import DetectionEvaluation
 from postproc.evaluation.matches import NOTHING
 from postproc.results.rows import images_of_rows
 
+if TYPE_CHECKING:
+    from postproc.evaluation.classification import ClassificationEvaluation
+    from postproc.evaluation.detection import DetectionEvaluation
+
 _NEAR = 0.1  # Jaccard index from which on a wrong detection counts as near an object
 
-Box = tuple[float, float, float, float]
+Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,12 @@ class Mistake:
     image: int
     title: str
     explanation: str
-    box: Box | None = None
+    box: Corners | None = None
     is_object: bool = False
-    others: list[Box] = field(default_factory=list)
+    others: list[Corners] = field(default_factory=list)
 
 
-def wrong_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
+def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     """Give the wrong detections of the highest scores."""
     found, batch = evaluation.detections, evaluation.collected.truth
     images = images_of_rows(found.offsets)
@@ -116,9 +119,9 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     return mistakes
 
 
-def wrong_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistake]:
+def false_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistake]:
     """Give the predicted labels of the highest scores that are not on their images."""
-    images, labels = np.nonzero(evaluation.predicted & ~evaluation.written)
+    images, labels = np.nonzero(evaluation.predicted & ~evaluation.actual)
     scores = evaluation.scores[images, labels]
     return [
         Mistake(
@@ -132,7 +135,7 @@ def wrong_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistak
 
 def missed_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mistake]:
     """Give the labels that are on their images, but not predicted, of the lowest scores."""
-    images, labels = np.nonzero(~evaluation.predicted & evaluation.written)
+    images, labels = np.nonzero(~evaluation.predicted & evaluation.actual)
     scores = np.nan_to_num(evaluation.scores[images, labels], nan=-np.inf)
     mistakes = []
     for row in np.argsort(scores, kind="stable")[:most].tolist():
@@ -154,7 +157,7 @@ def object_corners(evaluation: DetectionEvaluation, image: int) -> NDArray[np.fl
 
 
 def _really(evaluation: ClassificationEvaluation, image: int) -> str:
-    names = [evaluation.table.names[label] for label in np.flatnonzero(evaluation.written[image])]
+    names = [evaluation.table.names[label] for label in np.flatnonzero(evaluation.actual[image])]
     return f"it is {', '.join(names)}" if names else "it has no label"
 
 
@@ -163,6 +166,6 @@ def _nearest(overlaps: NDArray[np.float32], among: NDArray[np.bool_]) -> int | N
     return int(rows[np.argmax(overlaps[rows])]) if rows.size else None
 
 
-def _as_box(corners: NDArray[np.float32]) -> Box:
+def _as_box(corners: NDArray[np.float32]) -> Corners:
     xmin, ymin, xmax, ymax = corners.tolist()
     return xmin, ymin, xmax, ymax

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from postproc.errors import ImageError
-from postproc.evaluation.mistakes import Box, Mistake
+from postproc.evaluation.mistakes import Corners, Mistake
 
 OpenImage = Callable[[int], Image.Image]  # by the row of an image; raises ImageError where it cannot be had
 
@@ -22,7 +22,7 @@ _JPEG_QUALITY = 82
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class MistakePicture:
     """The picture of a mistake, or why there is none.
 
     Parameters
@@ -37,19 +37,19 @@ class Picture:
     why_not: str = ""
 
 
-def picture_mistakes(mistakes: Sequence[Mistake], open_image: OpenImage) -> list[Picture]:
+def picture_mistakes(mistakes: Sequence[Mistake], open_image: OpenImage) -> list[MistakePicture]:
     """Draw each mistake, or say why its image cannot be opened. Each image is opened once."""
-    drawn = [Picture()] * len(mistakes)
+    drawn = [MistakePicture()] * len(mistakes)
     for number in dict.fromkeys(mistake.image for mistake in mistakes):
         rows = [row for row, mistake in enumerate(mistakes) if mistake.image == number]
         try:
             image = open_image(number)
         except ImageError as error:
             for row in rows:
-                drawn[row] = Picture(why_not=str(error))
+                drawn[row] = MistakePicture(why_not=str(error))
             continue
         for row in rows:
-            drawn[row] = Picture(_data_uri(_draw(image, mistakes[row])))
+            drawn[row] = MistakePicture(_data_uri(_draw(image, mistakes[row])))
     return drawn
 
 
@@ -77,7 +77,7 @@ def _draw(image: Image.Image, mistake: Mistake) -> Image.Image:
     return picture
 
 
-def _scaled(box: Box, size: tuple[int, int]) -> Box:
+def _scaled(box: Corners, size: tuple[int, int]) -> Corners:
     return box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1]
 
 
@@ -88,7 +88,7 @@ def _window(centre: float, side: float, length: int) -> float:
     return min(max(centre - side / 2, 0.0), length - side)
 
 
-def _placed(box: Box, size: tuple[int, int], region: Box) -> Box:
+def _placed(box: Corners, size: tuple[int, int], region: Corners) -> Corners:
     factor = _SIDE / (region[2] - region[0])
     left, top, right, bottom = _scaled(box, size)
     return (
@@ -99,7 +99,7 @@ def _placed(box: Box, size: tuple[int, int], region: Box) -> Box:
     )
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: Box, color: tuple[int, int, int]) -> None:
+def _outline(draw: ImageDraw.ImageDraw, box: Corners, color: tuple[int, int, int]) -> None:
     left, top = box[0], box[1]
     right, bottom = max(box[2], left), max(box[3], top)
     draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_EDGE, width=4)

@@ -30,11 +30,11 @@ except ImportError as error:
     raise ImportError(f"Ray jobs need an extra: {install('ray')} ({error})") from error
 
 from postproc.errors import PostprocError, RunnerError, TensorError
-from postproc.evaluation.predicting import predict_images_saved
 from postproc.pipeline.post_processor import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions
-from postproc.saved_tensors.npz import Predicted
-from postproc.saved_tensors.remote import open_stored, shared_files
+from postproc.saved_tensors.files import shared_files
+from postproc.saved_tensors.predictions import Predicted, predict_saved_images
+from postproc.saved_tensors.remote import open_stored
 
 # How often images whose worker dies are tried again; they may be what kills it.
 _RETRIES = 5
@@ -173,7 +173,7 @@ class _Worker:
         ((place, group),) = zip(*(task.column(name).to_pylist() for name in ("place", "group")), strict=True)
         try:
             images = open_stored(place).read(group, self._post.tensor_names)
-            return packed(predict_images_saved(images, self._post, place, *self._options))
+            return packed(predict_saved_images(images, self._post, place, *self._options))
         except PostprocError as error:
             return pa.table({"error": [str(error)]})  # told in plain words, without Ray's traces
 

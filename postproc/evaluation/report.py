@@ -9,23 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from postproc.evaluation.base import Evaluation
 from postproc.evaluation.charts import precision_recall_chart, score_chart
-from postproc.evaluation.classification import ClassificationEvaluation
-from postproc.evaluation.detection import DetectionEvaluation
-from postproc.evaluation.matches import NOTHING
-from postproc.evaluation.mistakes import (
-    Mistake,
-    missed_labels,
-    missed_objects,
-    wrong_detections,
-    wrong_labels,
-)
-from postproc.evaluation.pictures import OpenImage, Picture, picture_mistakes
+from postproc.evaluation.pictures import MistakePicture, OpenImage, picture_mistakes
 from postproc.installing import install
-
-Evaluation = DetectionEvaluation | ClassificationEvaluation
 
 MOST_CHARTED = 30  # labels
 MOST_MISTAKES = 24  # of each kind
@@ -54,7 +41,7 @@ def write_report(
     Parameters
     ----------
     path : path
-    evaluation : DetectionEvaluation or ClassificationEvaluation
+    evaluation : Evaluation
     title : str
     open_image : callable, optional
         Gives an image, by its row among those that count. Where it raises `ImageError`, the place of the
@@ -87,15 +74,9 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage |
         _Charts(label, *(Markup(chart) for chart in _charts(evaluation, label)))
         for label in charted
     ]
-    wrong: list[Mistake]
-    if isinstance(evaluation, DetectionEvaluation):
-        wrong = wrong_detections(evaluation, MOST_MISTAKES)
-        missed = missed_objects(evaluation, MOST_MISTAKES)
-    else:
-        wrong = wrong_labels(evaluation, MOST_MISTAKES)
-        missed = missed_labels(evaluation, MOST_MISTAKES)
-    mistakes = [*wrong, *missed]
-    pictures: Sequence[Picture | None] = [None] * len(mistakes)
+    false_positives, false_negatives = evaluation.mistakes(MOST_MISTAKES)
+    mistakes = [*false_positives, *false_negatives]
+    pictures: Sequence[MistakePicture | None] = [None] * len(mistakes)
     if open_image is not None:
         pictures = picture_mistakes(mistakes, open_image)
     names = [evaluation.truth.names[row] for row in evaluation.collected.truth.images.tolist()]
@@ -111,8 +92,8 @@ def render_report(evaluation: Evaluation, *, title: str, open_image: OpenImage |
         labels=labels,
         charts=charts,
         left_out=sum(1 for label in labels if label["objects"] or label["wrong"]) - len(charts),
-        wrong=list(zip(wrong, pictures, strict=False)),
-        missed=list(zip(missed, pictures[len(wrong) :], strict=True)),
+        false_positives=list(zip(false_positives, pictures, strict=False)),
+        false_negatives=list(zip(false_negatives, pictures[len(false_positives) :], strict=True)),
         names=names,
         has_pictures=open_image is not None,
         collected=evaluation.collected,
@@ -130,15 +111,7 @@ def _charts(evaluation: Evaluation, label: dict[str, Any]) -> tuple[str, str]:
     row = label["row"]
     point = (label["precision"], label["recall"])
     curve = precision_recall_chart(*evaluation.curve(row), point) if label["objects"] else ""
-    if isinstance(evaluation, DetectionEvaluation):
-        low = evaluation.low_matches
-        scores, is_right = low.score[low.label == row], low.truth[low.label == row]
-        right, wrong = scores[is_right >= 0], scores[is_right == NOTHING]
-    else:
-        known = ~np.isnan(evaluation.scores[:, row])
-        written = evaluation.written[:, row]
-        right, wrong = (evaluation.scores[known & kind, row] for kind in (written, ~written))
-    return curve, score_chart(right, wrong, label["threshold"])
+    return curve, score_chart(*evaluation.label_scores(row), label["threshold"])
 
 
 def _number(value: float | None) -> str:

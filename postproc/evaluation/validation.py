@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.evaluation.choosing import Objective, Variant, choose
-from postproc.evaluation.evidence import Evidence
+from postproc.evaluation.ranked_matches import RankedMatches
+from postproc.evaluation.threshold_choice import Objective, Variant, choose
 from postproc.kernels.evaluation.resampling import resampled_counts
 
+MEASURES = {
+    "macro_f1": "F1, mean of labels",
+    "micro_f1": "F1, all objects",
+    "precision": "precision, all objects",
+    "recall": "recall, all objects",
+    "false_positives": "false positives an image",
+}
 _INTERVAL = (2.5, 97.5)
-Counts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]  # objects, right, wrong: (L, D)
+# Objects, true and false positives by label and draw, (L, D) each.
+_Counts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,9 @@ class Gain:
     spread: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.gain:+.3f} ± {self.spread:.3f}"
 
     @property
     def gain(self) -> float:
@@ -123,12 +134,12 @@ def cross_validate(
         At least 2, 1 and 10; no more folds than images.
     seed : int
     """
-    own = variants[0].evidence
+    own = variants[0].ranked
     rng = np.random.default_rng(seed)
     weights = _draws(rng, own.images, draws)
-    nobody = np.ones(len(own.written), np.bool_)
+    nobody = np.ones(len(own.objects), np.bool_)
     objects = resampled_counts(
-        own.written[:, 0].copy(), own.written[:, 1].copy(), nobody, weights, own.labels
+        own.objects[:, 0].copy(), own.objects[:, 1].copy(), nobody, weights, own.labels
     )[1].astype(np.float64)
     images = weights.sum(axis=0, dtype=np.int64)
     before = _Measured.of((objects, *_resampled([(own, own.above(old))], weights)), images)
@@ -142,10 +153,10 @@ def cross_validate(
         thresholds = np.stack([pick.thresholds for pick in picks]).astype(np.float32)
         kept = []
         for number, variant in enumerate(variants):
-            evidence = variant.evidence
-            fold = fold_of[evidence.image]
-            predicted = evidence.score > thresholds[fold, evidence.label]
-            kept.append((evidence, predicted & (variant_of[fold] == number)))
+            ranked = variant.ranked
+            fold = fold_of[ranked.image]
+            predicted = ranked.score > thresholds[fold, ranked.label]
+            kept.append((ranked, predicted & (variant_of[fold] == number)))
         after.append(_Measured.of((objects, *_resampled(kept, weights)), images))
     new = _Measured.mean(after)
     return Validation(
@@ -155,8 +166,8 @@ def cross_validate(
         seed=seed,
         measures={name: _gain(before.measures[name], new.measures[name]) for name in before.measures},
         labels=tuple(
-            _gain(*rows) if written else None
-            for *rows, written in zip(before.f1, new.f1, own.objects(), strict=True)
+            _gain(*rows) if count else None
+            for *rows, count in zip(before.f1, new.f1, own.objects_by_label(), strict=True)
         ),
         precision=_numbers(new.precision[:, 0]),
         recall=_numbers(new.recall[:, 0]),
@@ -178,19 +189,19 @@ class _Measured:
     measures: dict[str, NDArray[np.float64]]  # (D,) each
 
     @classmethod
-    def of(cls, counts: Counts, images: NDArray[np.int64]) -> _Measured:
-        objects, right, wrong = counts
+    def of(cls, counts: _Counts, images: NDArray[np.int64]) -> _Measured:
+        objects, tp, fp = counts
         # F1 of a label is of those draws that it is on: with no object there is nothing to find.
-        f1 = _share(2 * right, np.where(objects > 0, objects + right + wrong, 0))
-        total_objects, total_right, total_wrong = (part.sum(axis=0) for part in counts)
+        f1 = _share(2 * tp, np.where(objects > 0, objects + tp + fp, 0))
+        all_objects, all_tp, all_fp = (part.sum(axis=0) for part in counts)
         measures = {
             "macro_f1": _share(np.nansum(f1, axis=0), np.count_nonzero(objects > 0, axis=0)),
-            "micro_f1": _share(2 * total_right, total_objects + total_right + total_wrong),
-            "precision": _share(total_right, total_right + total_wrong),
-            "recall": _share(total_right, total_objects),
-            "false_positives": total_wrong / images,
+            "micro_f1": _share(2 * all_tp, all_objects + all_tp + all_fp),
+            "precision": _share(all_tp, all_tp + all_fp),
+            "recall": _share(all_tp, all_objects),
+            "false_positives": all_fp / images,
         }
-        return cls(f1, _share(right, right + wrong), _share(right, objects), measures)
+        return cls(f1, _share(tp, tp + fp), _share(tp, objects), measures)
 
     @classmethod
     def mean(cls, parts: list[_Measured]) -> _Measured:
@@ -211,17 +222,17 @@ def _draws(rng: np.random.Generator, images: int, draws: int) -> NDArray[np.uint
 
 
 def _resampled(
-    kept: Sequence[tuple[Evidence, NDArray[np.bool_]]], weights: NDArray[np.uint8]
+    kept: Sequence[tuple[RankedMatches, NDArray[np.bool_]]], weights: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Count what is right and wrong among the kept rows, by label and draw, (L, D) each."""
+    """Count true and false positives among the kept rows, by label and draw, (L, D) each."""
     total = sum(
         resampled_counts(
-            evidence.image[rows], evidence.label[rows], evidence.right[rows], weights, evidence.labels
+            ranked.image[rows], ranked.label[rows], ranked.is_true_positive[rows], weights, ranked.labels
         )
-        for evidence, rows in kept
+        for ranked, rows in kept
     )
-    wrong, right = np.asarray(total, np.float64)
-    return right, wrong
+    false_positives, true_positives = np.asarray(total, np.float64)
+    return true_positives, false_positives
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:

@@ -18,23 +18,23 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-
-from postproc.installing import install
-
-try:
-    import pyarrow as pa
-except ImportError as error:
-    raise ImportError(f"postproc.evaluation needs pyarrow: {install('eval')}") from error
 
 from postproc.errors import TensorError
 from postproc.transforms import ImageTransform
 
-IMAGE_COLUMNS = ("image", "height", "width", "transform")
 TRANSFORM = pa.struct(
     [(name, pa.float64()) for name in ("scale_x", "scale_y", "offset_x", "offset_y")]
     + [(name, pa.int32()) for name in ("input_height", "input_width")]
 )
+IMAGE_FIELDS = (
+    pa.field("image", pa.string()),
+    pa.field("height", pa.int32()),
+    pa.field("width", pa.int32()),
+    pa.field("transform", TRANSFORM),
+)
+IMAGE_COLUMNS = tuple(field.name for field in IMAGE_FIELDS)
 DTYPES = {
     name: np.dtype(name).newbyteorder("<")
     for name in (
@@ -69,6 +69,15 @@ class SavedImage:
     tensors: dict[str, NDArray[Any]]
 
 
+def tensor_fields(name: str) -> tuple[Any, Any, Any]:
+    """Give the columns of a tensor: its bytes, data type and shape."""
+    return (
+        pa.field(name, pa.binary()),
+        pa.field(f"{name}.dtype", pa.string()),
+        pa.field(f"{name}.shape", pa.list_(pa.int32())),
+    )
+
+
 def tensor_names(schema: Any, what: str) -> tuple[str, ...]:
     """Names of the tensors of a table.
 
@@ -83,13 +92,12 @@ def tensor_names(schema: Any, what: str) -> tuple[str, ...]:
     names = [
         name
         for name in schema.names
-        if f"{name}.dtype" in schema.names and f"{name}.shape" in schema.names and name not in IMAGE_COLUMNS
+        if all(field.name in schema.names for field in tensor_fields(name)) and name not in IMAGE_COLUMNS
     ]
     expected = {"image": pa.types.is_string, "height": pa.types.is_integer, "width": pa.types.is_integer}
-    for name in names:
-        expected[name] = _is_bytes
-        expected[f"{name}.dtype"] = pa.types.is_string
-        expected[f"{name}.shape"] = _is_shape
+    for name in names:  # others may write other integers, or large lists of bytes
+        columns = (field.name for field in tensor_fields(name))
+        expected.update(zip(columns, (_is_bytes, pa.types.is_string, _is_shape), strict=True))
     for column, fits in expected.items():
         if column not in schema.names:
             raise TensorError(f"{what}: expected a column {column!r}; found the columns {schema.names}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,13 +16,13 @@ from postproc.saved_tensors.format import (
     decode_images,
     decode_tensors,
     reading_parquet,
+    tensor_fields,
     tensor_names,
 )
 
 # Bytes that are decoded at once: few, so that they are still in the cache when they are post-processed.
 _READ_BYTES = 4 << 20
 _READ_ROWS = 1024
-_ENDS = ("", ".dtype", ".shape")
 
 
 class TensorFile:
@@ -78,10 +77,11 @@ class TensorFile:
         """
         wanted = self._wanted(names)
         what = self.name
+        columns = [field.name for name in wanted for field in tensor_fields(name)]
         rows = min(max(1, _READ_BYTES // max(1, self._row_bytes[group])), _READ_ROWS)
         with self._opened() as file:
             images = self._pieces(file, group, _READ_ROWS, IMAGE_COLUMNS)
-            tensors = self._pieces(file, group, rows, [f"{name}{end}" for name in wanted for end in _ENDS])
+            tensors = self._pieces(file, group, rows, columns)
             described = (one for piece, first in images for one in decode_images(piece, what, first))
             saved = (one for piece, first in tensors for one in decode_tensors(piece, wanted, what, first))
             for (name, size, transform), of_image in zip(described, saved, strict=True):
@@ -117,20 +117,3 @@ class TensorFile:
                 known = ", ".join(map(repr, self.tensor_names)) or "none"
                 raise TensorError(f"{self.name}: tensor {name!r} is missing; the file holds {known}")
         return wanted
-
-
-def saved_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List files of saved tensors: those given, and of a folder its ``*.parquet``, by name.
-
-    Raises
-    ------
-    TensorError
-        If a folder holds none.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-        if not found:
-            raise TensorError(f"{path}: expected Parquet files of tensors in this folder; found none")
-        files += found
-    return files

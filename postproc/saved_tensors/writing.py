@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.saved_tensors.format import DTYPES, GROUP_BYTES, TRANSFORM, SavedImage
+from postproc.saved_tensors.format import (
+    DTYPES,
+    GROUP_BYTES,
+    IMAGE_FIELDS,
+    TRANSFORM,
+    SavedImage,
+    tensor_fields,
+)
 from postproc.transforms import ImageTransform
 
 _MOST_BYTES = 2**31 - 1  # of a value in a Parquet file
@@ -46,18 +53,7 @@ class TensorWriter:
 
     def __init__(self, path: str | os.PathLike[str], names: Sequence[str]) -> None:
         self._names = tuple(names)
-        fields = [
-            pa.field("image", pa.string()),
-            pa.field("height", pa.int32()),
-            pa.field("width", pa.int32()),
-        ]
-        fields.append(pa.field("transform", TRANSFORM))
-        for name in self._names:
-            fields += [
-                pa.field(name, pa.binary()),
-                pa.field(f"{name}.dtype", pa.string()),
-                pa.field(f"{name}.shape", pa.list_(pa.int32())),
-            ]
+        fields = [*IMAGE_FIELDS, *(field for name in self._names for field in tensor_fields(name))]
         columns = [field.name for field in fields]
         doubled = sorted({name for name in columns if columns.count(name) > 1})
         if doubled:

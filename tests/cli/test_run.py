@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor
 from postproc.cli.app import app
-from postproc.cli.work.run import open_network
 from postproc.images.loading import EncodedImage, Picture
 from postproc.installing import install
-from postproc.onnx_runner import session as onnx_session
+from postproc.onnx_runner import image_network
+from postproc.onnx_runner.image_network import open_network
 from tests.models import answering, network, passthrough, torchvision_detector
 
 SPEC = {
@@ -201,7 +201,7 @@ def test_commands_take_intra_op_threads(
     command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int | None] = []
-    monkeypatch.setattr(onnx_session, "options_for", lambda threads: asked.append(threads))
+    monkeypatch.setattr(image_network, "options_for", lambda threads: asked.append(threads))
     files = ["--spec", "spec.json", "--version", "version.json", "model.onnx", "a.png"]
     result = CliRunner().invoke(app, [*command, "--intra-op-threads", "2", *files])
     assert result.exit_code == 0, result.output

@@ -10,10 +10,10 @@ import pytest
 from postproc import PostProcessor
 from postproc.errors import SchemaError
 from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
-from postproc.evaluation.choosing import Objective
-from postproc.evaluation.gathering import gather
 from postproc.evaluation.matches import NOTHING, match
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.pass_matches import gather
+from postproc.evaluation.threshold_choice import Objective
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import boxes_and_truth, names_and_sizes, spec_of, truth_of, version_of
 from tests.evaluation.scenes import all_of
@@ -56,16 +56,16 @@ def test_calibrated_version_finds_exactly_what_was_chosen(objective: Objective, 
     for when, described in (("before", version), ("after", new)):
         counts = [getattr(label, when) for label in result.labels]
         expected = counted_anew(tensors, document, spec, described)
-        assert [(found.right, found.wrong) for found in counts] == expected
-    assert sum(label.after.right for label in result.labels) > sum(
-        label.before.right for label in result.labels
+        assert [(found.true_positives, found.false_positives) for found in counts] == expected
+    assert sum(label.after.true_positives for label in result.labels) > sum(
+        label.before.true_positives for label in result.labels
     )
     for label in result.labels:
-        assert label.after.right >= label.before.right
+        assert label.after.true_positives >= label.before.true_positives
         if objective.kind == "precision":
             assert (label.after.precision or 0) >= 0.8
         if objective.kind == "false_positives":
-            assert label.after.wrong / result.images <= 0.2
+            assert label.after.false_positives / result.images <= 0.2
 
 
 def test_calibration_of_a_version_with_nms_thresholds_keeps_them_and_refuses_a_grid() -> None:
@@ -211,7 +211,10 @@ def test_calibration_of_labels_of_whole_images(exclusive: bool) -> None:
     predicted[np.repeat(np.arange(len(has)), np.diff(found.offsets)), found.labels] = True
     for label, item in enumerate(result.labels):
         right = (predicted & has)[:, label].sum()
-        assert (item.after.right, item.after.wrong) == (right, predicted[:, label].sum() - right)
+        assert (item.after.true_positives, item.after.false_positives) == (
+            right,
+            predicted[:, label].sum() - right,
+        )
         sweep = [
             2 * (kept & has[:, label]).sum() / (kept.sum() + has[:, label].sum())
             for kept in (scores[:, label] > t for t in scores[:, label])

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from postproc import PostProcessor
 from postproc.evaluation.classification import ClassificationEvaluation, evaluate_classifications
-from postproc.evaluation.collecting import collect
+from postproc.evaluation.collected import collect
 from postproc.evaluation.ground_truth import GroundTruth
 
 NAMES = ("a", "b", "c", "d", "e", "f", "never")
@@ -78,7 +78,7 @@ def test_labels_are_counted_at_the_thresholds(is_exclusive: bool) -> None:
     predicted = scores > np.float32(THRESHOLD)
     for label, part in enumerate(found.by_label()[:6]):
         right = int((predicted[:, label] & written[:, label]).sum())
-        assert (part.right, part.wrong) == (right, int(predicted[:, label].sum()) - right)
+        assert (part.true_positives, part.false_positives) == (right, int(predicted[:, label].sum()) - right)
         assert found.precision[label] == part.precision
         assert found.recall[label] == part.recall
         assert found.f1[label] == pytest.approx(part.f1, abs=1e-12)
@@ -117,12 +117,12 @@ def test_images_without_labels_leave_nothing_to_measure() -> None:
     scores, written = random_case(3, True)
     found = evaluated(scores, np.zeros_like(written))
     assert (found.top1, found.top5, found.mean_average_precision) == (None, None, None)
-    assert found.total().wrong > 0
+    assert found.total().false_positives > 0
 
 
 def test_curve_passes_through_precision_and_recall_at_the_threshold() -> None:
     found = evaluated(*random_case(4, False), is_exclusive=False)
     precision, recall = found.curve(2)
     part = found.by_label()[2]
-    point = part.right + part.wrong - 1
+    point = part.true_positives + part.false_positives - 1
     assert (precision[point], recall[point]) == (part.precision, part.recall)

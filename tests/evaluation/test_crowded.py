@@ -15,13 +15,13 @@ from postproc import PostProcessor
 from postproc.errors import TensorError
 from postproc.evaluation.calibration import Settings, calibrate
 from postproc.evaluation.coco_metrics import coco_numbers
-from postproc.evaluation.collecting import collect
+from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
-from postproc.evaluation.gathering import gather
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import MeasuringPostProcessor
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
-from postproc.saved_tensors.npz import Predicted
+from postproc.evaluation.pass_matches import gather
+from postproc.saved_tensors.predictions import Predicted
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import spec_of, version_of
 
@@ -162,13 +162,11 @@ def test_counts_of_crowded_images_are_those_of_calibrate_whatever_coco_takes(
     assert [replace(label, ignored=0) for label in evaluation.by_label()] == [
         label.before for label in calibration.labels
     ]
-    assert evaluation.total().right > 150
+    assert evaluation.total().true_positives > 150
     for label, part in enumerate(evaluation.by_label()):  # the curve goes through the version's own point
         precision, recall = evaluation.curve(label)
-        assert (precision[part.right + part.wrong - 1], recall[part.right + part.wrong - 1]) == (
-            part.precision,
-            part.recall,
-        )
+        last = part.true_positives + part.false_positives - 1
+        assert (precision[last], recall[last]) == (part.precision, part.recall)
 
 
 def test_what_is_kept_is_what_counts() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
-from postproc.evaluation.collecting import Collected
-from postproc.evaluation.detection import DetectionEvaluation, Found, evaluate_detections
+from postproc.evaluation.collected import Collected
+from postproc.evaluation.counts import ConfusionCounts
+from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.results import Recognitions
 from tests.evaluation.scenes import Scene, all_of, coco_evaluation, detections_of, random_scene, truth_of
 
@@ -35,30 +36,28 @@ def test_counts_by_label_equal_those_of_pycocotools(seed: int) -> None:
         counts = [objects, (taken & ~ignored).sum(), (~taken).sum(), ignored.sum()]
         expected[part["category_id"] - 1] += np.array(counts, int)
     found = evaluated(scene)
-    assert [[part.objects, part.right, part.wrong, part.ignored] for part in found.by_label()] == (
-        expected.tolist()
-    )
-    assert found.total() == Found(*expected.sum(axis=0).tolist())
+    assert [list(astuple(part)) for part in found.by_label()] == expected.tolist()
+    assert found.total() == ConfusionCounts(*expected.sum(axis=0).tolist())
     assert found.total().ignored > 0
 
 
 def test_shares_follow_from_the_counts() -> None:
-    found = Found(objects=10, right=6, wrong=2)
-    assert (found.missed, found.precision, found.recall) == (4, 0.75, 0.6)
+    found = ConfusionCounts(objects=10, true_positives=6, false_positives=2)
+    assert (found.false_negatives, found.precision, found.recall) == (4, 0.75, 0.6)
     assert found.f1 == pytest.approx(2 * 0.75 * 0.6 / (0.75 + 0.6), abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("found", "shares"),
     [
-        (Found(0, 0, 0), (None, None, None)),
-        (Found(0, 0, 3), (0, None, None)),
-        (Found(3, 0, 0), (None, 0, 0)),
-        (Found(3, 0, 2), (0, 0, 0)),
+        (ConfusionCounts(0, 0, 0), (None, None, None)),
+        (ConfusionCounts(0, 0, 3), (0, None, None)),
+        (ConfusionCounts(3, 0, 0), (None, 0, 0)),
+        (ConfusionCounts(3, 0, 2), (0, 0, 0)),
     ],
     ids=["nothing", "no objects", "no detections", "nothing right"],
 )
-def test_shares_of_nothing_are_none(found: Found, shares: tuple[float | None, ...]) -> None:
+def test_shares_of_nothing_are_none(found: ConfusionCounts, shares: tuple[float | None, ...]) -> None:
     assert (found.precision, found.recall, found.f1) == shares
 
 
@@ -67,7 +66,7 @@ def test_curve_passes_through_precision_and_recall_at_the_threshold() -> None:
     found = evaluated(scene)
     for label, part in enumerate(found.by_label()[:3]):
         precision, recall = found.curve(label)
-        point = part.right + part.wrong - 1
+        point = part.true_positives + part.false_positives - 1
         assert point > 5
         assert (precision[point], recall[point]) == (part.precision, part.recall)
         assert (np.diff(recall) >= 0).all()
@@ -75,7 +74,7 @@ def test_curve_passes_through_precision_and_recall_at_the_threshold() -> None:
 
 def test_a_higher_jaccard_index_leaves_fewer_right() -> None:
     scene = random_scene(1)
-    assert evaluated(scene, 0.8).total().right < evaluated(scene, 0.5).total().right
+    assert evaluated(scene, 0.8).total().true_positives < evaluated(scene, 0.5).total().true_positives
     assert evaluated(scene, 0.8).coco.numbers == evaluated(scene, 0.5).coco.numbers
 
 

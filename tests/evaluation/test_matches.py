@@ -13,7 +13,7 @@ from tests.evaluation.scenes import Scene, all_of, detections_of, random_scene, 
 
 
 def columns(matches: Matches) -> dict[str, Any]:
-    names = ("image", "label", "score", "truth", "written")
+    names = ("image", "label", "score", "truth", "objects")
     return {name: getattr(matches, name).tolist() for name in names} | {"images": matches.images}
 
 
@@ -26,9 +26,9 @@ def test_match_names_objects_misses_and_crowds() -> None:
     )
     found = match(detections_of(scene), all_of(truth_of(scene)))
     assert found.truth.tolist() == [0, -1, -2]
-    assert (found.written.tolist(), found.images) == ([[0, 0]], 1)
+    assert (found.objects.tolist(), found.images) == ([[0, 0]], 1)
     assert found.score.dtype == np.float32
-    assert found.written_by_label(5).tolist() == [1, 0, 0, 0, 0]
+    assert found.objects_by_label(5).tolist() == [1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -9,8 +9,8 @@ import pytest
 
 from postproc import PostProcessor
 from postproc.errors import SchemaError, TensorError
-from postproc.evaluation.gathering import gather
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.pass_matches import gather
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import boxes_and_truth, names_and_sizes, spec_of, truth_of, version_of
 
@@ -104,8 +104,8 @@ def test_gather_in_batches_of_any_order_equals_gathering_all() -> None:
     parts = [(names[i : i + 7], sizes[i : i + 7], result[i : i + 7]) for i in (21, 0, 28, 7, 14)]
     for a, b in zip(whole.variants[0], gather(plan, parts).variants[0], strict=True):
         assert a.nms_threshold == b.nms_threshold
-        for name in ("image", "label", "score", "right", "offsets", "written"):
-            np.testing.assert_array_equal(getattr(a.evidence, name), getattr(b.evidence, name))
+        for name in ("image", "label", "score", "is_true_positive", "offsets", "objects"):
+            np.testing.assert_array_equal(getattr(a.ranked, name), getattr(b.ranked, name))
     assert [variant.nms_threshold for variant in whole.variants[0]] == [0.3, 0.5]
 
 
@@ -119,11 +119,11 @@ def test_gather_counts_what_was_not_predicted_as_missed_and_leaves_unknown_image
     some = gather(plan, [(names, sizes, result)], only_predicted=True)
     assert (every.missing, every.unknown) == ((("3.png",),), (("another.png",),))
     assert some.missing == ((),)
-    full, part = every.variants[0][0].evidence, some.variants[0][0].evidence
+    full, part = every.variants[0][0].ranked, some.variants[0][0].ranked
     assert (full.images, part.images) == (30, 29)
     in_3 = sum(item["image_id"] == 4 for item in document["annotations"])
     assert in_3 > 0
-    assert len(full.written) == len(document["annotations"]) == len(part.written) + in_3
+    assert len(full.objects) == len(document["annotations"]) == len(part.objects) + in_3
     with pytest.raises(SchemaError, match=r"two predictions are of the image '0\.png'"):
         gather(plan, [(names, sizes, result)] * 2)
     with pytest.raises(SchemaError, match="none of its images"):

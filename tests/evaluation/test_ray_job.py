@@ -13,12 +13,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from postproc import PostProcessor, TensorError
-from postproc.evaluation.collecting import collect
+from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import MeasuringPostProcessor
-from postproc.evaluation.predicting import predict_saved
-from postproc.saved_tensors.npz import Predicted
+from postproc.evaluation.predictions import predict_saved
+from postproc.saved_tensors.predictions import Predicted
 from postproc.saved_tensors.reading import TensorFile
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
 from tests.saved_tensors.tensor_files import image_of, write
@@ -149,7 +149,7 @@ def test_evaluation_with_ray_is_that_of_one_process_to_the_last_digit(
     several = evaluate_detections(truth, collect(truth, found[::-1]))
     assert several.to_dict() == one.to_dict()
     assert 0.02 < one.to_dict()["coco"]["AP"] < 0.9
-    for name in ("image", "label", "score", "truth", "written"):
+    for name in ("image", "label", "score", "truth", "objects"):
         assert_array_equal(getattr(several.low_matches, name), getattr(one.low_matches, name), strict=True)
     assert_array_equal(several.coco.average_precision, one.coco.average_precision, strict=True)
 

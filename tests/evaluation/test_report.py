@@ -15,15 +15,15 @@ from PIL import Image
 from postproc.errors import ImageError
 from postproc.evaluation import charts
 from postproc.evaluation.classification import ClassificationEvaluation
-from postproc.evaluation.collecting import Collected
+from postproc.evaluation.collected import Collected
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.mistakes import (
     Mistake,
+    false_detections,
+    false_labels,
     missed_labels,
     missed_objects,
-    wrong_detections,
-    wrong_labels,
 )
 from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
@@ -36,12 +36,12 @@ from tests.evaluation.test_classification import evaluated as evaluated_labels
 SIDE = 100
 HOSTILE = "<script>alert(1)</script>"
 
-Found = tuple[int, str, float, list[float]]  # image, label, score, xyxy in pixels
+Detected = tuple[int, str, float, list[float]]  # image, label, score, xyxy in pixels
 
 
 def evaluated(
     objects: list[tuple[int, str, list[float]]],
-    found: list[Found],
+    found: list[Detected],
     names: str | list[str] = "ab",
     threshold: float = 0.5,
     images: int = 2,
@@ -102,13 +102,13 @@ def test_wrong_detections_are_told_with_their_reasons_best_score_first() -> None
             (1, "b", 0.4, BOX),
         ],
     )
-    assert [(wrong.image, wrong.title, wrong.explanation) for wrong in wrong_detections(found, 9)] == [
+    assert [(wrong.image, wrong.title, wrong.explanation) for wrong in false_detections(found, 9)] == [
         (1, "a, score 0.950", "badly placed: its Jaccard index with the object is 0.33"),
         (0, "a, score 0.800", "found twice: a better scored detection has this object"),
         (0, "b, score 0.700", "wrong label: it is a"),
         (1, "b, score 0.600", "nothing like it is there"),
     ]
-    assert len(wrong_detections(found, 2)) == 2
+    assert len(false_detections(found, 2)) == 2
 
 
 def test_missed_objects_are_told_with_their_reasons_largest_first() -> None:
@@ -133,7 +133,7 @@ def labels_case() -> ClassificationEvaluation:
 
 def test_labels_that_are_wrong_and_missed_are_told() -> None:
     found = labels_case()
-    assert [(wrong.title, wrong.explanation) for wrong in wrong_labels(found, 9)] == [
+    assert [(wrong.title, wrong.explanation) for wrong in false_labels(found, 9)] == [
         ("c, score 0.900", "it is a"),
         ("d, score 0.700", "it has no label"),
     ]

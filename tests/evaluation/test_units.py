@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from postproc import PostProcessor
 from postproc.errors import SchemaError
-from postproc.evaluation.collecting import collect
-from postproc.evaluation.gathering import gather
+from postproc.evaluation.collected import collect
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.pass_matches import gather
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import SIDE, boxes_and_truth, names_and_sizes, spec_of, version_of
 
@@ -146,6 +146,6 @@ def test_sizes_that_only_predictions_know_are_enough_and_checked() -> None:
                 with pytest.raises(SchemaError, match=rf"width and height are {SIDE} and {SIDE}: .* corners"):
                     use(truth, parts)
             continue
-        evidence = gather(plan, parts).variants[0][0].evidence
-        results.append([collect(truth, parts).truth.sizes.tolist(), evidence.right.tolist()])
+        ranked = gather(plan, parts).variants[0][0].ranked
+        results.append([collect(truth, parts).truth.sizes.tolist(), ranked.is_true_positive.tolist()])
     assert results[0] == results[1]

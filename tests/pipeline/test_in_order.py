@@ -1,4 +1,4 @@
-"""Threads that work ahead: the order of results, bounded memory, errors in their place."""
+"""Threads that work ahead of whoever takes their results."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from postproc import ImageTransform
+from postproc.saved_tensors.files import saved_files
 from postproc.saved_tensors.format import SavedImage
-from postproc.saved_tensors.reading import TensorFile, saved_files
+from postproc.saved_tensors.reading import TensorFile
 from postproc.saved_tensors.writing import TensorWriter
 
 Row = tuple[str, Any, Any, dict[str, tuple[str, tuple[int, ...], bytes]]]

@@ -266,7 +266,7 @@ KILLED_DUMP = """
 import os, signal, sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from tests.evaluation.test_dumping import IMAGE_BYTES, run
+from tests.saved_tensors.test_dump import IMAGE_BYTES, run
 writes, (folder, *paths) = [], map(Path, sys.argv[1:])
 write = pq.ParquetWriter.write_table
 def write_or_die(self, table):

@@ -13,8 +13,9 @@ import pytest
 
 from postproc import TensorError
 from postproc.saved_tensors import reading, writing
+from postproc.saved_tensors.files import saved_files
 from postproc.saved_tensors.format import DTYPES, TRANSFORM, SavedImage, decode_tensors
-from postproc.saved_tensors.reading import TensorFile, saved_files
+from postproc.saved_tensors.reading import TensorFile
 from postproc.saved_tensors.writing import TensorWriter, reduced
 from tests.saved_tensors.tensor_files import image_of, read_all, row_of, rows_of, write
 
@@ -249,9 +250,9 @@ def test_reading_what_is_no_parquet_names_the_file(name: str, tmp_path: Path) ->
 def test_saved_files_of_a_folder_are_its_parquet_files_by_name(tmp_path: Path) -> None:
     for name in ("part-1.parquet", "part-0.parquet", "part-2.parquet.unfinished", "manifest.json"):
         (tmp_path / name).touch()
-    other = tmp_path / "x.npz"
+    other = str(tmp_path / "x.npz")
     found = saved_files([other, tmp_path])
-    assert found == [other, tmp_path / "part-0.parquet", tmp_path / "part-1.parquet"]
+    assert found == [other, *(str(tmp_path / f"part-{row}.parquet") for row in range(2))]
     (tmp_path / "sub").mkdir()
     with pytest.raises(
         TensorError, match="sub: expected Parquet files of tensors in this folder; found none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -25,7 +26,6 @@ from postproc.cli.options import (
     file,
 )
 from postproc.cli.terminal import Progress, load
-from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 
 
@@ -88,13 +88,17 @@ def calibrate(
     is told by cross-validation, with its spread. Labels with too few examples keep their threshold.
     """
     from postproc.cli.work import calibrate as work
-    from postproc.evaluation import GroundTruth
-    from postproc.evaluation.calibration import Settings, with_thresholds
-    from postproc.evaluation.calibration import calibrate as choose_thresholds
-    from postproc.evaluation.choosing import Objective
-    from postproc.evaluation.gathering import gather
-    from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
-    from postproc.evaluation.predicting import predict_saved
+    from postproc.evaluation import (
+        GroundTruth,
+        ImagesThroughNetwork,
+        Objective,
+        SavedTensors,
+        Settings,
+        calibrate_version,
+        with_thresholds,
+    )
+    from postproc.evaluation.image_files import find_images
+    from postproc.evaluation.tables import calibration_tables
 
     if precision is not None and false_positives is not None:
         raise typer.BadParameter("give one objective", param_hint="--precision and --false-positives")
@@ -106,6 +110,7 @@ def calibrate(
     elif false_positives is not None:
         objective = Objective("false_positives", false_positives)
     settings = Settings(objective, min_examples, folds, repeats, seed=seed)
+    saved = SavedTensors(tensors or [], threads)
     loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
     check_pair(*loaded)
     outputs = range(len(loaded[0].outputs)) if output_index is None else [output_index]
@@ -120,38 +125,40 @@ def calibrate(
         )
         for row, path in zip(outputs, truth, strict=True)
     }
-    plan = OnePass.of(*loaded, known, work.read_grid(nms_grid), lowest)
-    post = PostProcessor(plan.spec, plan.version)
+    choose = partial(
+        calibrate_version,
+        *loaded,
+        known,
+        settings=settings,
+        nms_grid=work.read_grid(nms_grid),
+        lowest=lowest,
+        iou=iou,
+    )
     failures = 0
     if tensors:
         with Console(stderr=True).status("post-processing"):
-            predictions = predict_saved(tensors, post, num_threads=threads, max_predictions=MOST_PREDICTIONS)
-            gathered = gather(plan, predictions, iou=iou)
+            calibrated = choose(saved)
     else:
-        from postproc.cli.work.evaluate import find_images
-        from postproc.cli.work.predict import predict_images
-
         files = find_images(images or [], next(iter(known.values())))
         with Progress(len(files.paths), shares_terminal=False) as progress:
-            images_found = predict_images(
-                post,
+            network = ImagesThroughNetwork(
                 cast("Path", model),
+                files,
                 preprocessing,
-                files.paths,
-                progress,
-                batch_size=batch_size,
-                max_predictions=MOST_PREDICTIONS,
+                batch_size,
+                on_unreadable=lambda path, error: progress.fail(error),
             )
-            gathered = gather(plan, images_found, iou=iou, only_predicted=files.folder is None)
+            calibrated = choose(network, on_images=progress.advance)
         failures = progress.failures
-    calibrations = choose_thresholds(plan, gathered, settings)
+    calibrations = calibrated.calibrations
     work.write_version(output, with_thresholds(json.loads(version.read_bytes()), calibrations))
     if as_json:
-        typer.echo(json.dumps({"outputs": [item.to_dict() for item in calibrations]}, indent=2))
+        typer.echo(json.dumps(calibrated.to_dict(), indent=2))
     else:
-        for calibration in calibrations:
-            work.show(calibration, Console())
-    for note in work.notes(plan, gathered, calibrations):
+        console = Console()
+        for table in (table for item in calibrations for table in calibration_tables(item)):
+            console.print(table)
+    for note in calibrated.notes():
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"the version with new thresholds: {output}", err=True)
     if failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,11 +25,7 @@ from postproc.cli.options import (
     file,
 )
 from postproc.cli.terminal import Progress, load
-from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
-
-if TYPE_CHECKING:
-    from postproc.evaluation.collecting import Predictions
 
 
 def evaluate(
@@ -97,16 +93,11 @@ def evaluate(
     COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
     version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
     """
-    from postproc.cli.work.evaluate import (
-        find_images,
-        image_opener,
-        measure,
-        notes,
-        predict_tensors,
-        show,
-    )
-    from postproc.cli.work.predict import predict_images
     from postproc.evaluation.ground_truth import GroundTruth
+    from postproc.evaluation.image_files import find_images
+    from postproc.evaluation.measuring import evaluate as measure
+    from postproc.evaluation.predictions import ImagesThroughNetwork, PredictionSource, SavedTensors
+    from postproc.evaluation.tables import evaluation_tables
 
     if ray is not None and not tensors:
         raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
@@ -119,6 +110,7 @@ def evaluate(
     if pictures is not None and report is None:
         raise typer.BadParameter("is for the report: give --report too", param_hint="--pictures")
 
+    source: PredictionSource = SavedTensors(tensors or [], ray=ray)
     loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
     check_pair(*loaded)
     known = GroundTruth.load(
@@ -127,35 +119,36 @@ def evaluate(
     shown = images or ([pictures] if pictures is not None else [])
     files = find_images(shown, known) if shown else None
     with Progress(len(files.paths) if files and model else len(known), shares_terminal=False) as progress:
-
-        def predict(post: PostProcessor) -> Predictions:
-            if model is None or files is None:
-                return predict_tensors(tensors or [], post, ray, progress.advance)
-            return predict_images(post, model, preprocessing, files.paths, progress, batch_size=batch_size)
-
+        if model is not None and files is not None:
+            source = ImagesThroughNetwork(
+                model,
+                files,
+                preprocessing,
+                batch_size,
+                on_unreadable=lambda path, error: progress.fail(error),
+            )
         evaluation = measure(
             *loaded,
             known,
-            predict,
+            source,
             output=output,
             iou=iou,
             max_detections=max_detections,
-            only_predicted=files is not None and files.folder is None,
+            on_images=progress.advance,
         )
-    for note in notes(evaluation):
+    for note in evaluation.notes():
         typer.echo(f"note: {note}", err=True)
-    show(evaluation, Console())
+    console = Console()
+    for table in evaluation_tables(evaluation):
+        console.print(table)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
     if report is not None:
-        from postproc.evaluation.report import write_report
-
         report.parent.mkdir(parents=True, exist_ok=True)
         title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
-        opener = image_opener(evaluation, files) if files else None
-        write_report(report, evaluation, title=title, open_image=opener)
-        if opener is None:
+        evaluation.write_report(report, title=title, images=files)
+        if files is None:
             typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
         typer.echo(f"report: {report.resolve()}", err=True)
     if progress.failures:

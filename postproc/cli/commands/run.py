@@ -13,7 +13,6 @@ from postproc.cli.work.export import STDOUT_FORMAT, Format, export_options, open
 from postproc.cli.work.run import (
     CutImages,
     DrawnImages,
-    open_network,
     recognise_images,
     recognise_tensors,
 )
@@ -137,6 +136,8 @@ def run(
         raise typer.BadParameter("draws on whole images; leave --reduced-jpeg out", param_hint="--draw")
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
+        from postproc.onnx_runner.image_network import open_network
+
         runner, preprocessor = open_network(
             model, post, preprocessing, intra_op_threads, reduced_jpeg=reduced_jpeg
         )

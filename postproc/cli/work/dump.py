@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from postproc.cli.work.run import open_network
 from postproc.errors import ImageError
+from postproc.onnx_runner.image_network import open_network
 from postproc.pipeline import PostProcessor
 from postproc.saved_tensors.dump import Dumped, dump, file_digest
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +12,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from postproc.errors import ImageError, RunnerError
-from postproc.saved_tensors.npz import Predicted, predict_archive
+from postproc.errors import ImageError
+from postproc.saved_tensors.predictions import predict_saved
 
 if TYPE_CHECKING:
     from postproc.images import Preprocessor
     from postproc.images.loading import Picture
     from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_runner.session import TensorInfo
     from postproc.pipeline import PostProcessor
     from postproc.results import Classifications, Detections, Recognitions
-    from postproc.schema import Preprocessing
 
 _DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -39,45 +37,6 @@ class Recognised:
     def outputs(self) -> tuple[Detections | Classifications, ...]:
         """Results of each output of the spec."""
         return self.recognitions.outputs
-
-
-def open_network(
-    model: Path,
-    post: PostProcessor,
-    preprocessing: Path | None,
-    intra_op_threads: int | None = None,
-    *,
-    reduced_jpeg: bool = False,
-) -> tuple[OnnxRunner, Preprocessor]:
-    """Open a network, with the preprocessing of a file or else one that its input suggests."""
-    from postproc.images import Preprocessor
-    from postproc.onnx_runner import OnnxRunner
-    from postproc.onnx_runner.session import open_session, options_for
-
-    session = open_session(model, session_options=options_for(intra_op_threads))
-    if preprocessing is not None:
-        preprocessor = Preprocessor(preprocessing, preprocessing.parent, reduced_jpeg=reduced_jpeg)
-    else:
-        preprocessor = Preprocessor(
-            _default_preprocessing(model, session.get_inputs()), reduced_jpeg=reduced_jpeg
-        )
-    document = preprocessor.preprocessing
-    runner = OnnxRunner(session, post, batched=document.batched_output, batched_input=document.batched_input)
-    return runner, preprocessor
-
-
-def _default_preprocessing(model: Path, inputs: Sequence[TensorInfo]) -> Preprocessing:
-    from postproc.images import default_preprocessing
-    from postproc.onnx_runner.session import NUMPY_TYPES
-
-    if len(inputs) != 1:
-        names = ", ".join(repr(info.name) for info in inputs) or "none"
-        raise RunnerError(
-            f"{model}: the network has the inputs {names}; say how images become them with --preprocessing"
-        )
-    (image,) = inputs
-    dtype = NUMPY_TYPES.get(image.type, np.dtype(object))
-    return default_preprocessing(image.name, image.shape, dtype)
 
 
 def recognise_images(
@@ -117,12 +76,7 @@ def recognise_tensors(
     path: Path, post: PostProcessor, show_discarded: bool, max_predictions: int
 ) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
     """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
-    if path.suffix.lower() == ".npz":  # which needs no extra
-        parts: Iterable[Predicted] = [predict_archive(path, post, show_discarded, max_predictions)]
-    else:
-        from postproc.evaluation.predicting import predict_saved
-
-        parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
+    parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
     for names, sizes, recognitions in parts:
         yield names, sizes if (sizes > 0).all() else None, recognitions
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from postproc.errors import SchemaError
-from postproc.evaluation.choosing import Objective, Variant, between, choose
-from postproc.evaluation.evidence import Evidence
 from postproc.evaluation.matches import IGNORED, NOTHING, Matches
+from postproc.evaluation.ranked_matches import RankedMatches
+from postproc.evaluation.threshold_choice import Objective, Variant, between, choose
 
 LABELS = 4
 OBJECTIVES = [Objective(), Objective("precision", 0.6), Objective("false_positives", 0.5)]
@@ -23,14 +23,14 @@ def random_matches(seed: int, images: int = 12, rows: int = 150) -> Matches:
     truth = np.where(rng.random(rows) < score, 0, NOTHING)
     truth[rng.random(rows) < 0.05] = IGNORED
     label = rng.integers(0, LABELS, rows)
-    written = np.stack([image, label], axis=1)[(truth >= 0) | (rng.random(rows) < 0.1)]
-    return Matches(image, label, score, truth, written, images)
+    objects = np.stack([image, label], axis=1)[(truth >= 0) | (rng.random(rows) < 0.1)]
+    return Matches(image, label, score, truth, objects, images)
 
 
 def value_at(matches: Matches, label: int, threshold: float, objective: Objective, images: int) -> float:
     kept = (matches.label == label) & (matches.score > np.float32(threshold))
     right, wrong = int((matches.truth[kept] >= 0).sum()), int((matches.truth[kept] == NOTHING).sum())
-    objects = int((matches.written[:, 1] == label).sum())
+    objects = int((matches.objects[:, 1] == label).sum())
     if objective.kind == "f1":
         return 2 * right / (objects + right + wrong)
     if objective.kind == "precision":
@@ -41,13 +41,13 @@ def value_at(matches: Matches, label: int, threshold: float, objective: Objectiv
 def part_of(matches: Matches, images: Any) -> Matches:
     rows = np.isin(matches.image, images)
     columns = (getattr(matches, name)[rows] for name in ("image", "label", "score", "truth"))
-    return Matches(*columns, matches.written[np.isin(matches.written[:, 0], images)], len(images))
+    return Matches(*columns, matches.objects[np.isin(matches.objects[:, 0], images)], len(images))
 
 
 def chosen(matches: Matches, objective: Objective, images: Any = None, **more: Any) -> Any:
-    evidence = Evidence.of(matches, LABELS, images)
+    ranked = RankedMatches.of(matches, LABELS, images)
     return choose(
-        [Variant(0.3, evidence)], np.full(LABELS, 0.9), np.full(LABELS, 0.01), np.ones(LABELS, bool),
+        [Variant(0.3, ranked)], np.full(LABELS, 0.9), np.full(LABELS, 0.01), np.ones(LABELS, bool),
         objective, **more,
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_choose_without_a_fold_equals_choosing_from_the_other_images(objective: 
 
 
 def test_choose_of_variants_takes_the_best_and_of_equal_ones_the_first() -> None:
-    bad, good = (Evidence.of(random_matches(seed), LABELS) for seed in (1, 2))
+    bad, good = (RankedMatches.of(random_matches(seed), LABELS) for seed in (1, 2))
     old, floors, everyone = np.full(LABELS, 0.5), np.full(LABELS, 0.01), np.ones(LABELS, bool)
     means = [
         choose([Variant(0.3, part)], old, floors, everyone, Objective()).values.mean() for part in (bad, good)
@@ -104,7 +104,7 @@ def test_choose_scores_above_1_are_not_cut_apart() -> None:
     matches = Matches(
         np.zeros(3, np.int64), np.zeros(3, np.int64), scores, np.array([0, -1, -1]), np.array([[0, 0]]), 1
     )
-    variants = [Variant(None, Evidence.of(matches, 1))]
+    variants = [Variant(None, RankedMatches.of(matches, 1))]
     choice = choose(variants, np.array([0.2]), np.array([0.0]), np.ones(1, bool), Objective())
     assert (scores > np.float32(choice.thresholds[0])).tolist() == [True, True, False]
     assert choice.values[0] == pytest.approx(2 / 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from postproc.errors import SchemaError
-from postproc.evaluation.collecting import collect
+from postproc.evaluation.collected import collect
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.results import Recognitions
 from tests.evaluation.scenes import IMAGE_SIDE, detections_of, random_scene, spec_of, truth_of

@@ -1,4 +1,4 @@
-"""What one pass over the images yields: its matches, batch after batch, as evidence."""
+"""What one pass over the images yields: its matches, batch after batch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.evaluation.choosing import Variant
-from postproc.evaluation.collecting import Predictions, none_known, predicted_twice
-from postproc.evaluation.evidence import Evidence
+from postproc.evaluation.collected import none_known, predicted_twice
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
 from postproc.evaluation.one_pass import OnePass, Passed
+from postproc.evaluation.predictions import Predictions
+from postproc.evaluation.ranked_matches import RankedMatches
+from postproc.evaluation.threshold_choice import Variant
 from postproc.results import Classifications, Detections
 from postproc.results.rows import images_of_rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Gathered:
+class PassMatches:
     """What one pass yields.
 
     Parameters
@@ -39,7 +40,7 @@ class Gathered:
 
 def gather(
     plan: OnePass, predictions: Predictions, *, iou: float = 0.5, only_predicted: bool = False
-) -> Gathered:
+) -> PassMatches:
     """Match the predictions of a pass to the ground truth, batch after batch; only matches are kept.
 
     Parameters
@@ -59,20 +60,20 @@ def gather(
     SchemaError
         If no image is known to the ground truth, or one is predicted twice.
     """
-    gatherers = [_Gatherer(passed, iou) for passed in plan.outputs]
+    outputs = [_OutputMatches(passed, iou) for passed in plan.outputs]
     for names, sizes, recognitions in predictions:
-        for gatherer in gatherers:
-            passed = gatherer.passed
+        for output in outputs:
+            passed = output.passed
             results = recognitions.outputs[passed.first : passed.first + len(passed.nms_thresholds)]
-            gatherer.add([str(name) for name in names], np.asarray(sizes, np.int64), results)
-    return Gathered(
-        tuple(gatherer.variants(only_predicted) for gatherer in gatherers),
-        tuple(() if only_predicted else gatherer.missing() for gatherer in gatherers),
-        tuple(tuple(gatherer.unknown) for gatherer in gatherers),
+            output.add([str(name) for name in names], np.asarray(sizes, np.int64), results)
+    return PassMatches(
+        tuple(output.variants(only_predicted) for output in outputs),
+        tuple(() if only_predicted else output.missing() for output in outputs),
+        tuple(tuple(output.unknown) for output in outputs),
     )
 
 
-class _Gatherer:
+class _OutputMatches:
     """Matches of one output, a list for each variant."""
 
     def __init__(self, passed: Passed, iou: float) -> None:
@@ -129,26 +130,26 @@ class _Gatherer:
         counted = ~batch.crowd
         missed = Matches(
             *(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64)),
-            written=np.stack([batch.image_of_each()[counted], batch.labels[counted]], axis=1),
+            objects=np.stack([batch.image_of_each()[counted], batch.labels[counted]], axis=1),
             images=len(unseen),
         )
         images = seen if only_predicted else np.arange(len(truth))
         return tuple(
-            Variant(value, Evidence.of(Matches.concatenate([*parts, missed]), labels, images))
+            Variant(value, RankedMatches.of(Matches.concatenate([*parts, missed]), labels, images))
             for value, parts in zip(self.passed.nms_thresholds, self._parts, strict=True)
         )
 
 
 def _by_image(found: Classifications, truth: TruthBatch) -> Matches:
-    """Match labels of whole images: a label is right if the image has it."""
-    written = np.full((len(truth), len(found.table.ids)), NOTHING, np.int64)
-    written[images_of_rows(truth.offsets), truth.labels] = truth.rows
+    """Match labels of whole images: a label is a true positive if the image has it."""
+    object_of = np.full((len(truth), len(found.table.ids)), NOTHING, np.int64)
+    object_of[images_of_rows(truth.offsets), truth.labels] = truth.rows
     images = images_of_rows(found.offsets)
     return Matches(
         image=truth.images[images],
         label=found.labels,
         score=found.scores,
-        truth=written[images, found.labels],
-        written=np.stack([truth.image_of_each(), truth.labels], axis=1),
+        truth=object_of[images, found.labels],
+        objects=np.stack([truth.image_of_each(), truth.labels], axis=1),
         images=len(truth),
     )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
+from postproc.evaluation.predictions import Predictions
 from postproc.results import Recognitions
 
 _DIFFERENCE = 0.02  # of the proportions of an image and of its ground truth: rounding when it was resized
-
-Predictions = Iterable[tuple[Sequence[str | os.PathLike[str]], Any, Recognitions]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +112,7 @@ def _without_rows(image: Recognitions) -> Recognitions:
     return replace(image, outputs=tuple(nothing))
 
 
-def _differs(written: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
-    if (written < 1).any() or (found < 1).any():
+def _differs(of_truth: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
+    if (of_truth < 1).any() or (found < 1).any():
         return False
-    return bool(abs(written[0] * found[1] / (written[1] * found[0]) - 1) > _DIFFERENCE)
+    return bool(abs(of_truth[0] * found[1] / (of_truth[1] * found[0]) - 1) > _DIFFERENCE)

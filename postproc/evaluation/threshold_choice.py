@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
-from postproc.evaluation.evidence import Evidence
+from postproc.evaluation.ranked_matches import RankedMatches
 from postproc.kernels.evaluation import cuts
 
 ALL = -1  # no group is left out
@@ -57,21 +57,21 @@ class Objective:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Variant:
-    """The evidence that a version yields with one `nms_threshold`.
+    """The matches that a version yields with one `nms_threshold`.
 
     Parameters
     ----------
     nms_threshold : float or None
         None for labels of whole images, and where each label has one of its own.
-    evidence : Evidence
+    ranked : RankedMatches
     """
 
     nms_threshold: float | None
-    evidence: Evidence
+    ranked: RankedMatches
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Choice:
+class ThresholdChoice:
     """Thresholds chosen from data.
 
     Parameters
@@ -80,7 +80,7 @@ class Choice:
         Which of the variants.
     thresholds : (L,) float64
     values : (L,) float64
-        What the objective comes to: F1, or how many are right; 0 for labels without a cut.
+        What the objective comes to: F1, or how many true positives there are; 0 for labels without a cut.
     precisions : (L,) float64
         The highest precision that any threshold has.
     """
@@ -99,7 +99,7 @@ def choose(
     objective: Objective,
     folds: NDArray[np.int16] | None = None,
     left_out: int = ALL,
-) -> Choice:
+) -> ThresholdChoice:
     """Choose a threshold for each label, and with several variants one of them.
 
     The variant is the one whose labels have the highest mean F1, or for the other objectives the highest
@@ -110,7 +110,7 @@ def choose(
     variants : sequence of Variant
         That of the version itself first.
     old, floors : (L,) float64
-        Thresholds of the version, which labels without a cut keep, and those that the evidence was made with.
+        Thresholds of the version, which labels without a cut keep, and those that the matches were made with.
     considered : (L,) bool
         Labels that get a new threshold.
     objective : Objective
@@ -118,19 +118,19 @@ def choose(
     left_out : int
         The images of this fold are not looked at.
     """
-    first = variants[0].evidence
+    first = variants[0].ranked
     if folds is None:
         folds = np.zeros(first.images, np.int16)
     objects = np.bincount(
-        first.written[folds[first.written[:, 0]] != left_out, 1], minlength=first.labels
+        first.objects[folds[first.objects[:, 0]] != left_out, 1], minlength=first.labels
     ).astype(np.int64)
     images = int(np.count_nonzero(folds != left_out))
-    best: Choice | None = None
+    best: ThresholdChoice | None = None
     best_mean = -1.0
     for number, variant in enumerate(variants):
-        evidence = variant.evidence
+        ranked = variant.ranked
         last, following, values, precisions = cuts.best_cuts(
-            evidence.score, evidence.right, folds[evidence.image], evidence.offsets, objects,
+            ranked.score, ranked.is_true_positive, folds[ranked.image], ranked.offsets, objects,
             max(images, 1), left_out, _KINDS[objective.kind], float(objective.wanted),
         )  # fmt: skip
         shares = values if objective.kind == "f1" else values / np.maximum(objects, 1)
@@ -138,10 +138,10 @@ def choose(
         if best is None or mean > best_mean:
             thresholds = old.copy()
             for label in np.flatnonzero(considered & (last >= 0)).tolist():
-                kept = evidence.score[last[label]]
-                below = evidence.score[following[label]] if following[label] >= 0 else floors[label]
+                kept = ranked.score[last[label]]
+                below = ranked.score[following[label]] if following[label] >= 0 else floors[label]
                 thresholds[label] = between(np.float32(below), kept)
-            best, best_mean = Choice(number, thresholds, values, precisions), mean
+            best, best_mean = ThresholdChoice(number, thresholds, values, precisions), mean
     assert best is not None  # there is one variant at least
     return best
 

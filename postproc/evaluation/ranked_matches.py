@@ -1,4 +1,4 @@
-"""What thresholds are chosen from: the scores of an output, label by label, and which of them are right."""
+"""What thresholds are chosen from: the scores of an output, label by label, and which are true positives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROW = np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Evidence:
+class RankedMatches:
     """Detections or classifications of an output at the lowest thresholds, sorted once for all of them.
 
     Parameters
@@ -26,11 +26,11 @@ class Evidence:
         Row of the spec's label, ascending.
     score : (K,) float32
         Descending within a label.
-    right : (K,) bool
+    is_true_positive : (K,) bool
         Whether it takes an object of the ground truth; a false positive otherwise.
     offsets : (L + 1,) int64
         The rows of label l are ``offsets[l]`` to ``offsets[l + 1]``.
-    written : (G, 2) int64
+    objects : (G, 2) int64
         Image and label of each object that counts.
     images : int
     """
@@ -38,13 +38,13 @@ class Evidence:
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     score: NDArray[np.float32]
-    right: NDArray[np.bool_]
+    is_true_positive: NDArray[np.bool_]
     offsets: NDArray[np.int64]
-    written: NDArray[np.int64]
+    objects: NDArray[np.int64]
     images: int
 
     @classmethod
-    def of(cls, matches: Matches, labels: int, images: NDArray[np.int64] | None = None) -> Evidence:
+    def of(cls, matches: Matches, labels: int, images: NDArray[np.int64] | None = None) -> RankedMatches:
         """Sort matches. What is ignored (crowds) is left out.
 
         Parameters
@@ -69,14 +69,14 @@ class Evidence:
         rows = rows[(keys & _ROW).astype(np.int64)]
         label = matches.label[rows]
         known = np.arange(matches.images) if images is None else images
-        written = np.stack([np.searchsorted(known, matches.written[:, 0]), matches.written[:, 1]], axis=1)
+        objects = np.stack([np.searchsorted(known, matches.objects[:, 0]), matches.objects[:, 1]], axis=1)
         return cls(
             image=np.searchsorted(known, matches.image[rows]),
             label=label,
             score=matches.score[rows],
-            right=matches.truth[rows] >= 0,
+            is_true_positive=matches.truth[rows] >= 0,
             offsets=offsets,
-            written=written,
+            objects=objects,
             images=len(known),
         )
 
@@ -85,19 +85,19 @@ class Evidence:
         """Number of labels."""
         return len(self.offsets) - 1
 
-    def objects(self) -> NDArray[np.int64]:
+    def objects_by_label(self) -> NDArray[np.int64]:
         """Objects of each label, (L,)."""
-        return np.bincount(self.written[:, 1], minlength=self.labels).astype(np.int64)
+        return np.bincount(self.objects[:, 1], minlength=self.labels).astype(np.int64)
 
     def above(self, thresholds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which rows a version with these thresholds predicts, (K,)."""
         return self.score > np.asarray(thresholds, np.float64).astype(np.float32)[self.label]
 
     def counts(self, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many of the rows where `kept` (K,) holds are right and wrong, by label, (L,) each."""
-        right = np.bincount(self.label[kept & self.right], minlength=self.labels)
-        wrong = np.bincount(self.label[kept & ~self.right], minlength=self.labels)
-        return right.astype(np.int64), wrong.astype(np.int64)
+        """Count true and false positives among the rows where `kept` (K,) holds, by label, (L,) each."""
+        true_positives = np.bincount(self.label[kept & self.is_true_positive], minlength=self.labels)
+        false_positives = np.bincount(self.label[kept & ~self.is_true_positive], minlength=self.labels)
+        return true_positives.astype(np.int64), false_positives.astype(np.int64)
 
 
 def _sortable(scores: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -1,0 +1,48 @@
+"""A network that takes images: its runner, and how images become its input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from postproc.errors import RunnerError
+from postproc.images import Preprocessor, default_preprocessing
+from postproc.onnx_runner.runner import OnnxRunner
+from postproc.onnx_runner.session import NUMPY_TYPES, TensorInfo, open_session, options_for
+from postproc.pipeline import PostProcessor
+from postproc.schema import Preprocessing
+
+
+def open_network(
+    model: str | os.PathLike[str],
+    post: PostProcessor,
+    preprocessing: str | os.PathLike[str] | None = None,
+    intra_op_threads: int | None = None,
+    *,
+    reduced_jpeg: bool = False,
+) -> tuple[OnnxRunner, Preprocessor]:
+    """Open a network, with the preprocessing of a file or else one that its input suggests."""
+    session = open_session(model, session_options=options_for(intra_op_threads))
+    if preprocessing is not None:
+        folder = Path(preprocessing).parent
+        preprocessor = Preprocessor(preprocessing, folder, reduced_jpeg=reduced_jpeg)
+    else:
+        suggested = _suggested_preprocessing(model, session.get_inputs())
+        preprocessor = Preprocessor(suggested, reduced_jpeg=reduced_jpeg)
+    document = preprocessor.preprocessing
+    runner = OnnxRunner(session, post, batched=document.batched_output, batched_input=document.batched_input)
+    return runner, preprocessor
+
+
+def _suggested_preprocessing(model: str | os.PathLike[str], inputs: Sequence[TensorInfo]) -> Preprocessing:
+    if len(inputs) != 1:
+        names = ", ".join(repr(info.name) for info in inputs) or "none"
+        raise RunnerError(
+            f"{model}: the network has the inputs {names}; say how images become them with --preprocessing"
+        )
+    (image,) = inputs
+    dtype = NUMPY_TYPES.get(image.type, np.dtype(object))
+    return default_preprocessing(image.name, image.shape, dtype)
