@@ -9,8 +9,8 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from postproc import Classification, PostProcessor, Recognitions, SegmentedDetections
-from tests import kinds
 from tests.kinds import IDS, LABELS, Scene
+from tests.kinds import KINDS as KINDS_OF_BOXES
 
 __all__ = [
     "IDS",
@@ -26,8 +26,8 @@ __all__ = [
 
 Tensors = dict[str, NDArray[Any]]
 
-OUTPUTS = {name: kind.output for name, kind in kinds.KINDS.items()}
-SIZES = {name: kind.size for name, kind in kinds.KINDS.items() if kind.size is not None}
+OUTPUTS = {name: kind.output for name, kind in KINDS_OF_BOXES.items()}
+SIZES = {name: kind.size for name, kind in KINDS_OF_BOXES.items() if kind.size is not None}
 KINDS = ("classification", *OUTPUTS)
 BOXES = 40
 
@@ -52,7 +52,7 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
     if kind == "classification":
         made = {"scores": scores[:, 0]}
     else:
-        made = kinds.KINDS[kind].tensors(Scene(rng, corners, scores))
+        made = KINDS_OF_BOXES[kind].tensors(Scene(rng, corners, scores))
     return {
         name: np.ascontiguousarray(tensor, np.int64 if name == "classes" else np.float32)
         for name, tensor in made.items()

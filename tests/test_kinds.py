@@ -12,7 +12,7 @@ from postproc.cli.work.warmup import DETECTION_OUTPUTS
 from postproc.decoding import DECODERS
 from postproc.doctor.cases import all_cases
 from postproc.schema import Detection
-from tests.kinds import KINDS
+from tests.kinds import KINDS, kinds_with
 from tests.reference.decode import KINDS as REFERENCE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +46,18 @@ def test_kind_has_a_case_of_doctor() -> None:
 
 def test_kind_has_a_slow_reference() -> None:
     assert sorted(REFERENCE) == sorted(REGISTERED)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind_says_of_its_boxes_what_the_reference_says(name: str) -> None:
+    output, expected = KINDS[name].output, REFERENCE[f"{name}_output"]
+    assert output.boxes_are_in_pixels == expected.in_pixels
+    assert output.boxes_are_normalized == expected.in_cells
+    assert output.default_nms_threshold == expected.nms_threshold
+    if name in kinds_with("coordinates"):
+        normalized = output.model_copy(update={"coordinates": "normalized"})
+        assert normalized.boxes_are_in_pixels == expected.turns_in_pixels
+        assert normalized.needs_input_size == (expected.turns_in_pixels or expected.crops_in_pixels)
 
 
 def test_kind_has_random_cases_and_tensors() -> None:

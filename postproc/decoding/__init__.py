@@ -6,18 +6,26 @@ images, from any thread.
 
 To add a family of networks:
 
-1. Describe its tensors in a subclass of `DetectionOutput`, in a file ``postproc/schema/*_outputs.py``.
-2. Give `Detection` (``postproc/schema/post_processing.py``) a field of that type, whose name is the kind's.
+1. Describe its tensors in a subclass of `DetectionOutput`, in a file ``postproc/schema/*_output.py``, and
+   what is special about its boxes and scores: the attributes of that class are all that pipeline, inspection
+   and tests ask of a kind.
+2. Give `Detection` (``postproc/schema/post_processing.py``) a field of that type, whose name is the kind's;
+   export the class from ``postproc/schema/__init__.py`` and ``postproc/__init__.py``. JSON Schema and the
+   command line know it from there.
 3. Write its decoder here, in a file of the family: check the shapes, choose the kernel. Most families share
    one there is: `detect_scored_boxes` where boxes and scores are plain, `detect_products` where a score has
    two factors, `detect_grids`, `detect_anchored`, `detect_listed`; a new one is built of the same few calls.
-4. List the decoder in `DECODERS` below. Warm-up, command line and JSON Schema know it from there.
+4. List the decoder in `DECODERS` below, which the warm-up reads.
+5. Give it a row in README's table of fields, and a case in ``postproc/doctor/cases.py``, whose answer
+   ``python -m tests.doctor_answers`` writes.
 
 Where tensors hold more than boxes, `bind` gives its candidates a function, `Extras`, that adds it to
 those that are kept: `Yolov8PoseDecoder` is an example.
 
-Then its test: the formula once more, slowly, in ``tests/reference``, and random cases in
-``tests/random_cases``, which are compared index for index. `Yolov8Decoder` is the shortest example.
+Then its tests: the formula once more, slowly, in a file of ``tests/reference`` with an entry in ``decode.py``
+there, and random cases in a file of ``tests/random_cases`` with an entry in ``tests/kinds.py``. Whatever goes
+through kinds takes it from there, compares it with the reference index for index and fuzzes it;
+``tests/test_kinds.py`` says what a kind still lacks. `Yolov8Decoder` is the shortest example.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _enlarged(scan: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class NetworkRun:
+class ProviderRun:
     """What the network found on a provider.
 
     Parameters
@@ -96,7 +96,7 @@ class NetworkRun:
     problems: tuple[str, ...]
 
 
-def run_network(provider: str) -> NetworkRun:
+def run_on_provider(provider: str) -> ProviderRun:
     """Run the demo's network on a provider in every way that `OnnxRunner` does.
 
     One page and several, with IO binding and without, and from several threads that share the runner.
@@ -139,7 +139,7 @@ def run_network(provider: str) -> NetworkRun:
     runner.network.uses_io_binding = False
     if difference(detect(pages[0]), alone[0]):
         problems.append("IO binding gives other results than a plain run")
-    return NetworkRun(alone, 1000 * float(np.median(seconds)), tuple(problems))
+    return ProviderRun(alone, 1000 * float(np.median(seconds)), tuple(problems))
 
 
 def _misread(found: Detections, written: NDArray[np.float32]) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from postproc.doctor.findings import Finding, Status
-from postproc.doctor.network import NetworkRun, difference, largest_difference, run_network
+from postproc.doctor.network import ProviderRun, difference, largest_difference, run_on_provider
 from postproc.installing import install, install_runtime
 
 _QUOTED = 1000  # characters, of what ONNX Runtime prints
@@ -102,10 +102,10 @@ def network_runs(asked: Sequence[str]) -> Iterator[Finding]:
             for name in onnxruntime.get_available_providers()
             if name not in (CPU, *_ONLY_WHEN_ASKED) and (name != CUDA or has_cuda)
         ]
-    on_cpu: list[NetworkRun] = []
+    on_cpu: list[ProviderRun] = []
 
     def reference() -> Finding:
-        on_cpu.append(run_network(CPU))
+        on_cpu.append(run_on_provider(CPU))
         return _judged(CPU, on_cpu[0], None)
 
     yield _explained(CPU, reference)
@@ -114,8 +114,8 @@ def network_runs(asked: Sequence[str]) -> Iterator[Finding]:
             yield _explained(name, partial(_compared, name, on_cpu))
 
 
-def _compared(name: str, on_cpu: Sequence[NetworkRun]) -> Finding:
-    return _judged(name, run_network(name), on_cpu[0] if on_cpu else None)
+def _compared(name: str, on_cpu: Sequence[ProviderRun]) -> Finding:
+    return _judged(name, run_on_provider(name), on_cpu[0] if on_cpu else None)
 
 
 def _named(provider: str) -> str:
@@ -135,7 +135,7 @@ def _explained(name: str, judge: Callable[[], Finding]) -> Finding:
     return Finding(_named(name), text, Status.FAILED, advice)
 
 
-def _judged(name: str, run: NetworkRun, cpu: NetworkRun | None) -> Finding:
+def _judged(name: str, run: ProviderRun, cpu: ProviderRun | None) -> Finding:
     problems = list(run.problems)
     if cpu is not None:
         different = filter(None, map(difference, run.detections, cpu.detections))

@@ -14,9 +14,10 @@ from postproc.evaluation.collected import Collected
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.image_files import ImageFiles, Paths, find_images
 from postproc.evaluation.mistakes import Mistake
+from postproc.evaluation.seen_images import some_of
 from postproc.schema.problems import counted
 
-_NAMED = 3  # images in a note
+_NAMED = 3  # categories in a note
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,8 +67,7 @@ class Evaluation(ABC):
             ("of other proportions than the ground truth says: their boxes may not fit", collected.misshapen),
         ):
             if images:
-                more = "" if len(images) <= _NAMED else " and others"
-                yield f"{counted(len(images), 'image')} {text}: {', '.join(images[:_NAMED])}{more}"
+                yield f"{counted(len(images), 'image')} {text}: {some_of(images)}"
 
     def to_text(self, width: int = 100) -> str:
         """Write the numbers as tables (extra ``cli``)."""

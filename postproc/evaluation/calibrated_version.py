@@ -11,11 +11,10 @@ from postproc.evaluation.measuring import LOWEST_THRESHOLD, Truth, truth_of
 from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import PassMatches, gather
 from postproc.evaluation.predictions import PredictionSource, each_counted
+from postproc.evaluation.seen_images import some_of
 from postproc.evaluation.validation import MEASURES
 from postproc.pipeline.post_processor import Document, PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
-
-_NAMED = 3  # images in a note
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,8 +56,7 @@ class CalibratedVersion:
                 (f"left out, since {source} does not know them", self.matches.unknown[number]),
             ):
                 if images:
-                    more = "" if len(images) <= _NAMED else " and others"
-                    yield f"{where}images {text}: {len(images)}, {', '.join(images[:_NAMED])}{more}"
+                    yield f"{where}images {text}: {len(images)}, {some_of(images)}"
             for label in calibration.labels:
                 if label.kept is not None:
                     yield f"{where}{label.name} keeps its threshold {label.old:g}: {label.kept}"

@@ -40,8 +40,6 @@ class ClassificationEvaluation(Evaluation):
         scores; None for labels that do not exclude each other, and without any such image.
     average_precision : tuple of float or None
         Of each label; None without examples.
-    precision, recall, f1 : tuple of float or None
-        Of each label, at the version's thresholds.
     """
 
     table: LabelTable
@@ -51,9 +49,6 @@ class ClassificationEvaluation(Evaluation):
     top1: float | None
     top5: float | None
     average_precision: tuple[float | None, ...]
-    precision: tuple[float | None, ...]
-    recall: tuple[float | None, ...]
-    f1: tuple[float | None, ...]
 
     written = property(attrgetter("actual"))  # its older name
 
@@ -62,6 +57,21 @@ class ClassificationEvaluation(Evaluation):
         """Mean over the labels that have examples."""
         known = [value for value in self.average_precision if value is not None]
         return float(np.mean(known)) if known else None
+
+    @property
+    def precision(self) -> tuple[float | None, ...]:
+        """That of each label at the version's thresholds."""
+        return tuple(label.precision for label in self.by_label())
+
+    @property
+    def recall(self) -> tuple[float | None, ...]:
+        """That of each label at the version's thresholds."""
+        return tuple(label.recall for label in self.by_label())
+
+    @property
+    def f1(self) -> tuple[float | None, ...]:
+        """That of each label at the version's thresholds."""
+        return tuple(label.f1 for label in self.by_label())
 
     def by_label(self) -> list[ConfusionCounts]:
         """Count what was found of each label at the version's thresholds; objects are images."""
@@ -94,10 +104,9 @@ class ClassificationEvaluation(Evaluation):
         labels = []
         for row, found in enumerate(self.by_label()):
             label = {"id": self.table.ids[row].item(), "name": self.table.names[row]}
-            shares = {"precision": self.precision[row], "recall": self.recall[row], "f1": self.f1[row]}
             counts = {name: value for name, value in found.to_dict().items() if name != "ignored"}
             threshold = {"threshold": self.table.thresholds[row]}
-            labels.append({**label, **threshold, **counts, **shares, "AP": self.average_precision[row]})
+            labels.append({**label, **threshold, **counts, "AP": self.average_precision[row]})
         return {
             "task": "classification",
             "images": len(self.collected.truth),
@@ -136,7 +145,6 @@ def evaluate_classifications(truth: GroundTruth, collected: Collected) -> Classi
     batch = collected.truth
     actual[images_of_rows(batch.offsets), batch.labels] = True
     is_exclusive = truth.table.exclusive
-    precision, recall, f1 = _shares(actual, predicted)
     return ClassificationEvaluation(
         truth=truth,
         collected=collected,
@@ -147,9 +155,6 @@ def evaluate_classifications(truth: GroundTruth, collected: Collected) -> Classi
         top1=_top(actual, scores, 1) if is_exclusive else None,
         top5=_top(actual, scores, 5) if is_exclusive else None,
         average_precision=_average_precision(actual, scores),
-        precision=precision,
-        recall=recall,
-        f1=f1,
     )
 
 
@@ -163,7 +168,10 @@ def _top(actual: NDArray[np.bool_], scores: NDArray[np.float32], count: int) -> 
 
 
 def _average_precision(actual: NDArray[np.bool_], scores: NDArray[np.float32]) -> tuple[float | None, ...]:
-    metrics = _scikit_learn()
+    try:
+        from sklearn import metrics
+    except ImportError as error:
+        raise ImportError(f"classification metrics need an extra: {install('eval')} ({error})") from error
     filled = _filled(scores)
     return tuple(
         float(metrics.average_precision_score(actual[:, label], filled[:, label]))
@@ -173,33 +181,6 @@ def _average_precision(actual: NDArray[np.bool_], scores: NDArray[np.float32]) -
     )
 
 
-def _shares(actual: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tuple[float | None, ...]]:
-    """Precision, recall and F1 of each label; None where there is nothing to divide by, or no example."""
-    metrics = _scikit_learn()
-    labels = actual.shape[1]
-    # Two columns more: scikit-learn takes a single column for labels that exclude each other.
-    padding = ((0, 0), (0, 2))
-    shares = metrics.precision_recall_fscore_support(
-        np.pad(actual, padding), np.pad(predicted, padding), average=None, zero_division=np.nan
-    )[:3]
-    examples = actual.sum(axis=0) > 0
-    return [
-        tuple(
-            float(value) if not np.isnan(value) and (name == "precision" or examples[label]) else None
-            for label, value in enumerate(values[:labels])
-        )
-        for name, values in zip(("precision", "recall", "f1"), shares, strict=True)
-    ]
-
-
 def _filled(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores with the lowest of numbers where there is none."""
     return np.where(np.isnan(scores), np.finfo(np.float32).min, scores)
-
-
-def _scikit_learn() -> Any:
-    try:
-        from sklearn import metrics
-    except ImportError as error:
-        raise ImportError(f"classification metrics need an extra: {install('eval')} ({error})") from error
-    return metrics

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.errors import SchemaError
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
 from postproc.evaluation.predictions import Predictions
+from postproc.evaluation.seen_images import SeenImages
 from postproc.results import Recognitions
 
 _DIFFERENCE = 0.02  # of the proportions of an image and of its ground truth: rounding when it was resized
@@ -58,20 +56,15 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
     SchemaError
         If no image is known to the ground truth, or one is predicted twice.
     """
+    images = SeenImages(truth)
     parts: dict[int, Recognitions] = {}
     sizes: dict[int, NDArray[np.int64]] = {}
-    unknown: list[str] = []
     for names, batch_sizes, recognitions in predictions:
-        for index, (name, size) in enumerate(zip(names, np.asarray(batch_sizes, np.int64), strict=True)):
-            row = truth.find(name)
-            if row is None:
-                unknown.append(os.fspath(name))
-            elif row in parts:
-                raise predicted_twice(truth, row, os.fspath(name))
-            else:
+        known = zip(images.add(names), np.asarray(batch_sizes, np.int64), strict=True)
+        for index, (row, size) in enumerate(known):
+            if row is not None:
                 parts[row], sizes[row] = recognitions[index], size
-    if not parts:
-        raise none_known(truth, unknown)
+    images.check()
     rows = sorted(parts) if only_predicted else list(range(len(truth)))
     empty = _without_rows(next(iter(parts.values())))
     unsized = np.ones(2, np.int64)  # of an image that was not predicted, so that its size does not matter
@@ -80,30 +73,14 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
     return Collected(
         Recognitions.concatenate([parts.get(row, empty) for row in rows]),
         batch,
-        tuple(truth.names[row] for row in rows if row not in parts),
-        tuple(unknown),
+        () if only_predicted else images.missing(),
+        tuple(images.unknown),
         tuple(
             f"{truth.names[row]} ({truth.sizes[row][1]} x {truth.sizes[row][0]}, predicted as "
             f"{sizes[row][1]} x {sizes[row][0]})"
             for row in rows
             if row in sizes and _differs(truth.sizes[row], sizes[row])
         ),
-    )
-
-
-def predicted_twice(truth: GroundTruth, row: int, name: str) -> SchemaError:
-    """Give the error of an image of the ground truth of which there is a second prediction, named `name`."""
-    return SchemaError(
-        f"{truth.source}: two predictions are of the image {truth.names[row]!r}, the second that of {name!r}"
-    )
-
-
-def none_known(truth: GroundTruth, unknown: Sequence[str]) -> SchemaError:
-    """Give the error of predictions that are all of images that the ground truth does not know."""
-    found = f"such as {unknown[0]!r}" if unknown else "of which there are none"
-    return SchemaError(
-        f"{truth.source}: none of its images, such as {truth.names[0]!r}, is among the predicted ones, "
-        f"{found}; images are matched by their file names"
     )
 
 

@@ -56,6 +56,10 @@ class TruthBatch:
         """Row in the whole ground truth of the image of each object, (G,)."""
         return self.images[images_of_rows(self.offsets)]
 
+    def counted_objects(self) -> NDArray[np.int64]:
+        """Row of the image, and label, of each object that counts, as crowds do not, (G, 2)."""
+        return np.stack([self.image_of_each(), self.labels], axis=1)[~self.crowd]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GroundTruth:

@@ -19,6 +19,11 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 _SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
+def listed(paths: Paths) -> list[str | os.PathLike[str]]:
+    """List one path, or several."""
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
     """The files of images.
@@ -57,7 +62,7 @@ def find_images(images: Paths, truth: GroundTruth) -> ImageFiles:
     SchemaError
         If a folder has none of them, or several files for one, or is given together with other paths.
     """
-    given = [Path(path) for path in ([images] if isinstance(images, (str, os.PathLike)) else images)]
+    given = [Path(path) for path in listed(images)]
     folders = [path for path in given if path.is_dir()]
     if not folders:
         return ImageFiles(given, {row: path for path in given if (row := truth.find(path)) is not None})

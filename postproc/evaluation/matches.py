@@ -123,13 +123,12 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
     found = rows >= 0
     taken = np.full(len(rows), NOTHING, np.int64)
     taken[found] = np.where(truth.crowd[rows[found]], IGNORED, truth.rows[rows[found]])
-    counted = ~truth.crowd
     return Matches(
         image=truth.images[images_of_rows(detections.offsets)],
         label=detections.labels,
         score=detections.scores,
         truth=taken,
-        objects=np.stack([truth.image_of_each()[counted], truth.labels[counted]], axis=1),
+        objects=truth.counted_objects(),
         images=len(truth),
     )
 

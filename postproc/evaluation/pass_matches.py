@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.evaluation.collected import none_known, predicted_twice
 from postproc.evaluation.ground_truth import TruthBatch
 from postproc.evaluation.matches import NOTHING, Matches, match
 from postproc.evaluation.one_pass import OnePass, Passed
 from postproc.evaluation.predictions import Predictions
 from postproc.evaluation.ranked_matches import RankedMatches
+from postproc.evaluation.seen_images import SeenImages
 from postproc.evaluation.threshold_choice import Variant
 from postproc.results import Classifications, Detections
 from postproc.results.rows import images_of_rows
@@ -68,8 +68,8 @@ def gather(
             output.add([str(name) for name in names], np.asarray(sizes, np.int64), results)
     return PassMatches(
         tuple(output.variants(only_predicted) for output in outputs),
-        tuple(() if only_predicted else output.missing() for output in outputs),
-        tuple(tuple(output.unknown) for output in outputs),
+        tuple(() if only_predicted else output.images.missing() for output in outputs),
+        tuple(tuple(output.images.unknown) for output in outputs),
     )
 
 
@@ -78,9 +78,8 @@ class _OutputMatches:
 
     def __init__(self, passed: Passed, iou: float) -> None:
         self.passed = passed
-        self.unknown: list[str] = []
+        self.images = SeenImages(passed.truth)
         self._iou = iou
-        self._seen = np.zeros(len(passed.truth), np.bool_)
         self._sizes = np.zeros((len(passed.truth), 2), np.int64)
         self._parts: list[list[Matches]] = [[] for _ in passed.nms_thresholds]
 
@@ -88,16 +87,11 @@ class _OutputMatches:
         self, names: list[str], sizes: NDArray[np.int64], results: Sequence[Classifications | Detections]
     ) -> None:
         truth = self.passed.truth
-        rows = [truth.find(name) for name in names]
+        rows = self.images.add(names)
         known = [index for index, row in enumerate(rows) if row is not None]
-        self.unknown += [names[index] for index, row in enumerate(rows) if row is None]
         if not known:
             return
-        images = np.array([rows[index] for index in known], np.int64)
-        for index, image in zip(known, images.tolist(), strict=True):
-            if self._seen[image]:
-                raise predicted_twice(truth, image, names[index])
-            self._seen[image] = True
+        images = np.array([row for row in rows if row is not None], np.int64)
         batch = truth.batch(images, sizes[known])
         self._sizes[images] = batch.sizes
         for parts, result in zip(self._parts, results, strict=True):
@@ -114,23 +108,18 @@ class _OutputMatches:
                 match(found, batch, self._iou) if isinstance(found, Detections) else _by_image(found, batch)
             )
 
-    def missing(self) -> tuple[str, ...]:
-        return tuple(self.passed.truth.names[row] for row in np.flatnonzero(~self._seen))
-
     def variants(self, only_predicted: bool) -> tuple[Variant, ...]:
         truth, labels = self.passed.truth, len(self.passed.truth.table.labels)
-        if not self._seen.any():
-            raise none_known(truth, self.unknown)
-        seen = np.flatnonzero(self._seen)
+        self.images.check()
+        seen = np.flatnonzero(self.images.seen)
         truth.check_sizes(seen, self._sizes[seen])
-        unseen = np.flatnonzero(~self._seen)
+        unseen = np.flatnonzero(~self.images.seen)
         if only_predicted or not unseen.size:
             unseen = unseen[:0]
         batch = truth.batch(unseen, np.ones((len(unseen), 2), np.int64))
-        counted = ~batch.crowd
         missed = Matches(
             *(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64)),
-            objects=np.stack([batch.image_of_each()[counted], batch.labels[counted]], axis=1),
+            objects=batch.counted_objects(),
             images=len(unseen),
         )
         images = seen if only_predicted else np.arange(len(truth))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from postproc.errors import ImageError
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.image_files import ImageFiles, Paths, find_images
+from postproc.evaluation.image_files import ImageFiles, Paths, find_images, listed
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
 from postproc.saved_tensors.files import is_archive
@@ -52,17 +52,16 @@ class SavedTensors:
     ray: str | None = None
 
     def __post_init__(self) -> None:
-        if not all(is_archive(os.fspath(path)) for path in self._listed()):
+        paths = listed(self.paths)
+        object.__setattr__(self, "paths", paths)
+        if not all(is_archive(os.fspath(path)) for path in paths):
             import postproc.saved_tensors.remote  # noqa: F401  (tells of a missing extra before the work)
-
-    def _listed(self) -> list[str | os.PathLike[str]]:
-        return [self.paths] if isinstance(self.paths, (str, os.PathLike)) else list(self.paths)
 
     def predict(
         self, post: PostProcessor, truth: GroundTruth, max_predictions: int = 100
     ) -> tuple[Predictions, bool]:
         """Post-process them; all images of the ground truth count."""
-        paths = self._listed()
+        paths = listed(self.paths)
         if self.ray is not None:
             return _with_ray(self.ray, paths, post, max_predictions), False
         saved = predict_saved(paths, post, num_threads=self.num_threads, max_predictions=max_predictions)

@@ -29,12 +29,12 @@ def open_writer(
     format : str
         One of `FORMATS`.
     path : path
-        The file that is written, or for ``voc`` and ``yolo`` a new folder. It appears when all is written.
+        The file that is written, or a new folder if the format is one. It appears when all is written.
     spec : RecognitionSpec
         What the results are of.
     **options
-        Of the writer: ``image_ids`` (coco), ``discarded`` (parquet, voc), ``scores`` (yolo), ``output``
-        (coco, voc, yolo; needed where several outputs have boxes), as `formats.EXPORT_FORMATS` lists them.
+        Those that `formats.EXPORT_FORMATS` lists for it: ``image_ids`` (COCO's), ``discarded`` (to have them
+        too), ``scores`` (on each line) or ``output`` (which, where several outputs have boxes).
 
     Raises
     ------

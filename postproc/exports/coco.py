@@ -72,8 +72,9 @@ class CocoWriter(ResultWriter):
             self._id_of(os.fspath(image), owners)
 
     def _add(self, images: list[str], sizes: NDArray[np.int64] | None, recognitions: Recognitions) -> None:
+        assert sizes is not None  # which needs_sizes asks for
         ids = [self._id_of(image, self._owners) for image in images]
-        for result in boxes_of(recognitions, self.output).to_coco(ids, sizes):  # type: ignore[arg-type]
+        for result in boxes_of(recognitions, self.output).to_coco(ids, sizes):
             self._write(("\n" if self._is_first else ",\n") + json.dumps(result))
             self._is_first = False
 

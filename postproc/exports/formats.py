@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from postproc.exports.writer import ResultWriter
@@ -50,8 +50,8 @@ class ExportFormat:
             If it needs an extra that is missing.
         """
         module, _, name = self.writer.partition(":")
-        writer: Any = getattr(import_module(module), name)
-        return writer  # type: ignore[no-any-return]
+        writer: type[ResultWriter] = getattr(import_module(module), name)
+        return writer
 
 
 EXPORT_FORMATS = {

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from postproc.inspection.documents import proposal_of
 from postproc.inspection.faults import faults_of
-from postproc.inspection.graph import Graph, Size, Tensor
+from postproc.inspection.graph import Graph, Tensor
 from postproc.inspection.graph_file import read_graph
 from postproc.inspection.labels import LabelNames, labels_of_file
 from postproc.inspection.network_run import run_network
@@ -23,6 +23,7 @@ from postproc.inspection.proposal import Proposal
 from postproc.inspection.readings import Certainty, Reading, concluded
 from postproc.inspection.recognisers import RECOGNISERS
 from postproc.isolation import RUN_SECONDS
+from postproc.transforms import Size
 
 __all__ = ["Certainty", "Graph", "Inspection", "LabelNames", "Proposal", "Reading", "Tensor", "inspect_model"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from postproc.inspection.graph import Graph, Size
+from postproc.inspection.graph import Graph
 from postproc.inspection.image_inputs import preprocessing_for
 from postproc.inspection.meanings import Classifies, Detects
 from postproc.inspection.proposal import Proposal
 from postproc.inspection.readings import Reading
 from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.limits import LONGEST_NAME
+from postproc.transforms import Size
 
 # COCO's ids, and its 80 labels in a row, are all among the classes up to it.
 _HIGHEST_ASSUMED = 90

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import InspectionError
-from postproc.inspection.graph import Axis, Graph, Size, Tensor, image_axes
+from postproc.inspection.graph import Axis, Graph, Tensor, image_axes
 from postproc.inspection.image_inputs import SIZES
+from postproc.transforms import Size
 
 _SHAPES = 16  # of an image
 _NOISE = 0.03

@@ -14,8 +14,8 @@ from postproc.inspection.nodes import LAYERS, Shape
 from postproc.inspection.presets import ImageStyle
 from postproc.inspection.provenance import Operators
 from postproc.onnx_runner.session import NUMPY_TYPES
+from postproc.transforms import Size
 
-Size: TypeAlias = "tuple[int, int]"
 Axis: TypeAlias = "int | str | None"
 UNDEFINED = "undefined"
 _ARRAYS = {str(dtype) for dtype in NUMPY_TYPES.values()}

@@ -15,7 +15,7 @@ from postproc.errors import InspectionError
 from postproc.file_kinds import file_mistaken_for
 from postproc.inspection.configs import config_beside, image_style_beside, labels_of_config
 from postproc.inspection.folding import inferred_shapes
-from postproc.inspection.graph import UNDEFINED, Axis, Graph, Size, Tensor, image_axes, image_input
+from postproc.inspection.graph import UNDEFINED, Axis, Graph, Tensor, image_axes, image_input
 from postproc.inspection.labels import labels_of_metadata
 from postproc.inspection.literals import parsed
 from postproc.inspection.nodes import Node, Shape
@@ -24,6 +24,7 @@ from postproc.inspection.provenance import Operators
 from postproc.installing import install
 from postproc.onnx_runner.session import NUMPY_TYPES
 from postproc.onnx_runner.weights import external_tensors, location
+from postproc.transforms import Size
 
 _Read = TypeVar("_Read")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from postproc.inspection.graph import Graph, Size, Tensor, image_axes
+from postproc.inspection.graph import Graph, Tensor, image_axes
 from postproc.inspection.presets import ImageStyle
 from postproc.schema import Preprocessing
 from postproc.schema.preprocessing import IMAGE_AXES
+from postproc.transforms import Size
 
 _DATA_TYPES = {"float32": "FLOAT32", "float16": "FLOAT16", "uint8": "UINT8"}
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from postproc.inspection.evidence import Part
-from postproc.inspection.graph import Size
-from postproc.inspection.presets import Decision, ImageStyle
+from postproc.inspection.presets import DetectionStyle, ImageStyle
 from postproc.schema import Classification, Detection, DetectionOutput
+from postproc.transforms import Size
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Detects:
         What describes the tensors.
     labels : int or None
         How many labels there are; None where the outputs do not tell.
-    decision, image : Decision, ImageStyle
+    decision, image : DetectionStyle, ImageStyle
         What users of such networks expect.
     columns : str
         What the columns are, for people to read.
@@ -40,7 +40,7 @@ class Detects:
 
     output: DetectionOutput
     labels: int | None
-    decision: Decision
+    decision: DetectionStyle
     image: ImageStyle
     columns: str = ""
     first_id: int = 0

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from postproc.errors import InspectionError, TensorError
 from postproc.inspection.faults import output_faults, weight_fault
 from postproc.inspection.generated_inputs import GeneratedInput, generated_inputs
-from postproc.inspection.graph import Graph, Size
+from postproc.inspection.graph import Graph
 from postproc.inspection.graph_file import ASSUMED_SIDE
 from postproc.installing import install_runtime
 from postproc.isolation import RUN_SECONDS, CrashError, ask
 from postproc.saved_tensors.npz import load_tensors
+from postproc.transforms import Size
 
 _CHILD = "postproc.inspection.network_child"
 _LONGEST_MESSAGE = 1000

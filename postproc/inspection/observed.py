@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from postproc.inspection.graph import Graph, Size
+from postproc.inspection.graph import Graph
 from postproc.inspection.nodes import INTEGERS, LAYERS, SQUASHING, Sources
+from postproc.transforms import Size
 
 _FRACTIONS = SQUASHING | LAYERS | {"Exp"}
 _WHOLE = {

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Decision:
+class DetectionStyle:
     """How detections are chosen: the same threshold for each label, and how boxes are merged.
 
     Parameters
@@ -58,45 +58,49 @@ class ImageStyle:
 _RGB = {"color_channels": "RGB", "pixel_scaling": 1}
 _IMAGENET = {**_RGB, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
-ULTRALYTICS = Decision(
+ULTRALYTICS = DetectionStyle(
     0.25,
     0.7,
     "thresholds 0.25, nms_threshold 0.7 and multi_label false: equal to ultralytics' predict",
     multi_label=False,
 )
-ULTRALYTICS_END_TO_END = Decision(
+ULTRALYTICS_END_TO_END = DetectionStyle(
     0.25, 1, "thresholds 0.25 as ultralytics' predict; no NMS: the network has chosen its boxes"
 )
-ULTRALYTICS_QUERIES = Decision(
+ULTRALYTICS_QUERIES = DetectionStyle(
     0.25,
     1,
     "thresholds 0.25 as ultralytics' predict; no NMS: each object gets one box",
     multi_label=False,
 )
-YOLOV5 = Decision(
+YOLOV5 = DetectionStyle(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: equal to YOLOv5's detect.py", multi_label=False
 )
-YOLOX = Decision(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as YOLOX's demo", multi_label=False)
-DARKNET = Decision(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as darknet's detector")
-DETR = Decision(0.5, 1, "no NMS (nms_threshold 1): networks of the DETR kind give each object one box")
-DETR_SOFTMAX = Decision(
+YOLOX = DetectionStyle(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as YOLOX's demo", multi_label=False)
+DARKNET = DetectionStyle(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as darknet's detector")
+DETR = DetectionStyle(0.5, 1, "no NMS (nms_threshold 1): networks of the DETR kind give each object one box")
+DETR_SOFTMAX = DetectionStyle(
     0.7,
     1,
     "thresholds 0.7 as DETR's demo; no NMS (nms_threshold 1): each object gets one box",
     multi_label=False,
 )
-DENSE = Decision(0.25, 0.7, "thresholds 0.25, nms_threshold 0.7: usual for YOLO-NAS and PP-YOLOE")
-YOLOV4 = Decision(
+DENSE = DetectionStyle(0.25, 0.7, "thresholds 0.25, nms_threshold 0.7: usual for YOLO-NAS and PP-YOLOE")
+YOLOV4 = DetectionStyle(
     0.4, 0.6, "thresholds 0.4, nms_threshold 0.6: equal to pytorch-YOLOv4's demo", multi_label=False
 )
-RETINANET = Decision(0.5, 0.5, "thresholds and nms_threshold 0.5: usual for RetinaNet")
-SSD = Decision(0.5, 0.45, "thresholds 0.5, nms_threshold 0.45: usual for SSD")
-FASTER_RCNN = Decision(0.8, 0.3, "thresholds 0.8, nms_threshold 0.3: v0.7's defaults, as Faster R-CNN's demo")
-FINISHED = Decision(0.5, 1, "thresholds 0.5; no NMS (nms_threshold 1): the network has chosen its boxes")
-UNSUPPRESSED = Decision(
+RETINANET = DetectionStyle(0.5, 0.5, "thresholds and nms_threshold 0.5: usual for RetinaNet")
+SSD = DetectionStyle(0.5, 0.45, "thresholds 0.5, nms_threshold 0.45: usual for SSD")
+FASTER_RCNN = DetectionStyle(
+    0.8, 0.3, "thresholds 0.8, nms_threshold 0.3: v0.7's defaults, as Faster R-CNN's demo"
+)
+FINISHED = DetectionStyle(
+    0.5, 1, "thresholds 0.5; no NMS (nms_threshold 1): the network has chosen its boxes"
+)
+UNSUPPRESSED = DetectionStyle(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: usual for rows that NMS still has to choose from"
 )
-BLAZEFACE = Decision(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPipe's BlazeFace")
+BLAZEFACE = DetectionStyle(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPipe's BlazeFace")
 
 LETTERBOX = ImageStyle(
     {"resize_type": "FILL", "pad_value": 114, "rounding": "half_even", **_RGB},

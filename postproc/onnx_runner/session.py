@@ -23,7 +23,7 @@ from postproc.file_kinds import file_mistaken_for, mistaken_for, pointers_beside
 from postproc.installing import install_runtime
 from postproc.onnx_runner.faults import advice_for
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("postproc.onnx_session")  # documented: it stays where modules move
 
 Provider = str | tuple[str, Mapping[str, object]]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from postproc.tensors import QUANTISED_ADVICE
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("postproc.signs")  # documented: it stays where modules move
 
 # Half precision and 8 bits round a probability to 256/255 at most, and to as much below 0.
 _MARGIN = 0.01

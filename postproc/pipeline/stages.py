@@ -32,7 +32,7 @@ from postproc.schema import Classification, Detection
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("postproc.stages")  # documented: it stays where modules move
 
 _NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
 _NO_BOUNDS = np.empty((0, 2), np.float32)

@@ -198,6 +198,14 @@ def _size(row: str, height: int | None, width: int | None) -> tuple[int, int] | 
     return height, width
 
 
+def transform_fields(transform: ImageTransform | None) -> dict[str, float | int] | None:
+    """Give what a file holds of a transform."""
+    if transform is None:
+        return None
+    values = (*transform.scale, *transform.offset, *transform.input_size)
+    return dict(zip((field.name for field in TRANSFORM), values, strict=True))
+
+
 def _transform(row: str, fields: Any, size: tuple[int, int] | None) -> ImageTransform | None:
     if fields is None:
         return None

@@ -18,11 +18,10 @@ from postproc.saved_tensors.format import (
     DTYPES,
     GROUP_BYTES,
     IMAGE_FIELDS,
-    TRANSFORM,
     SavedImage,
     tensor_fields,
+    transform_fields,
 )
-from postproc.transforms import ImageTransform
 
 _MOST_BYTES = 2**31 - 1  # of a value in a Parquet file
 _PAGE_BYTES = 1 << 20
@@ -86,7 +85,7 @@ class TensorWriter:
         """
         height, width = image.size or (None, None)
         row: dict[str, Any] = {"image": image.name, "height": height, "width": width}
-        row["transform"] = _fields(image.transform)
+        row["transform"] = transform_fields(image.transform)
         if image.tensors.keys() != set(self._names):
             raise TensorError(f"{image.name}: expected the tensors {self._names}; got {tuple(image.tensors)}")
         size = 0
@@ -160,10 +159,3 @@ def reduced(tensor: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         finite = tensor[np.isfinite(tensor)]
         are_whole = bool((finite == np.floor(finite)).all())
     return tensor if are_whole and not np.array_equal(small, tensor, equal_nan=True) else small
-
-
-def _fields(transform: ImageTransform | None) -> dict[str, float | int] | None:
-    if transform is None:
-        return None
-    values = (*transform.scale, *transform.offset, *transform.input_size)
-    return dict(zip((field.name for field in TRANSFORM), values, strict=True))

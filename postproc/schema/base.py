@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from postproc.errors import SchemaError
-from postproc.schema.limits import LONGEST_NAME, MOST_FIELDS
+from postproc.schema.limits import MOST_FIELDS
 from postproc.schema.parsing import parse_json, read_source
 from postproc.schema.problems import Location, explained, first_of, problem, schema_error
-from postproc.schema.sizes import TOO_DEEP, check_size, text_problem
+from postproc.schema.sizes import TOO_DEEP, check_size, name_problem
 
 if TYPE_CHECKING:
     from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -73,12 +73,8 @@ class Document(BaseModel):
         if len(unknown) > MOST_FIELDS:
             message = f"expected at most {MOST_FIELDS:,} fields that the schema does not know"
             return unknown, [problem(f"{message}, got {len(unknown):,}", data)]
-        bad = {
-            name: message
-            for name in unknown
-            if isinstance(name, str) and (message := text_problem(name, LONGEST_NAME))
-        }
-        return bad.keys(), [problem(f"of a field's name: {bad[name]}", data) for name in sorted(bad)]
+        bad = {name: message for name in unknown if isinstance(name, str) and (message := name_problem(name))}
+        return bad.keys(), [problem(bad[name], data) for name in sorted(bad)]
 
     @classmethod
     def load(cls, source: Self | Mapping[str, Any] | str | bytes | os.PathLike[str]) -> Self:

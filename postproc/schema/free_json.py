@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from postproc.schema.limits import LONGEST_NAME, MOST_FREE_VALUES, MOST_NESTING, MOST_PROBLEMS
+from postproc.schema.limits import MOST_FREE_VALUES, MOST_NESTING, MOST_PROBLEMS
 from postproc.schema.problems import Location, describe, problem
-from postproc.schema.sizes import TOO_DEEP, text_problem
+from postproc.schema.sizes import TOO_DEEP, name_problem, text_problem
 
 _LEVEL = 2  # of the value of a field, the document's being 1
 
@@ -65,8 +65,8 @@ class _Copying:
         for key, item in value.items():
             if not isinstance(key, str):
                 self._add("expected field names that are text", value, location)
-            elif message := text_problem(key, LONGEST_NAME):
-                self._add(f"of a field's name: {message}", value, location)
+            elif message := name_problem(key):
+                self._add(message, value, location)
             else:
                 yield key, self.copy(item, (*location, key))
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from postproc.errors import SchemaError
-from postproc.schema.limits import MOST_BYTES, MOST_DIGITS, MOST_NESTING, MOST_PROBLEMS
+from postproc.schema.limits import LONGEST_NAME, MOST_BYTES, MOST_DIGITS, MOST_NESTING, MOST_PROBLEMS
 from postproc.schema.problems import describe, explained, problem, rule_error
 
 TOO_DEEP = f"the document is nested too deeply: expected at most {MOST_NESTING} levels"
@@ -71,6 +71,12 @@ def text_problem(value: object, longest: int | None = None) -> str:
     elif isinstance(value, int) and not -_FIRST_TOO_LONG < value < _FIRST_TOO_LONG:
         return f"expected an integer of at most {MOST_DIGITS} digits, got a longer one"
     return ""
+
+
+def name_problem(name: str) -> str:
+    """Say why a text cannot be the name of a field, or ""."""
+    message = text_problem(name, LONGEST_NAME)
+    return f"of a field's name: {message}" if message else ""
 
 
 def _is_unicode(text: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,12 +20,16 @@ from starlette.routing import Match
 from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
+from postproc.service.engine.engine import Engine
 from postproc.service.errors import ApiError
+from postproc.service.http.bodies import BodyReader
 from postproc.service.http.headers import SecurityHeaders
 from postproc.service.http.middleware import RequestGate, logger
 from postproc.service.http.openapi import install_openapi
 from postproc.service.http.responses import Json
-from postproc.service.model_check.turns import CheckModel
+from postproc.service.metrics import Metrics
+from postproc.service.model_check import check
+from postproc.service.model_check.scheduler import CheckModel
 from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
 from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
@@ -68,13 +71,9 @@ def create_app(
     PostprocError
         If the data folder or the database cannot be used.
     """
-    metrics = metrics if metrics is not None else _part("metrics", "Metrics")()
+    metrics = metrics if metrics is not None else Metrics()
     services = Services(
-        settings,
-        keys or {},
-        make_engine or _part("engine.engine", "Engine"),
-        check_model or _part("model_check.check", "check_model"),
-        metrics,
+        settings, keys or {}, make_engine or Engine, check_model or check.check_model, metrics
     )
 
     @asynccontextmanager
@@ -99,6 +98,7 @@ def create_app(
         openapi_tags=[{"name": name} for name in _TAGS],
     )
     app.state.services = services
+    app.state.bodies = BodyReader(settings)
     app.add_middleware(RequestGate, metrics=metrics, places=services.requests, log_probes=settings.log_probes)
     if settings.cors:  # outside of the gate, so that pages may read errors too; preflights have no key
         app.add_middleware(
@@ -120,11 +120,6 @@ def create_app(
     app.add_exception_handler(OSError, _disk_error)
     install_openapi(app)
     return app
-
-
-def _part(module: str, name: str) -> Any:
-    """Load a part that others may take the place of."""
-    return getattr(import_module(f"postproc.service.{module}"), name)
 
 
 def _answer(error: ApiError) -> Json:

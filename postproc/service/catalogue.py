@@ -9,7 +9,7 @@ from typing import Any
 from postproc import demo
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
-from postproc.service.engine.work import NetworkFiles
+from postproc.service.work import NetworkFiles
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,6 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from postproc.service.engine.networks.calls import Answer
-
 STAGES = ("fetch", "decode", "prepare", "wait", "network", "post", "store")
 
 _SECONDS = (
@@ -151,15 +149,11 @@ class Metrics:
         self._session_bytes.set_function(size)
         self._held.set_function(held)
 
-    def called(self, answer: Answer) -> None:
-        """Count a call of a network."""
-        if answer.network_seconds:
-            self.took("network", answer.network_seconds)
-        if answer.trouble is None:
-            self.took("post", answer.post_seconds)
-        self._loads.labels("success").inc(answer.loads)
-        self._loads.labels("error").inc(answer.trouble == "unloadable")
-        self._evictions.inc(answer.evictions)
+    def loaded(self, loads: int, evictions: int, failed: bool) -> None:
+        """Count networks that were loaded and unloaded for a call, and whether its own could not be."""
+        self._loads.labels("success").inc(loads)
+        self._loads.labels("error").inc(failed)
+        self._evictions.inc(evictions)
 
     def struck(self, cause: str) -> None:
         """Count a call that hung or crashed."""

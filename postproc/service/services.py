@@ -15,10 +15,8 @@ from postproc.pipeline import PostProcessor
 from postproc.service.catalogue import PublicModel, public_models
 from postproc.service.engine.freed_memory import give_back_free_memory
 from postproc.service.engine.postprocessors import PostProcessors
-from postproc.service.engine.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
 from postproc.service.errors import ApiError, not_found
-from postproc.service.http.bodies import BodyReader
-from postproc.service.model_check.turns import CheckModel, Checks
+from postproc.service.model_check.scheduler import CheckModel, CheckScheduler
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import STRANGERS, Shares, Turns
 from postproc.service.store.database import Database
@@ -33,6 +31,7 @@ from postproc.service.store.reporting import Reporter
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
+from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Engine(Protocol):
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
 
-    def open(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
+    def open(self, network: NetworkFiles, inputs: Sequence[Any]) -> Any:
         """Check the inputs of a request, for `prepare`; an `InputError` says what is wrong with one."""
 
     async def prepare(self, tenant: str, opened: Any) -> Any:
@@ -101,7 +100,7 @@ class Services:
     make_engine : callable
         Makes the engine, given the settings, the metrics and what to call with outcomes.
     check_model : CheckModel
-        Checks a network.
+        CheckScheduler a network.
     metrics : Metrics
         What the engine counts in.
 
@@ -141,9 +140,8 @@ class Services:
         self.public = public_models()
         self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
-        self.bodies = BodyReader(settings)
         self.uploads = Shares(settings.max_uploads, times=1)  # a tenant's are half of them at most
-        self.checks = Checks(check_model, settings)
+        self.checks = CheckScheduler(check_model, settings)
         self.requests = Shares(settings.max_connections)  # under way
         self.threads = Turns(_THREADS, most=_MOST_THREADS)
         self.answers = Turns(_ANSWERS, most=_ANSWERS // 4, waiting=_ANSWERS_WAITING)
@@ -160,6 +158,10 @@ class Services:
         if name not in self.public:
             raise not_found("public spec or network", f"{name!r}; there are {', '.join(self.public)}")
         return self.public[name]
+
+    def post_processor(self, tenant: str, version_id: int) -> PostProcessor:
+        """Return the post-processor of a version, which was read from the database before, or is now."""
+        return self.post_processors.of(version_id, lambda: self.versions.documents(tenant, version_id))
 
     async def tenant_of(self, key: str) -> str | None:
         """Return whose key this is, or None.
@@ -241,7 +243,7 @@ class Services:
 
     def _stored_one(self, tenant: str, identifier: int) -> PostProcessor | None:
         try:
-            return self.post_processors.of(self.versions.whole(tenant, identifier))
+            return self.post_processor(tenant, identifier)
         except ApiError:  # deleted in the meantime
             return None
         except Exception:  # a request for it will tell, too

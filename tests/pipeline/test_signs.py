@@ -27,7 +27,7 @@ def signs(caplog: pytest.LogCaptureFixture) -> Any:
     """The warnings about scores so far."""
     caplog.set_level(logging.INFO)
     return lambda: [
-        record.getMessage() for record in caplog.records if record.name == "postproc.pipeline.signs"
+        record.getMessage() for record in caplog.records if record.name == "postproc.signs"
     ]
 
 

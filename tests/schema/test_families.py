@@ -394,15 +394,11 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     }
 
 
-def test_kinds_in_pixels_and_kinds_that_need_a_size_are_declared() -> None:
+def test_kinds_that_need_a_size_are_declared_and_all_but_normalized_ones_take_one() -> None:
     outputs = {name: kind.output for name, kind in KINDS.items()}
-    assert [kind for kind, output in outputs.items() if output.boxes_are_in_pixels] == [
-        *("yolov3", "yolov5", "yolov8", "yolox", "yolov8_pose", "yolov8_obb", "yolov8_seg")
-    ]
     assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
-    assert [kind for kind, output in outputs.items() if output.boxes_are_normalized] == ["yolo"]
     for kind, output in outputs.items():
-        if kind != "yolo":
+        if not output.boxes_are_normalized:
             document = {f"{kind}_output": output.dump()}
             Detection.load({**document, "normalize_wrt_tensor": "size"})
             Detection.load({**document, "input_size": [32, 64]})

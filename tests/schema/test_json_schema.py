@@ -154,15 +154,7 @@ def test_json_schema_describes_every_object_and_field(kind: type[Document]) -> N
     ("kind", "members"),
     [
         (PostProcessing, ["classification", "detection"]),
-        (
-            Detection,
-            [
-                *("anchored_output", "direct_output", "yolo_output"),
-                *("yolov3_output", "yolov5_output", "yolov8_output"),
-                *("yolov8_pose_output", "yolov8_obb_output", "yolov8_seg_output", "yolox_output"),
-                *("standard_output", "end_to_end_output", "ssd_output"),
-            ],
-        ),
+        (Detection, list(Detection.alternatives)),
         (postproc.schema.PreprocessingInput, ["image", "constant"]),
     ],
 )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair
+from postproc.schema import (
+    Detection,
+    DetectionOutput,
+    Preprocessing,
+    RecognitionSpec,
+    RecognitionVersion,
+    Yolov8SegOutput,
+    check_pair,
+)
 
 Documents = st.SearchStrategy[dict[str, Any]]
 
@@ -34,36 +42,30 @@ def tensors(*fields: str) -> dict[str, Any]:
     return dict.fromkeys(fields, names)
 
 
-anchored = documents(
-    tensors("anchors_tensor", "offsets_tensor", "scores_tensor"),
-    {
-        "anchors_format": formats,
-        "offsets_scale": st.lists(positive_numbers, min_size=4, max_size=4),
-        "score_activation": activations,
-        "background": st.sampled_from(["first", "last", "none"]),
-        "layout": layouts,
-    },
-)
-direct = documents(
-    tensors("boxes_tensor", "scores_tensor", "classes_tensor"),
-    {
-        "box_format": formats,
-        "score_activation": activations,
-        "classes": st.sampled_from(["ids", "rows"]),
-        "layout": layouts,
-    },
-)
-yolo = documents(
-    {
-        **tensors("output_tensor"),
-        "anchors": st.lists(st.tuples(positive_numbers, positive_numbers), min_size=1, max_size=5).map(
-            lambda pairs: [side for pair in pairs for side in pair]
-        ),
-    },
-    {"layout": layouts},
-)
-table = {"coordinates": st.sampled_from(["pixels", "normalized"]), "layout": layouts}
-upright = {**table, "box_format": formats}
+numbers_of_anchors = st.lists(st.tuples(positive_numbers, positive_numbers), min_size=1, max_size=5)
+# What a field holds; those that are not listed name a tensor, or take one of a few texts.
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "anchors": numbers_of_anchors.map(lambda pairs: [side for pair in pairs for side in pair]),
+    "confidence": st.just("product"),
+    "dimensions": st.sampled_from([2, 3]),
+    "keypoints": st.integers(1, 133),
+    "offsets_scale": st.lists(positive_numbers, min_size=4, max_size=4),
+    "skeleton": st.sampled_from([[], None]),
+    "strides": st.lists(st.integers(1, 128), min_size=1, max_size=4),
+}
+
+
+def drawn(output: type[DetectionOutput]) -> Documents:
+    """Draw any output of a kind whose fields have no rules together."""
+    fields = output.model_fields
+    strategies = {
+        name: names if name.endswith("_tensor") else st.sampled_from(get_args(field.annotation))
+        for name, field in fields.items()
+        if name not in FIELDS
+    }
+    strategies |= {name: FIELDS[name] for name in fields if name in FIELDS}
+    required = {name: strategies[name] for name, field in fields.items() if field.is_required()}
+    return documents(required, {name: strategies[name] for name in strategies if name not in required})
 
 
 @st.composite
@@ -84,25 +86,6 @@ def yolov3(draw: st.DrawFn) -> dict[str, Any]:
     return draw(documents(required, optional))
 
 
-yolox = documents(
-    tensors("output_tensor"),
-    {
-        "strides": st.lists(st.integers(1, 128), min_size=1, max_size=4),
-        "score_activation": st.sampled_from(["none", "sigmoid"]),
-        "confidence": st.just("product"),
-        "layout": layouts,
-    },
-)
-standard = documents(
-    tensors("boxes_tensor", "scores_tensor"),
-    {
-        "box_format": formats,
-        "score_activation": activations,
-        "background": st.sampled_from(["first", "last", "none"]),
-        "clip": st.sampled_from(["before", "after"]),
-        "layout": layouts,
-    },
-)
 rows = {"box_format": formats, "classes": st.sampled_from(["rows", "ids"])}
 columns = st.permutations(["box", "score", "class"])
 end_to_end = st.one_of(
@@ -128,25 +111,19 @@ ssd = st.tuples(
         },
     ),
 ).map(lambda parts: parts[0] | parts[1])
-OUTPUTS: dict[str, Documents] = {
-    "anchored_output": anchored,
-    "direct_output": direct,
-    "yolo_output": yolo,
+seg = st.builds(
+    lambda table: {**table, "prototypes_tensor": "output1", "output_tensor": "output0"},
+    drawn(Yolov8SegOutput),
+)
+TOGETHER: dict[str, Documents] = {  # kinds whose fields have rules together
     "yolov3_output": yolov3(),
-    "yolov5_output": documents(tensors("output_tensor"), {**upright, "confidence": st.just("product")}),
-    "yolov8_output": documents(tensors("output_tensor"), upright),
-    "yolov8_pose_output": documents(
-        {**tensors("output_tensor"), "keypoints": st.integers(1, 133)},
-        {"dimensions": st.sampled_from([2, 3]), "skeleton": st.sampled_from([[], None]), **upright},
-    ),
-    "yolov8_obb_output": documents(tensors("output_tensor"), table),
-    "yolov8_seg_output": documents(
-        {"output_tensor": st.just("output0"), "prototypes_tensor": st.just("output1")}, upright
-    ),
-    "yolox_output": yolox,
-    "standard_output": standard,
+    "yolov8_seg_output": seg,
     "end_to_end_output": end_to_end,
     "ssd_output": ssd,
+}
+OUTPUTS: dict[str, Documents] = {
+    **{kind: drawn(output) for kind, output in Detection.alternatives.items() if kind not in TOGETHER},
+    **TOGETHER,
 }
 methods = st.one_of(
     documents({}, {"nms_threshold": unit_numbers, "nms_method": st.just("hard")}),
@@ -159,10 +136,6 @@ sizes = st.fixed_dictionaries({"input_size": st.lists(st.integers(1, 4096), min_
 scaling: Documents = (
     st.just({}) | sizes | st.fixed_dictionaries({"normalize_wrt_tensor": st.just("") | names})
 )
-
-
-def test_every_kind_of_output_is_drawn() -> None:
-    assert list(OUTPUTS) == list(Detection.alternatives)
 
 
 @st.composite
@@ -179,8 +152,10 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
     )
     output = draw(OUTPUTS[kind])
     is_normalized = output.get("coordinates") == "normalized"
-    scaled = {} if kind == "yolo_output" else draw(st.just({}) | sizes if is_normalized else scaling)
-    method = st.just({}) if kind == "yolov8_obb_output" else methods
+    described = Detection.alternatives[kind]
+    in_cells = described.boxes_are_normalized is True  # a property where a document decides
+    scaled = {} if in_cells else draw(st.just({}) | sizes if is_normalized else scaling)
+    method = methods if "soft" in described.nms_methods else st.just({})
     return {kind: output, **draw(decision), **draw(method), **scaled}
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
-from postproc.service.engine.work import NetworkFiles, Outcome, Outcomes, Work
 from postproc.service.errors import InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
+from postproc.service.work import NetworkFiles, Outcome, Outcomes, Work
 
 DONE = {"outputs": [{"labels": {"predicted": [], "discarded": []}}]}
 
@@ -89,10 +89,13 @@ class FakeEngine:
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         self.warmed.extend(posts)
 
-    def open(self, network: NetworkFiles, inputs: Sequence[Mapping[str, Any]]) -> Any:
+    def open(self, network: NetworkFiles, inputs: Sequence[Any]) -> Any:
         images = [item for item in network.preprocessing.inputs if item.image is not None]
         if len(inputs) != len(images):
             raise InputError("inputs", f"expected {len(images)}, got {len(inputs)}")
+        for row, item in enumerate(inputs):
+            if not isinstance(item, Mapping):
+                raise InputError(f"inputs[{row}]", "expected an object with an image")
         return list(inputs)
 
     async def prepare(self, tenant: str, opened: Any) -> Any:

@@ -61,12 +61,12 @@ class Counted:
 def run_rounds(data: Path, rounds: int, seed: int) -> Counted:
     """Kill a service so many times; each time, check what is left of it."""
     rng, known, counted = random.Random(seed), Acknowledged(), Counted()
-    with running(data) as service, client_of(service) as client:
-        _make_version(client, known, "yolo", "first")
-        service.kill()
     for number in range(rounds):
         with running(data) as service:
             counted.interrupted += _check(service, data, known)
+            if not number:
+                with client_of(service) as client:
+                    _make_version(client, known, "yolo", "first")
             _strain(service, known, rng, number)
         assert known.unexpected == []
     with running(data) as service:

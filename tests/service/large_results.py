@@ -11,8 +11,6 @@ import argparse
 import io
 import re
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -33,9 +31,17 @@ from tests.service.digits import client_of, wait_for_kernels
 from tests.service.objects import made
 from tests.service.running import ROOT, Running, running
 
-OTHER = "a-key-of-another"
 MOMENT = "2026-01-01T00:00:00.000000Z"
 SECONDS = 300.0
+
+
+class Tenants(NamedTuple):
+    """A service, clients of two tenants, and the MiB that it takes while it is idle."""
+
+    service: Running
+    client: httpx.Client
+    other: httpx.Client
+    idle: float
 
 
 @dataclass
@@ -80,24 +86,21 @@ def reset_peak(service: Running) -> None:
 
 
 @contextmanager
-def two_tenants(data: Path, *options: str) -> Iterator[tuple[Running, httpx.Client, httpx.Client]]:
-    """Run a service, and give a client of each of two tenants."""
-    with running(data, *options) as service:
+def two_tenants(data: Path, *options: str) -> Iterator[Tenants]:
+    """Run a service, and give it, and a client of each of two tenants."""
+    with running(data, "--provider", "CPUExecutionProvider", *options) as service:
         wait_for_kernels(service.host)
-        command = [sys.executable, "-m", "postproc.cli", "keys", "add", "other", "--data", str(data)]
-        key = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
         with client_of(service) as client, client_of(service) as other:
             client.timeout = other.timeout = httpx.Timeout(SECONDS)
-            other.headers["X-API-KEY"] = key
-            yield service, client, other
+            other.headers["X-API-KEY"] = service.add_key("other")
+            yield Tenants(service, client, other, memory_of(service))
 
 
 @contextmanager
-def measuring(service: Running, ask: Callable[[], object]) -> Iterator[Measured]:
+def measuring(tenants: Tenants, ask: Callable[[], object]) -> Iterator[Measured]:
     """Measure the service while the block lasts, and how long `ask` takes, again and again."""
     measured = Measured()
-    idle = memory_of(service)
-    reset_peak(service)
+    reset_peak(tenants.service)
     is_over = threading.Event()
 
     def work() -> None:
@@ -116,39 +119,39 @@ def measuring(service: Running, ask: Callable[[], object]) -> Iterator[Measured]
         is_over.set()
         thread.join(SECONDS)
         measured.seconds = time.monotonic() - started
-        measured.peak = memory_of(service, "VmHWM") - idle
+        measured.peak = memory_of(tenants.service, "VmHWM") - tenants.idle
 
 
-def list_all(data: Path, count: int, size: int) -> Measured:
+def list_all(tenants: Tenants, count: int, size: int) -> Measured:
     """List tasks whose results have so many bytes each, page after page."""
-    with two_tenants(data) as (service, client, other):
-        text = '{"tensors":[' + "0.1234567890123456," * (size // 19) + "0]}"
-        with closing(sqlite3.connect(data / "postproc.sqlite")) as connection:
-            for _ in range(count):
-                connection.execute(
-                    "INSERT INTO task (tenant, status, data, date_created, date_updated) "
-                    "VALUES ('default', 'success', ?, ?, ?)",
-                    (text, MOMENT, "2999" + MOMENT[4:]),
-                )
-                connection.commit()
-            ids = [number for (number,) in connection.execute("SELECT id FROM task ORDER BY id")]
-        del text
-        with measuring(service, lambda: other.get("/accounts/me").raise_for_status()) as measured:
-            url: Any = client.build_request("GET", "/tasks", params={"task_ids": ids, "limit": 100}).url
-            while url is not None:
-                with client.stream("GET", url) as answer:
-                    answer.raise_for_status()
-                    start, length = b"", 0
-                    for piece in answer.iter_raw():
-                        start, length = (start + piece)[:2000], length + len(piece)
-                measured.found.append(length)
-                following = re.search(rb'"next":(null|"([^"]*)")', start)
-                assert following is not None
-                url = None if following[2] is None else following[2].decode()
-        return measured
+    service, client, other, _ = tenants
+    text = '{"tensors":[' + "0.1234567890123456," * (size // 19) + "0]}"
+    with closing(sqlite3.connect(service.data / "postproc.sqlite")) as connection:
+        for _ in range(count):
+            connection.execute(
+                "INSERT INTO task (tenant, status, data, date_created, date_updated) "
+                "VALUES ('default', 'success', ?, ?, ?)",
+                (text, MOMENT, "2999" + MOMENT[4:]),
+            )
+            connection.commit()
+        ids = [number for (number,) in connection.execute("SELECT id FROM task ORDER BY id")]
+    del text
+    with measuring(tenants, lambda: other.get("/accounts/me").raise_for_status()) as measured:
+        url: Any = client.build_request("GET", "/tasks", params={"task_ids": ids, "limit": 100}).url
+        while url is not None:
+            with client.stream("GET", url) as answer:
+                answer.raise_for_status()
+                start, length = b"", 0
+                for piece in answer.iter_raw():
+                    start, length = (start + piece)[:2000], length + len(piece)
+            measured.found.append(length)
+            following = re.search(rb'"next":(null|"([^"]*)")', start)
+            assert following is not None
+            url = None if following[2] is None else following[2].decode()
+    return measured
 
 
-def flood(data: Path, count: int, numbers: int, *options: str) -> Measured:
+def flood(tenants: Tenants, count: int, numbers: int) -> Measured:
     """Send so many images at once to a network whose result has so many numbers."""
     content = network(
         [
@@ -169,30 +172,28 @@ def flood(data: Path, count: int, numbers: int, *options: str) -> Measured:
     file = io.BytesIO()
     Image.fromarray(np.full((2, 2, 3), 200, np.uint8)).save(file, "PNG")
     image = {"inputs[0]image.source": ("grey.png", file.getvalue(), "image/png")}
-    with two_tenants(data, "--provider", "CPUExecutionProvider", *options) as (service, client, other):
-        own = made(client.post("/networks", data=fields, files={"model.onnx": ("model.onnx", content)}))["id"]
+    service, client, other, _ = tenants
+    own = made(client.post("/networks", data=fields, files={"model.onnx": ("model.onnx", content)}))["id"]
 
-        def ask() -> None:
-            task = made(other.post("/recognition/public/digits-yolo/inference", files=digits))["task_id"]
-            while other.get(f"/tasks/{task}").json()["status"] == "pending":
-                time.sleep(0.02)
+    def ask() -> None:
+        task = made(other.post("/recognition/public/digits-yolo/inference", files=digits))["task_id"]
+        while other.get(f"/tasks/{task}").json()["status"] == "pending":
+            time.sleep(0.02)
 
-        digits = {
-            "inputs[0]image.source": ("d.jpg", (ROOT / "docs" / "digits.jpg").read_bytes(), "image/jpeg")
-        }
-        ask()
-        with measuring(service, ask) as measured, ThreadPoolExecutor(16) as pool:
-            post = lambda _: client.post(f"/networks/{own}/inference", files=image)  # noqa: E731
-            ids = [made(answer)["task_id"] for answer in pool.map(post, range(count))]
-            with closing(sqlite3.connect(data / "postproc.sqlite")) as connection:
-                question = (
-                    "SELECT status, substr(error, 1, 60), count(*) FROM task "
-                    f"WHERE id IN ({','.join(map(str, ids))}) GROUP BY 1, 2"
-                )
-                while any(status == "pending" for status, *_ in connection.execute(question)):
-                    time.sleep(0.1)
-                measured.found += connection.execute(question).fetchall()
-        return measured
+    digits = {"inputs[0]image.source": ("d.jpg", (ROOT / "docs" / "digits.jpg").read_bytes(), "image/jpeg")}
+    ask()
+    with measuring(tenants, ask) as measured, ThreadPoolExecutor(16) as pool:
+        post = lambda _: client.post(f"/networks/{own}/inference", files=image)  # noqa: E731
+        ids = [made(answer)["task_id"] for answer in pool.map(post, range(count))]
+        with closing(sqlite3.connect(service.data / "postproc.sqlite")) as connection:
+            question = (
+                "SELECT status, substr(error, 1, 60), count(*) FROM task "
+                f"WHERE id IN ({','.join(map(str, ids))}) GROUP BY 1, 2"
+            )
+            while any(status == "pending" for status, *_ in connection.execute(question)):
+                time.sleep(0.1)
+            measured.found += connection.execute(question).fetchall()
+    return measured
 
 
 def main() -> None:
@@ -204,10 +205,10 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, default=2_000_000)
     parser.add_argument("options", nargs="*", help="of `postproc serve`, while images come")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print("list:", list_all(Path(folder), given.tasks, given.megabytes * 1_000_000))  # noqa: T201
-    with tempfile.TemporaryDirectory() as folder:
-        print("flood:", flood(Path(folder), given.images, given.numbers, *given.options))  # noqa: T201
+    with tempfile.TemporaryDirectory() as folder, two_tenants(Path(folder)) as tenants:
+        print("list:", list_all(tenants, given.tasks, given.megabytes * 1_000_000))  # noqa: T201
+    with tempfile.TemporaryDirectory() as folder, two_tenants(Path(folder), *given.options) as tenants:
+        print("flood:", flood(tenants, given.images, given.numbers))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from postproc.service.settings import KEY_VARIABLE
+from postproc.service.store.database import Database
+from postproc.service.store.identity import settings_of
+from postproc.service.store.keys import Keys
 
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-for-tests"
@@ -69,6 +72,14 @@ class Running:
         """End it as SIGTERM does, in so many seconds at most, and return its exit code."""
         self.process.terminate()
         return self.process.wait(seconds)
+
+    def add_key(self, tenant: str) -> str:
+        """Return a new key of a tenant, as `postproc keys add` makes it."""
+        database = Database(settings_of(self.data))
+        try:
+            return Keys(database).add(tenant)
+        finally:
+            database.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from postproc.service import ServiceSettings, create_app
-from postproc.service.model_check.turns import CheckModel
+from postproc.service.model_check.scheduler import CheckModel
 from postproc.service.services import MakeEngine, Services
 from postproc.service.serving import config_of
 from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check

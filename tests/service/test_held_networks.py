@@ -8,7 +8,7 @@ import pytest
 
 from postproc.schema import Preprocessing
 from postproc.service.engine.engine import DELETED, HELD, NetworkFiles, Outcome
-from postproc.service.engine.work import STOPPED
+from postproc.service.work import STOPPED
 from tests.service.engine.test_engine import Service, averaging, greys, service, shade, small
 from tests.service.load import networks
 from tests.service.posts import GREY, Crashing

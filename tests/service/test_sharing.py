@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,15 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def started(*entries: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+    """Start tasks, each when the one before it is in, or waits."""
+    tasks = []
+    for entry in entries:
+        tasks.append(asyncio.create_task(entry))
+        await settle()
+    return tasks
+
+
 def test_a_single_request_comes_after_one_turn_of_the_flooding_tenant() -> None:
     async def run() -> list[str]:
         turns, order = Turns(1), []
@@ -174,13 +185,9 @@ def test_too_many_that_wait_are_refused() -> None:
 def test_one_that_gives_up_leaves_nothing_behind() -> None:
     async def run() -> None:
         turns, order, pause = Turns(1), [], asyncio.Event()
-        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
-        await settle()
-        second = asyncio.create_task(entered(turns, order, "b"))
-        await settle()
+        first, second = await started(entered(turns, order, "a", 1, pause), entered(turns, order, "b"))
         second.cancel()
-        third = asyncio.create_task(entered(turns, order, "c"))
-        await settle()
+        (third,) = await started(entered(turns, order, "c"))
         pause.set()
         first.cancel()  # in the moment in which the third may be let in
         await asyncio.gather(first, second, third, return_exceptions=True)
@@ -193,10 +200,7 @@ def test_one_that_gives_up_leaves_nothing_behind() -> None:
 def test_one_that_is_let_in_and_cancelled_at_once_gives_its_room_back() -> None:
     async def run() -> None:
         turns, order, pause = Turns(1), [], asyncio.Event()
-        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
-        await settle()
-        second = asyncio.create_task(entered(turns, order, "b"))
-        await settle()
+        first, second = await started(entered(turns, order, "a", 1, pause), entered(turns, order, "b"))
         pause.set()
         await asyncio.sleep(0)  # the first leaves, and lets the second in, which does not run yet
         second.cancel()
@@ -210,10 +214,8 @@ def test_one_that_is_let_in_and_cancelled_at_once_gives_its_room_back() -> None:
 def test_one_that_gives_up_in_the_moment_of_its_turn_holds_up_nobody() -> None:
     async def run() -> None:
         turns, order, pause = Turns(1), [], asyncio.Event()
-        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
-        await settle()
-        others = [asyncio.create_task(entered(turns, order, name)) for name in "bc"]
-        await settle()
+        (first,) = await started(entered(turns, order, "a", 1, pause))
+        others = await started(*(entered(turns, order, name) for name in "bc"))
         pause.set()
         others[0].cancel()  # and the first leaves before this one runs
         await asyncio.gather(others[0], return_exceptions=True)
@@ -227,12 +229,8 @@ def test_one_that_gives_up_in_the_moment_of_its_turn_holds_up_nobody() -> None:
 def test_a_large_one_that_gives_up_lets_in_those_behind_it() -> None:
     async def run() -> None:
         turns, order, pause = Turns(2), [], asyncio.Event()
-        first = asyncio.create_task(entered(turns, order, "a", 1, pause))
-        await settle()
-        large = asyncio.create_task(entered(turns, order, "b", 2))
-        await settle()
-        small = asyncio.create_task(entered(turns, order, "c"))
-        await settle()
+        entries: tuple[Any, ...] = (("a", 1, pause), ("b", 2), ("c",))
+        first, large, small = await started(*(entered(turns, order, *entry) for entry in entries))
         assert order == ["a"]
         large.cancel()
         await asyncio.wait_for(small, 10)

@@ -19,7 +19,6 @@ from postproc.cli.work.run import (
 from postproc.exports.formats import EXPORT_FORMATS, formats_with
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
-from postproc.service.settings import ServiceSettings
 
 _FOLDERS = " and ".join(name for name, item in EXPORT_FORMATS.items() if item.is_folder)
 
@@ -64,7 +63,14 @@ def run(
     ] = False,
     max_predictions: Annotated[int, typer.Option(min=1, help="Most results an image and output.")] = 100,
     reduced_jpeg: Annotated[
-        bool, typer.Option("--reduced-jpeg", help=ServiceSettings.model_fields["reduced_jpeg"].description)
+        bool,
+        typer.Option(
+            "--reduced-jpeg",
+            help="Decode JPEG images at a half, a quarter or an eighth of their sides where that leaves "
+            "twice the sides that the network needs: faster, and of less memory. What the network sees "
+            "differs from the whole image resized: at 4000x3000 to 640x480 by 0.2 grey levels on average, "
+            "and up to 8 at edges.",
+        ),
     ] = False,
     batch_size: BatchSize = 8,
     intra_op_threads: IntraOpThreads = None,

@@ -9,7 +9,7 @@ from postproc.inspection.claims import Claim, with_claims
 from postproc.inspection.evidence import Part, Source, speaks_against
 from postproc.inspection.meanings import Detects
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import Decision, ImageStyle
+from postproc.inspection.presets import DetectionStyle, ImageStyle
 from postproc.inspection.readings import Reading, Role
 from postproc.inspection.recognisers import dense, queries
 from postproc.inspection.recognisers.beyond_boxes import beyond_boxes
@@ -84,7 +84,7 @@ def _reading(
     activation: ScoreActivation,
     background: Background,
     network: str,
-    decision: Decision,
+    decision: DetectionStyle,
     image: ImageStyle,
 ) -> Iterator[Reading]:
     labels = head.columns - (background != "none")

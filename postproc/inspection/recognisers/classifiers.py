@@ -22,7 +22,9 @@ _OF_SCORES = ("logit", "prob", "softmax", "class", "score", "label", "prediction
 _IMAGENET = {1000, 1001, 21841, 21843}
 _MOST_HEADS = 4
 
-Form = tuple[ScoreActivation, bool]  # what the scores still need, and whether the labels exclude each other
+ScoreForm = tuple[
+    ScoreActivation, bool
+]  # what the scores still need, and whether the labels exclude each other
 
 
 def classifiers(observed: Observed) -> Iterator[Reading]:
@@ -40,12 +42,12 @@ def classifiers(observed: Observed) -> Iterator[Reading]:
         yield _reading(graph, heads, forms)
 
 
-def _forms(graph: Graph, tensor: Tensor) -> tuple[Form, ...]:
+def _forms(graph: Graph, tensor: Tensor) -> tuple[ScoreForm, ...]:
     """Give the ways in which scores may be meant; as logits of tags only where something says so."""
     may_be_tags = (
         tensor.axis(1) == 1 or tensor.is_called(*_OF_TAGS) or graph.config.get("problem_type") == _TAGS
     )
-    tags: tuple[Form, ...] = (("sigmoid", False),) if may_be_tags else ()
+    tags: tuple[ScoreForm, ...] = (("sigmoid", False),) if may_be_tags else ()
     return (("none", True), ("none", False), ("softmax", True), *tags)
 
 
@@ -59,7 +61,7 @@ def labels_of(graph: Graph, tensor: Tensor) -> int:
     return count if count is not None and is_batch else 0
 
 
-def _reading(graph: Graph, heads: Sequence[Tensor], forms: Sequence[Form]) -> Reading:
+def _reading(graph: Graph, heads: Sequence[Tensor], forms: Sequence[ScoreForm]) -> Reading:
     is_told = graph.is_ultralytics and graph.task == "classify"
     outputs: list[tuple[Classification, int, bool]] = []
     roles: list[Role] = []
@@ -95,7 +97,7 @@ def _reading(graph: Graph, heads: Sequence[Tensor], forms: Sequence[Form]) -> Re
     )
 
 
-def _checks(heads: Sequence[Tensor], forms: Sequence[Form]) -> Iterator[str]:
+def _checks(heads: Sequence[Tensor], forms: Sequence[ScoreForm]) -> Iterator[str]:
     for tensor, (activation, _) in zip(heads, forms, strict=True):
         if activation == "softmax":
             yield (
@@ -104,7 +106,7 @@ def _checks(heads: Sequence[Tensor], forms: Sequence[Form]) -> Iterator[str]:
             )
 
 
-def _of_config(graph: Graph, forms: Sequence[Form]) -> Iterator[Evidence]:
+def _of_config(graph: Graph, forms: Sequence[ScoreForm]) -> Iterator[Evidence]:
     """Use what transformers writes beside a classifier: its kind, and whether several labels may be right."""
     architectures = graph.config.get("architectures")
     if not architectures or not str(architectures[0]).endswith("ForImageClassification"):

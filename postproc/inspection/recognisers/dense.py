@@ -17,7 +17,7 @@ from postproc.inspection.presets import (
     SSD,
     SSD_IMAGE,
     YOLOV4,
-    Decision,
+    DetectionStyle,
     ImageStyle,
 )
 from postproc.inspection.recognisers.heads import DENSE, MOST_QUERIES, Head
@@ -34,7 +34,7 @@ SCORES_OF_PLACES: tuple[tuple[ScoreActivation, Background], ...] = (
 )
 
 
-def style_of(graph: Graph, head: Head, background: str) -> tuple[str, Decision, ImageStyle]:
+def style_of(graph: Graph, head: Head, background: str) -> tuple[str, DetectionStyle, ImageStyle]:
     """Give the networks that have such boxes, and what their users expect."""
     if background != "none":
         return "SSD exported with decoding", SSD, SSD_IMAGE

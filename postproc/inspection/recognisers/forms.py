@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from postproc.inspection.graph import Graph, image_axes
 from postproc.schema.outputs import BoxFormat, Coordinates
 
-Form = tuple[BoxFormat, Coordinates]
+BoxForm = tuple[BoxFormat, Coordinates]
 OVERLAPPING = "end_to_end_output of rows that overlap"  # the kind of rows that NMS still has to choose from
 
 
-def forms_of(graph: Graph) -> Iterator[Form]:
+def forms_of(graph: Graph) -> Iterator[BoxForm]:
     """Give the ways to give a box that the outputs of a network may have.
 
     Only networks that come from TensorFlow put y first: by who wrote the file, or images with channels last.

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from postproc.inspection.graph import Graph, Size, Tensor
+from postproc.inspection.graph import Graph, Tensor
 from postproc.inspection.observed import Columns
+from postproc.transforms import Size
 
 _STRIDES = (2, 4, 8, 16, 32, 64, 128)
 # Together in a YOLO network: the usual, of tiny networks, of those for large and for small images.

@@ -20,12 +20,12 @@ from postproc.inspection.presets import (
     ULTRALYTICS_END_TO_END,
     ULTRALYTICS_SQUASH,
     UNSUPPRESSED,
-    Decision,
+    DetectionStyle,
     ImageStyle,
 )
 from postproc.inspection.readings import Reading, Role
 from postproc.inspection.recognisers.exporters import of_ultralytics
-from postproc.inspection.recognisers.forms import OVERLAPPING, Form, forms_of
+from postproc.inspection.recognisers.forms import OVERLAPPING, BoxForm, forms_of
 from postproc.inspection.roles import Boxes, Classes, Finished, Images, LabelCount, Scores
 from postproc.inspection.roles.classes import labels_behind
 from postproc.schema import EndToEndOutput
@@ -72,10 +72,10 @@ class _Origin:
     """Who made such rows, and what that says of them."""
 
     network: str
-    decision: Decision
+    decision: DetectionStyle
     image: ImageStyle
     evidence: tuple[Evidence, ...] = ()
-    only: tuple[tuple[str, ...], Form] | None = None
+    only: tuple[tuple[str, ...], BoxForm] | None = None
     from_one: tuple[Evidence, ...] = ()
 
 
@@ -178,7 +178,7 @@ def _origin(graph: Graph, rows: _Rows) -> _Origin | None:
     if graph.metadata.get("head") == "RTDETRDecoder":
         text = "its metadata says that its head is RTDETRDecoder: normalized centres, scores, classes"
         evidence = (speaks_for(Source.METADATA, text, *PARTS_OF_ANSWERS),)
-        form: Form = ("cxcywh", "normalized")
+        form: BoxForm = ("cxcywh", "normalized")
         return _Origin(
             "RT-DETR of ultralytics", ULTRALYTICS_END_TO_END, ULTRALYTICS_SQUASH, evidence, (_USUAL, form)
         )
@@ -195,7 +195,7 @@ def _origin(graph: Graph, rows: _Rows) -> _Origin | None:
     return _Origin("YOLOv10, RT-DETR of ultralytics", ULTRALYTICS_END_TO_END, GUESSED_LETTERBOX)
 
 
-def _of_paddle(graph: Graph, rows: _Rows, order: tuple[str, ...], form: Form) -> Iterator[Evidence]:
+def _of_paddle(graph: Graph, rows: _Rows, order: tuple[str, ...], form: BoxForm) -> Iterator[Evidence]:
     """Use that PaddleDetection's networks take the scale of an image, by which they divide their boxes."""
     if rows.count is not None and any(tensor.name == _SCALE for tensor in graph.inputs):
         text = f"{rows.text} with the input {_SCALE}: PaddleDetection's class, score and corners in pixels"
@@ -206,7 +206,7 @@ def _of_paddle(graph: Graph, rows: _Rows, order: tuple[str, ...], form: Form) ->
         yield speaks_for(Source.NAMES, text, Part.KIND, *parts)
 
 
-def _of_queries(observed: Observed, rows: _Rows, order: tuple[str, ...], form: Form) -> Iterator[Evidence]:
+def _of_queries(observed: Observed, rows: _Rows, order: tuple[str, ...], form: BoxForm) -> Iterator[Evidence]:
     """Use that RT-DETR's boxes are a Sigmoid's, as those of networks that attend to places are."""
     ends = observed.sources(rows.column(order, "box")) - {"Constant"}
     if observed.graph.is_deformable and ends == {"Sigmoid"} and form == ("cxcywh", "normalized"):
@@ -232,7 +232,7 @@ def _reading(
     rows: _Rows,
     origin: _Origin,
     order: tuple[str, ...],
-    form: Form,
+    form: BoxForm,
     first: int,
     is_suppressed: bool,
 ) -> Reading:

@@ -9,7 +9,7 @@ from postproc.inspection.claims import Claim
 from postproc.inspection.evidence import Part, Source
 from postproc.inspection.graph import Graph
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import DETR, DETR_SOFTMAX, IMAGENET, SQUASH, Decision, ImageStyle
+from postproc.inspection.presets import DETR, DETR_SOFTMAX, IMAGENET, SQUASH, DetectionStyle, ImageStyle
 from postproc.inspection.recognisers.heads import QUERIES, Head, has_moved_centres
 from postproc.schema.outputs import Background, ScoreActivation
 
@@ -45,7 +45,7 @@ def scores_of_queries(graph: Graph) -> list[tuple[ScoreActivation, Background]]:
 
 def style_of(
     graph: Graph, head: Head, activation: ScoreActivation, background: Background
-) -> tuple[str, Decision, ImageStyle]:
+) -> tuple[str, DetectionStyle, ImageStyle]:
     """Give the networks that have such queries, and what their users expect."""
     if is_rfdetr(graph, head) or (activation, background) == ("sigmoid", "last"):
         return "RF-DETR", DETR, IMAGENET

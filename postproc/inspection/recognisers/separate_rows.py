@@ -20,7 +20,7 @@ from postproc.inspection.presets import (
     ImageStyle,
 )
 from postproc.inspection.readings import Reading, Role
-from postproc.inspection.recognisers.forms import OVERLAPPING, Form, forms_of
+from postproc.inspection.recognisers.forms import OVERLAPPING, BoxForm, forms_of
 from postproc.inspection.roles import Boxes, Classes, Finished, LabelCount, Scores
 from postproc.inspection.roles.classes import labels_behind
 from postproc.schema import DetectionOutput, DirectOutput, EndToEndOutput
@@ -40,7 +40,7 @@ _KNOWN = {
     ("pred_boxes", "pred_scores", "pred_classes"): "super-gradients, such as of YOLO-NAS,",
 }
 _SIZE_INPUTS = ("orig_target_sizes", "orig_size", "target_sizes")
-_USUAL: Form = ("xyxy", "pixels")
+_USUAL: BoxForm = ("xyxy", "pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Origin:
     network: str
     image: ImageStyle
     evidence: tuple[Evidence, ...] = ()
-    forms: tuple[Form, ...] = ()
+    forms: tuple[BoxForm, ...] = ()
     usual: tuple[Evidence, ...] = ()
     firsts: tuple[int, ...] = (0, 1)
     checks: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def _origin(graph: Graph, rows: _Rows) -> _Origin:
             "first, and its classes ids from 1"
         )
         evidence = speaks_for(Source.NAMES, text, *PARTS_OF_ANSWERS)
-        form: Form = ("yxyx", "normalized")
+        form: BoxForm = ("yxyx", "normalized")
         return _Origin("TensorFlow's detection API", PIXELS, (evidence,), forms=(form,), firsts=(1,))
     size_input = next((tensor.name for tensor in graph.inputs if tensor.name in _SIZE_INPUTS), None)
     if size_input is not None:
@@ -215,7 +215,7 @@ def _of_torchvision(graph: Graph, rows: _Rows) -> Iterator[Evidence]:
 
 
 def _reading(
-    graph: Graph, rows: _Rows, origin: _Origin, form: Form, first: int, is_suppressed: bool
+    graph: Graph, rows: _Rows, origin: _Origin, form: BoxForm, first: int, is_suppressed: bool
 ) -> Reading:
     box_format, units = form
     named = {f"{what}_tensor": tensor.name for what, tensor in rows.named.items()}

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
-from postproc.inspection.graph import Size
 from postproc.inspection.nodes import is_raw
 from postproc.inspection.observed import Columns, Numbers, Observed
 from postproc.schema.outputs import BoxFormat, Coordinates
+from postproc.transforms import Size
 
 _TOLERANCE = 1e-3  # of the largest number, since float16 and 8 bits round
 _MOST_ODD = 0.005  # of the rows: networks give some odd boxes

@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 from postproc.service.engine.job_queue import JobQueue
 from postproc.service.engine.jobs import Job, Ticket
-from postproc.service.engine.work import FAILED, STOPPED
 from postproc.service.errors import QueueFullError
 from postproc.service.sharing import Shares
+from postproc.service.work import FAILED, STOPPED
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from postproc.onnx_runner.network import OnnxNetwork
 from postproc.pipeline import PostProcessor
 from postproc.service.engine.networks.calls import NetworkCall
 from postproc.service.engine.result_text import recognitions_text, tensors_text
-from postproc.service.engine.work import FAILED
+from postproc.service.work import FAILED
 
 _LONGEST_ERROR = 1000
 _FOLDERS = re.compile(r"(?<![\w:])/(?:[^\s/:'\"]+/)+")

@@ -10,12 +10,10 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from postproc.errors import PostprocError
-from postproc.images import Preprocessor
 from postproc.isolation import CrashError
 from postproc.pipeline import PostProcessor
 from postproc.service.engine.batching import Batcher
@@ -24,14 +22,13 @@ from postproc.service.engine.jobs import Job, Ticket
 from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
 from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.engine.networks.strikes import MOST_STRIKES, Strikes
+from postproc.service.engine.preprocessors import Preprocessors
 from postproc.service.engine.warming import Warmer
-from postproc.service.engine.work import UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
 from postproc.service.errors import InputError, QueueFullError, not_found
 from postproc.service.fetch.fetcher import Fetcher
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
-
-__all__ = ["Engine", "NetworkFiles", "Outcome", "PreparedInputs", "Ticket", "Work"]
+from postproc.service.work import UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +39,8 @@ HELD = (
 )
 
 _DRAIN = 5.0  # seconds that waiting tasks are given at the end
-_MOST_PREPROCESSORS = 256
-_MOST_MEANS = 256 << 20  # bytes of theirs; a single one may have more
 _MOST_REMEMBERED = 4096
 _LARGE = 4 << 20  # bytes of a result that takes so long to write that to share a call saves nothing
-
-Key: TypeAlias = "tuple[int | str, Path]"
 
 
 class Engine:
@@ -83,6 +76,7 @@ class Engine:
         self._reader = InputReader(settings, fetch or Fetcher(settings), metrics.stage)
         self._processes: list[NetworkProcess] = []
         self._idle: list[NetworkProcess] = []
+        self._preprocessors = Preprocessors()
         self._strikes = Strikes()
         self._is_stopping = False
         self._posts: WeakKeyDictionary[PostProcessor, bytes] = WeakKeyDictionary()
@@ -105,8 +99,6 @@ class Engine:
             lambda: self._strikes.held,
         )
         self._lock = threading.Lock()
-        self._loading = threading.Lock()  # for means: each takes three times its memory meanwhile
-        self._preprocessors: OrderedDict[Key, Preprocessor] = OrderedDict()
         self._single: OrderedDict[Hashable, None] = OrderedDict()  # keys whose jobs cannot share a call
         # Ids of networks, which are never given twice: requests that found one before it went come late.
         self._deleted: OrderedDict[Hashable, None] = OrderedDict()
@@ -161,7 +153,7 @@ class Engine:
             A 404 if the network was deleted.
         """
         try:
-            preprocessor = self._preprocessor(network)
+            preprocessor = self._preprocessors.of(network)
         except PostprocError:
             if network.id in self._deleted:
                 raise not_found("network", network.id) from None
@@ -212,43 +204,11 @@ class Engine:
         self._strikes.clear(network_id)
         for process in self._processes:
             process.forget(network_id)
-        with self._lock:
-            for key in [key for key in self._preprocessors if key[0] == network_id]:
-                del self._preprocessors[key]
+        self._preprocessors.forget(network_id)
 
     def resume(self, network_id: int | str) -> None:
         """Let a network run again that is held back since its calls hung or crashed."""
         self._strikes.clear(network_id)
-
-    def _preprocessor(self, network: NetworkFiles) -> Preprocessor:
-        key = network.id, network.model
-        preprocessor = self._kept_preprocessor(key)
-        if preprocessor is not None:
-            return preprocessor
-        if not any(item.image is not None and item.image.mean_file for item in network.preprocessing.inputs):
-            return self._keep(key, Preprocessor(network.preprocessing, network.folder))
-        with self._loading:
-            preprocessor = self._kept_preprocessor(key)  # another thread may have read it meanwhile
-            if preprocessor is not None:
-                return preprocessor
-            return self._keep(key, Preprocessor(network.preprocessing, network.folder))
-
-    def _kept_preprocessor(self, key: Key) -> Preprocessor | None:
-        with self._lock:
-            if key in self._preprocessors:
-                self._preprocessors.move_to_end(key)
-            return self._preprocessors.get(key)
-
-    def _keep(self, key: Key, preprocessor: Preprocessor) -> Preprocessor:
-        """Keep a preprocessor, and drop those that were used least recently beyond the limits."""
-        with self._lock:
-            kept = self._preprocessors
-            kept[key] = preprocessor
-            size = sum(item.nbytes for item in kept.values())
-            while len(kept) > 1 and (len(kept) > _MOST_PREPROCESSORS or size > _MOST_MEANS):
-                _, dropped = kept.popitem(last=False)
-                size -= dropped.nbytes
-        return preprocessor
 
     def _run(self, jobs: Sequence[Job]) -> Sequence[Job]:
         now = time.monotonic()
@@ -314,7 +274,11 @@ class Engine:
         )
         parts = {name: [item.tensors[name] for item in inputs] for name in inputs[0].tensors}
         answer = process.run(call, parts, partial(self._give, jobs))
-        self._metrics.called(answer)
+        if answer.network_seconds:
+            self._metrics.took("network", answer.network_seconds)
+        if answer.trouble is None:
+            self._metrics.took("post", answer.post_seconds)
+        self._metrics.loaded(answer.loads, answer.evictions, answer.trouble == "unloadable")
         return answer
 
     def _pickled(self, post: PostProcessor) -> bytes:

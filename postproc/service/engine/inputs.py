@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
-import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +16,9 @@ from postproc.images import Preprocessor
 from postproc.images.input_tensors import ImageTensor
 from postproc.images.loading import EncodedImage
 from postproc.service.engine.in_threads import available_cores, in_thread
-from postproc.service.engine.regions import Region, of_whole_image, read_region
+from postproc.service.engine.input_fields import read_input
+from postproc.service.engine.regions import Region, of_whole_image
+from postproc.service.engine.sources import content_of
 from postproc.service.errors import InputError
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import Turns
@@ -28,8 +27,6 @@ from postproc.transforms import ImageTransform
 # Formats that Pillow decodes by itself and that photographs come in; EPS, for one, would run Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
-_IMAGE_FIELDS = ("source", "bbox", "polygon", "crop_uniform_background")
-_DATA_URI = re.compile(r"data:[^,;]*(;[^,;]*)*,", re.IGNORECASE)
 # A progressive JPEG is decoded once a scan: usually ten of them, and a hostile file has thousands.
 _MAX_SCANS = 100
 _SCAN = b"\xff\xda"
@@ -125,8 +122,8 @@ class InputReader:
                 f"got {len(inputs)}",
             )
         # All is checked before anything is fetched or decoded.
-        requests = [_Request.of(f"inputs[{row}]", item) for row, item in enumerate(inputs)]
-        contents = [self._content(request) for request in requests]
+        requests = [read_input(f"inputs[{row}]", item) for row, item in enumerate(inputs)]
+        contents = [content_of(f"{request.path}.source", request.source) for request in requests]
         return OpenedInputs(
             preprocessor,
             [
@@ -162,21 +159,6 @@ class InputReader:
                     inputs = await in_thread(self._decoders, self._decode_next, opened, prepared)
         assert inputs is not None
         return inputs
-
-    def _content(self, request: _Request) -> bytes | str:
-        """Return the content of an image, or its URL."""
-        source, field = request.source, f"{request.path}.source"
-        if isinstance(source, str):
-            source = source.strip()
-            if source[:8].lower().startswith(("http://", "https://")):
-                return source
-            source = _from_text(field, source)
-        if not isinstance(source, (bytes, bytearray, memoryview)):
-            raise InputError(
-                field,
-                f"expected an image as base64, data URI, URL or file, got {type(source).__name__}",
-            )
-        return bytes(source)
 
     def _fetched(self, path: str, url: str) -> EncodedImage:
         with self._clock("fetch"):
@@ -287,72 +269,3 @@ def _field_of_errors(field: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise InputError(field, str(error).removeprefix("image: ")) from None
-
-
-def _from_text(field: str, text: str) -> bytes:
-    what = "base64"
-    if text[:5].lower() == "data:":
-        head = _DATA_URI.match(text[:1024])
-        if head is None or not head[0].lower().endswith(";base64,"):
-            raise InputError(field, "expected a data URI with base64, data:image/png;base64,...")
-        text, what = text[head.end() :], "base64 behind the comma of the data URI"
-    if _lost_pluses(text):
-        raise InputError(
-            field,
-            f"expected {what}; every '+' of it seems to have become a space, as where a form or URL is "
-            "decoded: send '+' as %2B there, or the request as JSON or the image as a file",
-        )
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(
-            field,
-            f"expected a URL that starts with http:// or https://, a data URI or {what} ({error})",
-        ) from None
-
-
-def _lost_pluses(text: str) -> bool:
-    """Tell whether spaces of a base64 text stand for "+", which is one of 64 characters of an image's.
-
-    Spaces may break it into lines too: then all parts but the last have one length, of whole groups of four.
-    """
-    if "+" in text:
-        return False
-    for line in text.splitlines():
-        *parts, last = line.strip().split(" ")
-        lengths = {len(part) for part in parts}
-        are_lines = len(lengths) == 1 and all(length % 4 == 0 and len(last) <= length for length in lengths)
-        if parts and not (are_lines and len(last) % 4 == 0):
-            return True
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """An input as it was sent, its fields checked and its image not read yet."""
-
-    path: str
-    source: Any
-    region: Region | None
-
-    @classmethod
-    def of(cls, path: str, item: Any) -> _Request:
-        if not isinstance(item, Mapping):
-            raise InputError(path, "expected an object with an image")
-        if "video" in item:
-            raise InputError(f"{path}.video", "videos are not supported; send single frames as images")
-        for name in item:
-            if name != "image":
-                raise InputError(f"{path}.{name}", "unknown field; expected image")
-        image, path = item.get("image"), f"{path}.image"
-        if image is None:
-            raise InputError(path, "required field is missing; add it")
-        if not isinstance(image, Mapping):
-            raise InputError(path, "expected an object with a source")
-        for name in image:
-            if name not in _IMAGE_FIELDS:
-                raise InputError(f"{path}.{name}", f"unknown field; expected {', '.join(_IMAGE_FIELDS)}")
-        source = image.get("source")
-        if source is None:
-            raise InputError(f"{path}.source", "required field is missing; add it")
-        return cls(path, source, read_region(path, image))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from postproc.pipeline import PostProcessor
-from postproc.service.http.responses import json_text
-from postproc.service.store.versions import WholeVersion
 
 _KEPT = 256
 _KEPT_BYTES = 16 << 20  # of their documents as JSON; they take some twenty times as much
@@ -20,16 +21,23 @@ class PostProcessors:
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, tuple[PostProcessor, int]] = OrderedDict()
 
-    def of(self, whole: WholeVersion) -> PostProcessor:
-        """Return the post-processor of a version; a version never changes, and nor do its spec's outputs."""
-        identifier = whole.version.id
+    def of(self, identifier: int, read: Callable[[], tuple[list[Any], list[Any]]]) -> PostProcessor:
+        """Return the post-processor of a version; a version never changes, and nor do its spec's outputs.
+
+        Parameters
+        ----------
+        identifier : int
+            Of the version.
+        read : callable
+            Gives the outputs of its spec, and its post-processings; called where it is not kept.
+        """
         with self._lock:
             if identifier in self._kept:
                 self._kept.move_to_end(identifier)
                 return self._kept[identifier][0]
-        outputs, post_processings = whole.spec.outputs, whole.version.post_processings
+        outputs, post_processings = read()
         post = PostProcessor({"outputs": outputs}, {"post_processings": post_processings})
-        size = len(json_text(outputs)) + len(json_text(post_processings))
+        size = len(json.dumps([outputs, post_processings]))
         with self._lock:
             self._kept[identifier] = post, size
             while len(self._kept) > _KEPT or (len(self._kept) > 1 and self._size() > _KEPT_BYTES):

@@ -1,4 +1,7 @@
-"""Results as JSON text, made in pieces: a Python object for each number would take many times as much."""
+"""Results as JSON text, made in pieces: a Python object for each number would take many times as much.
+
+All characters are ASCII, so that the length of a text is its size.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,6 @@ def tensors_text(tensors: Mapping[str, NDArray[Any]], max_bytes: int) -> str:
 
     Numbers that are not finite are null.
 
-    Returns
-    -------
-    str
-        JSON of ASCII characters, so that its length is its size.
-
     Raises
     ------
     TooLargeError
@@ -60,11 +58,6 @@ def tensors_text(tensors: Mapping[str, NDArray[Any]], max_bytes: int) -> str:
 
 def recognitions_text(recognitions: Recognitions, image: int, max_bytes: int) -> str:
     """Write the recognitions of an image, what `Recognitions.to_dicts` gives of it.
-
-    Returns
-    -------
-    str
-        JSON of ASCII characters, so that its length is its size.
 
     Raises
     ------

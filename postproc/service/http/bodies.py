@@ -15,6 +15,7 @@ from fastapi import Request
 
 from postproc.errors import SchemaError
 from postproc.file_kinds import mistaken_for
+from postproc.schema.limits import MOST_NESTING
 from postproc.schema.parsing import parse_json
 from postproc.schema.problems import describe, path_of
 from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
@@ -27,7 +28,6 @@ JSON, FORM = "application/json", "multipart/form-data"
 
 _BLOCK = 1 << 20  # what is written to the disk at once
 _DRAIN_SECONDS = 5  # a client that is still sending sees a reset connection, and not the answer
-_MAX_DEPTH = 64  # of JSON
 _MAX_VALUES = 1_000_000  # of JSON
 
 
@@ -190,7 +190,7 @@ def check_values(value: Any, what: str) -> None:
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while waiting:
         path, parent = waiting.pop()
-        if len(path) > _MAX_DEPTH:
+        if len(path) > MOST_NESTING:
             raise _too_deep(what)
         is_object = isinstance(parent, dict)
         for step, child in parent.items() if is_object else enumerate(parent):
@@ -213,7 +213,7 @@ def _complaint(value: Any) -> str | None:
 
 
 def _too_deep(what: str) -> ApiError:
-    return ApiError(400, f"{what}: expected at most {_MAX_DEPTH} levels of lists and objects")
+    return ApiError(400, f"{what}: expected at most {MOST_NESTING} levels of lists and objects")
 
 
 def _type_of(request: Request) -> str:

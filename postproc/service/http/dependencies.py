@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,20 +11,32 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from postproc.service.errors import ApiError
-from postproc.service.http.bodies import Body, json_object
+from postproc.service.http.bodies import Body, BodyReader, json_object
 from postproc.service.http.forms import FormReader
-from postproc.service.http.parameters import DIGITS
 from postproc.service.services import Services
 from postproc.service.store.tables import LARGEST_ID
 
+_DIGITS = re.compile(r"-?[0-9]+")
 _UPLOAD_SECONDS = "10"  # after which an upload that was refused should come again
 
 _header = APIKeyHeader(
     name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
 )
 
+
+def _digits(value: Any) -> Any:
+    """Refuse what pydantic takes for an integer beside its digits: ``1_0``, ``1.0``, spaces, a plus."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value) is None:
+        raise PydanticCustomError("int_parsing", "expected an integer in decimal digits")
+    return value
+
+
+# In an annotation it stands behind the bounds: pydantic leaves bounds behind it out of the JSON Schema.
+DIGITS = BeforeValidator(_digits)
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID), DIGITS]
 
 
@@ -32,6 +45,13 @@ async def _services(request: Request) -> Services:  # async: FastAPI runs the ot
 
 
 AllServices = Annotated[Services, Depends(_services)]
+
+
+async def _body_reader(request: Request) -> BodyReader:
+    return cast(BodyReader, request.app.state.bodies)
+
+
+Bodies = Annotated[BodyReader, Depends(_body_reader)]
 
 
 async def _tenant(
@@ -53,16 +73,20 @@ async def _tenant(
 Tenant = Annotated[str, Depends(_tenant)]
 
 
-async def _document(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[dict[str, Any]]:
-    async with services.bodies.in_memory(request, tenant, services.settings.max_document, False) as body:
+async def _document(
+    request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
+) -> AsyncIterator[dict[str, Any]]:
+    async with bodies.in_memory(request, tenant, services.settings.max_document, False) as body:
         yield await services.run(tenant, json_object, body.content or b"")
 
 
 Document = Annotated[dict[str, Any], Depends(_document)]
 
 
-async def _images(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[Body]:
-    async with services.bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
+async def _images(
+    request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
+) -> AsyncIterator[Body]:
+    async with bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
         yield body
 
 
@@ -77,7 +101,9 @@ class StagedForm:
     folder: FilePath
 
 
-async def _upload(request: Request, services: AllServices, tenant: Tenant) -> AsyncIterator[StagedForm]:
+async def _upload(
+    request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
+) -> AsyncIterator[StagedForm]:
     if not services.uploads.take(tenant):
         raise ApiError(
             503,
@@ -89,7 +115,7 @@ async def _upload(request: Request, services: AllServices, tenant: Tenant) -> As
     try:
         folder = await run(services.folders.stage)
         try:
-            async with services.bodies.on_disk(request, folder, run) as form:
+            async with bodies.on_disk(request, folder, run) as form:
                 yield StagedForm(form, folder)
         finally:
             await run(services.folders.discard, folder)

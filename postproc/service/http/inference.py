@@ -13,16 +13,15 @@ from postproc.errors import SchemaError
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.schema.problems import path_of
-from postproc.service.engine.work import FAILED, NetworkFiles, Outcome, Work
 from postproc.service.errors import InputError, wrong_document
-from postproc.service.http.bodies import Body, check_values, json_object
+from postproc.service.http.bodies import Body, json_object
+from postproc.service.http.disconnects import while_connected
+from postproc.service.http.form_values import restore
 from postproc.service.http.forms import nested, split_name
-from postproc.service.http.restoring import restore
-from postproc.service.http.schemas import InferenceOptions, InferenceRequest
-from postproc.service.http.waiting import while_connected
+from postproc.service.http.request_models import InferenceOptions, InferenceRequest
 from postproc.service.services import Services
 from postproc.service.store.tables import Network
-from postproc.service.store.versions import WholeVersion
+from postproc.service.work import FAILED, NetworkFiles, Outcome, Work
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,6 @@ def _open(
         options = InferenceOptions.load(document)
     except SchemaError as error:
         raise wrong_document(error) from None
-    for row, item in enumerate(options.inputs):
-        if not isinstance(item, dict):
-            raise InputError(f"inputs[{row}]", "expected an object with an image")
     services.reporter.admit(tenant)
     return target, options, services.engine.open(target.network, list(options.inputs))
 
@@ -131,10 +127,11 @@ class _Submission:
             self._ticket.release()
 
 
-def version_target(services: Services, whole: WholeVersion) -> Target:
-    """Return what runs for a version."""
-    post = services.post_processors.of(whole)
-    return Target(network_files(services, whole.network), post, whole.version.id)
+def version_target(services: Services, tenant: str, version_id: int) -> Target:
+    """Return what runs for a version of a tenant, or raise a 404."""
+    network = services.versions.network_of(tenant, version_id)
+    post = services.post_processor(tenant, version_id)
+    return Target(network_files(services, network), post, version_id)
 
 
 def network_target(services: Services, network: Network) -> Target:
@@ -158,8 +155,6 @@ def _read(body: Body) -> dict[str, Any]:
     """Return the document of a body; the content of a form's file stands where base64 would."""
     if body.form is None:
         return json_object(body.content or b"")
-    texts = nested(body.form.fields)  # checked before the files come in, which are no JSON
-    check_values(texts, "the body")
     contents = []
     for part in body.form.files:
         path = split_name(part.name)

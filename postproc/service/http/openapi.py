@@ -14,7 +14,8 @@ from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 from postproc.service.http.bodies import JSON
 from postproc.service.http.examples import body_examples
 from postproc.service.http.links import response_links
-from postproc.service.http.schemas import InferenceRequest, NetworkFields
+from postproc.service.http.request_models import InferenceRequest, NetworkFields
+from postproc.service.http.response_models import Error
 from postproc.service.store.tables import LARGEST_ID
 
 _BODIES: tuple[type[BaseModel], ...] = (
@@ -26,6 +27,20 @@ _BODIES: tuple[type[BaseModel], ...] = (
 )
 _ID = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
 _FILE = {"type": "string", "format": "binary"}
+
+_MEANINGS = {
+    400: "What was sent is wrong; the body names the field.",
+    401: "No valid key in X-API-KEY.",
+    403: "This is public, and cannot be changed.",
+    404: "There is no such object, or it is another tenant's.",
+    408: "The body came too slowly.",
+    409: "Not as things are now.",
+    413: "The body is too large.",
+    415: "The body has another content type.",
+    503: "Too many requests wait: send this one again after the time in Retry-After.",
+    507: "The disk of the service is full.",
+}
+_BODY = (400, 408, 413, 415, 507)
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -52,6 +67,24 @@ def install_openapi(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def errors(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of a route's errors; all may answer 400, 401 and 503."""
+    numbers = {400, 401, 503, *statuses, *(_BODY if body else ())}
+    return {number: {"model": Error, "description": _MEANINGS[number]} for number in sorted(numbers)}
+
+
+def takes(**kinds: str | dict[str, Any]) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a route's body: a schema for ``json``, ``form``, or both."""
+    types = {"json": "application/json", "form": "multipart/form-data"}
+    content = {
+        types[kind]: {
+            "schema": {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else schema
+        }
+        for kind, schema in kinds.items()
+    }
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _add_links(operation: dict[str, Any], links: Mapping[str, dict[str, Any]]) -> None:

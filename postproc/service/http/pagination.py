@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from fastapi import Depends, Query, Request
 
 from postproc.service.errors import InputError
-from postproc.service.http.parameters import DIGITS
+from postproc.service.http.dependencies import DIGITS
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.tables import LARGEST_ID
 
@@ -21,7 +21,7 @@ MAX_BYTES = 16 << 20  # of the rows of a page, unless one alone has more
 
 
 @dataclass(frozen=True)
-class Page:
+class PageRequest:
     """Which rows of a list are asked for."""
 
     request: Request
@@ -91,12 +91,12 @@ async def _page(
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="Most rows to return."), DIGITS
     ] = DEFAULT_LIMIT,
-) -> Page:
-    return Page(request, offset, limit)
+) -> PageRequest:
+    return PageRequest(request, offset, limit)
 
 
 async def _page_by_id(
-    page: Annotated[Page, Depends(_page)],
+    page: Annotated[PageRequest, Depends(_page)],
     after_id: Annotated[
         int,  # noqa: RUF013
         Query(
@@ -108,11 +108,11 @@ async def _page_by_id(
         ),
         DIGITS,
     ] = None,  # type: ignore[assignment]  # "int | None" would show null, which no query can hold
-) -> Page:
+) -> PageRequest:
     if after_id is not None and page.offset:
         raise InputError("after_id", f"expected no offset beside it, got {page.offset}; leave one out")
     return replace(page, after_id=after_id)
 
 
-Paged = Annotated[Page, Depends(_page)]
-PagedById = Annotated[Page, Depends(_page_by_id)]
+Paged = Annotated[PageRequest, Depends(_page)]
+PagedById = Annotated[PageRequest, Depends(_page_by_id)]

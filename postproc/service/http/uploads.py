@@ -10,9 +10,9 @@ from postproc.errors import SchemaError
 from postproc.schema.problems import describe
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.http.bodies import check_values
+from postproc.service.http.form_values import restore
 from postproc.service.http.forms import FilePart, FormReader, nested, split_name
-from postproc.service.http.restoring import restore
-from postproc.service.http.schemas import NetworkFields
+from postproc.service.http.request_models import NetworkFields
 from postproc.service.store.files import MODEL, NAMED, NetworkFolders
 
 _DOCUMENTS = ("preprocessing", "metadata", "postprocessings")  # may come as files of JSON

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from postproc.service.http.answers import Account
 from postproc.service.http.dependencies import Tenant
-from postproc.service.http.responses import Json, errors
+from postproc.service.http.openapi import errors
+from postproc.service.http.response_models import Account
+from postproc.service.http.responses import Json
 
 router = APIRouter(prefix="/v0.7/accounts", tags=["account"])
 

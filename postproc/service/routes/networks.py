@@ -11,18 +11,18 @@ from fastapi import APIRouter, Request, Response
 from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
 from postproc.service.errors import InputError, wrong_document
-from postproc.service.http.answers import Listing, NetworkAnswer, Started
 from postproc.service.http.changes import changes_of
 from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
-from postproc.service.http.documents import network_document
+from postproc.service.http.disconnects import while_connected
 from postproc.service.http.inference import Target, network_target, start_inference
-from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
-from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.request_models import NetworkFields
+from postproc.service.http.response_models import Listing, NetworkAnswer, Started
+from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
-from postproc.service.http.schemas import NetworkFields
+from postproc.service.http.streaming import list_answer, reading
 from postproc.service.http.uploads import Upload, read_upload
-from postproc.service.http.waiting import while_connected
 from postproc.service.services import Services
 from postproc.service.store.tables import as_columns
 
@@ -64,14 +64,14 @@ async def create_network(request: Request, services: AllServices, tenant: Tenant
 async def list_networks(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the networks, the oldest first."""
     store = services.networks
-    read = reading(services, tenant, store.listed, network_document)
+    read = reading(services, tenant, store.listed, NetworkAnswer.document)
     return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
 @router.get("/{network_id}", response_model=NetworkAnswer, responses=errors(404))
 def read_network(services: AllServices, tenant: Tenant, network_id: Id) -> Json:
     """Read a network."""
-    return Json(network_document(services.networks.get(tenant, network_id)))
+    return Json(NetworkAnswer.document(services.networks.get(tenant, network_id)))
 
 
 @router.patch(
@@ -148,13 +148,13 @@ def _publish(services: Services, tenant: str, upload: Upload, report: Any) -> Js
             folders.set_aside(folder)
         raise
     folders.settle(folder)
-    return Json(network_document(network), 201)
+    return Json(NetworkAnswer.document(network), 201)
 
 
 def _update(
     services: AllServices, tenant: str, network_id: int, document: dict[str, Any], defaults: dict[str, Any]
 ) -> Json:
-    stored = network_document(services.networks.get(tenant, network_id))
+    stored = NetworkAnswer.document(services.networks.get(tenant, network_id))
     for name in document:
         if name not in stored:
             raise InputError(path_of((name,)), f"unknown field; {closest(name, stored)}")
@@ -164,4 +164,4 @@ def _update(
     except SchemaError as error:
         raise wrong_document(error) from None
     kept = as_columns(changes, NetworkFields.model_fields)
-    return Json(network_document(services.networks.update(tenant, network_id, kept)))
+    return Json(NetworkAnswer.document(services.networks.update(tenant, network_id, kept)))

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from postproc import __version__
-from postproc.service.http.answers import Health
 from postproc.service.http.dependencies import AllServices
 from postproc.service.http.middleware import logger
+from postproc.service.http.response_models import Health
 from postproc.service.http.responses import Json
 from postproc.service.services import Services
 from postproc.service.sharing import STRANGERS

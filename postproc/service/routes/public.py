@@ -7,11 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 
 from postproc.service.catalogue import PublicModel
-from postproc.service.http.answers import Listing, NetworkAnswer, SpecAnswer, SpecRow, Started, VersionRow
 from postproc.service.http.dependencies import AllServices, Images, Tenant
 from postproc.service.http.inference import Target, start_inference
+from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import Paged
-from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.response_models import (
+    Listing,
+    NetworkAnswer,
+    SpecAnswer,
+    SpecRow,
+    Started,
+    VersionRow,
+)
+from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
 
 router = APIRouter(prefix="/v0.7", tags=["public"], route_class=TenantRoute)

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Request, Response
 from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec
 from postproc.service.errors import ApiError, InputError, wrong_document
-from postproc.service.http.answers import Listing, SpecAnswer, SpecRow, Started, VersionRow
 from postproc.service.http.changes import READ_ONLY, changes_of
 from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant
-from postproc.service.http.documents import spec_document, version_document
 from postproc.service.http.inference import Target, start_inference, version_target
-from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
-from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.response_models import Listing, SpecAnswer, SpecRow, Started, VersionRow
+from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
+from postproc.service.http.streaming import list_answer, reading
 from postproc.service.store.tables import LARGEST_ID, as_columns
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"], route_class=TenantRoute)
@@ -38,21 +38,21 @@ def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Js
     """Make a recognition spec. Its first version becomes its current one."""
     spec = _checked({**document, "id": None})
     fields = {**as_columns(spec, _GIVEN), "extra": _extra(document)}
-    return Json(spec_document(services.specs.add(tenant, fields)), 201)
+    return Json(SpecAnswer.document(services.specs.add(tenant, fields)), 201)
 
 
 @router.get("", response_model=Listing[SpecRow], responses=errors())
 async def list_specs(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the specs without their outputs, the oldest first."""
     store = services.specs
-    read = reading(services, tenant, store.listed, partial(spec_document, with_outputs=False))
+    read = reading(services, tenant, store.listed, SpecRow.document)
     return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
 @router.get("/{spec_id}", response_model=SpecAnswer, responses=errors(404))
 def read_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> Json:
     """Read a spec."""
-    return Json(spec_document(services.specs.get(tenant, spec_id)))
+    return Json(SpecAnswer.document(services.specs.get(tenant, spec_id)))
 
 
 @router.patch(
@@ -89,7 +89,7 @@ async def list_versions_of_spec(
 ) -> Response:
     """List the versions of a spec without their post-processings, the oldest first."""
     store = services.versions
-    read = reading(services, tenant, store.listed, partial(version_document, with_post_processings=False))
+    read = reading(services, tenant, store.listed, VersionRow.document)
     return await list_answer(services, tenant, page, partial(store.list, tenant, spec_id=spec_id), read)
 
 
@@ -109,7 +109,7 @@ async def run_spec(
         current = services.specs.get(tenant, spec_id).current_version_id
         if current is None:
             raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
-        return version_target(services, services.versions.whole(tenant, current))
+        return version_target(services, tenant, current)
 
     return Json(await start_inference(services, request, tenant, find, body), 201)
 
@@ -118,7 +118,7 @@ def _update(
     services: AllServices, tenant: str, spec_id: int, document: dict[str, Any], defaults: dict[str, Any]
 ) -> Json:
     spec = services.specs.get(tenant, spec_id)
-    stored = spec_document(spec)
+    stored = SpecAnswer.document(spec)
     changes = changes_of(document, stored, ("outputs",), defaults)
     _checked({**stored, **changes})
     current = changes.get("current_version_id")
@@ -127,7 +127,7 @@ def _update(
     kept = as_columns(changes, _KNOWN)
     extra = _extra(changes)
     kept["extra"] = extra if defaults else {**spec.extra, **extra}
-    return Json(spec_document(services.specs.update(tenant, spec_id, kept)))
+    return Json(SpecAnswer.document(services.specs.update(tenant, spec_id, kept)))
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from postproc.service.errors import not_found
-from postproc.service.http.answers import Listing, TaskAnswer
-from postproc.service.http.dependencies import AllServices, Id, Tenant
-from postproc.service.http.documents import task_texts, with_kept
-from postproc.service.http.listed_answers import SMALL, RowsAnswer, list_answer
+from postproc.service.http.dependencies import DIGITS, AllServices, Id, Tenant
+from postproc.service.http.openapi import errors
 from postproc.service.http.pagination import PagedById
-from postproc.service.http.parameters import DIGITS
-from postproc.service.http.responses import errors
+from postproc.service.http.response_models import Listing, TaskAnswer
+from postproc.service.http.responses import json_text
 from postproc.service.http.routing import TenantRoute
+from postproc.service.http.streaming import SMALL, RowsAnswer, list_answer
 from postproc.service.services import Services
+from postproc.service.store.reporting import Kept
+from postproc.service.store.tables import PENDING, as_fields
 from postproc.service.store.tasks import TaskRow
 
 router = APIRouter(prefix="/v0.7/tasks", tags=["tasks"], route_class=TenantRoute)
@@ -61,12 +63,12 @@ def _listed(
 ) -> tuple[int, list[TaskRow]]:
     kept = services.reporter.kept(task_ids)
     count, rows = services.tasks.list(tenant, task_ids, **bounds)
-    return count, [with_kept(row, kept.get(row.id)) for row in rows]
+    return count, [_with_kept(row, kept.get(row.id)) for row in rows]
 
 
 def _row(services: Services, tenant: str, task_id: int) -> TaskRow:
     kept = services.reporter.kept([task_id])
-    return with_kept(services.tasks.get(tenant, task_id, SMALL), kept.get(task_id))
+    return _with_kept(services.tasks.get(tenant, task_id, SMALL), kept.get(task_id))
 
 
 def _reading(
@@ -85,6 +87,19 @@ def _reading(
         missing = [row.id for row in rows if row.id not in known]
         if missing:
             known |= await services.run(tenant, results, missing)
-        return [task_texts(row, known[row.id]) for row in rows if row.id in known]
+        return [_texts(row, known[row.id]) for row in rows if row.id in known]
 
     return read
+
+
+def _texts(row: TaskRow, data: str | None) -> tuple[str, str, str]:
+    """Return a task as JSON: what comes before its result, that, and what comes after."""
+    text = json_text(as_fields(row, ("id", "status", "error", "date_created", "date_updated")))
+    return f'{text[:-1]},"data":', data or "null", ',"subtasks":null}'
+
+
+def _with_kept(row: TaskRow, kept: Kept | None) -> TaskRow:
+    """Return a task with its outcome that waits to be written, if the row has none yet."""
+    if kept is None or row.status != PENDING:
+        return row
+    return replace(row, status=kept.status, error=kept.error, date_updated=kept.date, size=kept.size)

@@ -14,16 +14,16 @@ from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.problems import closest, first_of, path_of
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
-from postproc.service.http.answers import Listing, Started, VersionAnswer, VersionRow
 from postproc.service.http.changes import READ_ONLY
 from postproc.service.http.dependencies import AllServices, Document, Images, Tenant
-from postproc.service.http.documents import version_document
 from postproc.service.http.inference import Target, start_inference, version_target
-from postproc.service.http.listed_answers import list_answer, reading
+from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
-from postproc.service.http.responses import Json, errors, takes
+from postproc.service.http.request_models import NetworkFields
+from postproc.service.http.response_models import Listing, Started, VersionAnswer, VersionRow
+from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
-from postproc.service.http.schemas import NetworkFields
+from postproc.service.http.streaming import list_answer, reading
 from postproc.service.routes.public import public_target
 from postproc.service.store.tables import LARGEST_ID, Network, Spec, as_columns
 from postproc.service.store.versions import NamedVersion
@@ -59,14 +59,14 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
     extra = {name: value for name, value in document.items() if name not in (*_NEEDED, *READ_ONLY)}
     row = services.versions.add(spec, network, version.dump()["post_processings"], extra)
     services.engine.warm([post])
-    return Json(version_document(NamedVersion(row, spec.name, network.name, network.public_id)), 201)
+    return Json(VersionAnswer.document(NamedVersion(row, spec.name, network.name, network.public_id)), 201)
 
 
 @router.get("", response_model=Listing[VersionRow], responses=errors())
 async def list_versions(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the versions without their post-processings, the oldest first."""
     store = services.versions
-    read = reading(services, tenant, store.listed, partial(version_document, with_post_processings=False))
+    read = reading(services, tenant, store.listed, VersionRow.document)
     return await list_answer(services, tenant, page, partial(store.list, tenant), read)
 
 
@@ -75,7 +75,7 @@ def read_version(services: AllServices, tenant: Tenant, version_id: VersionId) -
     """Read a version."""
     if version_id in services.public:
         return Json(services.public[version_id].version)
-    return Json(version_document(services.versions.get(tenant, _number(version_id))))
+    return Json(VersionAnswer.document(services.versions.get(tenant, _number(version_id))))
 
 
 @router.delete("/{version_id}", status_code=204, response_model=None, responses=errors(403, 404))
@@ -101,7 +101,7 @@ async def run_version(
     def find() -> Target:
         if version_id in services.public:
             return public_target(services.public[version_id])
-        return version_target(services, services.versions.whole(tenant, _number(version_id)))
+        return version_target(services, tenant, _number(version_id))
 
     return Json(await start_inference(services, request, tenant, find, body), 201)
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from postproc.errors import PostprocError
 from postproc.installing import install
 from postproc.service.settings import ServiceSettings
-from postproc.service.store.tables import Format, Identity, Table
+from postproc.service.store.tables import Base, Format, Identity
 
 FORMAT = 2  # 1 knew no identity
 OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
@@ -143,7 +143,7 @@ class Database:
             if self.file is not None:
                 connection.cursor().execute("PRAGMA journal_mode=WAL")  # which its file keeps
         with self._explained(), self.writing() as session:
-            Table.metadata.create_all(session.connection())
+            Base.metadata.create_all(session.connection())
             for kind in (Format, Identity):
                 session.execute(delete(kind))
             session.add_all([Format(number=FORMAT), Identity(id=identity)])

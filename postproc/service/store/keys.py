@@ -13,7 +13,7 @@ from sqlalchemy import CursorResult, delete, select
 
 from postproc.errors import PostprocError
 from postproc.service.store.database import Database
-from postproc.service.store.tables import Key, now
+from postproc.service.store.tables import ApiKey, now
 
 DEFAULT_TENANT = "default"
 _MOST_REMEMBERED = 4096
@@ -43,7 +43,9 @@ class Keys:
         """Return whose key this is, or None."""
         digest = _digest(key)
         with self._database.reading() as session:
-            rows = session.execute(select(Key.digest, Key.tenant).where(Key.prefix == digest[:_PREFIX]))
+            rows = session.execute(
+                select(ApiKey.digest, ApiKey.tenant).where(ApiKey.prefix == digest[:_PREFIX])
+            )
             known = [(row.digest, row.tenant) for row in rows]
         found = None
         for other, tenant in (*known, *self._given):
@@ -64,10 +66,10 @@ class Keys:
         self._keep(tenant, key)
         return key
 
-    def all(self) -> Sequence[Key]:
+    def all(self) -> Sequence[ApiKey]:
         """Return the rows of all keys, the oldest first."""
         with self._database.reading() as session:
-            return session.scalars(select(Key).order_by(Key.id)).all()
+            return session.scalars(select(ApiKey).order_by(ApiKey.id)).all()
 
     def remove(self, prefix: str) -> None:
         """Make a key invalid at once; `prefix` is the first eight hex digits of its digest.
@@ -78,7 +80,7 @@ class Keys:
             If there is no such key.
         """
         with self._database.writing() as session:
-            result = session.execute(delete(Key).where(Key.prefix == prefix))
+            result = session.execute(delete(ApiKey).where(ApiKey.prefix == prefix))
         if isinstance(result, CursorResult) and result.rowcount == 0:
             raise PostprocError(f"keys: there is no key {prefix!r}; `postproc keys list` shows them")
 
@@ -109,7 +111,7 @@ class Keys:
     def _keep(self, tenant: str, key: str) -> None:
         digest = _digest(key)
         with self._database.writing() as session:
-            session.add(Key(tenant=tenant, prefix=digest[:_PREFIX], digest=digest, create_date=now()))
+            session.add(ApiKey(tenant=tenant, prefix=digest[:_PREFIX], digest=digest, create_date=now()))
 
 
 def _digest(key: str) -> str:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from postproc.service.engine.work import Outcome
 from postproc.service.errors import ApiError
 from postproc.service.metrics import Metrics
 from postproc.service.sharing import Shares
 from postproc.service.store.outages import is_outage, reason_of
 from postproc.service.store.tables import ERROR, SUCCESS, now
+from postproc.service.work import Outcome
 
 logger = logging.getLogger(__name__)
 

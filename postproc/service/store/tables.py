@@ -35,13 +35,18 @@ def as_columns(fields: Mapping[str, Any], names: Collection[str]) -> dict[str, A
     return {"meta" if name == "metadata" else name: fields[name] for name in names if name in fields}
 
 
-class Table(DeclarativeBase):
+def as_fields(row: Any, names: Collection[str]) -> dict[str, Any]:
+    """Read columns of a row by the names of its fields: the way back of `as_columns`."""
+    return {name: getattr(row, "meta" if name == "metadata" else name) for name in names}
+
+
+class Base(DeclarativeBase):
     """What all tables share."""
 
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, str: Text}  # noqa: RUF012 - SQLAlchemy's name
 
 
-class _Numbered(Table):
+class _Numbered(Base):
     """Rows with an id, which SQLite too never gives twice."""
 
     __abstract__ = True
@@ -50,7 +55,7 @@ class _Numbered(Table):
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
 
 
-class Format(Table):
+class Format(Base):
     """One row: the format of this database, so that another release knows what it has before it."""
 
     __tablename__ = "format"
@@ -58,7 +63,7 @@ class Format(Table):
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
 
 
-class Identity(Table):
+class Identity(Base):
     """One row: the identity that the data folder knows too, see `postproc.service.store.identity`."""
 
     __tablename__ = "identity"
@@ -66,7 +71,7 @@ class Identity(Table):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
-class Key(_Numbered):
+class ApiKey(_Numbered):
     """An API key, of which only a digest is kept."""
 
     __tablename__ = "key"

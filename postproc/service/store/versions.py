@@ -16,6 +16,7 @@ from postproc.service.store.database import Database
 from postproc.service.store.tables import Network, Spec, Version, now
 
 _TEXTS = Version.extra, Spec.name, Network.name
+_NAMED: Any = Version, Spec.name, Network.name, Network.public_id
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,6 @@ class NamedVersion:
     spec_name: str
     network_name: str
     public_network: str | None
-
-
-@dataclass(frozen=True)
-class WholeVersion:
-    """All that an inference needs."""
-
-    version: Version
-    spec: Spec
-    network: Network
 
 
 class VersionStore:
@@ -73,25 +65,17 @@ class VersionStore:
 
     def get(self, tenant: str, identifier: int) -> NamedVersion:
         """Return a version, or raise a 404."""
-        with self._database.reading() as session:
-            row = session.execute(_named(tenant).where(Version.id == identifier)).first()
-        if row is None:
-            raise not_found("version", identifier)
-        return NamedVersion(*row)
+        return NamedVersion(*self._one(tenant, identifier, *_NAMED))
 
-    def whole(self, tenant: str, identifier: int) -> WholeVersion:
-        """Return a version with its spec and its network, or raise a 404."""
-        statement = (
-            select(Version, Spec, Network)
-            .join(Spec, Version.spec_id == Spec.id)
-            .join(Network, Version.network_id == Network.id)
-            .where(Version.id == identifier, Version.tenant == tenant)
-        )
-        with self._database.reading() as session:
-            row = session.execute(statement).first()
-        if row is None:
-            raise not_found("version", identifier)
-        return WholeVersion(row[0], row[1], row[2])
+    def network_of(self, tenant: str, identifier: int) -> Network:
+        """Return the network of a version, or raise a 404."""
+        network: Network = self._one(tenant, identifier, Network)[0]
+        return network
+
+    def documents(self, tenant: str, identifier: int) -> tuple[list[Any], list[Any]]:
+        """Return the outputs of a version's spec, and its post-processings, or raise a 404."""
+        outputs, post_processings = self._one(tenant, identifier, Spec.outputs, Version.post_processings)
+        return outputs, post_processings
 
     def foremost(self, count: int) -> Sequence[tuple[str, int]]:
         """Return tenants and ids of versions: the current ones of specs, then others, the newest first."""
@@ -119,7 +103,7 @@ class VersionStore:
 
         They are those of one spec if it is named, or a 404.
         """
-        own = _with_names(tenant, Version.id)
+        own = _with_parents(tenant, Version.id)
         with self._database.reading() as session:
             if spec_id is not None:
                 is_it = Spec.id == spec_id, Spec.tenant == tenant
@@ -130,7 +114,7 @@ class VersionStore:
 
     def listed(self, tenant: str, identifiers: Sequence[int]) -> Sequence[NamedVersion]:
         """Return these versions without their post-processings; those that are gone are left out."""
-        own = _named(tenant).where(Version.id.in_(identifiers)).order_by(Version.id)
+        own = _with_parents(tenant, *_NAMED).where(Version.id.in_(identifiers)).order_by(Version.id)
         with self._database.reading() as session:
             rows = session.execute(own.options(defer(Version.post_processings, raiseload=True)))
             return [NamedVersion(*row) for row in rows]
@@ -141,12 +125,16 @@ class VersionStore:
             remove(session, Version, tenant, identifier)
             forget_current_versions(session, tenant)
 
+    def _one(self, tenant: str, identifier: int, *columns: Any) -> Any:
+        """Return columns of a version and of what it belongs to, or raise a 404."""
+        with self._database.reading() as session:
+            row = session.execute(_with_parents(tenant, *columns).where(Version.id == identifier)).first()
+        if row is None:
+            raise not_found("version", identifier)
+        return row
 
-def _named(tenant: str) -> Any:
-    return _with_names(tenant, Version, Spec.name, Network.name, Network.public_id)
 
-
-def _with_names(tenant: str, *columns: Any) -> Any:
+def _with_parents(tenant: str, *columns: Any) -> Any:
     return (
         select(*columns)
         .join_from(Version, Spec, Version.spec_id == Spec.id)

@@ -10,8 +10,8 @@ import pytest
 
 from postproc.service.engine.batching import Batcher
 from postproc.service.engine.jobs import Job
-from postproc.service.engine.work import FAILED, STOPPED
 from postproc.service.errors import QueueFullError
+from postproc.service.work import FAILED, STOPPED
 from tests.service.waiting import wait_until
 
 

@@ -25,10 +25,10 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
 from postproc.schema import Preprocessing
 from postproc.service.engine.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
-from postproc.service.engine.work import FAILED, STOPPED
 from postproc.service.errors import ApiError, InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
+from postproc.service.work import FAILED, STOPPED
 from tests.models import network, passthrough
 from tests.service.posts import GREY, Broken, Slow, wait_for
 
@@ -418,12 +418,12 @@ def test_engine_preprocessing_whose_file_is_gone_is_told_at_once(service: Servic
 def test_engine_means_of_networks_are_bounded_in_bytes(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("postproc.service.engine.engine._MOST_MEANS", 100_000)
+    monkeypatch.setattr("postproc.service.engine.preprocessors._MOST_MEANS", 100_000)
     for number in range(4):  # of 40,000 bytes each
         files = small(tmp_path, averaging(), number, mean_file="mean.npy", target_size="100x100")
         np.save(files.folder / "mean.npy", np.zeros((1, 100, 100), np.float32))
         service.engine.open(files, shade(0))
-    kept = service.engine._preprocessors
+    kept = service.engine._preprocessors._kept
     assert [network_id for network_id, _ in kept] == [2, 3]
     assert sum(preprocessor.nbytes for preprocessor in kept.values()) == 80_000
 

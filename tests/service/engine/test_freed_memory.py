@@ -15,7 +15,7 @@ from tests.service.serving import serving
 
 CODE = """
 import threading
-from postproc.service.freed_memory import give_back_free_memory
+from postproc.service.engine.freed_memory import give_back_free_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096

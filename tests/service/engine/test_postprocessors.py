@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 from postproc.service.engine import postprocessors
 from postproc.service.engine.postprocessors import PostProcessors
-from postproc.service.store.tables import Network, Spec, Version
-from postproc.service.store.versions import WholeVersion
 from tests.service.objects import LABELS, POST_PROCESSINGS
 
 
-def whole(number: int, name: str = "dog") -> WholeVersion:
-    """Make a version of a spec whose second label has this name."""
+def documents(name: str) -> tuple[list[Any], list[Any]]:
+    """Make the documents of a version of a spec whose second label has this name."""
     labels = {"roi": "BBOX", "exclusive": True, "labels": [LABELS[0], {"id": 1, "name": name}]}
-    version = Version(id=number, post_processings=POST_PROCESSINGS)
-    return WholeVersion(version, Spec(outputs=[{"labels": labels}]), Network())
+    return [{"labels": labels}], POST_PROCESSINGS
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,10 @@ def test_post_processors_are_kept_as_far_as_their_documents_are_small(
     monkeypatch.setattr(postprocessors, "_KEPT_BYTES", limit)
     monkeypatch.setattr(postprocessors, "_KEPT", most)
     posts = PostProcessors()
-    versions = {number: whole(number, "x" * (long if number == 2 else 3)) for number in range(1, 5)}
-    first = {number: posts.of(version) for number, version in versions.items()}
+    first = {
+        number: posts.of(number, partial(documents, "x" * (long if number == 2 else 3)))
+        for number in range(1, 5)
+    }
     assert set(posts._kept) == kept
     for number in kept:
-        assert posts.of(versions[number]) is first[number]
+        assert posts.of(number, pytest.fail) is first[number]

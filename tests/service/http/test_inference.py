@@ -16,9 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from postproc.schema import Preprocessing
-from postproc.service.engine.work import NetworkFiles
 from postproc.service.http.bodies import Body
 from postproc.service.http.inference import Target, start_inference
+from postproc.service.work import NetworkFiles
 from tests.service.fake_engine import FakeEngine, FakeMetrics
 
 PREPROCESSING = {"inputs": [{"tensor_name": "a", "image": {"target_size": "8x8"}}]}

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from postproc.service.engine.regions import read_region
+from postproc.service.engine.input_fields import read_input
 from postproc.service.errors import InputError
 from tests.service.objects import DIRECT, IMAGE, OUTPUTS, make_version
 from tests.service.serving import Serving
@@ -108,11 +108,11 @@ def test_parts_of_images_that_the_service_refuses_are_none_of_the_document(
     schema = schema_of(service.app.openapi(), "InferenceRequest")
     for good in ({}, {"bbox": CORNERS}, {"polygon": TRIANGLE}):
         jsonschema.validate({"inputs": [{"image": {"source": "AA==", **good}}]}, schema)
-        read_region("image", good)
+        read_input("inputs[0]", {"image": {"source": "AA==", **good}})
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"inputs": [{"image": {"source": "AA==", **wrong}}]}, schema)
     with pytest.raises(InputError):
-        read_region("image", wrong)
+        read_input("inputs[0]", {"image": {"source": "AA==", **wrong}})
 
 
 def test_requests_without_inputs_are_none_of_the_document(service: Serving) -> None:

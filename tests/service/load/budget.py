@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from postproc.service.model_check.child import OWN_MEMORY
-from postproc.service.model_check.turns import AT_ONCE
+from postproc.service.model_check.scheduler import AT_ONCE
 from postproc.service.settings import ServiceSettings
 
 _MIB = 1 << 20

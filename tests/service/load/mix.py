@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from postproc.service.engine.work import TASK_MARGIN
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.database import Database
 from postproc.service.store.identity import settings_of
 from postproc.service.store.tables import PENDING, Task
+from postproc.service.work import TASK_MARGIN
 from tests.service.digits import SECONDS, wait_for_kernels
 from tests.service.load.attacks import ATTACKS
 from tests.service.load.budget import budget_of, kept_of

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -18,7 +16,7 @@ from typing import Any
 from postproc import demo
 from tests.service.digits import IMAGE, SECONDS, SOURCE, client_of, digits_in, publish
 from tests.service.load.wire import Form, Wire
-from tests.service.running import ROOT, Running
+from tests.service.running import Running
 
 LONGEST = 90.0  # seconds for one task: its time, and the margin in which its outcome is told
 _KIND = "yolo"  # of the demo's networks
@@ -58,7 +56,7 @@ class Tenant:
     @classmethod
     def of(cls, service: Running, name: str) -> Tenant:
         """Give a tenant a key, a network and a version."""
-        key = key_of(service, name)
+        key = service.add_key(name)
         with client_of(replace(service, key=key)) as client:
             version = publish(client).version
         return cls(service.host, key, version)
@@ -156,13 +154,6 @@ class Uploader(Client):
         with self._timed("upload"):
             network = uploaded(wire, model.read_bytes(), preprocessing.read_text())
         asked(wire, "DELETE", f"/v0.7/networks/{network}", expected=204)
-
-
-def key_of(service: Running, name: str) -> str:
-    """Make a key as an operator does, while the service runs."""
-    command = [sys.executable, "-m", "postproc.cli", "keys", "add", name, "--data", str(service.data)]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=SECONDS)
-    return done.stdout.strip()
 
 
 def uploaded(wire: Wire, model: bytes, preprocessing: str) -> int:

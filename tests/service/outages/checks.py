@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from postproc.service.engine.engine import DELETED
-from postproc.service.engine.work import STOPPED, TASK_MARGIN
 from postproc.service.store.reporting import LEFT_OUT
+from postproc.service.work import STOPPED, TASK_MARGIN
 from tests.service.digits import digits_in, ended, post_image
 from tests.service.killing import DIGITS
 from tests.service.objects import made

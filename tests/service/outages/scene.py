@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from postproc.service.engine.work import TASK_MARGIN
+from postproc.service.work import TASK_MARGIN
 from tests.service.digits import client_of
 from tests.service.outages.ledger import Ledger
 from tests.service.running import NotStartedError, Running, running

@@ -11,10 +11,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.service.serving import Serving
+
 
 @pytest.fixture(scope="module")
-def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=60) as opened:
+def client(service: Serving) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.host, timeout=60) as opened:
         yield opened
 
 

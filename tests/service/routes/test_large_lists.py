@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from postproc.service.http import listed_answers, pagination
+from postproc.service.http import pagination, streaming
 from postproc.service.sharing import Turns
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.rows import add_network, add_spec, add_version
@@ -30,8 +30,8 @@ def small(
     """Serve with small limits: three of LARGE fit on a page."""
     url = request.getfixturevalue("postgres")() if request.param == "postgresql" else None
     monkeypatch.setattr(pagination, "MAX_BYTES", 320_000)
-    monkeypatch.setattr(listed_answers, "_TOGETHER", 20_000)
-    monkeypatch.setattr(listed_answers, "_PIECE", 5_000)
+    monkeypatch.setattr(streaming, "_TOGETHER", 20_000)
+    monkeypatch.setattr(streaming, "_PIECE", 5_000)
     with serving(tmp_path, database=url) as service:
         service.services.answers = Turns(400_000, most=120_000, waiting=9)
         yield service

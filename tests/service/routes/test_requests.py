@@ -270,7 +270,7 @@ def test_bodies_beyond_their_limits_are_a_413(small: Serving) -> None:
 
 
 def test_bodies_together_beyond_the_memory_are_a_503(small: Serving) -> None:
-    memory = small.services.bodies.memory
+    memory = small.app.state.bodies.memory
     wait_until(lambda: memory.used == 0)  # given back after the answer
     taken = SMALL["max_inputs_bytes"] - 100
     assert memory.take("third", int(taken))  # as if others were read right now

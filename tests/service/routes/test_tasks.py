@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from postproc.service.engine.work import STOPPED
+from postproc.service.work import STOPPED
 from tests.service.objects import IMAGE, complaint, made, make_network, make_spec
 from tests.service.serving import Serving, serving
 from tests.service.waiting import wait_until

@@ -13,7 +13,7 @@ from postproc.service.settings import ServiceSettings
 from postproc.service.store.database import FORMAT, OWN_FILE, Contents, Database, shown, url_of
 from postproc.service.store.keys import Keys
 from postproc.service.store.locks import lock_database
-from postproc.service.store.tables import Format, Table
+from postproc.service.store.tables import Base, Format
 
 
 def test_database_of_a_later_format_is_refused(database: Database) -> None:
@@ -37,7 +37,7 @@ def test_database_of_the_first_format_keeps_its_rows(database: Database) -> None
     key = Keys(database).add("one")
     with database.writing() as session:
         session.execute(update(Format).values(number=1))
-        Table.metadata.tables["identity"].drop(session.connection())
+        Base.metadata.tables["identity"].drop(session.connection())
     assert database.contents() == Contents(1, None)
     database.prepare("new")
     assert database.contents() == Contents(FORMAT, "new")

@@ -17,7 +17,7 @@ from postproc.errors import PostprocError
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.database import OWN_FILE, Database
 from postproc.service.store.identity import check_keys
-from postproc.service.store.tables import Format, Identity, Table
+from postproc.service.store.tables import Base, Format, Identity
 from tests.service.objects import IMAGE, made, make_network, make_version, post_network
 from tests.service.serving import serving
 
@@ -94,7 +94,7 @@ def test_database_that_was_emptied_is_not_taken_for_the_folders_own(
     upload(data, database=url)
     database = Database(ServiceSettings(data=data, database=url))
     with database.writing() as session:
-        Table.metadata.drop_all(session.connection())
+        Base.metadata.drop_all(session.connection())
     refused(data, "is empty, and the folder .* has used another: restore it from a backup", database=url)
     database.close()
 
@@ -169,7 +169,7 @@ def _as_before(data: Path, url: str) -> None:
     database = Database(ServiceSettings(data=data, database=url))
     with database.writing() as session:
         session.execute(update(Format).values(number=1))
-        Table.metadata.tables["identity"].drop(session.connection())
+        Base.metadata.tables["identity"].drop(session.connection())
     database.close()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from postproc.errors import PostprocError
 from postproc.service.store.database import Database
 from postproc.service.store.keys import Keys
-from postproc.service.store.tables import Key
+from postproc.service.store.tables import ApiKey
 
 
 def test_key_opens_its_tenant_and_nothing_else(database: Database) -> None:
@@ -23,15 +23,15 @@ def test_key_of_the_same_prefix_is_told_apart(database: Database) -> None:
     keys = Keys(database)
     key = keys.add("one")
     with database.writing() as session:
-        row = session.scalars(select(Key)).one()
-        session.add(Key(tenant="x", prefix=row.prefix, digest="0" * 64, create_date=row.create_date))
+        row = session.scalars(select(ApiKey)).one()
+        session.add(ApiKey(tenant="x", prefix=row.prefix, digest="0" * 64, create_date=row.create_date))
     assert keys.tenant_of(key) == "one"
 
 
 def test_key_is_not_in_the_database(database: Database) -> None:
     key = Keys(database).add("one")
     with database.reading() as session:
-        row = session.scalars(select(Key)).one()
+        row = session.scalars(select(ApiKey)).one()
     assert key not in (row.digest, row.prefix, row.tenant)
     assert len(key) >= 43
 

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from postproc.service.engine.work import LOST, Outcome
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
 from postproc.service.store import tasks
@@ -26,6 +25,7 @@ from postproc.service.store.outages import is_outage, reason_of
 from postproc.service.store.reporting import REFUSED, Reporter
 from postproc.service.store.tables import ERROR, PENDING, SUCCESS, Task
 from postproc.service.store.tasks import TaskStore
+from postproc.service.work import LOST, Outcome
 from tests.service.rows import TENANT
 from tests.service.waiting import wait_until
 

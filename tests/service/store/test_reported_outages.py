@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event
 
 from postproc.service import services
-from postproc.service.engine.work import LOST, STOPPED
+from postproc.service.work import LOST, STOPPED
 from tests.service.disks import can_mount, filled, small_disk
 from tests.service.objects import IMAGE, complaint, made
 from tests.service.postgres import Cluster

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from postproc.service.engine.work import Outcome
 from postproc.service.errors import ApiError
 from postproc.service.metrics import Metrics
 from postproc.service.sharing import Shares
 from postproc.service.store import reporting
 from postproc.service.store.reporting import LEFT_OUT, REFUSED, Reporter
+from postproc.service.work import Outcome
 from tests.service.waiting import wait_until
 
 Row = tuple[int, "str | None", "str | None"]

@@ -9,7 +9,7 @@ from postproc.inspection.evidence import Evidence, Part, Source, speaks_against,
 from postproc.inspection.observed import Observed
 from postproc.inspection.readings import Reading
 from postproc.inspection.recognisers.tables.objectness import yolov5, yolox
-from postproc.inspection.recognisers.tables.table import Table, tables_of
+from postproc.inspection.recognisers.tables.table import BoxTable, tables_of
 from postproc.inspection.recognisers.tables.ultralytics import oriented, pose, rtdetr, segmenting, yolov8
 from postproc.inspection.recognisers.tables.unsupported import landmarks, nanodet, segmenting_with_objectness
 
@@ -34,7 +34,7 @@ def tables(observed: Observed) -> Iterator[Reading]:
                 )
 
 
-def _of_heads(heads: set[str], table: Table) -> Iterator[str]:
+def _of_heads(heads: set[str], table: BoxTable) -> Iterator[str]:
     if len(heads) > 1:
         yield (
             f"{', '.join(sorted(heads))} are alike: where a network was trained with an auxiliary head, as "
@@ -42,7 +42,7 @@ def _of_heads(heads: set[str], table: Table) -> Iterator[str]:
         )
 
 
-def _shared(observed: Observed, table: Table) -> Iterator[Evidence]:
+def _shared(observed: Observed, table: BoxTable) -> Iterator[Evidence]:
     selector = observed.graph.selector(table.tensor.name)
     if selector and selector != "TopK":  # by which RT-DETR selects its queries
         text = (

@@ -17,14 +17,14 @@ from postproc.inspection.recognisers.tables.parts import (
     readings_of,
     with_objectness,
 )
-from postproc.inspection.recognisers.tables.table import BOX, Table
+from postproc.inspection.recognisers.tables.table import BOX, BoxTable
 from postproc.inspection.roles import LabelCount, Raw, Scores
 from postproc.schema import Yolov5Output, YoloxOutput
 
 _UNIT = 0.95
 
 
-def yolov5(observed: Observed, table: Table) -> Iterator[Reading]:
+def yolov5(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + objectness + L, decoded: YOLOv5, v6, v7, and YOLOX exported with decoding."""
     graph, labels = observed.graph, table.channels - BOX - 1
     if labels < 1 or (graph.is_ultralytics and graph.task):
@@ -53,21 +53,21 @@ def yolov5(observed: Observed, table: Table) -> Iterator[Reading]:
         )
 
 
-def _may_be_unset(observed: Observed, table: Table) -> bool:
+def _may_be_unset(observed: Observed, table: BoxTable) -> bool:
     """Tell whether a single label may have a score that training does not set; near 1 it changes nothing."""
     rows = observed.rows(table.columns(BOX + 1))
     is_single = table.per_cell == 3 and table.channels == BOX + 2
     return is_single and (rows is None or not len(rows) or float(rows.min()) < _UNIT)
 
 
-def _of_confidence(observed: Observed, table: Table) -> Iterator[Evidence]:
+def _of_confidence(observed: Observed, table: BoxTable) -> Iterator[Evidence]:
     """Speak against the product where operators are those of v7, which takes the objectness instead."""
     if _may_be_unset(observed, table) and observed.sources(table.columns(0, 2)) == {"Add"}:
         text = f"{table.text}: centres end in an Add, as v7's, which takes the objectness of a single label"
         yield speaks_against(Source.OPERATORS, text, Part.COLUMNS)
 
 
-def yolox(observed: Observed, table: Table) -> Iterator[Reading]:
+def yolox(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + objectness + L with boxes as the last layers give them: YOLOX."""
     graph, labels = observed.graph, table.channels - BOX - 1
     if labels < 1 or table.per_cell != 1 or (graph.is_ultralytics and graph.task):

@@ -14,19 +14,19 @@ from postproc.inspection.graph import Graph, Tensor
 from postproc.inspection.meanings import Detects
 from postproc.inspection.nodes import SQUASHING
 from postproc.inspection.observed import Columns, Observed
-from postproc.inspection.presets import LETTERBOX, ULTRALYTICS, Decision, ImageStyle
+from postproc.inspection.presets import LETTERBOX, ULTRALYTICS, DetectionStyle, ImageStyle
 from postproc.inspection.readings import Reading, Role
-from postproc.inspection.recognisers.forms import Form
-from postproc.inspection.recognisers.tables.table import BOX, Table
+from postproc.inspection.recognisers.forms import BoxForm
+from postproc.inspection.recognisers.tables.table import BOX, BoxTable
 from postproc.inspection.roles import Boxes, Keypoints, LabelCount
 from postproc.schema import DetectionOutput
 
 # The ways to give a box; exporters that say who they are mean the first.
-FORMS: tuple[Form, ...] = tuple(itertools.product(("cxcywh", "xyxy", "yxyx"), ("pixels", "normalized")))
+FORMS: tuple[BoxForm, ...] = tuple(itertools.product(("cxcywh", "xyxy", "yxyx"), ("pixels", "normalized")))
 
 
 def readings_of(
-    table: Table,
+    table: BoxTable,
     kind: type[DetectionOutput],
     fields: dict[str, Any],
     *,
@@ -35,9 +35,9 @@ def readings_of(
     columns: str,
     evidence: list[Evidence],
     roles: tuple[Role, ...],
-    decision: Decision = ULTRALYTICS,
+    decision: DetectionStyle = ULTRALYTICS,
     image: ImageStyle = LETTERBOX,
-    forms: tuple[Form, ...] = FORMS,
+    forms: tuple[BoxForm, ...] = FORMS,
     keypoints: Columns | None = None,
     dimensions: int = 3,
 ) -> Iterator[Reading]:
@@ -85,7 +85,7 @@ def of_bins(graph: Graph) -> Iterator[Evidence]:
         yield speaks_for(Source.OPERATORS, text, Part.KIND)
 
 
-def scores_of(observed: Observed, table: Table) -> int | None:
+def scores_of(observed: Observed, table: BoxTable) -> int | None:
     """Count the columns after the box that are scores, where operators or a run tell them from others."""
     each = observed.graph.links.columns(table.tensor.name, table.columns(0).axis)
     if each is not None and len(set(each)) > 1:
@@ -98,7 +98,7 @@ def scores_of(observed: Observed, table: Table) -> int | None:
     return int(np.argmin(within)) or None if not within.all() else None
 
 
-def counted(observed: Observed, table: Table, scores: int, rest: int = 0) -> Iterator[Evidence]:
+def counted(observed: Observed, table: BoxTable, scores: int, rest: int = 0) -> Iterator[Evidence]:
     """Compare the number of scores of a reading with that which operators or a run tell."""
     found = scores_of(observed, table)
     if found is None:
@@ -112,7 +112,7 @@ def counted(observed: Observed, table: Table, scores: int, rest: int = 0) -> Ite
         yield speaks_against(source, f"{text}, not {scores}", Part.COLUMNS)
 
 
-def without_objectness(table: Table) -> Iterator[Evidence]:
+def without_objectness(table: BoxTable) -> Iterator[Evidence]:
     """Use the shapes that tables of ultralytics have, and those that they never have."""
     if table.channels_first and table.strides:
         text = f"{table.text}: only ultralytics puts channels before boxes"
@@ -122,7 +122,7 @@ def without_objectness(table: Table) -> Iterator[Evidence]:
         yield speaks_against(Source.SHAPES, text, Part.KIND)
 
 
-def with_objectness(observed: Observed, table: Table) -> Iterator[Evidence]:
+def with_objectness(observed: Observed, table: BoxTable) -> Iterator[Evidence]:
     """Use what YOLOv5 and v7 have: anchors, and sizes that are squares times anchors, never bins."""
     graph = observed.graph
     if table.per_cell == 3:
@@ -134,7 +134,7 @@ def with_objectness(observed: Observed, table: Table) -> Iterator[Evidence]:
 
 
 def constant_column(
-    observed: Observed, table: Table, part: Part, *, is_against: bool = False
+    observed: Observed, table: BoxTable, part: Part, *, is_against: bool = False
 ) -> Iterator[Evidence]:
     """Use that an objectness that is 1 everywhere is no label's score: YOLOv6 puts it there."""
     rows = observed.rows(table.columns(BOX, 1))

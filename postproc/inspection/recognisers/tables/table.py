@@ -13,7 +13,7 @@ BOX = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class BoxTable:
     """A tensor with a row per box, or a column.
 
     Parameters
@@ -56,7 +56,7 @@ class Table:
         return str(self.tensor)
 
 
-def tables_of(graph: Graph) -> list[Table]:
+def tables_of(graph: Graph) -> list[BoxTable]:
     """Find the ways to read tensors of boxes and scores together; several of one shape are several heads."""
     tensors = graph.of_rank(3)
     shapes = {(tensor.axis(1), tensor.axis(2)) for tensor in tensors}
@@ -74,13 +74,13 @@ def _names_classes(graph: Graph, shape: tuple[int | None, int | None]) -> bool:
     )
 
 
-def _ways_to_read(graph: Graph, tensor: Tensor) -> list[Table]:
+def _ways_to_read(graph: Graph, tensor: Tensor) -> list[BoxTable]:
     sizes = tensor.axis(1), tensor.axis(2)
-    readings: list[Table] = []
+    readings: list[BoxTable] = []
     for first, (channels, boxes) in ((True, sizes), (False, (sizes[1], sizes[0]))):
         if channels is not None and channels > BOX:
             strides, per_cell = strides_of(graph, boxes)
-            readings.append(Table(tensor, channels, boxes, first, strides, per_cell))
+            readings.append(BoxTable(tensor, channels, boxes, first, strides, per_cell))
     # Boxes of grids are the boxes; else there are more of them than channels.
     fitting = [table for table in readings if table.strides] or [
         table for table in readings if table.boxes is None or table.boxes >= table.channels

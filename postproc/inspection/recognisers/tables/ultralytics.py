@@ -22,12 +22,12 @@ from postproc.inspection.recognisers.tables.parts import (
     scores_of,
     without_objectness,
 )
-from postproc.inspection.recognisers.tables.table import BOX, Table
+from postproc.inspection.recognisers.tables.table import BOX, BoxTable
 from postproc.inspection.roles import Scores
 from postproc.schema import Yolov8ObbOutput, Yolov8Output, Yolov8PoseOutput, Yolov8SegOutput
 
 
-def yolov8(observed: Observed, table: Table) -> Iterator[Reading]:
+def yolov8(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L: YOLOv8 and what followed it in ultralytics, YOLOv3u and v5u too."""
     graph, labels = observed.graph, table.channels - BOX
     exported = of_ultralytics(graph, "detect")
@@ -53,19 +53,19 @@ def yolov8(observed: Observed, table: Table) -> Iterator[Reading]:
     )
 
 
-def _of_columns(observed: Observed, table: Table, labels: int, rest: int = 0) -> Iterator[Evidence]:
+def _of_columns(observed: Observed, table: BoxTable, labels: int, rest: int = 0) -> Iterator[Evidence]:
     """Use what all tables of ultralytics have: bins, no objectness, and what follows the scores."""
     yield from of_bins(observed.graph)
     yield from without_objectness(table)
     yield from counted(observed, table, labels, rest)
 
 
-def _attends(graph: Graph, table: Table) -> bool:
+def _attends(graph: Graph, table: BoxTable) -> bool:
     """Tell whether a table is one of queries that attend to an image, not of cells."""
     return not (table.channels_first or table.strides) and graph.is_deformable
 
 
-def rtdetr(observed: Observed, table: Table) -> Iterator[Reading]:
+def rtdetr(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L, normalized and finished: RT-DETR as older releases of ultralytics exported it."""
     graph = observed.graph
     if not _attends(graph, table):
@@ -91,7 +91,7 @@ def rtdetr(observed: Observed, table: Table) -> Iterator[Reading]:
 _USUAL_POSES = {(17, 1), (5, 1), (21, 1)}  # of people, faces and hands
 
 
-def pose(observed: Observed, table: Table) -> Iterator[Reading]:
+def pose(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L + P x D: a YOLO of poses."""
     graph = observed.graph
     exported = of_ultralytics(graph, "pose")
@@ -135,7 +135,7 @@ def _keypoints_of(graph: Graph) -> tuple[int, int] | None:
     return (count, each) if is_shape else None
 
 
-def segmenting(observed: Observed, table: Table) -> Iterator[Reading]:
+def segmenting(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L + M with (B, M, h, w) prototypes: a YOLO of instance masks."""
     graph = observed.graph
     exported = of_ultralytics(graph, "segment")
@@ -163,7 +163,7 @@ def segmenting(observed: Observed, table: Table) -> Iterator[Reading]:
     )
 
 
-def oriented(observed: Observed, table: Table) -> Iterator[Reading]:
+def oriented(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L + 1: a YOLO of oriented boxes."""
     graph = observed.graph
     exported = of_ultralytics(graph, "obb")

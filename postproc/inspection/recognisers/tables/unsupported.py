@@ -13,7 +13,7 @@ from postproc.inspection.recognisers.tables.parts import (
     prototypes_of,
     with_objectness,
 )
-from postproc.inspection.recognisers.tables.table import BOX, Table
+from postproc.inspection.recognisers.tables.table import BOX, BoxTable
 from postproc.inspection.roles import Boxes, Keypoints, LabelCount, Raw, Scores
 
 _BOXES_ALONE = (
@@ -22,7 +22,7 @@ _BOXES_ALONE = (
 )
 
 
-def nanodet(observed: Observed, table: Table) -> Iterator[Reading]:
+def nanodet(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read L + 4 x bins: NanoDet, whose distances are in bins still."""
     if table.per_cell == 3 or table.channels_first:
         return
@@ -47,7 +47,7 @@ def nanodet(observed: Observed, table: Table) -> Iterator[Reading]:
             )
 
 
-def landmarks(observed: Observed, table: Table) -> Iterator[Reading]:
+def landmarks(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read a box, an objectness, keypoints and labels: faces of YOLOv5-face and v7-face, poses of YOLOv7."""
     if observed.graph.is_ultralytics:
         return
@@ -84,7 +84,7 @@ def landmarks(observed: Observed, table: Table) -> Iterator[Reading]:
         )
 
 
-def segmenting_with_objectness(observed: Observed, table: Table) -> Iterator[Reading]:
+def segmenting_with_objectness(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + objectness + L + M with (B, M, h, w) prototypes: YOLOv5-seg and v7-seg."""
     prototypes = prototypes_of(observed.graph)
     if prototypes is None or observed.graph.is_ultralytics or table.per_cell == 1:

@@ -38,7 +38,7 @@ from postproc.service.engine.networks.calls import (
     Trouble,
 )
 from postproc.service.engine.networks.memory import NetworkMemory
-from postproc.service.engine.work import UNLOADABLE
+from postproc.service.work import UNLOADABLE
 
 _MOST_POSTS, _MOST_POST_BYTES = 64, 1 << 20  # as pickles; in memory they take some twenty times as much
 _FATAL = 4  # of ONNX Runtime's levels of its log

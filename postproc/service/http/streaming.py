@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from postproc.service.http import pagination
-from postproc.service.http.pagination import Page, fitting
+from postproc.service.http.disconnects import while_connected
+from postproc.service.http.pagination import PageRequest, fitting
 from postproc.service.http.responses import encoded, json_text
 from postproc.service.services import Services
 from postproc.service.store.common import Sized, SizedRow
@@ -66,17 +65,7 @@ class RowsAnswer(Response, Generic[Sized]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
-        sending = asyncio.ensure_future(self._send_in_turn(send))
-        leaving = asyncio.ensure_future(_leave(receive))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                raise ClientDisconnect
-            sending.result()
-        finally:
-            leaving.cancel()
-            sending.cancel()
-            await asyncio.wait({sending})  # a thread that reads goes on, and what it reads counts until then
+        await while_connected(receive, self._send_in_turn(send))
 
     async def _send_in_turn(self, send: Send) -> None:
         needs_room = self._size > SMALL
@@ -109,7 +98,7 @@ class RowsAnswer(Response, Generic[Sized]):
 async def list_answer(
     services: Services,
     tenant: str,
-    page: Page,
+    page: PageRequest,
     find: Callable[..., tuple[int, Sequence[Sized]]],
     read: Callable[[Sequence[Sized]], Awaitable[Iterable[Sequence[str]]]],
 ) -> RowsAnswer[Sized]:
@@ -121,7 +110,7 @@ async def list_answer(
         Whose answer it is.
     tenant : str
         Whose rows they are.
-    page : Page
+    page : PageRequest
         What is asked for.
     find : callable
         Returns, in a thread, how many rows there are, and those of a page: `offset`, `limit`, `after_id` and
@@ -151,12 +140,6 @@ def reading(
         return await services.run(tenant, texts, [row.id for row in rows]) if rows else []
 
     return read
-
-
-async def _leave(receive: Receive) -> None:
-    """Wait until the client is gone, or has its answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _groups(rows: Sequence[Sized]) -> Iterator[list[Sized]]:

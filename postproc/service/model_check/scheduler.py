@@ -33,13 +33,13 @@ class CheckModel(Protocol):
         """Return what a network is, or raise an `InputError`; end soon once `stop` is set."""
 
 
-class Checks:
-    """Checks networks, two at once, of each tenant one; in one event loop.
+class CheckScheduler:
+    """CheckScheduler networks, two at once, of each tenant one; in one event loop.
 
     Parameters
     ----------
     check : CheckModel
-        Checks one, in a thread.
+        CheckScheduler one, in a thread.
     settings : ServiceSettings
         What a check may take.
     """

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from postproc.schema import Preprocessing
-from postproc.service.http.restoring import restore
-from postproc.service.http.schemas import InferenceRequest, NetworkFields
+from postproc.service.http.form_values import restore
+from postproc.service.http.request_models import InferenceRequest, NetworkFields
 
 
 def as_texts(value: Any) -> Any:

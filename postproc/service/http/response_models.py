@@ -7,6 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from postproc.schema import PostProcessing, Preprocessing, SpecOutput
+from postproc.service.store.tables import Network, Spec, as_fields
+from postproc.service.store.versions import NamedVersion
 
 Item = TypeVar("Item")
 Identifier = int | str
@@ -58,6 +60,11 @@ class NetworkAnswer(BaseModel):
     create_date: str | None
     update_date: str | None
 
+    @classmethod
+    def document(cls, network: Network) -> dict[str, Any]:
+        """Return a row as JSON-ready dict."""
+        return as_fields(network, cls.model_fields)
+
 
 class SpecRow(BaseModel):
     """A recognition spec, as lists have it."""
@@ -72,6 +79,11 @@ class SpecRow(BaseModel):
     create_date: str | None
     update_date: str | None
     current_version_id: Identifier | None = Field(description="The version that serves this spec.")
+
+    @classmethod
+    def document(cls, spec: Spec) -> dict[str, Any]:
+        """Return a row as JSON-ready dict."""
+        return {**spec.extra, **as_fields(spec, cls.model_fields)}
 
 
 class SpecAnswer(SpecRow):
@@ -91,6 +103,18 @@ class VersionRow(BaseModel):
     network_id: Identifier
     network_name: str
     update_date: str | None
+
+    @classmethod
+    def document(cls, named: NamedVersion) -> dict[str, Any]:
+        """Return a row as JSON-ready dict."""
+        version = named.version
+        others = {
+            "spec_name": named.spec_name,
+            "network_id": named.public_network or version.network_id,
+            "network_name": named.network_name,
+        }
+        own = {name: others[name] if name in others else getattr(version, name) for name in cls.model_fields}
+        return {**version.extra, **own}
 
 
 class VersionAnswer(VersionRow):

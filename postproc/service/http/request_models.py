@@ -10,7 +10,7 @@ from postproc.schema import Preprocessing
 from postproc.schema.base import Configuration
 from postproc.schema.fields import Flag, FreeJson, Listed, NonEmpty, PositiveInteger, Text, UnitNumber
 from postproc.schema.resource import Resource
-from postproc.service.engine.regions import FEWEST_POINTS, MOST_POINTS
+from postproc.service.engine.input_fields import FEWEST_POINTS, MOST_POINTS
 
 
 class NetworkFields(Resource):
@@ -59,19 +59,17 @@ class InferenceInput(Configuration):
     image: ImageSource = Field(description="The image.")
 
 
-class InferenceRequest(Configuration):
-    """Images, one for each image input of the network, and what to return of them."""
+class InferenceOptions(Configuration):
+    """An inference request whose inputs the engine checks."""
 
-    inputs: NonEmpty[InferenceInput] = Field(description="In the order of the network's preprocessing.")
+    inputs: Listed[Any]
     show_discarded: Flag = Field(
         default=False, description="Also return what scored between the discard threshold and its own."
     )
     max_predictions: PositiveInteger = Field(default=100, description="Most results of an image and output.")
 
 
-class InferenceOptions(Configuration):
-    """An inference request whose inputs the engine checks."""
+class InferenceRequest(InferenceOptions):
+    """Images, one for each image input of the network, and what to return of them."""
 
-    inputs: Listed[Any]
-    show_discarded: Flag = False
-    max_predictions: PositiveInteger = 100
+    inputs: NonEmpty[InferenceInput] = Field(description="In the order of the network's preprocessing.")
