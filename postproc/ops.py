@@ -86,6 +86,13 @@ def batched_nms(
     ------
     TensorError
         As of `nms`.
+
+    Examples
+    --------
+    >>> from postproc import ops
+    >>> boxes = [[0.0, 0, 10, 10], [1.0, 1, 10, 10], [1.0, 1, 10, 10]]
+    >>> ops.batched_nms(boxes, [0.8, 0.9, 0.7], [0, 0, 1], 0.5)
+    array([1, 2])
     """
     checked, numbers = _boxes_and_scores(boxes, scores)
     groups = as_array("idxs", idxs)
@@ -126,6 +133,12 @@ def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:
     ------
     TensorError
         If an array has the wrong shape or dtype, or there is no memory for the result.
+
+    Examples
+    --------
+    >>> from postproc import ops
+    >>> ops.box_iou([[0.0, 0, 2, 2]], [[0.0, 0, 2, 1], [4.0, 4, 5, 5]])
+    array([[0.5, 0. ]], dtype=float32)
     """
     return _matrix(iou_kernels.iou_matrix, _boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
 
@@ -179,6 +192,12 @@ def box_area(boxes: ArrayLike) -> NDArray[np.float32]:
     ------
     TensorError
         If the array has the wrong shape or dtype.
+
+    Examples
+    --------
+    >>> from postproc import ops
+    >>> ops.box_area([[0.0, 0, 2, 3], [5.0, 5, 4, 6]])
+    array([6., 0.], dtype=float32)
     """
     checked = _boxes("boxes", boxes)
     return iou_kernels.areas(checked)
@@ -202,6 +221,12 @@ def box_convert(boxes: ArrayLike, in_fmt: str, out_fmt: str) -> NDArray[np.float
     ------
     TensorError
         If the array has the wrong shape or dtype, or a format is unknown.
+
+    Examples
+    --------
+    >>> from postproc import ops
+    >>> ops.box_convert([[0.0, 0, 2, 4]], "xyxy", "cxcywh")
+    array([[1., 2., 2., 4.]], dtype=float32)
     """
     for name, box_format in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
         if not isinstance(box_format, str) or box_format not in BOX_FORMATS:
@@ -216,6 +241,12 @@ def clip_boxes(boxes: ArrayLike, size: ArrayLike) -> NDArray[np.float32]:
     ------
     TensorError
         If an array has the wrong shape or dtype.
+
+    Examples
+    --------
+    >>> from postproc import ops
+    >>> ops.clip_boxes([[-1.0, 0, 5, 9]], (4, 3))
+    array([[0., 0., 3., 4.]], dtype=float32)
     """
     checked = _boxes("boxes", boxes)
     limits = as_array("size", size)

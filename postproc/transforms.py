@@ -38,6 +38,13 @@ class ImageTransform:
     TensorError
         If a value is not a pair of finite numbers, a size not of integers, or a scale or size not
         positive.
+
+    Examples
+    --------
+    >>> from postproc import ImageTransform
+    >>> fill = ImageTransform.fill((640, 640), (720, 1280))
+    >>> fill.scale, fill.offset, fill.resized_size
+    ((0.5, 0.5), (0.0, 140.0), (360, 640))
     """
 
     scale: tuple[float, float]

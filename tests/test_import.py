@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
 
 CORE = {"annotated_types", "llvmlite", "numba", "numpy", "pydantic", "pydantic_core", "typing_extensions"}
 EXTRAS = {"PIL", "onnx", "onnxruntime", "rich", "sklearn", "supervision", "typer"}
@@ -75,11 +77,14 @@ def test_import_takes_under_one_and_a_half_times_that_of_numba_and_pydantic(tmp_
     raise AssertionError(f"import postproc takes {ratios} times what import numba, pydantic takes")
 
 
-def test_every_package_in_the_tree_is_in_the_wheel() -> None:
-    root = Path(__file__).parents[1]
-    listed = set(
-        re.findall(r'^    "(postproc[\w.]*)",$', (root / "pyproject.toml").read_text(), re.MULTILINE)
-    )
-    folders = {path.parent.relative_to(root) for path in (root / "postproc").rglob("*.py")}
-    found = {".".join(folder.parts) for folder in folders if (root / folder / "__init__.py").exists()}
-    assert found <= listed
+def test_every_folder_with_modules_is_a_package_which_setuptools_finds() -> None:
+    modules = [path for name in ("postproc", "kernels") for path in (ROOT / name).rglob("*.py")]
+    assert [str(path) for path in modules if not (path.parent / "__init__.py").exists()] == []
+
+
+def test_packages_of_kernels_that_setup_lists_are_those_of_the_tree() -> None:
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "kernels").rglob("__init__.py")}
+    lists = [
+        node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.List)
+    ]
+    assert ast.literal_eval(lists[0]) == sorted(".".join(["postproc", *folder.parts]) for folder in folders)

@@ -1,4 +1,4 @@
-"""SECURITY.md says what is so: its numbers are the limits, and its tests exist."""
+"""SECURITY.md says what is so; that its tests exist is seen in `tests.documents.test_paths`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ def test_security_page_lists_every_limit() -> None:
     assert {name: int(number.replace(",", "")) for name, number in listed} == {
         name: value for name, value in vars(limits).items() if name.isupper()
     }
-
-
-def test_security_page_names_tests_that_exist() -> None:
-    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", TEXT)
-    assert len(named) > 15
-    for path, name in named:
-        assert re.search(rf"^ *def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), name
 
 
 def test_load_of_bytes_never_opens_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

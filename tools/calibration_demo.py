@@ -21,7 +21,7 @@ from postproc import PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.dataset import write_dataset
 from postproc.evaluation import GroundTruth
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.evaluation.predictions import predict_images
 from postproc.evaluation.threshold_choice import Objective, Variant, choose
@@ -51,7 +51,7 @@ def main() -> None:
         paths = sorted((Path(folder) / "pages").iterdir())
         predictions = predict_images(
             runner, Preprocessor(preprocessing_path("yolo")), paths,
-            max_predictions=MOST_PREDICTIONS, on_unreadable=print,
+            max_predictions=PASS_PREDICTIONS, on_unreadable=print,
         )  # fmt: skip
         [[variant]] = gather(plan, predictions).variants
         floors = np.array(plan.outputs[0].floors)

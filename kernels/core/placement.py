@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner
+from .._jit import inlined, inner
 
 
 @inner
@@ -21,3 +21,17 @@ def placed(value: float, placement: NDArray[np.float64]) -> np.float64:
     if placement[3] != 1.0:
         result /= placement[3]
     return np.float64(result)
+
+
+@inner
+def clip(value: np.float32, limit: np.float32) -> np.float32:
+    """Limit a coordinate to [0, limit]."""
+    if value < 0.0:
+        return np.float32(0.0)
+    return limit if value > limit else value
+
+
+@inlined
+def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
+    """Coordinate in the result, clipped to [0, 1]."""
+    return clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))

@@ -3,117 +3,79 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel
+from .._jit import inner, pasted
 from ..core.boxes import to_corners
 from ..core.candidates import order_of
-from ..core.collector import begin_image, new_collector, widened
-from ..core.detections import Found, end_image, found, new_corners, new_survivors, select
+from ..core.collector import Collector
 from ..core.scores import scan_scores
+from .arguments import Activation, BoxFormat, FirstScore, Planar, Rule, Scores
+from .driver import detector
 
 # As Detectron does: no anchor grows more than 1000/16-fold, however large an offset.
 _LARGEST_LOG_SCALE = math.log(1000.0 / 16.0)
 
 
-@kernel
-def detect_anchored(
-    scores: NDArray[np.float32],
-    planar: bool,
-    first: int,
-    activation: int,
-    anchors: NDArray[np.float32],
-    anchors_format: int,
-    offsets: NDArray[np.float32],
-    first_offset: int,
-    scale: NDArray[np.float64],
-    has_y_first: bool,
-    is_linear: bool,
-    thresholds: NDArray[np.float32],
-    multi_label: bool,
-    discard: np.float32,
-    iou_thresholds: NDArray[np.float32],
-    class_agnostic: bool,
-    bounds: NDArray[np.float32],
-    placement: NDArray[np.float64],
-    top: int,
-    most: int,
-    start: int,
-    stop: int,
-) -> Found:
-    """Detect in images `start` to `stop` of scores (B, N, S), or (B, S, N) if `planar`, and of offsets.
+Anchors = NewType("Anchors", NDArray[np.float32])
+Offsets = NewType("Offsets", NDArray[np.float32])
+FirstOffsets = NewType("FirstOffsets", int)
+OffsetsScale = NewType("OffsetsScale", NDArray[np.float64])
+YFirst = NewType("YFirst", bool)
+LinearSizes = NewType("LinearSizes", bool)
 
-    See `scan_scores` for the scores, `decode_anchored` for the boxes, and `select` for what follows.
+
+class Anchored(NamedTuple):
+    """Scores (B, N, S), or (B, S, N) if `planar`, see `scan_scores`; anchors moved and scaled by offsets.
+
+    The offsets dx, dy, dw, dh of label l are columns ``4 * (first_offsets + l)`` and on of `offsets`
+    (B, N, C); where `first_offsets` is negative all labels share columns 0 to 3. The last four columns of
+    anchors (1 or B, N, 4 or 5) are the box. `scale` (4,) multiplies the offsets; then dw and dh are limited
+    to log(1000 / 16). The offsets are dy, dx, dh, dw if `y_first`; dw and dh are factors of the anchor's
+    size, not their logarithms, if `linear_sizes`.
     """
-    boxes, labels = offsets.shape[1], thresholds.shape[0]
-    most_keys = boxes * labels
-    narrow = new_collector(top, most_keys, labels)
-    survivors = new_survivors(labels, class_agnostic, stop - start)
-    narrow_corners = new_corners(narrow)
-    for image in range(start, stop):
-        collector, corners, room = narrow, narrow_corners, top
-        begin_image(collector)
-        rows = anchors[image if anchors.shape[0] > 1 else 0]
-        is_wanting = True
-        while is_wanting:
-            count = scan_scores(
-                scores[image], planar, first, thresholds, discard, activation, multi_label, room, collector
-            )
-            decode_anchored(
-                collector[0],
-                count,
-                rows,
-                anchors_format,
-                offsets[image],
-                first_offset,
-                scale,
-                has_y_first,
-                is_linear,
-                corners,
-            )
-            survivors, is_wanting = select(
-                collector, count, corners, boxes, bounds, placement, image, iou_thresholds, class_agnostic,
-                most, survivors,
-            )  # fmt: skip
-            if is_wanting:
-                collector, room = widened(collector, room, most_keys)
-                corners = new_corners(collector)
-        end_image(survivors, image - start)
-    return found(survivors, boxes, 1, placement)
+
+    scores: Scores
+    planar: Planar
+    first: FirstScore
+    activation: Activation
+    anchors: Anchors
+    anchors_format: BoxFormat
+    offsets: Offsets
+    first_offsets: FirstOffsets
+    scale: OffsetsScale
+    y_first: YFirst
+    linear_sizes: LinearSizes
+
+
+@pasted
+def _scan(head: Anchored, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    return scan_scores(
+        head.scores[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        rule.multi_label, room, collector,
+    )  # fmt: skip
 
 
 @inner
-def decode_anchored(
-    keys: NDArray[np.uint64],
-    count: int,
-    anchors: NDArray[np.float32],
-    anchors_format: int,
-    offsets: NDArray[np.float32],
-    first: int,
-    scale: NDArray[np.float64],
-    has_y_first: bool,
-    is_linear: bool,
-    corners: NDArray[np.float32],
+def _decode(
+    head: Anchored, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
 ) -> None:
-    """Write the corners of the first `count` candidates of an image: anchors (N, 4 or 5) moved and scaled.
-
-    The offsets dx, dy, dw, dh of label l are columns ``4 * (first + l)`` and on of `offsets` (N, C); where
-    `first` is negative all labels share columns 0 to 3. The last four columns of an anchor are the box.
-    `scale` (4,) multiplies the offsets; then dw and dh are limited to log(1000 / 16). The offsets are dy, dx,
-    dh, dw if `has_y_first`; dw and dh are factors of the anchor's size, not their logarithms, if `is_linear`.
-    """
-    column = anchors.shape[1] - 4
-    x, y = (1, 0) if has_y_first else (0, 1)
+    anchors, offsets, scale = head.anchors, head.offsets[image], head.scale
+    rows = anchors[image if anchors.shape[0] > 1 else 0]
+    first, is_linear = head.first_offsets, head.linear_sizes
+    column = rows.shape[1] - 4
+    x, y = (1, 0) if head.y_first else (0, 1)
     for index in range(count):
-        label, row = divmod(order_of(keys[index]), offsets.shape[0])
+        label, row = divmod(order_of(keys[index]), boxes)
         x1, y1, x2, y2 = to_corners(
-            np.float64(anchors[row, column]),
-            np.float64(anchors[row, column + 1]),
-            np.float64(anchors[row, column + 2]),
-            np.float64(anchors[row, column + 3]),
-            anchors_format,
+            np.float64(rows[row, column]),
+            np.float64(rows[row, column + 1]),
+            np.float64(rows[row, column + 2]),
+            np.float64(rows[row, column + 3]),
+            head.anchors_format,
         )
         at = 0 if first < 0 else 4 * (first + label)
         anchor_width = x2 - x1
@@ -134,3 +96,6 @@ def decode_anchored(
 def _bounded_exp(value: float) -> float:
     # Not min(): NaN must stay NaN, so that its box is dropped.
     return math.exp(_LARGEST_LOG_SCALE if value > _LARGEST_LOG_SCALE else value)
+
+
+detect_anchored = detector(Anchored, _scan, _decode)

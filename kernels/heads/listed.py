@@ -2,123 +2,82 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, NewType
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel
+from .._jit import inner, kernel, pasted
 from ..core import activation as act
 from ..core.boxes import decode_boxes
 from ..core.candidates import LOWEST_KEY, pack
-from ..core.collector import (
-    Collector,
-    begin_image,
-    begin_scan,
-    end_scan,
-    make_room,
-    new_collector,
-    push,
-    widened,
-)
-from ..core.detections import Found, end_image, found, new_corners, new_survivors, select
+from ..core.collector import Collector, begin_scan, end_scan, make_room, push
+from .arguments import Activation, Boxes, BoxFormat, Rule, Scores
+from .driver import detector
 
 _INT64_END = 2.0**63
 
 
-@kernel
-def detect_listed(
-    scores: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    firsts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    longest: int,
-    activation: int,
-    boxes: NDArray[np.float32],
-    box_format: int,
-    own_boxes: bool,
-    thresholds: NDArray[np.float32],
-    multi_label: bool,
-    discard: np.float32,
-    iou_thresholds: NDArray[np.float32],
-    class_agnostic: bool,
-    bounds: NDArray[np.float32],
-    placement: NDArray[np.float64],
-    top: int,
-    most: int,
-    start: int,
-    stop: int,
-) -> Found:
-    """Detect in images `start` to `stop` of scores and label rows (N, C), and boxes (N, 4) or (N * C, 4).
+LabelRows = NewType("LabelRows", NDArray[np.int64])
+FirstRows = NewType("FirstRows", NDArray[np.int64])
+EndRows = NewType("EndRows", NDArray[np.int64])
+BoxesOfTheirOwn = NewType("BoxesOfTheirOwn", bool)
 
-    Image i has rows ``firsts[i]`` to ``ends[i]``, `longest` or fewer. All C scores of a row share its box, or
-    have `own_boxes`. See `scan_listed` for the scores, and `select` for what follows.
+
+class Listed(NamedTuple):
+    """Scores and their label rows (N, C), negative for none, and boxes (N, 4) or (N * C, 4).
+
+    Image i has rows ``firsts[i]`` to ``ends[i]``, as many as a label has boxes, ``n * C + c``, or fewer. All
+    C scores of a row share its box, or have boxes of their own.
     """
-    columns, labels = scores.shape[1], thresholds.shape[0]
-    per_label = longest * columns
-    narrow = new_collector(top, per_label, labels)
-    survivors = new_survivors(labels, class_agnostic, stop - start)
-    narrow_corners = new_corners(narrow)
-    for image in range(start, stop):
-        collector, corners, room = narrow, narrow_corners, top
-        begin_image(collector)
-        is_wanting = True
-        while is_wanting:
-            first, end = firsts[image], ends[image]
-            count = scan_listed(
-                scores[first:end], rows[first:end], longest, thresholds, discard, activation, multi_label,
-                collector,
-            )  # fmt: skip
-            decode_boxes(
-                collector[0], count, boxes[first * columns if own_boxes else first :], False, box_format,
-                per_label, 1 if own_boxes else columns, 0, 0, corners,
-            )  # fmt: skip
-            survivors, is_wanting = select(
-                collector, count, corners, per_label, bounds, placement, image, iou_thresholds,
-                class_agnostic, most, survivors,
-            )  # fmt: skip
-            if is_wanting:
-                collector, room = widened(collector, room, per_label)
-                corners = new_corners(collector)
-        end_image(survivors, image - start)
-    return found(survivors, per_label, columns, placement)
+
+    scores: Scores
+    rows: LabelRows
+    firsts: FirstRows
+    ends: EndRows
+    activation: Activation
+    boxes: Boxes
+    box_format: BoxFormat
+    own_boxes: BoxesOfTheirOwn
 
 
 @inner
-def scan_listed(
-    scores: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    longest: int,
-    thresholds: NDArray[np.float32],
-    discard: np.float32,
-    activation: int,
-    multi_label: bool,
-    collector: Collector,
-) -> int:
-    """Collect candidates of scores (N, C) whose label rows stand in `rows` (N, C), negative for none.
-
-    The box of a candidate is ``n * C + c``; no image has more than `longest` rows. Returns how many keys the
-    collector holds, best first.
-    """
+def _scan(head: Listed, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    first, end, activation = head.firsts[image], head.ends[image], head.activation
+    scores, rows = head.scores[first:end], head.rows[first:end]
+    thresholds, discard = rule.thresholds, rule.discard
     begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
     buffer, count, bounds, limits = collector
-    boxes, columns = scores.shape
+    columns = scores.shape[1]
     logits, activated = act.new_row(columns), act.new_row(columns)
-    for box in range(boxes):
-        values, owners = scores[box], rows[box]
+    for row in range(scores.shape[0]):
+        values, owners = scores[row], rows[row]
         if activation != act.NONE:
             _activate(values, activation, logits, activated)
             values = activated[:columns]
-        first, last = 0, columns
-        if not multi_label:
-            first = _best_column(values, owners)
-            last = min(first + 1, columns)
-        for column in range(first, last):
+        begin, stop = 0, columns
+        if not rule.multi_label:
+            begin = _best_column(values, owners)
+            stop = min(begin + 1, columns)
+        for column in range(begin, stop):
             label = owners[column]
             if label >= 0 and values[column] > limits[label]:
-                order = (label * longest + box) * columns + column
+                order = label * boxes + row * columns + column
                 key = pack(values[column], order, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
                     make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
     return end_scan(collector, 0)
+
+
+@pasted
+def _decode(
+    head: Listed, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
+) -> None:
+    first, columns = head.firsts[image], head.scores.shape[1]
+    decode_boxes(
+        keys, count, head.boxes[first * columns if head.own_boxes else first :], False, head.box_format,
+        boxes, 1 if head.own_boxes else columns, 0, 0, corners,
+    )  # fmt: skip
 
 
 @inner
@@ -145,6 +104,9 @@ def _best_column(values: NDArray[np.float32], owners: NDArray[np.int64]) -> int:
         if best < 0 or value > values[best] or (value == values[best] and owners[column] < owners[best]):
             best = column
     return max(best, 0)
+
+
+detect_listed = detector(Listed, _scan, _decode)
 
 
 @kernel

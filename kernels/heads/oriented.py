@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, NewType
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel
+from .._jit import inner, kernel, pasted
 from ..core.candidates import order_of
 from ..core.collector import begin_image, continue_below, new_collector, widened
-from ..core.detections import Found, add_placed, end_image, found, is_cut, new_survivors
 from ..core.placement import placed
 from ..core.rectangles import enclosing_box, new_polygons, read_rectangle, shared_area
 from ..core.scores import scan_scores
+from .arguments import Activation, Call, FirstScore, Planar, Rule, Table
+from .driver import unpacking
+from .survivors import Found, add_placed, end_image, found, is_cut, new_survivors
 
 _AREA = 6
 _LEFT = 7
@@ -19,68 +23,69 @@ _NUMBERS = 11
 _FURTHEST = 3e38  # a corner further away than float32 reaches stays finite
 
 
-@kernel
-def detect_oriented(
-    table: NDArray[np.float32],
-    planar: bool,
-    first: int,
-    activation: int,
-    angle_column: int,
-    scales: NDArray[np.float64],
-    thresholds: NDArray[np.float32],
-    multi_label: bool,
-    discard: np.float32,
-    iou_thresholds: NDArray[np.float32],
-    class_agnostic: bool,
-    bounds: NDArray[np.float32],
-    placement: NDArray[np.float64],
-    top: int,
-    most: int,
-    start: int,
-    stop: int,
-) -> Found:
-    """Detect in images `start` to `stop` of a table (B, N, C), or (B, C, N) if `planar`.
+AngleColumn = NewType("AngleColumn", int)
+Scales = NewType("Scales", NDArray[np.float64])
+
+
+class Oriented(NamedTuple):
+    """A table (B, N, C), or (B, C, N) if `planar`.
 
     Its columns are cx, cy, width, height, from `first` on a score per label, and in `angle_column` the angle.
     `scales` (1 or B, 2) make pixels of x and of y, since the angle is one of pixels.
-    The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by their own
-    Jaccard index. One whose width or height is not positive has no area, and is left out. `bounds` is not
-    used. See `scan_scores` for the scores, and `select` for everything else.
     """
-    count_of_boxes = table.shape[2] if planar else table.shape[1]
-    row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
-    labels = thresholds.shape[0]
-    most_keys = count_of_boxes * labels
-    narrow = new_collector(top, most_keys, labels)
-    survivors = new_survivors(labels, class_agnostic, stop - start)
+
+    table: Table
+    planar: Planar
+    first: FirstScore
+    activation: Activation
+    angle_column: AngleColumn
+    scales: Scales
+
+
+@pasted
+def _detect(head: Oriented, rule: Rule, call: Call) -> Found:
+    """Detect in the images of a call.
+
+    The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by their own
+    Jaccard index, and kept in lists of their own between the scans of an image: `driver` knows boxes only.
+    One whose width or height is not positive has no area, and is left out. The call's bounds are not used.
+    """
+    table, angle_column = head.table, head.angle_column
+    row_step, column_step = (1, table.shape[2]) if head.planar else (table.shape[2], 1)
+    labels = rule.thresholds.shape[0]
+    most_keys = call.boxes * labels
+    narrow = new_collector(call.top, most_keys, labels)
+    survivors = new_survivors(labels, rule.class_agnostic, call.stop - call.start)
     heads = survivors[0]
     # The rectangles that are kept: six numbers, area and enclosing box, in lists as `heads` begins them.
     pool, links = np.empty((64, _NUMBERS), np.float64), np.empty(64, np.int32)
     polygons = new_polygons()
-    for image in range(start, stop):
-        collector, room = narrow, top
+    for image in range(call.start, call.stop):
+        collector = narrow
+        room: int = call.top
         begin_image(collector)
         numbers = table[image].reshape(-1)
-        scale_x, scale_y = _scale(scales, image)
+        scale_x, scale_y = _scale(head.scales, image)
         used = 0
         is_wanting = True
         while is_wanting:
             count = scan_scores(
-                table[image], planar, first, thresholds, discard, activation, multi_label, room, collector
-            )
+                table[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+                rule.multi_label, room, collector,
+            )  # fmt: skip
             for index in range(count):
                 if is_cut(survivors):
                     break
                 key = collector[0][index]
-                label, box = divmod(order_of(key), count_of_boxes)
+                label, box = divmod(int(order_of(key)), call.boxes)
                 if used == pool.shape[0]:
                     pool, links = _doubled(pool, links)
                 if not _read(
                     numbers, box * row_step, column_step, angle_column, scale_x, scale_y, pool[used]
                 ):
                     continue
-                bucket = 0 if class_agnostic else label
-                limit = np.float64(iou_thresholds[bucket])
+                bucket = 0 if rule.class_agnostic else label
+                limit = np.float64(rule.iou_thresholds[bucket])
                 if limit < 1.0:
                     if _is_suppressed(bucket, heads, links, pool, used, limit, polygons):
                         continue
@@ -89,22 +94,16 @@ def detect_oriented(
                 x1, y1, x2, y2 = enclosing_box(pool[used])
                 if limit < 1.0:
                     used += 1
-                survivors = add_placed(
-                    key,
-                    np.float32(x1),
-                    np.float32(y1),
-                    np.float32(x2),
-                    np.float32(y2),
-                    placement,
-                    image,
-                    most,
-                    survivors,
-                )
+                corners = np.float32(x1), np.float32(y1), np.float32(x2), np.float32(y2)
+                survivors = add_placed(key, corners, image, call, survivors)
             is_wanting = not is_cut(survivors) and continue_below(collector)
             if is_wanting:
                 collector, room = widened(collector, room, most_keys)
-        end_image(survivors, image - start)
-    return found(survivors, count_of_boxes, 1, placement)
+        end_image(survivors, image - call.start)
+    return found(survivors, call)
+
+
+detect_oriented = unpacking(Oriented, _detect)
 
 
 @kernel
@@ -120,7 +119,7 @@ def gather_corners(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Corners (K, 4, 2) of the rectangles of K detections, relative to their images, and angles (K,).
 
-    The arguments are as of `detect_oriented` and `gather_keypoints`. The corners are not clipped; they go
+    The arguments are as of `Oriented` and `gather_keypoints`. The corners are not clipped; they go
     around as ultralytics' do: at an angle of 0 from the lower right to the upper right one.
     """
     numbers = table.reshape(-1)

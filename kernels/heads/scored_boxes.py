@@ -1,68 +1,58 @@
-"""Boxes in a tensor of their own or beside their scores: the whole way from scores to detections."""
+"""Boxes in a tensor of their own or beside their scores."""
 
 from __future__ import annotations
+
+from typing import NamedTuple, NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import kernel
+from .._jit import pasted
 from ..core.boxes import decode_boxes
-from ..core.collector import begin_image, new_collector, widened
-from ..core.detections import Found, end_image, found, new_corners, new_survivors, select
+from ..core.collector import Collector
 from ..core.scores import scan_scores
+from .arguments import Activation, Boxes, BoxFormat, FirstScore, Planar, PlanarBoxes, Rule, Scores
+from .driver import detector
+
+RowsARegion = NewType("RowsARegion", int)
+FirstRow = NewType("FirstRow", int)
 
 
-@kernel
-def detect_scored_boxes(
-    scores: NDArray[np.float32],
-    planar: bool,
-    first: int,
-    activation: int,
-    boxes: NDArray[np.float32],
-    boxes_planar: bool,
-    box_format: int,
-    boxes_a_region: int,
-    first_box: int,
-    thresholds: NDArray[np.float32],
-    multi_label: bool,
-    discard: np.float32,
-    iou_thresholds: NDArray[np.float32],
-    class_agnostic: bool,
-    bounds: NDArray[np.float32],
-    placement: NDArray[np.float64],
-    top: int,
-    most: int,
-    start: int,
-    stop: int,
-) -> Found:
-    """Detect in images `start` to `stop` of scores (B, N, S), or (B, S, N) if `planar`, and boxes.
+class ScoredBoxes(NamedTuple):
+    """Scores (B, N, S), or (B, S, N) if `planar`, and boxes: see `scan_scores` and `decode_boxes`."""
 
-    See `scan_scores` for the scores, `decode_boxes` for the boxes, and `select` for what follows.
-    """
-    count_of_boxes = scores.shape[2] if planar else scores.shape[1]
-    labels = thresholds.shape[0]
-    most_keys = count_of_boxes * labels
-    narrow = new_collector(top, most_keys, labels)
-    survivors = new_survivors(labels, class_agnostic, stop - start)
-    narrow_corners = new_corners(narrow)
-    for image in range(start, stop):
-        collector, corners, room = narrow, narrow_corners, top
-        begin_image(collector)
-        is_wanting = True
-        while is_wanting:
-            count = scan_scores(
-                scores[image], planar, first, thresholds, discard, activation, multi_label, room, collector
-            )
-            decode_boxes(
-                collector[0], count, boxes[image], boxes_planar, box_format, count_of_boxes, 1,
-                boxes_a_region, first_box, corners,
-            )  # fmt: skip
-            survivors, is_wanting = select(
-                collector, count, corners, count_of_boxes, bounds, placement, image, iou_thresholds,
-                class_agnostic, most, survivors,
-            )  # fmt: skip
-            if is_wanting:
-                collector, room = widened(collector, room, most_keys)
-                corners = new_corners(collector)
-        end_image(survivors, image - start)
-    return found(survivors, count_of_boxes, 1, placement)
+    scores: Scores
+    planar: Planar
+    first: FirstScore
+    activation: Activation
+    boxes: Boxes
+    boxes_planar: PlanarBoxes
+    box_format: BoxFormat
+    rows_a_region: RowsARegion
+    first_row: FirstRow
+
+
+@pasted
+def _scan(head: ScoredBoxes, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    return scan_scores(
+        head.scores[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        rule.multi_label, room, collector,
+    )  # fmt: skip
+
+
+@pasted
+def _decode(
+    head: ScoredBoxes,
+    image: int,
+    boxes: int,
+    keys: NDArray[np.uint64],
+    count: int,
+    corners: NDArray[np.float32],
+) -> None:
+    decode_boxes(
+        keys, count, head.boxes[image], head.boxes_planar, head.box_format, boxes, 1, head.rows_a_region,
+        head.first_row, corners,
+    )  # fmt: skip
+
+
+detect_scored_boxes = detector(ScoredBoxes, _scan, _decode)

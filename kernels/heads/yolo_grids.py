@@ -9,88 +9,61 @@ numbered cell by cell, row by row, and by anchor within a cell.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel
+from .._jit import inner, pasted
 from ..core import activation as act
 from ..core.candidates import LOWEST_KEY, order_of
-from ..core.collector import Collector, begin_image, begin_scan, end_scan, lowest, new_collector, widened
-from ..core.detections import Found, end_image, found, new_corners, new_survivors, select
+from ..core.collector import Collector, begin_scan, end_scan, lowest
 from ..core.scan import STRIDE, repeat
 from ..core.scores import push_row
+from .arguments import Activation, ObjectnessAlone, Rule
+from .driver import detector
 
 HEIGHT, WIDTH, ANCHORS, CELL_STEP, ANCHOR_STEP, CHANNEL_STEP, FIRST_ANCHOR, FIRST_BOX = range(8)
-Grids = tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
-]
+
+Grid = NewType("Grid", NDArray[np.float32])
+GridShapes = NewType("GridShapes", NDArray[np.int64])
+GridAnchors = NewType("GridAnchors", NDArray[np.float64])
+AnchorsInCells = NewType("AnchorsInCells", bool)
+Stretches = NewType("Stretches", NDArray[np.float64])
+InputSizes = NewType("InputSizes", NDArray[np.float64])
 
 
-@kernel
-def detect_grids(
-    grid0: NDArray[np.float32],
-    grid1: NDArray[np.float32],
-    grid2: NDArray[np.float32],
-    grid3: NDArray[np.float32],
-    grid4: NDArray[np.float32],
-    shapes: NDArray[np.int64],
-    anchors: NDArray[np.float64],
-    anchors_in_cells: bool,
-    stretches: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    activation: int,
-    objectness_alone: bool,
-    thresholds: NDArray[np.float32],
-    multi_label: bool,
-    discard: np.float32,
-    iou_thresholds: NDArray[np.float32],
-    class_agnostic: bool,
-    bounds: NDArray[np.float32],
-    placement: NDArray[np.float64],
-    top: int,
-    most: int,
-    start: int,
-    stop: int,
-) -> Found:
-    """Detect in images `start` to `stop` of up to five grids, each (B, numbers of an image).
+class Grids(NamedTuple):
+    """Up to five grids, each (B, numbers of an image).
 
     `anchors` (A, 2) are in cells or in the unit of `sizes` (1 or B, 2), the width and height of the input in
-    the unit of the boxes; `stretches` (S,) are YOLOv4's ``scale_x_y``. See `select` for what follows.
+    the unit of the boxes; `stretches` (S,) are YOLOv4's ``scale_x_y``. `activation` is of the labels' logits.
     """
-    grids = (grid0, grid1, grid2, grid3, grid4)
-    labels = thresholds.shape[0]
-    last = shapes[shapes.shape[0] - 1]
-    boxes = last[FIRST_BOX] + last[HEIGHT] * last[WIDTH] * last[ANCHORS]
-    most_keys = boxes * labels
-    narrow = new_collector(top, most_keys, labels)
-    survivors = new_survivors(labels, class_agnostic, stop - start)
-    narrow_corners = new_corners(narrow)
-    for image in range(start, stop):
-        collector, corners, room = narrow, narrow_corners, top
-        begin_image(collector)
-        is_wanting = True
-        while is_wanting:
-            begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
-            for index in range(shapes.shape[0]):
-                scan_grid(
-                    grids[index][image], shapes[index], boxes, activation, objectness_alone, thresholds,
-                    discard, multi_label, collector,
-                )  # fmt: skip
-            count = end_scan(collector, 0)
-            decode_grids(
-                collector[0], count, grids, image, shapes, boxes, anchors, anchors_in_cells, stretches,
-                sizes[image if sizes.shape[0] > 1 else 0], corners,
-            )  # fmt: skip
-            survivors, is_wanting = select(
-                collector, count, corners, boxes, bounds, placement, image, iou_thresholds, class_agnostic,
-                most, survivors,
-            )  # fmt: skip
-            if is_wanting:
-                collector, room = widened(collector, room, most_keys)
-                corners = new_corners(collector)
-        end_image(survivors, image - start)
-    return found(survivors, boxes, 1, placement)
+
+    grid0: Grid
+    grid1: Grid
+    grid2: Grid
+    grid3: Grid
+    grid4: Grid
+    shapes: GridShapes
+    anchors: GridAnchors
+    anchors_in_cells: AnchorsInCells
+    stretches: Stretches
+    sizes: InputSizes
+    activation: Activation
+    objectness_alone: ObjectnessAlone
+
+
+@pasted
+def _scan(head: Grids, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    grids = (head.grid0, head.grid1, head.grid2, head.grid3, head.grid4)
+    begin_scan(collector, rule.thresholds, rule.discard, act.NONE, LOWEST_KEY)
+    for index in range(head.shapes.shape[0]):
+        scan_grid(
+            grids[index][image], head.shapes[index], boxes, head.activation, head.objectness_alone,
+            rule.thresholds, rule.discard, rule.multi_label, collector,
+        )  # fmt: skip
+    return end_scan(collector, 0)
 
 
 @inner
@@ -156,20 +129,12 @@ def scan_grid(
 
 
 @inner
-def decode_grids(
-    keys: NDArray[np.uint64],
-    count: int,
-    grids: Grids,
-    image: int,
-    shapes: NDArray[np.int64],
-    boxes: int,
-    anchors: NDArray[np.float64],
-    anchors_in_cells: bool,
-    stretches: NDArray[np.float64],
-    size: NDArray[np.float64],
-    corners: NDArray[np.float32],
+def _decode(
+    head: Grids, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
 ) -> None:
-    """Write the corners of the first `count` candidates of an image."""
+    grids = (head.grid0, head.grid1, head.grid2, head.grid3, head.grid4)
+    shapes, anchors, stretches, sizes = head.shapes, head.anchors, head.stretches, head.sizes
+    size = sizes[image if sizes.shape[0] > 1 else 0]
     for index in range(count):
         box = order_of(keys[index]) % boxes
         scale = 0
@@ -188,7 +153,7 @@ def decode_grids(
         anchor += shape[FIRST_ANCHOR]
         box_width = anchors[anchor, 0] * math.exp(np.float64(numbers[at + 2 * step]))
         box_height = anchors[anchor, 1] * math.exp(np.float64(numbers[at + 3 * step]))
-        if anchors_in_cells:
+        if head.anchors_in_cells:
             box_width = box_width * size[0] / width
             box_height = box_height * size[1] / height
         corners[index, 0] = center_x - 0.5 * box_width
@@ -200,3 +165,6 @@ def decode_grids(
 @inner
 def _sigmoid(logit: np.float32) -> float:
     return 1.0 / (1.0 + math.exp(-np.float64(logit)))
+
+
+detect_grids = detector(Grids, _scan, _decode)

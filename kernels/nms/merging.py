@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .._jit import inner, kernel
 from ..core.candidates import NO_KEY, is_predicted, pack, score_of
-from ..core.detections import place
 from ..core.iou import box_area, intersection
+from ..core.placement import place
 
 Merged = tuple[
     NDArray[np.float32],

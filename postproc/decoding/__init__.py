@@ -1,8 +1,9 @@
 """The kinds of detection outputs: one small class each, from tensors to the kernel that reads them.
 
-A decoder is made once for an output of a version. Its `bind` checks the tensors of a call and returns
-`Candidates`: the kernel and its arguments, canonical arrays, which the pipeline may call for any range of
-images, from any thread.
+A decoder is made once for an output of a version. Its `read` checks the tensors of a call, and its `bind`
+makes `Candidates` of them, when it is known which sizes boxes are in pixels of. Their `head` is a typed
+structure of canonical arrays, of which `postproc.kernels.heads.driver` detects in any range of images,
+from any thread.
 
 To add a family of networks:
 
@@ -12,9 +13,9 @@ To add a family of networks:
 2. Give `Detection` (``postproc/schema/post_processing.py``) a field of that type, whose name is the kind's;
    export the class from ``postproc/schema/__init__.py`` and ``postproc/__init__.py``. JSON Schema and the
    command line know it from there.
-3. Write its decoder here, in a file of the family: check the shapes, choose the kernel. Most families share
-   one there is: `detect_scored_boxes` where boxes and scores are plain, `detect_products` where a score has
-   two factors, `detect_grids`, `detect_anchored`, `detect_listed`; a new one is built of the same few calls.
+3. Write its decoder here, in a file of the family: check the shapes, fill the structure of a head. Most
+   families share one there is: `ScoredBoxes` where boxes and scores are plain, `Products` where a score has
+   two factors, `Grids`, `Anchored`, `Listed`; a new one is a NamedTuple, a scan and a decode.
 4. List the decoder in `DECODERS` below, which the warm-up reads.
 5. Give it a row in README's table of fields, and a case in ``postproc/doctor/cases.py``, whose answer
    ``python -m tests.doctor_answers`` writes.
@@ -37,12 +38,11 @@ from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
     Candidates,
-    Decision,
     Decoder,
     Extras,
     Sizes,
-    with_decision,
 )
+from postproc.decoding.decision import Decision
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.end_to_end import EndToEndDecoder
 from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
@@ -64,8 +64,6 @@ __all__ = [
     "Extras",
     "Sizes",
     "decoder_for",
-    "for_examples",
-    "with_decision",
 ]
 
 DECODERS: tuple[Any, ...] = (
@@ -86,12 +84,7 @@ DECODERS: tuple[Any, ...] = (
 _BY_OUTPUT = {type(decoder.sample): decoder for decoder in DECODERS}
 
 
-def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder:
+def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder[Any]:
     """Make the decoder of an output."""
-    decoder: Decoder = _BY_OUTPUT[type(output)](output, decision)
+    decoder: Decoder[Any] = _BY_OUTPUT[type(output)](output, decision)
     return decoder
-
-
-def for_examples(decoder: Decoder) -> Decoder:
-    """Return a decoder that takes its `examples`: the same, or one that has as many priors as they have."""
-    return decoder.for_examples() if isinstance(decoder, SsdDecoder) else decoder

@@ -12,43 +12,50 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
+    ROWS,
+    SOFTMAX,
     Candidates,
-    Decision,
-    SizesOf,
+    SizelessDecoder,
     as_rows,
     check_order,
     is_planar,
     probabilities,
     with_batch,
 )
-from postproc.kernels.core import activation
-from postproc.kernels.heads.anchored import detect_anchored
+from postproc.decoding.decision import Decision
+from postproc.kernels.heads.anchored import (
+    Anchored,
+    Anchors,
+    FirstOffsets,
+    LinearSizes,
+    Offsets,
+    OffsetsScale,
+    YFirst,
+)
+from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, Scores
 from postproc.schema import AnchoredOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
 
-class AnchoredDecoder:
+class AnchoredDecoder(SizelessDecoder):
     """`anchored_output`: offsets from anchors, and a score per label."""
 
     sample = AnchoredOutput(anchors_tensor="anchors", offsets_tensor="offsets", scores_tensor="scores")
     clips_first = True
-    example_size = None
 
     def __init__(self, output: AnchoredOutput, decision: Decision) -> None:
-        self.tensor_names = (output.anchors_tensor, output.offsets_tensor, output.scores_tensor)
-        self._decision = decision
+        super().__init__(decision, output.anchors_tensor, output.offsets_tensor, output.scores_tensor)
         self._output = output
         self._activation = ACTIVATIONS[output.score_activation]
         self._format = BOX_FORMATS[output.anchors_format]
-        self._scale = np.array(output.offsets_scale, np.float64)
+        self._scale = OffsetsScale(np.array(output.offsets_scale, np.float64))
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         anchors_name, offsets_name, scores_name = self.tensor_names
         anchors = with_batch(as_float32(anchors_name, find(tensors, anchors_name)), 3)
         offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
         scores = with_batch(as_float32(scores_name, find(tensors, scores_name)), 3)
-        labels = len(self._decision.ids)
+        labels = self._labels
         background = self._output.background
         classes = labels if background == "none" else labels + 1
 
@@ -67,34 +74,32 @@ class AnchoredDecoder:
             raise wrong_shape(anchors_name, anchors.shape, f"({batch}, N, 4) or anchors of a batch of one")
         check_order(scores_name, boxes_count, labels)
 
-        if planar and self._activation == activation.SOFTMAX:
-            scores, planar = as_rows(scores), False
+        if planar and self._activation == SOFTMAX:
+            scores, planar = as_rows(scores), ROWS
         first = 1 if background == "first" else 0
         # With one label and no background, four columns are both per label and shared: the same numbers.
         first_offset = first if offsets.shape[2] == 4 * classes else 0
         if offsets.shape[2] == 4:
             first_offset = -1
-        arguments = (
-            scores,
-            planar,
-            first,
-            self._activation,
-            anchors,
-            self._format,
-            offsets,
-            first_offset,
-            self._scale,
-            False,
-            False,
-            *self._decision.rule,
+        head = Anchored(
+            scores=Scores(scores),
+            planar=planar,
+            first=FirstScore(first),
+            activation=self._activation,
+            anchors=Anchors(anchors),
+            anchors_format=self._format,
+            offsets=Offsets(offsets),
+            first_offsets=FirstOffsets(first_offset),
+            scale=self._scale,
+            y_first=YFirst(False),
+            linear_sizes=LinearSizes(False),
         )
         of_labels = probabilities(scores, planar, first, labels, self._activation)
-        return Candidates(batch, detect_anchored, arguments, boxes_count, scores=of_labels)
+        return Candidates(batch, head, BoxesALabel(boxes_count), scores=of_labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         anchors, offsets, scores = self.tensor_names
-        classes = len(self._decision.ids) + (self._output.background != "none")
+        classes = self._labels + (self._output.background != "none")
         count = 2 if classes == 1 else 1  # another number than the columns': either layout is clear
         shapes = {"channels_last": (1, count, classes), "channels_first": (1, classes, count)}
         boxes_only = {

@@ -3,76 +3,68 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions, HeightWidth
+from postproc.decoding.decision import Decision
 from postproc.errors import TensorError
 from postproc.kernels.core import activation, boxes
 from postproc.kernels.core.candidates import MAX_ORDER
-from postproc.kernels.core.detections import Found
+from postproc.kernels.heads.arguments import (
+    Activation,
+    BoxesALabel,
+    BoxesARegion,
+    BoxFormat,
+    Placement,
+    Planar,
+    Table,
+)
+from postproc.kernels.heads.driver import Head
 from postproc.results import Detections
 from postproc.schema import DetectionOutput
 from postproc.tensors import as_float32, find, wrong_shape
 
-ACTIVATIONS = {"none": activation.NONE, "sigmoid": activation.SIGMOID, "softmax": activation.SOFTMAX}
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+NO_ACTIVATION = Activation(activation.NONE)
+SIGMOID = Activation(activation.SIGMOID)
+SOFTMAX = Activation(activation.SOFTMAX)
+ACTIVATIONS = {"none": NO_ACTIVATION, "sigmoid": SIGMOID, "softmax": SOFTMAX}
+BOX_FORMATS = {
+    "xyxy": BoxFormat(boxes.XYXY),
+    "xywh": BoxFormat(boxes.XYWH),
+    "cxcywh": BoxFormat(boxes.CXCYWH),
+    "yxyx": BoxFormat(boxes.YXYX),
+}
+ROWS = Planar(False)
 UNIT = np.ones((1, 2), np.float64)
 """Width and height of the input for boxes that are relative to it, or have their unit already."""
-
-BOX_FORMATS = {"xyxy": boxes.XYXY, "xywh": boxes.XYWH, "cxcywh": boxes.CXCYWH, "yxyx": boxes.YXYX}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a decoder needs to know of its `detection` document.
-
-    Parameters
-    ----------
-    ids : (L,) int64
-        Label ids, in the order of the spec.
-    thresholds : (L,) float32
-    multi_label : bool
-    """
-
-    ids: NDArray[np.int64]
-    thresholds: NDArray[np.float32]
-    multi_label: bool
-
-    @property
-    def rule(self) -> tuple[NDArray[np.float32], bool]:
-        """What every kernel takes of it."""
-        return self.thresholds, self.multi_label
-
 
 Sizes: TypeAlias = NDArray[np.float64] | HeightWidth | None
 """Heights and widths that boxes are in pixels of: (B, 2), or one for all images; None for none."""
 
-SizesOf: TypeAlias = Callable[[Mapping[str, Any], int, CallOptions], Sizes]
-
-
-Extras: TypeAlias = Callable[[Detections, NDArray[np.float64], Sizes, int], Detections]
+Extras: TypeAlias = Callable[[Detections, Placement, Sizes, int], Detections]
 """Adds to detections what tensors hold beyond boxes: from them, the placement (B, 2, 4) of all images as
 `postproc.kernels.core.placement` takes it, the sizes that boxes are in pixels of, and the first image's
 number."""
 
 
 class Candidates(NamedTuple):
-    """The tensors of one call, and the kernel that reads them.
+    """The tensors of one call, and what describes them.
 
     Parameters
     ----------
     batch : int
         Number of images.
-    kernel : function
-        Takes `arguments`, then discard, iou_thresholds, class_agnostic, bounds, placement, top, most, start
-        and stop; returns the detections of images start to stop. See `postproc.kernels.core.detections`.
-    arguments : tuple
-        The tensors, and what describes them.
+    head : NamedTuple
+        What the kernel of its type takes: see `postproc.kernels.heads.driver`.
     per_label : int
         How many boxes a label has.
     columns : int
@@ -85,48 +77,90 @@ class Candidates(NamedTuple):
     """
 
     batch: int
-    kernel: Callable[..., Found]
-    arguments: tuple[Any, ...]
-    per_label: int
-    columns: int = 1
+    head: Head
+    per_label: BoxesALabel
+    columns: BoxesARegion = BoxesARegion(1)
     extras: Extras | None = None
     scores: Callable[[], NDArray[np.float32]] | None = None
 
 
-class Decoder(Protocol):
-    """What the pipeline asks of a kind of output."""
+class Read(Protocol):
+    """The tensors of a call, checked."""
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        ...
+
+
+ReadT = TypeVar("ReadT", bound=Read)
+
+
+class Decoder(ABC, Generic[ReadT]):
+    """What the pipeline asks of a kind of output: to `read` tensors, then to `bind` what it has read.
+
+    Parameters
+    ----------
+    decision : Decision
+    *tensor_names : str or None
+        Those that it reads; None where the document names none.
+    """
 
     sample: ClassVar[DetectionOutput]
     """An output of this kind: it says which, and is what a warm-up compiles."""
 
-    _decision: Decision
-    tensor_names: tuple[str, ...]
-    clips_first: bool
+    clips_first: bool = False
     """Whether boxes are clipped to the image before they are compared, or only after."""
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them.
-
-        ``sizes(tensors, batch, options)`` tells the sizes of the network's input in pixels.
-        """
-        ...
-
-    example_size: tuple[int, int] | None
+    example_size: tuple[int, int] | None = None
     """Input size that the `examples` are of, for kinds that need one."""
 
+    def __init__(self, decision: Decision, *tensor_names: str | None) -> None:
+        self._decision = decision
+        self._labels = len(decision.ids)
+        self.tensor_names = tuple(name for name in tensor_names if name is not None)
+
+    @abstractmethod
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadT:
+        """Check the tensors of a call."""
+
+    @abstractmethod
+    def bind(self, read: ReadT, sizes: Sizes) -> Candidates:
+        """Make what the kernel takes; `sizes` are those of the network's input in pixels."""
+
+    @abstractmethod
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        ...
+        """Small tensors of one image, for every layout and dtype that may come: to compile the kernels on."""
+
+    def for_examples(self) -> Self:
+        """Return a decoder that takes its `examples`."""
+        return self
+
+    def replaced(self, decision: Decision) -> Self:
+        """Return a decoder with another decision on the same labels, which shares all else it has."""
+        other = copy.copy(self)
+        other._decision = decision
+        return other
 
 
-DecoderT = TypeVar("DecoderT", bound=Decoder)
+class SizelessDecoder(Decoder[Candidates]):
+    """A kind of output that is read without the size of the network's input."""
+
+    def bind(self, read: Candidates, sizes: Sizes) -> Candidates:
+        return read
 
 
-def with_decision(decoder: DecoderT, decision: Decision) -> DecoderT:
-    """Return a decoder with another decision on the same labels, which shares all else it has."""
-    other = copy.copy(decoder)
-    other._decision = decision
-    return other
+class ReadTable(NamedTuple):
+    """A table of a call, and how many boxes an image has in it."""
+
+    values: Table
+    planar: Planar
+    boxes: BoxesALabel
+
+    @property
+    def batch(self) -> int:
+        """Number of images."""
+        return len(self.values)
 
 
 class SingleTable:
@@ -147,8 +181,8 @@ class SingleTable:
         self._layout = layout
         self._reason = reason
 
-    def read(self, tensors: Mapping[str, Any], labels: int) -> tuple[NDArray[np.float32], bool, int]:
-        """Table of a call, whether it is (B, channels, N), and N.
+    def read(self, tensors: Mapping[str, Any], labels: int) -> ReadTable:
+        """Table of a call.
 
         Raises
         ------
@@ -163,7 +197,7 @@ class SingleTable:
         count = shape[2] if shape[1] == channels else shape[1]
         planar = is_planar(name, shape[1:], count, channels, self._layout)
         check_order(name, count, labels)
-        return table, planar, count
+        return ReadTable(Table(table), planar, BoxesALabel(count))
 
     def examples(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
         """Small tables of `count` boxes, for every layout that may come."""
@@ -226,7 +260,7 @@ def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.swapaxes(planes, 1, 2))
 
 
-def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int, layout: str) -> bool:
+def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int, layout: str) -> Planar:
     """Whether scores of this shape (without the batch axis) are (columns, boxes) and not (boxes, columns).
 
     Raises
@@ -250,7 +284,7 @@ def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int,
         raise TensorError(
             f"tensor {name!r} has shape (B, {shape[0]}, {shape[1]}); expected {' or '.join(forms)}"
         )
-    return planes and not rows
+    return Planar(planes and not rows)
 
 
 def check_order(name: str, boxes_count: int, labels: int) -> None:

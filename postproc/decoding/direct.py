@@ -14,38 +14,36 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
+    NO_ACTIVATION,
+    SOFTMAX,
     Candidates,
-    Decision,
-    SizesOf,
+    SizelessDecoder,
     as_rows,
     check_order,
     is_planar,
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
-from postproc.kernels.core import activation
-from postproc.kernels.heads.listed import detect_listed
+from postproc.decoding.decision import Decision
+from postproc.kernels.heads.arguments import Boxes, BoxesALabel, BoxesARegion, Scores
+from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, LabelRows, Listed
 from postproc.schema import DirectOutput
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
 
 
-class DirectDecoder:
+class DirectDecoder(SizelessDecoder):
     """`direct_output`: decoded boxes, each with scores and the classes that they are of."""
 
     sample = DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes")
-    clips_first = False
-    example_size = None
 
     def __init__(self, output: DirectOutput, decision: Decision) -> None:
-        self.tensor_names = (output.boxes_tensor, output.scores_tensor, output.classes_tensor)
-        self._decision = decision
+        super().__init__(decision, output.boxes_tensor, output.scores_tensor, output.classes_tensor)
         self._output = output
         self._activation = ACTIVATIONS[output.score_activation]
         self._format = BOX_FORMATS[output.box_format]
         self._classes = ClassRows(output.classes_tensor, decision.ids, output.classes)
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         boxes_name, scores_name, classes_name = self.tensor_names
         corners = as_float32(boxes_name, find(tensors, boxes_name))
         scores = as_float32(scores_name, find(tensors, scores_name))
@@ -70,13 +68,13 @@ class DirectDecoder:
         if scores.shape[1] != count or (corners.ndim == 4 and corners.shape[1:3] != scores.shape[1:]):
             raise wrong_shape(scores_name, scores.shape, f"{expected}; the boxes are {corners.shape}")
         if scores.ndim == 2:
-            if self._activation == activation.SOFTMAX:
+            if self._activation == SOFTMAX:
                 raise wrong_shape(
                     scores_name, scores.shape, "(B, N, L), along whose last axis a softmax goes"
                 )
             scores, classes = scores[:, :, None], classes[:, :, None]
         columns = scores.shape[2]
-        check_order(scores_name, count * columns, len(self._decision.ids))
+        check_order(scores_name, count * columns, self._labels)
 
         batch = len(scores)
         flat = scores.reshape(batch * count, columns)
@@ -85,21 +83,26 @@ class DirectDecoder:
             np.ascontiguousarray(classes).reshape(-1),
             lambda: (
                 flat.reshape(-1)
-                > (self._decision.thresholds.min() if self._activation == activation.NONE else -np.inf)
+                > (self._decision.thresholds.min() if self._activation == NO_ACTIVATION else -np.inf)
             ),
         )
-        arguments = (
-            *(flat, rows.reshape(flat.shape), *_ranges(batch, count), count, self._activation),
-            *(corners.reshape(math.prod(corners.shape[:-1]), 4), self._format, corners.ndim == 4),
-            *self._decision.rule,
+        firsts, ends = _ranges(batch, count)
+        head = Listed(
+            scores=Scores(flat),
+            rows=LabelRows(rows.reshape(flat.shape)),
+            firsts=firsts,
+            ends=ends,
+            activation=self._activation,
+            boxes=Boxes(corners.reshape(math.prod(corners.shape[:-1]), 4)),
+            box_format=self._format,
+            own_boxes=BoxesOfTheirOwn(corners.ndim == 4),
         )
-        listed = partial(without_padding, flat) if self._activation == activation.NONE else None
-        return Candidates(batch, detect_listed, arguments, count * columns, columns, scores=listed)
+        listed = partial(without_padding, flat) if self._activation == NO_ACTIVATION else None
+        return Candidates(batch, head, BoxesALabel(count * columns), BoxesARegion(columns), scores=listed)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every dtype of classes: to compile the kernels on."""
         boxes_name, scores, classes = self.tensor_names
-        shape = (1, 1, 1) if self._activation == activation.SOFTMAX else (1, 1)
+        shape = (1, 1, 1) if self._activation == SOFTMAX else (1, 1)
         table = {boxes_name: np.zeros((1, 1, 4), np.float32), scores: np.zeros(shape, np.float32)}
         return [{**table, classes: np.zeros(shape, dtype)} for dtype in (np.int64, np.float64)]
 
@@ -110,7 +113,7 @@ class DirectDecoder:
 
 
 @lru_cache(maxsize=64)
-def _ranges(batch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _ranges(batch: int, count: int) -> tuple[FirstRows, EndRows]:
     """First row of each image, and the row behind its last."""
     firsts = np.arange(batch, dtype=np.int64) * count
-    return firsts, firsts + count
+    return FirstRows(firsts), EndRows(firsts + count)

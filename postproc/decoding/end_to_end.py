@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
+    NO_ACTIVATION,
     Candidates,
-    Decision,
-    SizesOf,
+    SizelessDecoder,
     check_order,
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
+from postproc.decoding.decision import Decision
 from postproc.errors import TensorError
-from postproc.kernels.core import activation
-from postproc.kernels.heads.listed import detect_listed
+from postproc.kernels.heads.arguments import Boxes, BoxesALabel, Scores
+from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, LabelRows, Listed
 from postproc.schema import EndToEndOutput
 from postproc.tensors import as_array, as_contiguous, as_float32, as_ids, find, wrong_shape
 
@@ -41,33 +42,29 @@ class _Rows(NamedTuple):
     ends: Ints
 
 
-class EndToEndDecoder:
+class EndToEndDecoder(SizelessDecoder):
     """`end_to_end_output`: a box, a score and a class per row."""
 
     sample = EndToEndOutput(output_tensor="rows")
-    clips_first = False
-    example_size = None
 
     def __init__(self, output: EndToEndOutput, decision: Decision) -> None:
-        names = (
+        super().__init__(
+            decision,
             *(output.output_tensor, output.boxes_tensor, output.scores_tensor, output.classes_tensor),
             output.count_tensor,
         )
-        self.tensor_names = tuple(name for name in names if name is not None)
-        self._decision = decision
         self._output = output
         self._format = BOX_FORMATS[output.box_format]
         class_name = output.output_tensor or output.classes_tensor or ""
         self._classes = ClassRows(class_name, decision.ids, output.classes)
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         rows = (
             self._separate(tensors) if self._output.output_tensor is None else self._packed(tensors, options)
         )
         lengths = rows.ends - rows.firsts
         longest = int(lengths.max(initial=0))
-        check_order(self.tensor_names[0], longest, len(self._decision.ids))
+        check_order(self.tensor_names[0], longest, self._labels)
 
         def listed() -> NDArray[np.bool_]:
             # The rows that an image has.
@@ -80,21 +77,24 @@ class EndToEndDecoder:
         labels = self._classes.of(
             rows.classes, lambda: listed() & (rows.scores > self._decision.thresholds.min())
         )
-        arguments = (
-            *(rows.scores.reshape(-1, 1), labels.reshape(-1, 1), rows.firsts, rows.ends, longest),
-            *(activation.NONE, rows.boxes, self._format, False),
-            *self._decision.rule,
+        head = Listed(
+            scores=Scores(rows.scores.reshape(-1, 1)),
+            rows=LabelRows(labels.reshape(-1, 1)),
+            firsts=FirstRows(rows.firsts),
+            ends=EndRows(rows.ends),
+            activation=NO_ACTIVATION,
+            boxes=Boxes(rows.boxes),
+            box_format=self._format,
+            own_boxes=BoxesOfTheirOwn(False),
         )
         return Candidates(
             len(rows.firsts),
-            detect_listed,
-            arguments,
-            longest,
+            head,
+            BoxesALabel(longest),
             scores=lambda: without_padding(rows.scores[listed()]),
         )
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every dtype of classes: to compile the kernels on."""
         output = self._output
         counts = {} if output.count_tensor is None else {output.count_tensor: np.ones(1, np.int64)}
         if output.output_tensor is not None:

@@ -10,81 +10,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
-from postproc.decoding.base import UNIT, Candidates, Decision, SizesOf, check_order, pixel_sizes
+from postproc.decoding.base import (
+    SIGMOID,
+    SOFTMAX,
+    UNIT,
+    Candidates,
+    Decoder,
+    SizelessDecoder,
+    Sizes,
+    check_order,
+    pixel_sizes,
+)
+from postproc.decoding.decision import Decision
 from postproc.errors import TensorError
-from postproc.kernels.core import activation
-from postproc.kernels.heads.yolo_grids import FIRST_BOX, detect_grids
+from postproc.kernels.heads.arguments import BoxesALabel, ObjectnessAlone
+from postproc.kernels.heads.yolo_grids import (
+    FIRST_BOX,
+    AnchorsInCells,
+    Grid,
+    GridAnchors,
+    Grids,
+    GridShapes,
+    InputSizes,
+    Stretches,
+)
 from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
 from postproc.tensors import as_float32, find, wrong_shape
 
-_NO_GRID = np.empty((1, 0), np.float32)
-_NO_FURTHER_GRIDS = (_NO_GRID,) * (MOST_GRIDS - 1)
-_NO_STRETCH = np.ones(1, np.float64)
+_NO_GRID = Grid(np.empty((1, 0), np.float32))
+_NO_STRETCH = Stretches(np.ones(1, np.float64))
+_UNIT = InputSizes(UNIT)
+_IN_CELLS, _IN_PIXELS = AnchorsInCells(True), AnchorsInCells(False)
+_WITH_LABELS = ObjectnessAlone(False)
 
 Shape = tuple[int, ...]
 
 
-class YoloDecoder:
+class YoloDecoder(SizelessDecoder):
     """`yolo_output`: the grid of YOLOv2."""
 
     sample = YoloOutput(output_tensor="grid", anchors=(1.0, 1.0))
-    clips_first = False
-    example_size = None
 
     def __init__(self, output: YoloOutput, decision: Decision) -> None:
-        self.tensor_names = (output.output_tensor,)
-        self._decision = decision
+        super().__init__(decision, output.output_tensor)
         self._layout = output.layout
-        self._anchors = np.array(output.anchors, np.float64).reshape(-1, 2)
+        self._anchors = GridAnchors(np.array(output.anchors, np.float64).reshape(-1, 2))
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         (name,) = self.tensor_names
         grid = as_float32(name, find(tensors, name))
-        labels = len(self._decision.ids)
+        labels = self._labels
         batch, shapes, boxes = _one_grid(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
         check_order(name, boxes, labels)
-        numbers = grid.reshape(batch, boxes * (5 + labels))
-        arguments = (
-            *(numbers, *_NO_FURTHER_GRIDS),
-            *(shapes, self._anchors, True, _NO_STRETCH, UNIT, activation.SOFTMAX, False),
-            *self._decision.rule,
+        head = Grids(
+            *(Grid(grid.reshape(batch, boxes * (5 + labels))), _NO_GRID, _NO_GRID, _NO_GRID, _NO_GRID),
+            shapes=shapes,
+            anchors=self._anchors,
+            anchors_in_cells=_IN_CELLS,
+            stretches=_NO_STRETCH,
+            sizes=_UNIT,
+            activation=SOFTMAX,
+            objectness_alone=_WITH_LABELS,
         )
-        return Candidates(batch, detect_grids, arguments, boxes)
+        return Candidates(batch, head, boxes)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
-        channels = len(self._anchors) * (5 + len(self._decision.ids))
+        channels = len(self._anchors) * (5 + self._labels)
         shape = (1, channels, 1, 1) if self._layout == "channels_first" else (1, 1, 1, channels)
         return [{self.tensor_names[0]: np.zeros(shape, np.float32)}]
 
 
-class Yolov3Decoder:
+class _Read(NamedTuple):
+    batch: int
+    grids: tuple[Grid, Grid, Grid, Grid, Grid]
+    shapes: GridShapes
+    boxes: BoxesALabel
+
+
+class Yolov3Decoder(Decoder[_Read]):
     """`yolov3_output`: the grids of YOLOv3 and v4, one per scale."""
 
     sample = Yolov3Output(output_tensors=("fine", "coarse"), anchors=(1.0, 1.0, 1.0, 1.0))
-    clips_first = False
     example_size = (32, 32)
 
     def __init__(self, output: Yolov3Output, decision: Decision) -> None:
-        self.tensor_names = output.output_tensors
-        self._decision = decision
+        super().__init__(decision, *output.output_tensors)
         self._layout = output.layout
         self._masks = output.anchor_masks
-        self._stretches = np.array(output.scales, np.float64)
-        self._objectness_alone = output.confidence == "objectness"
+        self._stretches = Stretches(np.array(output.scales, np.float64))
+        self._objectness_alone = ObjectnessAlone(output.confidence == "objectness")
         anchors = np.array(output.anchors, np.float64).reshape(-1, 2)
         # Those of each grid one after the other, where it is known which they are.
-        self._anchors = anchors if self._masks is None else anchors[np.concatenate(self._masks)]
+        self._anchors = GridAnchors(anchors if self._masks is None else anchors[np.concatenate(self._masks)])
         count = len(anchors) // len(self.tensor_names)
         self._counts = (
             [count] * len(self.tensor_names) if self._masks is None else list(map(len, self._masks))
         )
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
-        labels = len(self._decision.ids)
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
+        labels = self._labels
         grids = [as_float32(name, find(tensors, name)) for name in self.tensor_names]
         geometries = tuple(
             _geometry(name, grid.shape, count, 5 + labels, self._layout)
@@ -100,18 +125,24 @@ class Yolov3Decoder:
         shapes, boxes = _table(geometries, self._first_anchors(geometries))
         check_order(self.tensor_names[0], boxes, labels)
         numbers = [
-            grid.reshape(batch, geometry.cells * count * (5 + labels))
+            Grid(grid.reshape(batch, geometry.cells * count * (5 + labels)))
             for grid, geometry, count in zip(grids, geometries, self._counts, strict=True)
         ]
-        arguments = (
-            *numbers,
-            *[_NO_GRID] * (MOST_GRIDS - len(numbers)),
-            *(shapes, self._anchors, False, self._stretches),
-            pixel_sizes(self.tensor_names[0], sizes(tensors, batch, options)),
-            *(activation.SIGMOID, self._objectness_alone),
-            *self._decision.rule,
+        first, second, third, fourth, fifth = numbers + [_NO_GRID] * (MOST_GRIDS - len(numbers))
+        return _Read(batch, (first, second, third, fourth, fifth), shapes, boxes)
+
+    def bind(self, read: _Read, sizes: Sizes) -> Candidates:
+        head = Grids(
+            *read.grids,
+            shapes=read.shapes,
+            anchors=self._anchors,
+            anchors_in_cells=_IN_PIXELS,
+            stretches=self._stretches,
+            sizes=InputSizes(pixel_sizes(self.tensor_names[0], sizes)),
+            activation=SIGMOID,
+            objectness_alone=self._objectness_alone,
         )
-        return Candidates(batch, detect_grids, arguments, boxes)
+        return Candidates(read.batch, head, read.boxes)
 
     def _first_anchors(self, geometries: Sequence[_Geometry]) -> tuple[int, ...]:
         """First anchor of each grid; without masks the finest grid has the first ones."""
@@ -131,10 +162,9 @@ class Yolov3Decoder:
         return tuple(finest_first.index(index) * self._counts[0] for index in range(len(cells)))
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         tensors = {}
         for index, (name, count) in enumerate(zip(self.tensor_names, self._counts, strict=True)):
-            channels, side = count * (5 + len(self._decision.ids)), index + 1
+            channels, side = count * (5 + self._labels), index + 1
             is_first = self._layout == "channels_first"
             shape = (1, channels, side, side) if is_first else (1, side, side, channels)
             tensors[name] = np.zeros(shape, np.float32)
@@ -190,18 +220,18 @@ def _geometry(name: str, shape: Shape, count: int, channels: int, layout: str) -
 @lru_cache(maxsize=256)
 def _one_grid(
     name: str, shape: Shape, count: int, channels: int, layout: str
-) -> tuple[int, NDArray[np.int64], int]:
+) -> tuple[int, GridShapes, BoxesALabel]:
     """Batch size, description for the kernel and number of boxes of a single grid."""
     geometry = _geometry(name, shape, count, channels, layout)
     return geometry.batch, *_table((geometry,), (0,))
 
 
 @lru_cache(maxsize=256)
-def _table(geometries: tuple[_Geometry, ...], firsts: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
+def _table(geometries: tuple[_Geometry, ...], firsts: tuple[int, ...]) -> tuple[GridShapes, BoxesALabel]:
     """Describe grids as the kernel takes them; return that and how many boxes they have in all."""
     table = np.empty((len(geometries), FIRST_BOX + 1), np.int64)
     boxes = 0
     for row, (geometry, first) in enumerate(zip(geometries, firsts, strict=True)):
         table[row] = geometry.height, geometry.width, geometry.anchors, *geometry.steps, first, boxes
         boxes += geometry.cells * geometry.anchors
-    return table, boxes
+    return GridShapes(table), BoxesALabel(boxes)

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
 from postproc.decoding.base import (
+    NO_ACTIVATION,
     UNIT,
     Candidates,
-    Decision,
+    Decoder,
+    ReadTable,
     SingleTable,
     Sizes,
-    SizesOf,
     pixel_sizes,
     probabilities,
 )
-from postproc.kernels.core import activation
+from postproc.decoding.decision import Decision
+from postproc.kernels.heads.arguments import FirstScore
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
 
@@ -28,36 +30,41 @@ if TYPE_CHECKING:
     from postproc.results.oriented import OrientedDetections
 
 
-class Yolov8ObbDecoder:
+class Yolov8ObbDecoder(Decoder[ReadTable]):
     """`yolov8_obb_output`: one tensor of boxes, of a probability per label, and of an angle."""
 
     sample = Yolov8ObbOutput(output_tensor="oriented")
-    clips_first = False
 
     def __init__(self, output: Yolov8ObbOutput, decision: Decision) -> None:
-        self._decision = decision
+        super().__init__(decision, output.output_tensor)
         self._needs_size = output.needs_input_size
         self.example_size = (1, 1) if self._needs_size else None
-        self._angle_column = 4 + len(decision.ids)
+        self._angle_column = 4 + self._labels
         reason = "4 + labels + angle"
         self._table = SingleTable(output.output_tensor, self._angle_column + 1, output.layout, reason)
-        self.tensor_names = (output.output_tensor,)
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
+        return self._table.read(tensors, self._labels)
+
+    def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
         # Not at the top: every import of postproc would pay for what few documents need.
-        from postproc.kernels.heads.oriented import detect_oriented
+        from postproc.kernels.heads.oriented import AngleColumn, Oriented, Scales
 
-        table, planar, count = self._table.read(tensors, len(self._decision.ids))
-        name = self.tensor_names[0]
-        scales = pixel_sizes(name, sizes(tensors, len(table), options)) if self._needs_size else UNIT
-        arguments = (table, planar, 4, activation.NONE, self._angle_column, scales, *self._decision.rule)
+        table, planar, count = read
+        scales = pixel_sizes(self.tensor_names[0], sizes) if self._needs_size else UNIT
+        head = Oriented(
+            table=table,
+            planar=planar,
+            first=FirstScore(4),
+            activation=NO_ACTIVATION,
+            angle_column=AngleColumn(self._angle_column),
+            scales=Scales(scales),
+        )
         corners = partial(_with_corners, table, planar, self._angle_column, scales)
-        scores = probabilities(table, planar, 4, len(self._decision.ids), activation.NONE)
-        return Candidates(len(table), detect_oriented, arguments, count, extras=corners, scores=scores)
+        scores = probabilities(table, planar, 4, self._labels, NO_ACTIVATION)
+        return Candidates(len(table), head, count, extras=corners, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         return self._table.examples()
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
-from postproc.decoding.base import BOX_FORMATS, Candidates, Decision, SingleTable, Sizes, SizesOf
+from postproc.decoding.base import BOX_FORMATS, Candidates, Decoder, ReadTable, SingleTable, Sizes
+from postproc.decoding.decision import Decision
 from postproc.decoding.yolov8 import boxes_of_table
 from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
@@ -19,35 +20,32 @@ if TYPE_CHECKING:
     from postproc.results.keypoints import KeypointDetections, Skeleton
 
 
-class Yolov8PoseDecoder:
+class Yolov8PoseDecoder(Decoder[ReadTable]):
     """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
 
     sample = Yolov8PoseOutput(output_tensor="poses", keypoints=1)
-    clips_first = False
-    example_size = None
 
     def __init__(self, output: Yolov8PoseOutput, decision: Decision) -> None:
-        self._decision = decision
+        super().__init__(decision, output.output_tensor)
         self._format = BOX_FORMATS[output.box_format]
         self._points, self._dimensions = output.keypoints, output.dimensions
         self._skeleton = output.skeleton
-        self._first = 4 + len(decision.ids)
+        self._first = 4 + self._labels
         channels = self._first + self._points * self._dimensions
         reason = "4 + labels + keypoints * dimensions"
         self._table = SingleTable(output.output_tensor, channels, output.layout, reason)
-        self.tensor_names = (output.output_tensor,)
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
-        table, planar, count = self._table.read(tensors, len(self._decision.ids))
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
+        return self._table.read(tensors, self._labels)
+
+    def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
         keypoints = partial(
-            _with_keypoints, table, planar, self._first, self._points, self._dimensions, self._skeleton
+            _with_keypoints,
+            *(read.values, read.planar, self._first, self._points, self._dimensions, self._skeleton),
         )
-        candidates = boxes_of_table(table, planar, count, self._format, self._decision)
-        return candidates._replace(extras=keypoints)
+        return boxes_of_table(read, self._format, self._labels, keypoints)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         return self._table.examples()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
-    Decision,
+    Decoder,
+    ReadTable,
     SingleTable,
     Sizes,
-    SizesOf,
     pixel_sizes,
     with_batch,
 )
+from postproc.decoding.decision import Decision
 from postproc.decoding.yolov8 import boxes_of_table
 from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
@@ -29,39 +30,47 @@ if TYPE_CHECKING:
     from postproc.results.segmented import SegmentedDetections
 
 
-class Yolov8SegDecoder:
+class _Read(NamedTuple):
+    table: ReadTable
+    prototypes: NDArray[np.float32]
+
+    @property
+    def batch(self) -> int:
+        return len(self.prototypes)
+
+
+class Yolov8SegDecoder(Decoder[_Read]):
     """`yolov8_seg_output`: boxes, a probability per label, coefficients, and the prototypes they are of."""
 
     sample = Yolov8SegOutput(output_tensor="segments", prototypes_tensor="prototypes")
-    clips_first = False
 
     def __init__(self, output: Yolov8SegOutput, decision: Decision) -> None:
-        self._decision = decision
+        super().__init__(decision, output.output_tensor, output.prototypes_tensor)
         self._format = BOX_FORMATS[output.box_format]
         self._layout = output.layout
         self._needs_size = output.needs_input_size
         self.example_size = (1, 1) if self._needs_size else None
-        self._first = 4 + len(decision.ids)
-        self.tensor_names = (output.output_tensor, output.prototypes_tensor)
+        self._first = 4 + self._labels
 
-    def bind(self, tensors: Mapping[str, Any], options: CallOptions, sizes: SizesOf) -> Candidates:
-        """Check the tensors of a call, and choose the kernel that reads them."""
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
         table_name, name = self.tensor_names
         prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
         if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
             raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
-        table, planar, count = self._table(prototypes.shape[1]).read(tensors, len(self._decision.ids))
-        if len(prototypes) != len(table):
-            expected = f"({len(table)}, M, h, w), as many images as {table_name!r} has"
+        table = self._table(prototypes.shape[1]).read(tensors, self._labels)
+        if len(prototypes) != table.batch:
+            expected = f"({table.batch}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
+        return _Read(table, prototypes)
+
+    def bind(self, read: _Read, sizes: Sizes) -> Candidates:
+        table, prototypes = read
         if self._needs_size:  # to crop masks; without one an error
-            pixel_sizes(table_name, sizes(tensors, len(table), options))
-        masks = partial(_with_masks, table, planar, self._first, prototypes)
-        candidates = boxes_of_table(table, planar, count, self._format, self._decision)
-        return candidates._replace(extras=masks)
+            pixel_sizes(self.tensor_names[0], sizes)
+        masks = partial(_with_masks, table.values, table.planar, self._first, prototypes)
+        return boxes_of_table(table, self._format, self._labels, masks)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        """Small tensors of one image, for every layout that may come: to compile the kernels on."""
         prototypes = np.zeros((1, 1, 1, 1), np.float32)
         return [{**tables, self.tensor_names[1]: prototypes} for tables in self._table(1).examples()]
 

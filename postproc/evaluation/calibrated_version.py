@@ -8,7 +8,7 @@ from typing import Any
 
 from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
 from postproc.evaluation.measuring import LOWEST_THRESHOLD, Truth, truth_of
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import PassMatches, gather
 from postproc.evaluation.predictions import PredictionSource, each_counted
 from postproc.evaluation.seen_images import some_of
@@ -119,7 +119,7 @@ def calibrate_version(
     known = {output: truth_of(truth, spec, output) for output, truth in truths.items()}
     plan = OnePass.of(spec, version, known, nms_grid, lowest)
     post = PostProcessor(plan.spec, plan.version)
-    predictions, only_predicted = source.predict(post, next(iter(known.values())), MOST_PREDICTIONS)
+    predictions, only_predicted = source.predict(post, next(iter(known.values())), PASS_PREDICTIONS)
     matches = gather(plan, each_counted(predictions, on_images), iou=iou, only_predicted=only_predicted)
     calibrations = calibrate(plan, matches, settings)
     document = with_thresholds(version.dump(), calibrations)

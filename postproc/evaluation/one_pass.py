@@ -33,7 +33,7 @@ from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import LOWEST_THRESHOLD
 from postproc.schema import Detection, RecognitionSpec, RecognitionVersion, check_pair
 
-MOST_PREDICTIONS = 100_000
+PASS_PREDICTIONS = 100_000  # of an image and output at most
 
 _NOT_EXACT = "so that one pass at low thresholds does not tell what is found at higher ones"
 _REASONS = {

@@ -47,7 +47,7 @@ def gather(
     ----------
     plan : OnePass
     predictions : iterable of (names, sizes, Recognitions)
-        By a `PostProcessor` of the plan's documents with `max_predictions` of `MOST_PREDICTIONS`.
+        By a `PostProcessor` of the plan's documents with `max_predictions` of `PASS_PREDICTIONS`.
     iou : float
         Jaccard index from which on a detection takes an object, above 0 and at most 1.
     only_predicted : bool
@@ -56,7 +56,7 @@ def gather(
     Raises
     ------
     TensorError
-        If an image has more detections than `MOST_PREDICTIONS`.
+        If an image has more detections than `PASS_PREDICTIONS`.
     SchemaError
         If no image is known to the ground truth, or one is predicted twice.
     """

@@ -32,9 +32,8 @@ except ImportError as error:
 from postproc.errors import PostprocError, RunnerError, TensorError
 from postproc.pipeline.post_processor import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions
-from postproc.saved_tensors.files import shared_files
+from postproc.saved_tensors.files import open_stored, shared_files
 from postproc.saved_tensors.predictions import Predicted, predict_saved_images
-from postproc.saved_tensors.remote import open_stored
 
 # How often images whose worker dies are tried again; they may be what kills it.
 _RETRIES = 5

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from postproc.evaluation.base import Evaluation
 from postproc.evaluation.charts import precision_recall_chart, score_chart
 from postproc.evaluation.pictures import MistakePicture, OpenImage, picture_mistakes
 from postproc.installing import install
+
+if TYPE_CHECKING:
+    from postproc.evaluation.base import Evaluation
 
 MOST_CHARTED = 30  # labels
 MOST_MISTAKES = 24  # of each kind

@@ -142,6 +142,17 @@ class PostProcessor:
         ------
         SchemaError
             If a value breaks a rule of the schema.
+
+        Examples
+        --------
+        >>> from postproc import PostProcessor, Yolov8Output
+        >>> post = PostProcessor.for_detection(
+        ...     ["cat", "dog"], Yolov8Output(output_tensor="output0"), thresholds={"cat": 0.4, "dog": 0.6}
+        ... )
+        >>> post.tensor_names
+        ('output0',)
+        >>> post.version.dump()["post_processings"][0]["detection"]["thresholds"]
+        [0.4, 0.6]
         """
         kind = Detection.kind_of(output)
         task = {kind: output.dump(), **{name: without_numpy(value) for name, value in decision.items()}}
@@ -178,6 +189,14 @@ class PostProcessor:
         ------
         SchemaError
             If a value breaks a rule of the schema.
+
+        Examples
+        --------
+        >>> from postproc import Classification, PostProcessor
+        >>> tags = Classification(output_tensor="logits", score_activation="sigmoid")
+        >>> post = PostProcessor.for_classification(["wet", "dry"], tags, exclusive=False, label_ids=[3, 7])
+        >>> post.spec.outputs[0].labels.exclusive
+        False
         """
         task = Classification.load(classification).dump()
         return cls._for_one_output(

@@ -20,11 +20,22 @@ from postproc.decoding import (
     Extras,
     Sizes,
     decoder_for,
-    for_examples,
-    with_decision,
 )
 from postproc.kernels.core.activation import NONE
+from postproc.kernels.heads.arguments import (
+    Bounds,
+    Call,
+    ClassAgnostic,
+    IouThresholds,
+    Most,
+    Placement,
+    Rule,
+    Start,
+    Stop,
+    Top,
+)
 from postproc.kernels.heads.classifications import classify
+from postproc.kernels.heads.driver import detect
 from postproc.pipeline.signs import HIGHEST_PROBABILITY, ScoreSigns
 from postproc.results import Classifications, Detections
 from postproc.results.labels import LabelTable
@@ -34,10 +45,10 @@ from postproc.transforms import ImageTransform
 
 logger = logging.getLogger("postproc.stages")  # documented: it stays where modules move
 
-_NOT_WANTED = np.float32(np.inf)  # a discard threshold that no score exceeds
-_NO_BOUNDS = np.empty((0, 2), np.float32)
-_UNPLACED = np.empty((0, 2, 4), np.float64)
-_NO_NMS = np.ones(1, np.float32), True  # of all labels together
+_NO_BOUNDS = Bounds(np.empty((0, 2), np.float32))
+_UNPLACED = Placement(np.empty((0, 2, 4), np.float64))
+_NO_NMS = IouThresholds(np.ones(1, np.float32))
+_OF_ALL_LABELS = ClassAgnostic(True)
 _EVERYTHING = 1 << 31
 # Candidates an image that a scan collects for suppression: enough for most images, so that few are scanned
 # again for more, and little enough to stay in the processor's cache.
@@ -187,18 +198,12 @@ class DetectionStage:
 
     def __init__(self, task: Detection, table: LabelTable, nms_thresholds: tuple[float, ...]) -> None:
         self.task = task
-        self.table = table
-        self.discard = np.float32(task.discard_threshold)
-        self.iou_thresholds = np.array(nms_thresholds, np.float32)
-        self.class_agnostic = task.class_agnostic
-        self.nms_method = task.nms_method
-        self.soft_sigma = float(task.soft_sigma)
-        self.thresholds = np.array(table.thresholds, np.float32)
-        self._decision = Decision(table.ids, self.thresholds, task.multi_label)
-        self._decoder = decoder_for(task.output, self._decision)
+        self.decision = Decision.of(task, table, nms_thresholds)
+        self._decoder = decoder_for(task.output, self.decision)
         self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
+        self._reads_size = task.output.needs_input_size or not self._boxes_are_normalized
         self._coordinates = task.output.declared_coordinates
         # The decoder of a grid makes the unit of its boxes, which nobody can mistake.
         self._unit_is_told = self._coordinates is not None or not (
@@ -218,37 +223,37 @@ class DetectionStage:
     def replaced(self, fields: Mapping[str, Any]) -> DetectionStage:
         """Return it with other values of its thresholds, by field; warnings are given once for both."""
         stage = copy.copy(self)
-        if (thresholds := fields.get("thresholds")) is not None:
-            stage.table = self.table.replaced(thresholds)
-            stage.thresholds = np.array(stage.table.thresholds, np.float32)
-            stage._decision = Decision(self.table.ids, stage.thresholds, self._decision.multi_label)
-            stage._decoder = with_decision(self._decoder, stage._decision)
-        for name in ("nms_threshold", "nms_thresholds"):
-            if (value := fields.get(name)) is not None:
-                stage.iou_thresholds = np.empty_like(self.iou_thresholds)
-                stage.iou_thresholds[:] = value
-        if (discard := fields.get("discard_threshold")) is not None:
-            stage.discard = np.float32(discard)
+        stage.decision = self.decision.replaced(fields)
+        stage._decoder = self._decoder.replaced(stage.decision)
         return stage
+
+    @property
+    def table(self) -> LabelTable:
+        """Its labels, and their thresholds."""
+        return self.decision.table
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
-        candidates = self._decoder.bind(tensors, options, self._sizes)
-        options.check_batch(self._decoder.tensor_names, candidates.batch)
+        read = self._decoder.read(tensors, options)
+        batch = read.batch
+        options.check_batch(self._decoder.tensor_names, batch)
+        sizes = self._sizes(tensors, batch, options) if self._reads_size else None
+        candidates = self._decoder.bind(read, sizes)
         if self.signs.looks_left and candidates.scores is not None:
             self.signs.look(candidates.scores())
         transforms = options.transforms
-        sizes = None if self._boxes_are_normalized else self._sizes(tensors, candidates.batch, options)
+        if self._boxes_are_normalized:
+            sizes = None
         if transforms is None and not isinstance(sizes, np.ndarray):
-            placement = _same_placement(sizes, candidates.batch)
+            placement = _same_placement(sizes, batch)
         else:
-            placement = _placement(sizes, transforms, candidates.batch)
+            placement = _placement(sizes, transforms, batch)
         bounds = _NO_BOUNDS
         if self._decoder.clips_first:
-            bounds = np.ones((candidates.batch, 2), np.float32)
+            bounds = Bounds(np.ones((batch, 2), np.float32))
             if sizes is not None:
                 bounds[:] = np.asarray(sizes)[..., ::-1]
-        bound = BoundDetection(candidates.batch, self, candidates, bounds, placement, sizes, options)
+        bound = BoundDetection(batch, self, candidates, bounds, placement, sizes, options)
         if candidates.extras is None:
             return bound
         return BoundExtras(bound, candidates.extras)
@@ -261,7 +266,6 @@ class DetectionStage:
             return options.input_size
         if not self.uses_input_size or options.transforms is None:
             return self._input_size
-        options.check_batch(self._decoder.tensor_names, batch)
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2
         )
@@ -303,7 +307,7 @@ class DetectionStage:
     def warmup(self) -> None:
         """Compile or load the kernels of this output."""
         stage = copy.copy(self)
-        stage._decoder = for_examples(self._decoder)
+        stage._decoder = self._decoder.for_examples()
         stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
         size = self._decoder.example_size
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
@@ -324,68 +328,70 @@ class BoundDetection:
     batch: int
     stage: DetectionStage
     candidates: Candidates
-    bounds: NDArray[np.float32]
-    placement: NDArray[np.float64]
+    bounds: Bounds
+    placement: Placement
     sizes: Sizes  # that boxes are in pixels of
     options: CallOptions
 
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
-        stage, most = self.stage, self.options.max_predictions
-        if stage.nms_method != "hard":
-            return self._run_merging(start, stop)
-        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = self.candidates.kernel(
-            *self.candidates.arguments,
-            self._discard,
-            stage.iou_thresholds,
-            stage.class_agnostic,
-            self.bounds,
-            self.placement,
-            max(_FEWEST_TOP, _TOP_PER_PREDICTION * most),
-            most,
-            start,
-            stop,
+        decision, options = self.stage.decision, self.options
+        rule = decision.rule if options.show_discarded else decision.predicted_rule
+        if decision.nms_method != "hard":
+            return self._run_merging(rule, start, stop)
+        candidates, most = self.candidates, options.max_predictions
+        call = Call(
+            boxes=candidates.per_label,
+            columns=candidates.columns,
+            bounds=self.bounds,
+            placement=self.placement,
+            top=Top(max(_FEWEST_TOP, _TOP_PER_PREDICTION * most)),
+            most=Most(most),
+            start=Start(start),
+            stop=Stop(stop),
         )
-        stage.check(furthest, highest, self.sizes)
-        return Detections(scores, labels, predicted, ends, stage.table, boxes, regions, is_cut=is_cut)
+        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = detect(
+            candidates.head, rule, call
+        )
+        self.stage.check(furthest, highest, self.sizes)
+        return Detections(scores, labels, predicted, ends, decision.table, boxes, regions, is_cut=is_cut)
 
-    def _run_merging(self, start: int, stop: int) -> Detections:
+    def _run_merging(self, rule: Rule, start: int, stop: int) -> Detections:
         """Results by another `nms_method` than the hard one, which takes all candidates to one place."""
         # Not at the top: every import of postproc would pay for kernels that few documents need.
         from postproc.kernels.nms.merging import soft_nms, weighted_nms
 
-        stage, candidates, most = self.stage, self.candidates, self.options.max_predictions
-        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = candidates.kernel(
-            *candidates.arguments,
-            self._discard,
-            *_NO_NMS,
-            self.bounds,
-            _UNPLACED,
-            _EVERYTHING,
-            _EVERYTHING,
-            start,
-            stop,
+        decision, candidates, most = self.stage.decision, self.candidates, self.options.max_predictions
+        all_of_them = rule._replace(iou_thresholds=_NO_NMS, class_agnostic=_OF_ALL_LABELS)
+        call = Call(
+            boxes=candidates.per_label,
+            columns=candidates.columns,
+            bounds=self.bounds,
+            placement=_UNPLACED,
+            top=Top(_EVERYTHING),
+            most=Most(_EVERYTHING),
+            start=Start(start),
+            stop=Stop(stop),
         )
-        stage.check(furthest, highest, self.sizes)
+        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = detect(
+            candidates.head, all_of_them, call
+        )
+        self.stage.check(furthest, highest, self.sizes)
         placement = self.placement[start:stop]
-        if stage.nms_method == "soft":
+        if decision.nms_method == "soft":
             boxes, merged_scores, rows, predicted, ends, is_cut = soft_nms(
-                boxes, scores, labels, orders, offsets, stage.thresholds, self._discard, stage.soft_sigma,
-                stage.class_agnostic, placement, most,
+                boxes, scores, labels, orders, offsets, rule.thresholds, rule.discard, decision.soft_sigma,
+                rule.class_agnostic, placement, most,
             )  # fmt: skip
         else:
             boxes, merged_scores, rows, predicted, ends, is_cut = weighted_nms(
-                boxes, scores, labels, offsets, predicted, stage.iou_thresholds, stage.class_agnostic,
+                boxes, scores, labels, offsets, predicted, rule.iou_thresholds, rule.class_agnostic,
                 placement, most,
             )  # fmt: skip
         regions = (orders[rows] - labels[rows] * candidates.per_label) // candidates.columns
         return Detections(
-            merged_scores, labels[rows], predicted, ends, stage.table, boxes, regions, is_cut=is_cut
+            merged_scores, labels[rows], predicted, ends, decision.table, boxes, regions, is_cut=is_cut
         )
-
-    @property
-    def _discard(self) -> np.float32:
-        return self.stage.discard if self.options.show_discarded else _NOT_WANTED
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
@@ -415,15 +421,13 @@ class BoundExtras:
 
 
 @functools.lru_cache(maxsize=64)
-def _same_placement(size: HeightWidth | None, batch: int) -> NDArray[np.float64]:
+def _same_placement(size: HeightWidth | None, batch: int) -> Placement:
     return _placement(size, None, batch)
 
 
-def _placement(
-    sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int
-) -> NDArray[np.float64]:
-    """For x and y of each image factor, offset, scale and size, as `select_detections` takes them."""
-    placement = np.empty((batch, 2, 4), np.float64)
+def _placement(sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int) -> Placement:
+    """For x and y of each image factor, offset, scale and size, as `Call` has them."""
+    placement = Placement(np.empty((batch, 2, 4), np.float64))
     placement[:] = (1.0, 0.0, 1.0, 1.0)
     if transforms is None:
         if sizes is not None:

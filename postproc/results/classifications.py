@@ -46,6 +46,17 @@ class Classifications:
     is_cut : (B,) bool
         Whether a larger `max_predictions` would have given an image more rows. Rows that are left out of a
         result later, by a mask or by `take`, do not count. Left out: false for all.
+
+    Examples
+    --------
+    >>> from postproc import Classification, PostProcessor
+    >>> output = Classification(output_tensor="scores")
+    >>> post = PostProcessor.for_classification(["cat", "dog"], output, thresholds=0.5)
+    >>> found = post({"scores": [[0.75, 0.25], [0.875, 0.625]]}).outputs[0]
+    >>> found.label_names, found.offsets.tolist()
+    (['cat', 'cat', 'dog'], [0, 1, 3])
+    >>> found[1].scores.tolist(), found[found.labels == 0].scores.tolist()
+    ([0.875, 0.625], [0.75, 0.875])
     """
 
     _OF_IMAGES: ClassVar[tuple[str, ...]] = ("is_cut",)

@@ -35,6 +35,23 @@ class Detections(Classifications):
         image where transforms were given.
     regions : (K,) int64
         Row of the network's proposal, anchor, cell or query that each box came from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from postproc import DirectOutput, PostProcessor
+    >>> output = DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes")
+    >>> post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5)
+    >>> boxes = np.array([[[0, 0, 0.5, 0.5], [0.5, 0.25, 1, 1]]], np.float32)
+    >>> found = post({"boxes": boxes, "scores": [[0.75, 0.875]], "classes": [[0, 1]]}).outputs[0]
+    >>> found.label_names, found.regions.tolist()
+    (['dog', 'cat'], [1, 0])
+    >>> found.to_pixels((100, 200), rounded=True).tolist()  # height, width
+    [[100, 25, 200, 100], [0, 0, 100, 50]]
+    >>> found.to_coco([139], (100, 200))[0]
+    {'image_id': 139, 'category_id': 1, 'bbox': [100.0, 25.0, 100.0, 75.0], 'score': 0.875}
+    >>> found.padded(3).scores.tolist()
+    [[0.875, 0.75, 0.0]]
     """
 
     boxes: NDArray[np.float32]

@@ -21,6 +21,15 @@ class Recognitions:
     """All results of a batch: one `Detections` or `Classifications` per output of the spec.
 
     ``len(batch)`` counts images; ``batch[i]`` and ``batch[i:j]`` are the results of those images.
+
+    Examples
+    --------
+    >>> from postproc import Classification, PostProcessor, Recognitions
+    >>> output = Classification(output_tensor="scores")
+    >>> post = PostProcessor.for_classification(["cat"], output, thresholds=0.5)
+    >>> batches = [post({"scores": [[score]]}) for score in (0.75, 0.25)]
+    >>> [image["outputs"][0]["labels"]["predicted"] for image in Recognitions.concatenate(batches).to_dicts()]
+    [[{'label_id': 0, 'label_name': 'cat', 'score': 0.75, 'threshold': 0.5}], []]
     """
 
     outputs: tuple[Detections | Classifications, ...]

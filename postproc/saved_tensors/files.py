@@ -1,12 +1,19 @@
-"""Which files of saved tensors are meant by paths and URLs."""
+"""Files of saved tensors by their paths and URLs: which are meant, and how each is opened.
+
+What reads them needs pyarrow, and is imported when one is opened: `.npz` files need NumPy alone.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postproc.errors import TensorError
+
+if TYPE_CHECKING:
+    from postproc.saved_tensors.reading import TensorFile
 
 
 def saved_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -43,6 +50,17 @@ def shared_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
                 "shared out among machines"
             )
     return [place if is_url(place) else str(Path(place).resolve()) for place in places]
+
+
+def open_stored(place: str) -> TensorFile:
+    """Open a file of saved tensors, by its path or URL."""
+    if is_url(place):
+        from postproc.saved_tensors.remote import StoredTensorFile
+
+        return StoredTensorFile(place)
+    from postproc.saved_tensors.reading import TensorFile
+
+    return TensorFile(place)
 
 
 def is_archive(place: str) -> bool:

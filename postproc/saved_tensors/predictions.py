@@ -14,7 +14,7 @@ from postproc.errors import BatchSizeError, TensorError
 from postproc.pipeline import PostProcessor
 from postproc.pipeline.in_order import map_in_order
 from postproc.results import Recognitions
-from postproc.saved_tensors.files import is_archive, saved_files
+from postproc.saved_tensors.files import is_archive, open_stored, saved_files
 from postproc.saved_tensors.npz import load_tensors
 
 if TYPE_CHECKING:
@@ -84,8 +84,6 @@ def predict_saved(
             if is_archive(place):
                 yield Path(place), 0
                 continue
-            from postproc.saved_tensors.remote import open_stored  # NumPy alone reads .npz files
-
             file = open_stored(place)
             for group, rows in enumerate(file.group_rows):
                 if rows:

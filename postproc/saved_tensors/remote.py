@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
-from postproc.saved_tensors.files import is_url
 from postproc.saved_tensors.format import reading_parquet
 from postproc.saved_tensors.reading import TensorFile
 
@@ -35,11 +34,6 @@ class StoredTensorFile(TensorFile):
             system, path = pa_fs.FileSystem.from_uri(self.name)
             with system.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
                 yield file
-
-
-def open_stored(place: str) -> TensorFile:
-    """Open a file of saved tensors, by its path or URL."""
-    return StoredTensorFile(place) if is_url(place) else TensorFile(place)
 
 
 def files_at(url: str) -> list[str]:

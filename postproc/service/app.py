@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -53,7 +52,7 @@ def create_app(
     keys: Mapping[str, str] | None = None,
     make_engine: MakeEngine | None = None,
     check_model: CheckModel | None = None,
-    metrics: Any = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Make the application of a service; it starts and stops with the server's lifespan.
 

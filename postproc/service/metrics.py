@@ -23,6 +23,17 @@ _SECONDS = (
 )
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 
+_GAUGES = {
+    "postproc_queue_length": "Requests that wait.",
+    "postproc_queue_bytes": "Memory of the inputs that wait or run.",
+    "postproc_outcomes_waiting": "Outcomes of tasks that wait to be written.",
+    "postproc_outcomes_waiting_bytes": "Memory of these outcomes.",
+    "postproc_store_behind_seconds": "How long the oldest of them waits.",
+    "postproc_sessions": "Networks that are loaded.",
+    "postproc_session_bytes": "Memory of the loaded networks.",
+    "postproc_networks_held": "Networks that are held back since their calls hung or crashed.",
+}
+
 
 class Metrics:
     """The metrics of one service, in a registry of their own; from many threads at once.
@@ -54,25 +65,6 @@ class Metrics:
         self._refused = Counter(
             "postproc_refused", "Requests refused since the queue was full.", registry=self.registry
         )
-        self._queue = Gauge("postproc_queue_length", "Requests that wait.", registry=self.registry)
-        self._queue_bytes = Gauge(
-            "postproc_queue_bytes",
-            "Memory of the inputs that wait or run.",
-            registry=self.registry,
-        )
-        self._outcomes = Gauge(
-            "postproc_outcomes_waiting", "Outcomes of tasks that wait to be written.", registry=self.registry
-        )
-        self._outcome_bytes = Gauge(
-            "postproc_outcomes_waiting_bytes", "Memory of these outcomes.", registry=self.registry
-        )
-        self._outcome_seconds = Gauge(
-            "postproc_store_behind_seconds", "How long the oldest of them waits.", registry=self.registry
-        )
-        self._sessions = Gauge("postproc_sessions", "Networks that are loaded.", registry=self.registry)
-        self._session_bytes = Gauge(
-            "postproc_session_bytes", "Memory of the loaded networks.", registry=self.registry
-        )
         self._loads = Counter(
             "postproc_session_loads", "Networks loaded, by outcome.", ["outcome"], registry=self.registry
         )
@@ -85,11 +77,6 @@ class Metrics:
             ["cause"],
             registry=self.registry,
         )
-        self._held = Gauge(
-            "postproc_networks_held",
-            "Networks that are held back since their calls hung or crashed.",
-            registry=self.registry,
-        )
         self._requests = Histogram(
             "postproc_http_request_seconds",
             "HTTP requests, by route, method and status.",
@@ -97,6 +84,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._gauges = {name: Gauge(name, text, registry=self.registry) for name, text in _GAUGES.items()}
         for outcome in ("success", "error"):  # so that rates exist before the first of them
             self._tasks.labels(outcome)
         for cause in ("hung", "crashed"):
@@ -128,26 +116,10 @@ class Metrics:
         """Count a request that found the queue full."""
         self._refused.inc()
 
-    def watch_queue(self, length: Callable[[], float], size: Callable[[], float]) -> None:
-        """Read the queue's length and bytes when metrics are asked for."""
-        self._queue.set_function(length)
-        self._queue_bytes.set_function(size)
-
-    def watch_outcomes(
-        self, count: Callable[[], float], size: Callable[[], float], seconds: Callable[[], float]
-    ) -> None:
-        """Read the number, bytes and age of outcomes that wait when metrics are asked for."""
-        self._outcomes.set_function(count)
-        self._outcome_bytes.set_function(size)
-        self._outcome_seconds.set_function(seconds)
-
-    def watch_networks(
-        self, count: Callable[[], float], size: Callable[[], float], held: Callable[[], float]
-    ) -> None:
-        """Read the number and bytes of loaded networks, and how many are held, when metrics are asked for."""
-        self._sessions.set_function(count)
-        self._session_bytes.set_function(size)
-        self._held.set_function(held)
+    def watch(self, **read: Callable[[], float]) -> None:
+        """Read gauges, by their names, when metrics are asked for."""
+        for name, function in read.items():
+            self._gauges[name].set_function(function)
 
     def loaded(self, loads: int, evictions: int, failed: bool) -> None:
         """Count networks that were loaded and unloaded for a call, and whether its own could not be."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
 from postproc.pipeline import PostProcessor
 from postproc.service.catalogue import PublicModel, public_models
+from postproc.service.engine.engine import Engine
 from postproc.service.engine.freed_memory import give_back_free_memory
 from postproc.service.engine.postprocessors import PostProcessors
 from postproc.service.errors import ApiError, not_found
+from postproc.service.metrics import Metrics
 from postproc.service.model_check.scheduler import CheckModel, CheckScheduler
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import STRANGERS, Shares, Turns
@@ -31,7 +33,7 @@ from postproc.service.store.reporting import Reporter
 from postproc.service.store.specs import SpecStore
 from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
-from postproc.service.work import LOST, STOPPED, TASK_MARGIN, NetworkFiles, Outcomes, Work
+from postproc.service.work import LOST, STOPPED, TASK_MARGIN, Outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -45,47 +47,7 @@ _ANSWERS_WAITING = 256  # that have no room; beyond them: 503
 
 Result = TypeVar("Result")
 
-
-class Engine(Protocol):
-    """What runs networks: `postproc.service.engine.engine.Engine`."""
-
-    def start(self) -> None:
-        """Start its threads."""
-
-    def stop(self) -> None:
-        """End them within a bounded time; tasks that did not run end in error."""
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether the kernels of all that `warm` was told of are compiled."""
-
-    def warm(self, posts: Iterable[PostProcessor]) -> None:
-        """Compile the kernels of post-processors in the background, which takes one when it comes to it."""
-
-    def open(self, network: NetworkFiles, inputs: Sequence[Any]) -> Any:
-        """Check the inputs of a request, for `prepare`; an `InputError` says what is wrong with one."""
-
-    async def prepare(self, tenant: str, opened: Any) -> Any:
-        """Make tensors of the inputs of a request; an `InputError` says what is wrong with one."""
-
-    def reserve(self, inputs: Any, tenant: str) -> Any:
-        """Take a place in the queue, for `submit` or to be released; `QueueFullError` if there is none."""
-
-    def submit(self, task_id: int, work: Work, ticket: Any) -> None:
-        """Queue a task on a place that was reserved."""
-
-    def forget_network(self, network_id: int | str) -> None:
-        """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""
-
-    @property
-    def held_networks(self) -> int:
-        """How many networks are held back since their calls hung or crashed."""
-
-    def resume(self, network_id: int | str) -> None:
-        """Let a network run again that is held back."""
-
-
-MakeEngine = Callable[[ServiceSettings, Any, Outcomes], Engine]
+MakeEngine = Callable[[ServiceSettings, Metrics, Outcomes], Engine]
 
 
 class Services:
@@ -116,7 +78,7 @@ class Services:
         keys: Mapping[str, str],
         make_engine: MakeEngine,
         check_model: CheckModel,
-        metrics: Any,
+        metrics: Metrics,
     ) -> None:
         self.settings = settings
         self.metrics = metrics

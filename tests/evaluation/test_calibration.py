@@ -11,7 +11,7 @@ from postproc import PostProcessor
 from postproc.errors import SchemaError
 from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
 from postproc.evaluation.matches import NOTHING, match
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.evaluation.threshold_choice import Objective
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -27,14 +27,14 @@ def calibrated(
 ) -> Calibration:
     loaded = RecognitionSpec.load(spec), RecognitionVersion.load(version)
     plan = OnePass.of(*loaded, {0: truth_of(document, spec)}, **more)
-    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=MOST_PREDICTIONS)
+    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=PASS_PREDICTIONS)
     [calibration] = calibrate(plan, gather(plan, [(*names_and_sizes(len(result)), result)]), settings)
     return calibration
 
 
 def counted_anew(tensors: Any, document: Any, spec: Any, version: Any) -> list[tuple[int, int]]:
     """What is right and wrong of each label by the version itself."""
-    result: Any = PostProcessor(spec, version)(tensors, max_predictions=MOST_PREDICTIONS).outputs[0]
+    result: Any = PostProcessor(spec, version)(tensors, max_predictions=PASS_PREDICTIONS).outputs[0]
     found = match(result, all_of(truth_of(document, spec)))
     return [
         (

@@ -19,7 +19,7 @@ from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.measuring import MeasuringPostProcessor
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.saved_tensors.predictions import Predicted
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -156,7 +156,7 @@ def test_counts_of_crowded_images_are_those_of_calibrate_whatever_coco_takes(
 ) -> None:
     plan = OnePass.of(case.spec, case.version, {0: case.truth})
     post = PostProcessor(plan.spec, plan.version)
-    gathered = gather(plan, [case.predicted(post, max_predictions=MOST_PREDICTIONS)])
+    gathered = gather(plan, [case.predicted(post, max_predictions=PASS_PREDICTIONS)])
     (calibration,) = calibrate(plan, gathered, Settings(folds=0))
     evaluation = case.evaluated(max_detections)
     assert [replace(label, ignored=0) for label in evaluation.by_label()] == [

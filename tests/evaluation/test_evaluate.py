@@ -32,7 +32,7 @@ from postproc.evaluation import (
     gather,
     with_thresholds,
 )
-from postproc.evaluation.one_pass import MOST_PREDICTIONS
+from postproc.evaluation.one_pass import PASS_PREDICTIONS
 from postproc.saved_tensors.predictions import Predicted
 from postproc.schema import RecognitionSpec
 from tests.cli import test_evaluate as command
@@ -101,7 +101,7 @@ def test_calibrate_version_gives_what_its_steps_give(tmp_path: Path) -> None:
     truth = GroundTruth.load(TRUTH, SPEC)
     plan = OnePass.of(SPEC, VERSION, {0: truth})
     predictions, _ = InMemory(TENSORS).predict(
-        PostProcessor(plan.spec, plan.version), truth, MOST_PREDICTIONS
+        PostProcessor(plan.spec, plan.version), truth, PASS_PREDICTIONS
     )
     expected = calibrate(plan, gather(plan, predictions), SETTINGS)
     found = calibrate_version(SPEC, VERSION, {0: TRUTH}, saved(tmp_path), settings=SETTINGS)

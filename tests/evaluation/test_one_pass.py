@@ -9,7 +9,7 @@ import pytest
 
 from postproc import PostProcessor
 from postproc.errors import SchemaError, TensorError
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import boxes_and_truth, names_and_sizes, spec_of, truth_of, version_of
@@ -20,7 +20,7 @@ LABELS = 3
 def found(tensors: Any, decision: dict[str, Any], thresholds: Any, discarded: bool = False) -> list[Any]:
     """Rows of (image, label, score, box) that are predicted, in order."""
     version = version_of(thresholds=list(thresholds), **decision)
-    result = PostProcessor(spec_of(LABELS), version)(tensors, discarded, MOST_PREDICTIONS).outputs[0]
+    result = PostProcessor(spec_of(LABELS), version)(tensors, discarded, PASS_PREDICTIONS).outputs[0]
     images = np.repeat(np.arange(len(result)), np.diff(result.offsets))
     columns = (images.tolist(), result.labels.tolist(), result.scores.tolist(), result.boxes.tolist())
     return [row for row, is_kept in zip(zip(*columns, strict=True), result.predicted, strict=True) if is_kept]
@@ -98,7 +98,7 @@ def plan_of(document: dict[str, Any], spec: dict[str, Any], version: dict[str, A
 def test_gather_in_batches_of_any_order_equals_gathering_all() -> None:
     tensors, document = boxes_and_truth(4)
     plan = plan_of(document, spec_of(LABELS), version_of(), nms_grid=[0.5])
-    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=MOST_PREDICTIONS)
+    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=PASS_PREDICTIONS)
     names, sizes = names_and_sizes(len(result))
     whole = gather(plan, [(names, sizes, result)])
     parts = [(names[i : i + 7], sizes[i : i + 7], result[i : i + 7]) for i in (21, 0, 28, 7, 14)]
@@ -112,7 +112,7 @@ def test_gather_in_batches_of_any_order_equals_gathering_all() -> None:
 def test_gather_counts_what_was_not_predicted_as_missed_and_leaves_unknown_images_out() -> None:
     tensors, document = boxes_and_truth(4)
     plan = plan_of(document, spec_of(LABELS), version_of())
-    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=MOST_PREDICTIONS)
+    result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=PASS_PREDICTIONS)
     names, sizes = names_and_sizes(len(result))
     names[3] = "another.png"
     every = gather(plan, [(names, sizes, result)])

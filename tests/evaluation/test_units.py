@@ -13,7 +13,7 @@ from postproc import PostProcessor
 from postproc.errors import SchemaError
 from postproc.evaluation.collected import collect
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.one_pass import MOST_PREDICTIONS, OnePass
+from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.evaluation.noisy_boxes import SIDE, boxes_and_truth, names_and_sizes, spec_of, version_of
@@ -139,7 +139,7 @@ def test_sizes_that_only_predictions_know_are_enough_and_checked() -> None:
     for case in (said, unsaid, wrong):
         truth = GroundTruth.load(case, spec)
         plan = OnePass.of(spec, version, {0: truth})
-        found = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=MOST_PREDICTIONS)
+        found = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=PASS_PREDICTIONS)
         parts = [(names[i : i + 8], sizes[i : i + 8], found[i : i + 8]) for i in range(0, len(names), 8)]
         if case is wrong:
             for use in (collect, lambda truth, parts, plan=plan: gather(plan, parts)):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from postproc import SchemaError, TensorError, tensors
-from postproc.decoding import yolov8
+from postproc.pipeline import stages
 from postproc.pipeline.stages import DetectionStage
 from tests.fuzz import nms
 from tests.fuzz.__main__ import main
@@ -108,15 +110,15 @@ def test_fuzz_finds_that_an_equal_overlap_is_dropped(monkeypatch: pytest.MonkeyP
 
 
 def test_fuzz_finds_a_kernel_that_loses_the_last_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    detect = yolov8.detect_scored_boxes
+    detect = stages.detect
 
     def loses_one(*arguments: Any) -> Any:
-        boxes, scores, labels, regions, predicted, ends, furthest = detect(*arguments)
+        boxes, scores, labels, regions, predicted, ends, *others = detect(*arguments)
         kept = slice(len(scores) - (len(scores) > 2))
         ends = np.minimum(ends, kept.stop)
-        return boxes[kept], scores[kept], labels[kept], regions[kept], predicted[kept], ends, furthest
+        return boxes[kept], scores[kept], labels[kept], regions[kept], predicted[kept], ends, *others
 
-    monkeypatch.setattr(yolov8, "detect_scored_boxes", loses_one)
+    monkeypatch.setattr(stages, "detect", loses_one)
     assert finds("yolov8")
 
 
@@ -139,7 +141,11 @@ def test_fuzz_finds_that_the_discarded_change_predictions(monkeypatch: pytest.Mo
     def lower(stage: DetectionStage, given: Any, options: Any) -> Any:
         bound = bind(stage, given, options)
         if not options.show_discarded:
-            bound.stage.iou_thresholds = np.full_like(bound.stage.iou_thresholds, 0.9)
+            decision = bound.stage.decision
+            limits = np.full_like(decision.rule.iou_thresholds, 0.9)
+            lenient = decision.predicted_rule._replace(iou_thresholds=limits)
+            bound.stage = copy.copy(bound.stage)
+            bound.stage.decision = replace(decision, predicted_rule=lenient)
         return bound
 
     monkeypatch.setattr(DetectionStage, "bind", lower)

@@ -66,7 +66,8 @@ def test_kernels_that_kernels_call_check_bounds() -> None:
         scores, corners = np.ones((1, 9, 1), np.float32), np.ones((1, boxes, 4), np.float32)
         found = detect_scored_boxes(
             scores, False, 0, 0, corners, False, 0, 0, 0, np.zeros(1, np.float32), True, np.float32(0),
-            np.ones(1, np.float32), False, np.empty((0, 2), np.float32), np.empty((0, 2, 4)), 1024, 100, 0, 1,
+            np.ones(1, np.float32), False, 9, 1, np.empty((0, 2), np.float32), np.empty((0, 2, 4)), 1024, 100,
+            0, 1,
         )  # fmt: skip
         return len(found[1])
 

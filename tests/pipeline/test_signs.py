@@ -26,9 +26,7 @@ SCORES: dict[str, tuple[str, Any]] = {
 def signs(caplog: pytest.LogCaptureFixture) -> Any:
     """The warnings about scores so far."""
     caplog.set_level(logging.INFO)
-    return lambda: [
-        record.getMessage() for record in caplog.records if record.name == "postproc.signs"
-    ]
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "postproc.signs"]
 
 
 def with_scores(kind: str, change: Any) -> tuple[str, Tensors]:

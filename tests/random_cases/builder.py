@@ -127,9 +127,8 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
         default = sample.default_nms_threshold
         thresholds = [0.3, 0.5, 0.0, 1.0, 1 / 3]
         nms_method = self.nms_method
-        if sample.nms_methods == (
-            "hard",
-        ):  # rounding decides where rectangles share no more than an edge, or just half
+        # Rounding decides where rectangles share no more than an edge, or just half.
+        if sample.nms_methods == ("hard",):
             nms_method, thresholds = "hard", [0.3, 0.52, 0.07, 1.0]
         elif nms_method == "weighted":
             thresholds.remove(1.0)

@@ -26,9 +26,9 @@ from postproc.demo.pages import crop_digit, make_page
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
+from tests.documents.pages import README, blocks, run
 from tests.service.digits import wait_for_kernels
 from tests.service.running import ROOT, Running, running
-from tests.test_documents import README, blocks, run
 
 PAGE = make_page(3)
 CORNERS = (0.25, 0.1, 0.9, 0.75)

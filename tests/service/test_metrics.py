@@ -30,8 +30,13 @@ def test_stage_is_measured_also_where_it_fails(stage: str) -> None:
 
 def test_metrics_read_as_text() -> None:
     metrics = Metrics()
-    metrics.watch_queue(lambda: 3, lambda: 4096)
-    metrics.watch_outcomes(lambda: 2, lambda: 2048, lambda: 1.5)
+    metrics.watch(
+        postproc_queue_length=lambda: 3,
+        postproc_queue_bytes=lambda: 4096,
+        postproc_outcomes_waiting=lambda: 2,
+        postproc_outcomes_waiting_bytes=lambda: 2048,
+        postproc_store_behind_seconds=lambda: 1.5,
+    )
     metrics.request("/v0.7/tasks/{id}", "GET", 200, 0.004)
     metrics.batch(5)
     metrics.refused()

@@ -92,11 +92,12 @@ class Engine:
             timeout=settings.task_timeout,
             may_run=outcomes.has_room,
         )
-        metrics.watch_queue(lambda: self._batcher.places, lambda: self._batcher.bytes)
-        metrics.watch_networks(
-            lambda: sum(process.last.networks for process in self._processes),
-            lambda: sum(process.last.bytes for process in self._processes),
-            lambda: self._strikes.held,
+        metrics.watch(
+            postproc_queue_length=lambda: self._batcher.places,
+            postproc_queue_bytes=lambda: self._batcher.bytes,
+            postproc_sessions=lambda: sum(process.last.networks for process in self._processes),
+            postproc_session_bytes=lambda: sum(process.last.bytes for process in self._processes),
+            postproc_networks_held=lambda: self._strikes.held,
         )
         self._lock = threading.Lock()
         self._single: OrderedDict[Hashable, None] = OrderedDict()  # keys whose jobs cannot share a call

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from postproc.service.errors import ApiError
-from postproc.service.http.bodies import Body, BodyReader, json_object
+from postproc.service.http.bodies import BodyReader, json_object
 from postproc.service.http.forms import FormReader
 from postproc.service.services import Services
 from postproc.service.store.tables import LARGEST_ID
@@ -81,16 +81,6 @@ async def _document(
 
 
 Document = Annotated[dict[str, Any], Depends(_document)]
-
-
-async def _images(
-    request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
-) -> AsyncIterator[Body]:
-    async with bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
-        yield body
-
-
-Images = Annotated[Body, Depends(_images)]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from postproc.errors import SchemaError
 from postproc.pipeline import PostProcessor
@@ -15,13 +15,24 @@ from postproc.schema import Preprocessing
 from postproc.schema.problems import path_of
 from postproc.service.errors import InputError, wrong_document
 from postproc.service.http.bodies import Body, json_object
+from postproc.service.http.dependencies import AllServices, Bodies, Tenant
 from postproc.service.http.disconnects import while_connected
 from postproc.service.http.form_values import restore
 from postproc.service.http.forms import nested, split_name
+from postproc.service.http.openapi import takes
 from postproc.service.http.request_models import InferenceOptions, InferenceRequest
+from postproc.service.http.response_models import Started
+from postproc.service.http.responses import Json
 from postproc.service.services import Services
 from postproc.service.store.tables import Network
 from postproc.service.work import FAILED, NetworkFiles, Outcome, Work
+
+# What the decorators of routes that run something share.
+INFERENCE_ROUTE: dict[str, Any] = {
+    "status_code": 201,
+    "response_model": Started,
+    "openapi_extra": takes(json="InferenceRequest", form="InferenceForm"),
+}
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,31 @@ class _Submission:
         """Release the ticket, unless the thread has begun, which then answers for it."""
         if self._claim.acquire(blocking=False):
             self._ticket.release()
+
+
+@dataclass(frozen=True)
+class InferenceCall:
+    """The request of a route that runs something on images."""
+
+    services: Services
+    request: Request
+    tenant: str
+    body: Body
+
+    async def answer(self, find: Callable[[], Target]) -> Json:
+        """Queue a task, see `start_inference`, and answer with its id."""
+        started = await start_inference(self.services, self.request, self.tenant, find, self.body)
+        return Json(started, 201)
+
+
+async def _inference(
+    request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
+) -> AsyncIterator[InferenceCall]:
+    async with bodies.in_memory(request, tenant, services.settings.max_body, True) as body:
+        yield InferenceCall(services, request, tenant, body)
+
+
+Inference = Annotated[InferenceCall, Depends(_inference)]
 
 
 def version_target(services: Services, tenant: str, version_id: int) -> Target:

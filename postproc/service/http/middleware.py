@@ -16,6 +16,7 @@ from postproc.service.errors import ApiError
 from postproc.service.hosts import check_host, with_path
 from postproc.service.http.responses import Json
 from postproc.service.logs import silence
+from postproc.service.metrics import Metrics
 from postproc.service.sharing import STRANGERS, Place, Shares
 
 logger = structlog.stdlib.get_logger("postproc.service")
@@ -38,7 +39,7 @@ class RequestGate:
     first, and the tenant's once its key was looked up.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Any, places: Shares, log_probes: bool = False) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, places: Shares, log_probes: bool = False) -> None:
         self._app = app
         self._metrics = metrics
         self._places = places

@@ -29,9 +29,10 @@ class PageRequest:
     limit: int
     after_id: int | None = None
 
-    def answer(self, count: int, results: Sequence[Any]) -> dict[str, Any]:
-        """Return the body of a list."""
-        return {**self.links(count, [row["id"] for row in results]), "results": list(results)}
+    def answer(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """Return the body of a list, of all its rows."""
+        results = list(rows[self.offset : self.offset + self.limit])
+        return {**self.links(len(rows), [row["id"] for row in results]), "results": results}
 
     def links(self, count: int, ids: Sequence[int | str], is_cut: bool = False) -> dict[str, Any]:
         """Return a body without its rows; the links lead to where the client came from, with its query.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,13 +16,14 @@ from postproc.service.http.pagination import PageRequest, fitting
 from postproc.service.http.responses import encoded, json_text
 from postproc.service.services import Services
 from postproc.service.store.common import Sized, SizedRow
+from postproc.service.store.networks import NetworkStore
+from postproc.service.store.specs import SpecStore
+from postproc.service.store.versions import VersionStore
 
 SMALL = 1 << 16  # bytes of rows for which no room is needed: a connection takes as much
 
 _TOGETHER = 1 << 20  # bytes of rows that are read at once, unless one has more
 _PIECE = 1 << 18  # bytes that are sent at once
-
-Row = TypeVar("Row")
 
 
 class RowsAnswer(Response, Generic[Sized]):
@@ -125,21 +126,23 @@ async def list_answer(
     return RowsAnswer(services, tenant, given, read, f'{body[:-1]},"results":[', "]}")
 
 
-def reading(
+async def list_rows(
     services: Services,
     tenant: str,
-    listed: Callable[[str, Sequence[int]], Sequence[Row]],
-    document: Callable[[Row], Mapping[str, Any]],
-) -> Callable[[Sequence[SizedRow]], Awaitable[Iterable[Sequence[str]]]]:
-    """Return what reads rows for a `RowsAnswer`, and writes the document of each as JSON."""
+    page: PageRequest,
+    store: NetworkStore | SpecStore | VersionStore,
+    document: Callable[[Any], Mapping[str, Any]],
+    **named: Any,
+) -> RowsAnswer[SizedRow]:
+    """Answer with a page of the rows of a store, of each its document; `named` goes to the store's `list`."""
 
     def texts(identifiers: Sequence[int]) -> list[tuple[str]]:
-        return [(json_text(document(row)),) for row in listed(tenant, identifiers)]
+        return [(json_text(document(row)),) for row in store.listed(tenant, identifiers)]
 
     async def read(rows: Sequence[SizedRow]) -> Iterable[Sequence[str]]:
         return await services.run(tenant, texts, [row.id for row in rows]) if rows else []
 
-    return read
+    return await list_answer(services, tenant, page, partial(store.list, tenant, **named), read)
 
 
 def _groups(rows: Sequence[Sized]) -> Iterator[list[Sized]]:

@@ -13,7 +13,7 @@ from postproc.file_kinds import file_mistaken_for
 from postproc.isolation import answer, limit_memory
 from postproc.onnx_runner.faults import is_out_of_memory
 from postproc.onnx_runner.weights import external_tensors, location
-from postproc.service.engine.computing import without_folders
+from postproc.service.engine.networks.computing import without_folders
 from postproc.service.engine.networks.memory import NetworkMemory
 
 _MOST_TENSORS = 1000  # of a graph's inputs or outputs

@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from postproc.schema import Preprocessing
 from postproc.service.errors import ApiError
+from postproc.service.model_check.check import ModelReport
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import Turns
 
 AT_ONCE = 2  # each may take a core, and gigabytes
 
-
-class CheckModel(Protocol):
-    """What checks one: `postproc.service.model_check.check.check_model`."""
-
-    def __call__(
-        self,
-        model: Path,
-        preprocessing: Preprocessing,
-        folder: Path,
-        *,
-        timeout: float,
-        memory: int,
-        stop: threading.Event,
-    ) -> Any:
-        """Return what a network is, or raise an `InputError`; end soon once `stop` is set."""
+CheckModel = Callable[..., ModelReport]  # as `check.check_model`
 
 
 class CheckScheduler:
@@ -52,7 +40,9 @@ class CheckScheduler:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
 
-    async def check(self, tenant: str, model: Path, preprocessing: Preprocessing, folder: Path) -> Any:
+    async def check(
+        self, tenant: str, model: Path, preprocessing: Preprocessing, folder: Path
+    ) -> ModelReport:
         """Wait for the tenant's turn, check a network, and return what it is; cancelled, it ends at once.
 
         Raises
@@ -81,7 +71,7 @@ class CheckScheduler:
         """Give back the threads, once all requests have ended."""
         self._threads.shutdown(wait=False)
 
-    async def _in_thread(self, model: Path, preprocessing: Preprocessing, folder: Path) -> Any:
+    async def _in_thread(self, model: Path, preprocessing: Preprocessing, folder: Path) -> ModelReport:
         stop = threading.Event()
         check = functools.partial(self._check, timeout=self._timeout, memory=self._memory, stop=stop)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,17 +11,18 @@ from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
 from postproc.service.errors import InputError, wrong_document
 from postproc.service.http.changes import changes_of
-from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant, Uploaded
+from postproc.service.http.dependencies import AllServices, Document, Id, Tenant, Uploaded
 from postproc.service.http.disconnects import while_connected
-from postproc.service.http.inference import Target, network_target, start_inference
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference, network_target
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
 from postproc.service.http.request_models import NetworkFields
-from postproc.service.http.response_models import Listing, NetworkAnswer, Started
+from postproc.service.http.response_models import Listing, NetworkAnswer
 from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
-from postproc.service.http.streaming import list_answer, reading
+from postproc.service.http.streaming import list_rows
 from postproc.service.http.uploads import Upload, read_upload
+from postproc.service.model_check.check import ModelReport
 from postproc.service.services import Services
 from postproc.service.store.tables import as_columns
 
@@ -63,9 +63,7 @@ async def create_network(request: Request, services: AllServices, tenant: Tenant
 @router.get("", response_model=Listing[NetworkAnswer], responses=errors())
 async def list_networks(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the networks, the oldest first."""
-    store = services.networks
-    read = reading(services, tenant, store.listed, NetworkAnswer.document)
-    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
+    return await list_rows(services, tenant, page, services.networks, NetworkAnswer.document)
 
 
 @router.get("/{network_id}", response_model=NetworkAnswer, responses=errors(404))
@@ -113,20 +111,12 @@ def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> Non
 
 @router.post(
     "/{network_id}/inference",
-    status_code=201,
-    response_model=Started,
     responses=errors(404, body=True),
-    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+    **INFERENCE_ROUTE,
 )
-async def run_network(
-    services: AllServices, request: Request, tenant: Tenant, network_id: Id, body: Images
-) -> Json:
+async def run_network(services: AllServices, tenant: Tenant, network_id: Id, inference: Inference) -> Json:
     """Run a network alone: the result is its tensors."""
-
-    def find() -> Target:
-        return network_target(services, services.networks.get(tenant, network_id))
-
-    return Json(await start_inference(services, request, tenant, find, body), 201)
+    return await inference.answer(lambda: network_target(services, services.networks.get(tenant, network_id)))
 
 
 @router.post("/{network_id}/resume", status_code=204, response_model=None, responses=errors(404))
@@ -135,7 +125,7 @@ def resume_network(services: AllServices, tenant: Tenant, network_id: Id) -> Non
     services.engine.resume(services.networks.get(tenant, network_id).id)
 
 
-def _publish(services: Services, tenant: str, upload: Upload, report: Any) -> Json:
+def _publish(services: Services, tenant: str, upload: Upload, report: ModelReport) -> Json:
     folders = services.folders
     folder = folders.publish(upload.staged)
     kept = as_columns(upload.fields.dump(defaults=True), NetworkFields.model_fields)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 
 from postproc.service.catalogue import PublicModel
-from postproc.service.http.dependencies import AllServices, Images, Tenant
-from postproc.service.http.inference import Target, start_inference
-from postproc.service.http.openapi import errors, takes
+from postproc.service.http.dependencies import AllServices, Tenant
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target
+from postproc.service.http.openapi import errors
 from postproc.service.http.pagination import Paged
 from postproc.service.http.response_models import (
     Listing,
     NetworkAnswer,
     SpecAnswer,
     SpecRow,
-    Started,
     VersionRow,
 )
 from postproc.service.http.responses import Json
@@ -34,7 +33,7 @@ def list_public_specs(services: AllServices, tenant: Tenant, page: Paged) -> Jso
         {name: value for name, value in model.spec.items() if name != "outputs"}
         for model in services.public.values()
     ]
-    return Json(page.answer(len(rows), rows[page.offset : page.offset + page.limit]))
+    return Json(page.answer(rows))
 
 
 @router.get("/recognition/public/{name}", response_model=SpecAnswer, responses=errors(404))
@@ -48,32 +47,24 @@ def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Na
     """List the one version of a public spec."""
     version = services.public_model(name).version
     rows = [{key: value for key, value in version.items() if key != "post_processings"}]
-    return Json(page.answer(1, rows[page.offset : page.offset + page.limit]))
+    return Json(page.answer(rows))
 
 
 @router.post(
     "/recognition/public/{name}/inference",
-    status_code=201,
-    response_model=Started,
     responses=errors(404, body=True),
-    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+    **INFERENCE_ROUTE,
 )
-async def run_public_spec(
-    services: AllServices, request: Request, tenant: Tenant, name: Name, body: Images
-) -> Json:
+async def run_public_spec(services: AllServices, tenant: Tenant, name: Name, inference: Inference) -> Json:
     """Recognise things in images with a public spec."""
-
-    def find() -> Target:
-        return public_target(services.public_model(name))
-
-    return Json(await start_inference(services, request, tenant, find, body), 201)
+    return await inference.answer(lambda: public_target(services.public_model(name)))
 
 
 @router.get("/networks/public", response_model=Listing[NetworkAnswer], responses=errors())
 def list_public_networks(services: AllServices, tenant: Tenant, page: Paged) -> Json:
     """List the public networks."""
     rows = [model.network for model in services.public.values()]
-    return Json(page.answer(len(rows), rows[page.offset : page.offset + page.limit]))
+    return Json(page.answer(rows))
 
 
 @router.get("/networks/public/{name}", response_model=NetworkAnswer, responses=errors(404))
@@ -84,20 +75,12 @@ def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Js
 
 @router.post(
     "/networks/public/{name}/inference",
-    status_code=201,
-    response_model=Started,
     responses=errors(404, body=True),
-    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+    **INFERENCE_ROUTE,
 )
-async def run_public_network(
-    services: AllServices, request: Request, tenant: Tenant, name: Name, body: Images
-) -> Json:
+async def run_public_network(services: AllServices, tenant: Tenant, name: Name, inference: Inference) -> Json:
     """Run a public network alone: the result is its tensors."""
-
-    def find() -> Target:
-        return Target(services.public_model(name).files, None, "tensors")
-
-    return Json(await start_inference(services, request, tenant, find, body), 201)
+    return await inference.answer(lambda: Target(services.public_model(name).files, None, "tensors"))
 
 
 @router.post("/networks/public/{name}/resume", status_code=204, response_model=None, responses=errors(404))

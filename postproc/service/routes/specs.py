@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.http.changes import READ_ONLY, changes_of
-from postproc.service.http.dependencies import AllServices, Document, Id, Images, Tenant
-from postproc.service.http.inference import Target, start_inference, version_target
+from postproc.service.http.dependencies import AllServices, Document, Id, Tenant
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
-from postproc.service.http.response_models import Listing, SpecAnswer, SpecRow, Started, VersionRow
+from postproc.service.http.response_models import Listing, SpecAnswer, SpecRow, VersionRow
 from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
-from postproc.service.http.streaming import list_answer, reading
+from postproc.service.http.streaming import list_rows
 from postproc.service.store.tables import LARGEST_ID, as_columns
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"], route_class=TenantRoute)
@@ -44,9 +43,7 @@ def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Js
 @router.get("", response_model=Listing[SpecRow], responses=errors())
 async def list_specs(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the specs without their outputs, the oldest first."""
-    store = services.specs
-    read = reading(services, tenant, store.listed, SpecRow.document)
-    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
+    return await list_rows(services, tenant, page, services.specs, SpecRow.document)
 
 
 @router.get("/{spec_id}", response_model=SpecAnswer, responses=errors(404))
@@ -88,21 +85,15 @@ async def list_versions_of_spec(
     services: AllServices, tenant: Tenant, spec_id: Id, page: PagedById
 ) -> Response:
     """List the versions of a spec without their post-processings, the oldest first."""
-    store = services.versions
-    read = reading(services, tenant, store.listed, VersionRow.document)
-    return await list_answer(services, tenant, page, partial(store.list, tenant, spec_id=spec_id), read)
+    return await list_rows(services, tenant, page, services.versions, VersionRow.document, spec_id=spec_id)
 
 
 @router.post(
     "/{spec_id}/inference",
-    status_code=201,
-    response_model=Started,
     responses=errors(404, 409, body=True),
-    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+    **INFERENCE_ROUTE,
 )
-async def run_spec(
-    services: AllServices, request: Request, tenant: Tenant, spec_id: Id, body: Images
-) -> Json:
+async def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, inference: Inference) -> Json:
     """Recognise things in images with the current version of a spec."""
 
     def find() -> Target:
@@ -111,7 +102,7 @@ async def run_spec(
             raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
         return version_target(services, tenant, current)
 
-    return Json(await start_inference(services, request, tenant, find, body), 201)
+    return await inference.answer(find)
 
 
 def _update(

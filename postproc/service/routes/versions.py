@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 
 from postproc.errors import SchemaError, SchemaProblem
 from postproc.onnx_runner.inputs import match_name
@@ -15,15 +15,15 @@ from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.problems import closest, first_of, path_of
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
 from postproc.service.http.changes import READ_ONLY
-from postproc.service.http.dependencies import AllServices, Document, Images, Tenant
-from postproc.service.http.inference import Target, start_inference, version_target
+from postproc.service.http.dependencies import AllServices, Document, Tenant
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
 from postproc.service.http.request_models import NetworkFields
-from postproc.service.http.response_models import Listing, Started, VersionAnswer, VersionRow
+from postproc.service.http.response_models import Listing, VersionAnswer, VersionRow
 from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
-from postproc.service.http.streaming import list_answer, reading
+from postproc.service.http.streaming import list_rows
 from postproc.service.routes.public import public_target
 from postproc.service.store.tables import LARGEST_ID, Network, Spec, as_columns
 from postproc.service.store.versions import NamedVersion
@@ -65,9 +65,7 @@ def create_version(services: AllServices, tenant: Tenant, document: Document) ->
 @router.get("", response_model=Listing[VersionRow], responses=errors())
 async def list_versions(services: AllServices, tenant: Tenant, page: PagedById) -> Response:
     """List the versions without their post-processings, the oldest first."""
-    store = services.versions
-    read = reading(services, tenant, store.listed, VersionRow.document)
-    return await list_answer(services, tenant, page, partial(store.list, tenant), read)
+    return await list_rows(services, tenant, page, services.versions, VersionRow.document)
 
 
 @router.get("/{version_id}", response_model=VersionAnswer, responses=errors(404))
@@ -88,13 +86,11 @@ def delete_version(services: AllServices, tenant: Tenant, version_id: VersionId)
 
 @router.post(
     "/{version_id}/inference",
-    status_code=201,
-    response_model=Started,
     responses=errors(404, body=True),
-    openapi_extra=takes(json="InferenceRequest", form="InferenceForm"),
+    **INFERENCE_ROUTE,
 )
 async def run_version(
-    services: AllServices, request: Request, tenant: Tenant, version_id: VersionId, body: Images
+    services: AllServices, tenant: Tenant, version_id: VersionId, inference: Inference
 ) -> Json:
     """Recognise things in images: the result is that of the task."""
 
@@ -103,7 +99,7 @@ async def run_version(
             return public_target(services.public[version_id])
         return version_target(services, tenant, _number(version_id))
 
-    return Json(await start_inference(services, request, tenant, find, body), 201)
+    return await inference.answer(find)
 
 
 def _number(text: str) -> int:

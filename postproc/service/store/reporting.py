@@ -100,7 +100,11 @@ class Reporter:
         self._most = self._left_out = 0  # waited together, and had no room, since it fails
         self._deadline: float | None = None  # of the end, once it is told to stop
         self._thread = threading.Thread(target=self._work, name="postproc-report", daemon=True)
-        metrics.watch_outcomes(lambda: self.count, lambda: self.bytes, lambda: self.seconds)
+        metrics.watch(
+            postproc_outcomes_waiting=lambda: self.count,
+            postproc_outcomes_waiting_bytes=lambda: self.bytes,
+            postproc_store_behind_seconds=lambda: self.seconds,
+        )
 
     @property
     def count(self) -> int:

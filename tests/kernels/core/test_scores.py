@@ -17,7 +17,9 @@ from postproc.kernels.core import activation as act
 from postproc.kernels.core import collector as collecting
 from postproc.kernels.core.candidates import LOWEST_KEY
 from postproc.kernels.core.scores import best_label, scan_scores
-from postproc.kernels.heads.listed import scan_listed
+from postproc.kernels.heads import listed
+from postproc.kernels.heads.arguments import Rule
+from postproc.kernels.heads.listed import Listed
 from postproc.kernels.heads.yolo_grids import scan_grid
 from tests import reference
 from tests.kernels.core.test_activation import softmax_of
@@ -115,17 +117,22 @@ def scores_scans(
             return result
 
 
+scan_listed = listed._scan
+
+
 @numba.njit  # type: ignore[untyped-decorator]
 def listed_scans(
     scores: Any, rows: Any, thresholds: Any, discard: Any, activation: Any, multi_label: Any, top: Any
 ) -> Any:
+    none = np.empty((0, 4), np.float32)
+    ends = np.array([len(scores)])
+    head = Listed(scores, rows, np.zeros(1, np.int64), ends, activation, none, 0, False)
+    rule = Rule(thresholds, multi_label, discard, thresholds, False)
     collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
     collecting.begin_image(collector)
     result = []
     while True:
-        count = scan_listed(
-            scores, rows, len(scores), thresholds, discard, activation, multi_label, collector
-        )
+        count = scan_listed(head, 0, scores.size, rule, top, collector)
         result.append(collector[0][:count].copy())
         if not collecting.continue_below(collector):
             return result

@@ -6,10 +6,11 @@ import asyncio
 import io
 import json
 import queue
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
 from postproc.schema import Preprocessing
 from postproc.service.engine.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
+from postproc.service.engine.networks.calls import Answer
+from postproc.service.engine.networks.process import NetworkProcess
 from postproc.service.errors import ApiError, InputError, QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
@@ -80,6 +83,42 @@ class Service:
 
     def value(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0
+
+
+class Reused(NetworkProcess):
+    """A process that serves engine after engine: it forgets its networks where it would end."""
+
+    idle: ClassVar[defaultdict[tuple[Any, ...], list[Reused]]] = defaultdict(list)
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._given = given
+
+    @classmethod
+    def take(cls, *given: Any) -> Reused:
+        return cls.idle[given].pop() if cls.idle[given] else cls(*given)
+
+    def close(self) -> None:
+        """Wait for the next engine."""
+        if self._at_work.locked():  # in the midst of a call
+            super().close()
+            return
+        if self in self.idle[self._given]:  # closed before
+            return
+        for network_id in list(self.networks):
+            self.forget(network_id)
+        self.last = Answer()
+        self.idle[self._given].append(self)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _reused_processes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postproc.service.engine.engine.NetworkProcess", Reused.take)
+        yield
+    for processes in Reused.idle.values():
+        for process in processes:
+            NetworkProcess.close(process)
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from postproc.onnx_runner.session import (
     options_for,
 )
 from postproc.pipeline import PostProcessor
-from postproc.service.engine.computing import NotTogetherError, compute, error_text
 from postproc.service.engine.freed_memory import give_back_free_memory
 from postproc.service.engine.networks.calls import (
     Answer,
@@ -37,6 +36,7 @@ from postproc.service.engine.networks.calls import (
     Stage,
     Trouble,
 )
+from postproc.service.engine.networks.computing import NotTogetherError, compute, error_text
 from postproc.service.engine.networks.memory import NetworkMemory
 from postproc.service.work import UNLOADABLE
 

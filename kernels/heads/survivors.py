@@ -14,11 +14,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner
+from .._jit import inner
+from ..core.candidates import is_predicted, order_of, score_of
+from ..core.collector import Collector, continue_below
+from ..core.placement import clip, place
 from ..nms.greedy import LANES, is_suppressed, keep, with_room
-from .candidates import is_predicted, order_of, score_of
-from .collector import Collector, continue_below
-from .placement import placed
+from .arguments import Call, Rule
 
 Floats = NDArray[np.float32]
 Survivors = tuple[
@@ -76,13 +77,9 @@ def select(
     collector: Collector,
     count: int,
     corners: Floats,
-    per_label: int,
-    bounds: Floats,
-    placement: NDArray[np.float64],
     image: int,
-    iou_thresholds: Floats,
-    class_agnostic: bool,
-    most: int,
+    rule: Rule,
+    call: Call,
     survivors: Survivors,
 ) -> tuple[Survivors, bool]:
     """Suppress, place, clip and count candidates of an image, best first, to the first one too many.
@@ -93,22 +90,10 @@ def select(
         The keys of the candidates, and how many there are.
     corners : (K, 4) float32
         Their boxes, in the decoder's coordinates.
-    per_label : int
-        How many boxes a label has.
-    bounds : (0 or B, 2) float32
-        Width and height that boxes are clipped to before they are compared; none if there are no rows.
-    placement : (B, 2, 4) float64
-        For x and for y the factor f, offset o, scale s and size d that place a coordinate in the result:
-        ``((x * f - o) / s) / d``, which is then clipped to [0, 1]. Without rows, boxes stay as they are, for
-        whoever suppresses them in another way: see `merging`.
     image : int
-        Row of bounds and placement.
-    iou_thresholds : (L,) float32
-        Boxes of a label overlapping by more than its own are suppressed; none are where it is 1 or more.
-    class_agnostic : bool
-        Boxes of different labels suppress each other, too; then there is one threshold, (1,).
-    most : int
-        Detections an image at most.
+        Row of the call's bounds and placement.
+    rule, call
+        See `arguments`.
     survivors
         What the same image and earlier ones have yielded.
 
@@ -117,10 +102,12 @@ def select(
     The survivors, and whether the image wants a further scan: it has no detection too many yet, and the
     collector lost candidates.
     """
+    iou_thresholds, class_agnostic = rule.iou_thresholds, rule.class_agnostic
+    bounds, placement, per_label = call.bounds, call.placement, call.boxes
     candidates = collector[0]
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     used, total = counts[_BLOCKS], counts[_TOTAL]
-    end = counts[_EARLIER] + most
+    end = counts[_EARLIER] + call.most
     for index in range(count):
         x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
         if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
@@ -128,8 +115,8 @@ def select(
         reach = max(x2, y2)
         if bounds.shape[0] > 0:
             right, bottom = bounds[image, 0], bounds[image, 1]
-            x1, x2 = _clip(x1, right), _clip(x2, right)
-            y1, y2 = _clip(y1, bottom), _clip(y2, bottom)
+            x1, x2 = clip(x1, right), clip(x2, right)
+            y1, y2 = clip(y1, bottom), clip(y2, bottom)
         key = candidates[index]
         bucket = 0 if class_agnostic else int(order_of(key) // per_label)
         iou_threshold = iou_thresholds[bucket]
@@ -169,12 +156,12 @@ def end_image(survivors: Survivors, image: int) -> None:
 
 
 @inner
-def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray[np.float64]) -> Found:
+def found(survivors: Survivors, call: Call) -> Found:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
     Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner and the highest
-    score. `columns` is how many boxes belong to one region of the network. Of boxes that have not been placed
-    the order, ``label * per_label + box``, stands in the place of the region.
+    score. Of boxes that have not been placed the order, ``label * boxes + box``, stands in the place of the
+    region.
     """
     _, _, _, keys, boxes, counts, ends, cuts, furthest = survivors
     total = counts[_TOTAL]
@@ -188,11 +175,11 @@ def found(survivors: Survivors, per_label: int, columns: int, placement: NDArray
         for side in range(4):
             corners[index, side] = boxes[index, side]
         key = keys[index]
-        label, box = divmod(order_of(key), per_label)
+        label, box = divmod(order_of(key), call.boxes)
         scores[index] = score_of(key)
         highest = max(highest, np.float64(scores[index]))
         labels[index] = label
-        regions[index] = box // columns if placement.shape[0] > 0 else order_of(key)
+        regions[index] = box // call.columns if call.placement.shape[0] > 0 else order_of(key)
         predicted[index] = is_predicted(key)
     return corners, scores, labels, regions, predicted, ends, cuts, furthest[0], highest
 
@@ -209,19 +196,6 @@ def _doubled(keys: NDArray[np.uint64], boxes: Floats) -> tuple[NDArray[np.uint64
 
 
 @inner
-def _clip(value: np.float32, limit: np.float32) -> np.float32:
-    if value < 0.0:
-        return np.float32(0.0)
-    return limit if value > limit else value
-
-
-@inlined
-def place(value: np.float32, placement: NDArray[np.float64]) -> np.float32:
-    """Coordinate in the result, clipped to [0, 1]."""
-    return _clip(np.float32(placed(np.float64(value), placement)), np.float32(1.0))
-
-
-@inner
 def is_cut(survivors: Survivors) -> bool:
     """Whether the image has had one detection too many."""
     _, _, _, _, _, counts, _, _, _ = survivors
@@ -231,26 +205,24 @@ def is_cut(survivors: Survivors) -> bool:
 @inner
 def add_placed(
     key: np.uint64,
-    x1: np.float32,
-    y1: np.float32,
-    x2: np.float32,
-    y2: np.float32,
-    placement: NDArray[np.float64],
+    corners: tuple[np.float32, np.float32, np.float32, np.float32],
     image: int,
-    most: int,
+    call: Call,
     survivors: Survivors,
 ) -> Survivors:
     """Place and clip a box that nothing has suppressed, and add it if it still has an area and there is room.
 
     `select` has this in its loop; it is for kernels that suppress in ways of their own.
     """
+    x1, y1, x2, y2 = corners
+    placement = call.placement
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     furthest[0] = max(furthest[0], max(x2, y2))
     left, right = place(x1, placement[image, 0]), place(x2, placement[image, 0])
     top, bottom = place(y1, placement[image, 1]), place(y2, placement[image, 1])
     if left < right and top < bottom:
         total = counts[_TOTAL]
-        if total == counts[_EARLIER] + most:
+        if total == counts[_EARLIER] + call.most:
             counts[_CUT] = 1
             return survivors
         if total == keys.shape[0]:

@@ -6,53 +6,36 @@ The files that the pages speak of, such as `model.onnx` and `street.jpg`, are ma
 from __future__ import annotations
 
 import asyncio
-import doctest
 import importlib
 import json
 import os
+import pkgutil
 import re
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from postproc import PostprocError, PostProcessor, SchemaError, SegmentedDetections, Yolov8Output
+from postproc import (
+    PostprocError,
+    PostProcessor,
+    SchemaError,
+    SegmentedDetections,
+    Yolov8Output,
+    decoding,
+    kernels,
+    onnx_runner,
+    pipeline,
+)
+from tests.documents.pages import DOCS, README, ROOT, blocks, run
 from tests.models import answering
 from tests.reference.masks import decoded_rle
 
-ROOT = Path(__file__).resolve().parents[1]
-README, PYTHON, EMBEDDING = ROOT / "README.md", ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-
-class Block(NamedTuple):
-    """Code of a page, the line that it begins at, and what the page says that it prints."""
-
-    code: str
-    line: int
-    output: str | None
-
-
-def blocks(page: Path) -> list[Block]:
-    """Return the blocks of Python of a page; a block of text right after one is what it prints."""
-    text = page.read_text(encoding="utf-8")
-    found = re.finditer(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", text, re.DOTALL | re.MULTILINE)
-    return [Block(match[1], text[: match.start(1)].count("\n"), match[2]) for match in found]
-
-
-def run(page: Path, block: Block, names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a block with these names, which it adds to; check and return what it prints."""
-    code = compile("\n" * block.line + block.code, str(page), "exec")  # tracebacks show the page's lines
-    capsys.readouterr()
-    exec(code, names)
-    printed = capsys.readouterr().out
-    if block.output is not None and not doctest.OutputChecker().check_output(block.output, printed, FLAGS):
-        pytest.fail(f"{page.name}, line {block.line}: expected\n{block.output}\ngot\n{printed}")
-    return printed
+PYTHON, EMBEDDING = ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
 
 
 @pytest.fixture
@@ -73,7 +56,7 @@ def test_every_block_of_readme_and_of_the_python_page_is_run_by_a_test_here() ->
         "from postproc import PostProcessor",
         "import json",  # by test_client_runs_the_readme_s_code in tests/service/test_client.py
     ]
-    assert len(blocks(PYTHON)) == 8
+    assert len(blocks(PYTHON)) == 6
 
 
 def test_readme_embedding_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,11 +198,21 @@ def test_embedding_page_answers_every_fault(served: dict[str, Any], caplog: pyte
     assert caplog.records[0].getMessage().startswith("TensorError: ")
 
 
+def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_cluster() -> None:
+    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster of its own.
+    assert [page.name for page in DOCS if blocks(page)] == ["embedding.md", "python.md", "ray.md"]
+
+
 def test_loggers_of_the_embedding_page_are_there() -> None:
     names = re.findall(r"^\| `(postproc[.\w]*)` \|", EMBEDDING.read_text(), re.MULTILINE)
     assert len(names) >= 4
-    for name in names:
-        assert importlib.import_module(name).logger.name == name
+    packages = [pipeline, decoding, onnx_runner, kernels]
+    modules = [
+        importlib.import_module(module.name)
+        for package in packages
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+    assert set(names) == {module.logger.name for module in modules if hasattr(module, "logger")}
 
 
 def test_errors_of_the_embedding_page_are_all_there_are_with_their_bases() -> None:

@@ -1,0 +1,86 @@
+"""What a `detection` document decides, for decoder, stage and kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.kernels.heads.arguments import (
+    ClassAgnostic,
+    Discard,
+    IouThresholds,
+    MultiLabel,
+    Rule,
+    Thresholds,
+)
+from postproc.results.labels import LabelTable
+from postproc.schema import Detection
+
+_NOT_WANTED = Discard(np.float32(np.inf))  # no score exceeds it
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Decision:
+    """What a `detection` document decides.
+
+    Parameters
+    ----------
+    table : LabelTable
+        Labels and their thresholds, as results refer to them.
+    rule : Rule
+        Which candidates become detections, discarded ones too.
+    predicted_rule : Rule
+        The same without discarded ones.
+    nms_method : {"hard", "soft", "weighted"}
+    soft_sigma : float
+    """
+
+    table: LabelTable
+    rule: Rule
+    predicted_rule: Rule
+    nms_method: Literal["hard", "soft", "weighted"]
+    soft_sigma: float
+
+    @classmethod
+    def of(cls, task: Detection, table: LabelTable, nms_thresholds: tuple[float, ...]) -> Decision:
+        """Read it from a document."""
+        rule = Rule(
+            thresholds=_thresholds(table),
+            multi_label=MultiLabel(task.multi_label),
+            discard=Discard(np.float32(task.discard_threshold)),
+            iou_thresholds=IouThresholds(np.array(nms_thresholds, np.float32)),
+            class_agnostic=ClassAgnostic(task.class_agnostic),
+        )
+        return cls(table, rule, rule._replace(discard=_NOT_WANTED), task.nms_method, float(task.soft_sigma))
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Label ids (L,), in the order of the spec."""
+        return self.table.ids
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Thresholds (L,) float32 of the labels."""
+        return self.rule.thresholds
+
+    def replaced(self, fields: Mapping[str, Any]) -> Decision:
+        """Return it with other values of its document's thresholds, which are right, by field."""
+        table, rule = self.table.replaced(fields.get("thresholds")), self.rule
+        if table is not self.table:
+            rule = rule._replace(thresholds=_thresholds(table))
+        for name in ("nms_threshold", "nms_thresholds"):
+            if (value := fields.get(name)) is not None:
+                limits = np.empty_like(rule.iou_thresholds)
+                limits[:] = value
+                rule = rule._replace(iou_thresholds=IouThresholds(limits))
+        if (discard := fields.get("discard_threshold")) is not None:
+            rule = rule._replace(discard=Discard(np.float32(discard)))
+        return replace(self, table=table, rule=rule, predicted_rule=rule._replace(discard=_NOT_WANTED))
+
+
+def _thresholds(table: LabelTable) -> Thresholds:
+    return Thresholds(np.array(table.thresholds, np.float32))

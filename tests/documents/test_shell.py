@@ -1,0 +1,135 @@
+"""The shell commands of the pages are run as they stand, but for those that are listed with a reason.
+
+Each block is run by bash in an empty folder, in which the files are made that it speaks of, with this
+environment's commands; CONTRIBUTING's in the tree. Lines that install something are left out: they need a
+package index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.documents.pages import CONTRIBUTING, DOCS, README, ROOT, Block, blocks, check_output
+from tests.inspection.exports.ultralytics import metadata, table
+from tests.models import answering
+
+DEMO = 'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[cpu,demo]" && .venv/bin/'
+INSPECT = "postproc inspect yolo11n.onnx --save yolo11n"
+DOCUMENTS = "postproc validate version.json --spec spec.json"
+DIGITS = "postproc demo --dataset digits"
+ONE_TEST = "python -m pytest -q tests/test_transforms.py"
+RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, ONE_TEST)
+INSTALLS = ("pip install ", "python3 -m venv new ")
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SERVER = "needs a running service"
+# Blocks that are not run, by how they begin.
+LEFT_OUT = {
+    'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[test]"': "is this suite",
+    "postproc doctor --gpu": "needs a GPU",
+    "postproc serve --data data": SERVER + ": tests/service/test_client.py starts one",
+    'curl -H "X-API-KEY: $KEY"': SERVER + ": tests/service/routes/test_requests.py asks the same",
+    "python -m benchmarks.report": "takes an hour, and needs the peers; .ci/run takes the short targets",
+    "mkdir backup": SERVER + ": tests/service/test_backup.py does these steps",
+    "new/bin/postproc serve --data data --wait": SERVER + ": tests/service/test_backup.py upgrades one",
+    "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
+    "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
+    "tests/cli/test_evaluate.py runs it with --ray local",
+    "ray job submit": "needs a cluster elsewhere",
+    'python3 -m venv .venv\n.venv/bin/python -m pip install -e ".[test]"': "installs the package",
+    "python -m benchmarks.targets --short": "is a leg of .ci/run",
+    "python -m benchmarks.revisions HEAD": "compiles everything twice, and takes minutes",
+}
+
+
+def commands_of(block: Block) -> str:
+    """Return the lines of a block that install nothing; all of it where that leaves none."""
+    lines = [line for line in block.code.splitlines(keepends=True) if not line.startswith(INSTALLS)]
+    return "".join(lines) or block.code
+
+
+def shell_blocks() -> list[tuple[Path, Block]]:
+    pages = [README, CONTRIBUTING, *DOCS]
+    return [(page, block) for page in pages for block in blocks(page, "sh")]
+
+
+def found(start: str) -> tuple[Path, Block]:
+    (pair,) = ((page, block) for page, block in shell_blocks() if commands_of(block).startswith(start))
+    return pair
+
+
+def run(start: str, folder: Path, take_out: str = "") -> str:
+    """Run the block that begins so; return what it prints."""
+    page, block = found(start)
+    assert take_out in commands_of(block)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands_of(block).replace(take_out, "")],
+        cwd=folder,
+        env={**os.environ, "PATH": PATH, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{page.name}, line {block.line}:\n{done.stdout}\n{done.stderr}"
+    check_output(page, block, done.stdout)
+    return done.stdout
+
+
+def photo(path: Path, size: tuple[int, int] = (320, 240)) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    Image.fromarray(pixels).resize(size).save(path)
+
+
+def test_demo_draws_a_page(tmp_path: Path) -> None:
+    run(DEMO, tmp_path, take_out=DEMO)
+    assert (tmp_path / "postproc-demo.png").stat().st_size > 0
+
+
+def test_inspect_then_run_of_an_export(tmp_path: Path) -> None:
+    (tmp_path / "yolo11n.onnx").write_bytes(table(metadata=metadata()))
+    photo(tmp_path / "street.jpg")
+    printed = run(INSPECT, tmp_path)
+    assert "Saved spec.json, version.json, preprocessing.json in yolo11n." in printed
+    assert json.loads(printed.splitlines()[-1])["outputs"][0]["labels"].keys() == {"predicted", "discarded"}
+
+
+def test_validate_and_run_with_the_documents_of_the_page(tmp_path: Path) -> None:
+    spec, version = blocks(README, "json")
+    (tmp_path / "spec.json").write_text(spec.code)
+    (tmp_path / "version.json").write_text(version.code)
+    rows = np.zeros((6, 8400), np.float32)
+    rows[:, 7] = [320, 320, 64, 128, 0.9, 0.2]
+    (tmp_path / "model.onnx").write_bytes(answering({"output0": rows}, ("N", 3, 640, 640), "images"))
+    photo(tmp_path / "street.jpg")
+    run(DOCUMENTS, tmp_path)
+    result = json.loads((tmp_path / "results.jsonl").read_text())
+    assert [row["label_name"] for row in result["outputs"][0]["labels"]["predicted"]] == ["cat"]
+    assert len(list((tmp_path / "drawn").iterdir())) == 1
+
+
+def test_digits_are_dumped_evaluated_and_calibrated(tmp_path: Path) -> None:
+    run(DIGITS, tmp_path)
+    assert "<html" in (tmp_path / "digits" / "report.html").read_text("utf-8").lower()
+    assert json.loads((tmp_path / "digits" / "calibrated.json").read_text())["post_processings"]
+
+
+@pytest.mark.skipif(shutil.which("ruff", path=PATH) is None, reason="needs ruff, of the extra test")
+def test_one_test_is_run_and_code_is_checked() -> None:
+    assert "All checks passed!" in run(ONE_TEST, ROOT)
+
+
+def test_every_block_is_run_here_or_left_out_for_a_reason() -> None:
+    starts = [*RUN, *LEFT_OUT]
+    begun = [
+        [start for start in starts if commands_of(block).startswith(start)] for _, block in shell_blocks()
+    ]
+    assert sorted(begun) == sorted([start] for start in starts)
