@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -22,8 +23,7 @@ def contents(source: Path | None) -> Iterator[bytes]:
     folder = Path(__file__).parent
     if source is None:
         # An install without sources has compiled modules in their place.
-        compiled = (path for path in folder.rglob("*.pyc") if path.parent.name != "__pycache__")
-        for path in sorted(folder.rglob("*.py")) or sorted(compiled):
+        for path in _files(folder, ".py") or _files(folder, ".pyc"):
             name = path.relative_to(folder).as_posix()
             yield name.encode() + b"\0" + path.read_bytes() + b"\0"
     elif zipfile.is_zipfile(source):
@@ -35,3 +35,12 @@ def contents(source: Path | None) -> Iterator[bytes]:
     else:  # of PyInstaller's, which may be gigabytes
         found = source.stat()
         yield f"{found.st_size} {found.st_mtime_ns}".encode()
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """List files of a suffix, but for those that are cached beside sources: others may be removing them."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [Path(parent, name) for name in names if name.endswith(suffix)]
+    return sorted(found)

@@ -88,3 +88,17 @@ def test_packages_of_kernels_that_setup_lists_are_those_of_the_tree() -> None:
         node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.List)
     ]
     assert ast.literal_eval(lists[0]) == sorted(".".join(["postproc", *folder.parts]) for folder in folders)
+
+
+def test_files_beside_the_modules_go_into_a_wheel() -> None:
+    """Each is listed with a package, which has modules: setuptools finds no folder of files alone."""
+    table = (ROOT / "pyproject.toml").read_text("utf-8").partition("[tool.setuptools.package-data]\n")[2]
+    listed: set[Path] = set()
+    for line in table.partition("\n\n")[0].splitlines():
+        package, _, patterns = line.partition(" = ")
+        folder = ROOT.joinpath(*package.strip('"').split("."))
+        assert (folder / "__init__.py").exists(), package
+        listed |= {path for pattern in ast.literal_eval(patterns) for path in folder.glob(pattern)}
+    files = {path for path in (ROOT / "postproc").rglob("*") if path.is_file()}
+    kept = {path for path in files if path.suffix != ".py" and "__pycache__" not in path.parts}
+    assert sorted(map(str, kept - listed)) == []

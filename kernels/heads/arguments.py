@@ -34,10 +34,13 @@ BoxesALabel = NewType("BoxesALabel", int)
 BoxesARegion = NewType("BoxesARegion", int)
 Bounds = NewType("Bounds", NDArray[np.float32])
 Placement = NewType("Placement", NDArray[np.float64])
-Top = NewType("Top", int)
-Most = NewType("Most", int)
-Start = NewType("Start", int)
-Stop = NewType("Stop", int)
+
+KeptRegions = NewType("KeptRegions", NDArray[np.int64])
+"""Region of each detection, (K,)."""
+KeptOffsets = NewType("KeptOffsets", NDArray[np.int64])
+"""Where the detections of each image end, (images + 1,)."""
+FirstImage = NewType("FirstImage", int)
+"""The image of the tensors that the first of these is."""
 
 
 class Rule(NamedTuple):
@@ -91,7 +94,7 @@ class Call(NamedTuple):
     columns: BoxesARegion
     bounds: Bounds
     placement: Placement
-    top: Top
-    most: Most
-    start: Start
-    stop: Stop
+    top: int
+    most: int
+    start: int
+    stop: int

@@ -10,6 +10,7 @@ from ..core import activation as act
 from ..core.bits import BLOCK, lowest_bit
 from ..core.candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
 from ..core.scan import ALL, NO_HITS, ONE, STRIDE, next_hits, repeat
+from .arguments import Activation, Scores, Thresholds
 
 Classified = tuple[
     NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.bool_], float
@@ -22,9 +23,9 @@ _LABEL_MASK = np.uint64(0x7FFFFFFF)
 
 @kernel
 def classify(
-    values: NDArray[np.float32],
-    thresholds: NDArray[np.float32],
-    activation: int,
+    values: Scores,
+    thresholds: Thresholds,
+    activation: Activation,
     show_discarded: bool,
     most: int,
     start: int,

@@ -3,7 +3,7 @@
 A new head is a file with three parts, and a line that joins them (`scored_boxes` is the shortest):
 
 1. A NamedTuple of its tensors and of what describes them, each field with a type of its own meaning (most
-   stand in `arguments`). The decoder makes it, by keyword.
+   stand in `arguments`). The decoder makes it.
 2. ``scan(head, image, boxes, rule, room, collector)``: collects the candidates of an image, about `room` of
    the best or more, and returns how many keys the collector holds, best first.
 3. ``decode(head, image, boxes, keys, count, corners)``: writes the corners of the first `count` keys.
@@ -15,6 +15,7 @@ to others. A head that suppresses in a way of its own has a driver of its own: s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,30 +24,42 @@ from numpy.typing import NDArray
 
 from .._jit import kernel, pasted
 from ..core.collector import Collector, begin_image, new_collector, widened
-from .arguments import Call, Rule
-from .survivors import Found, end_image, found, new_corners, new_survivors, select
+from .arguments import Bounds, BoxesALabel, BoxesARegion, Call, Placement, Rule
+from .survivors import DetectionColumns, end_image, found, new_corners, new_survivors, select
 
 Head: TypeAlias = tuple[Any, ...]
 HeadT = TypeVar("HeadT", bound=Head)
 Scan: TypeAlias = Callable[[HeadT, int, int, Rule, int, Collector], int]
 Decode: TypeAlias = Callable[[HeadT, int, int, NDArray[np.uint64], int, NDArray[np.float32]], None]
 
-_KERNELS: dict[type[Head], Callable[..., Found]] = {}
+_KERNELS: dict[type[Head], Callable[..., DetectionColumns]] = {}
 
 
-def detect(head: Head, rule: Rule, call: Call) -> Found:
-    """Detect in images `call.start` to `call.stop` of a head's tensors."""
-    return _KERNELS[type(head)](*head, *rule, *call)
+def detect(
+    head: Head,
+    rule: Rule,
+    boxes: BoxesALabel,
+    columns: BoxesARegion,
+    bounds: Bounds,
+    placement: Placement,
+    *,
+    top: int,
+    most: int,
+    start: int,
+    stop: int,
+) -> DetectionColumns:
+    """Detect in images `start` to `stop` of a head's tensors: by a `Rule`, with the fields of a `Call`."""
+    return _KERNELS[type(head)](*head, *rule, boxes, columns, bounds, placement, top, most, start, stop)
 
 
-def detector(head: type[HeadT], scan: Scan[HeadT], decode: Decode[HeadT]) -> Callable[..., Found]:
+def detector(head: type[HeadT], scan: Scan[HeadT], decode: Decode[HeadT]) -> Callable[..., DetectionColumns]:
     """Make the kernel of a head, of its two parts: see the module."""
     return unpacking(head, _detect, scan, decode)
 
 
 def unpacking(
-    head: type[Head], driver: Callable[..., Found], *parts: Callable[..., Any]
-) -> Callable[..., Found]:
+    head: type[Head], driver: Callable[..., DetectionColumns], *parts: Callable[..., Any]
+) -> Callable[..., DetectionColumns]:
     """Make the kernel that takes all fields of a head, of a rule and of a call, one by one, to a driver.
 
     A NamedTuple costs 4 to 6 us on the way from Python to a kernel: it is made inside. The parameters are
@@ -58,13 +71,15 @@ def unpacking(
     scope |= {f"part{number}": part for number, part in enumerate(parts)}
     made = [f"{name}({of_kind})" for name, of_kind in zip(kinds, fields, strict=True)]
     made += [f"part{number}" for number in range(len(parts))]
-    name = f"detect_{head.__name__}"
+    name = "detect" + re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", head.__name__)
     exec(f"def {name}({', '.join(fields)}):\n    return driver({', '.join(made)})", scope)
     return _KERNELS.setdefault(head, kernel(scope[name]))
 
 
 @pasted
-def _detect(head: HeadT, rule: Rule, call: Call, scan: Scan[HeadT], decode: Decode[HeadT]) -> Found:
+def _detect(
+    head: HeadT, rule: Rule, call: Call, scan: Scan[HeadT], decode: Decode[HeadT]
+) -> DetectionColumns:
     labels = rule.thresholds.shape[0]
     most_keys = call.boxes * labels
     narrow = new_collector(call.top, most_keys, labels)

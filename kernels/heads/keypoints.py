@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import kernel
 from ..core.placement import placed
+from .arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
+
+FirstPoint = NewType("FirstPoint", int)
+Points = NewType("Points", int)
+Dimensions = NewType("Dimensions", int)
 
 
 @kernel
 def gather_keypoints(
-    table: NDArray[np.float32],
-    planar: bool,
-    first: int,
-    points: int,
-    dimensions: int,
-    regions: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    placement: NDArray[np.float64],
-    start: int,
+    table: Table,
+    planar: Planar,
+    first: FirstPoint,
+    points: Points,
+    dimensions: Dimensions,
+    regions: KeptRegions,
+    offsets: KeptOffsets,
+    placement: Placement,
+    start: FirstImage,
 ) -> NDArray[np.float32]:
     """Keypoints (K, points, dimensions) of K detections, relative to their images, not clipped.
 

@@ -22,6 +22,8 @@ LabelRows = NewType("LabelRows", NDArray[np.int64])
 FirstRows = NewType("FirstRows", NDArray[np.int64])
 EndRows = NewType("EndRows", NDArray[np.int64])
 BoxesOfTheirOwn = NewType("BoxesOfTheirOwn", bool)
+SortedIds = NewType("SortedIds", NDArray[np.int64])
+RowsOfIds = NewType("RowsOfIds", NDArray[np.int64])
 
 
 class Listed(NamedTuple):
@@ -110,9 +112,7 @@ detect_listed = detector(Listed, _scan, _decode)
 
 
 @kernel
-def rows_of_ids(
-    classes: NDArray[np.int64], ids: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], int]:
+def rows_of_ids(classes: NDArray[np.int64], ids: SortedIds, rows: RowsOfIds) -> tuple[NDArray[np.int64], int]:
     """Label row of each class id (N,), -1 where none has it, and how many those are.
 
     `ids` ascend, and label row `rows[i]` has ``ids[i]``.
@@ -127,7 +127,7 @@ def rows_of_ids(
 
 @kernel
 def rows_of_numbers(
-    classes: NDArray[np.float64], ids: NDArray[np.int64], rows: NDArray[np.int64]
+    classes: NDArray[np.float64], ids: SortedIds, rows: RowsOfIds
 ) -> tuple[NDArray[np.int64], int]:
     """Do what `rows_of_ids` does for floats, which are ids where they are whole."""
     result = np.empty(classes.shape[0], np.int64)
@@ -141,7 +141,7 @@ def rows_of_numbers(
 
 
 @inner
-def _row_of(value: int, ids: NDArray[np.int64], rows: NDArray[np.int64]) -> int:
+def _row_of(value: int, ids: SortedIds, rows: RowsOfIds) -> int:
     position = np.searchsorted(ids, value)
     if position < ids.shape[0] and ids[position] == value:
         return int(rows[position])

@@ -11,11 +11,17 @@ the box last: a pixel is inside where its number is not below the box's near sid
 from __future__ import annotations
 
 import math
+from typing import NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import inner, kernel
+from .arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
+
+FirstCoefficient = NewType("FirstCoefficient", int)
+Coefficients = NewType("Coefficients", int)
+InputSizes = NewType("InputSizes", NDArray[np.float64])
 
 Floats = NDArray[np.float32]
 Region = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom lie outside
@@ -29,15 +35,15 @@ _LENGTH, _VALUE, _LAST, _LAST_BUT_ONE, _COUNT = range(5)
 
 @kernel
 def gather_coefficients(
-    table: Floats,
-    planar: bool,
-    first: int,
-    count: int,
-    regions: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    placement: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    start: int,
+    table: Table,
+    planar: Planar,
+    first: FirstCoefficient,
+    count: Coefficients,
+    regions: KeptRegions,
+    offsets: KeptOffsets,
+    placement: Placement,
+    sizes: InputSizes,
+    start: FirstImage,
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Coefficients (K, count) of K detections, and the frames (images, 2, 2) of their images.
 

@@ -13,9 +13,20 @@ from ..core.collector import begin_image, continue_below, new_collector, widened
 from ..core.placement import placed
 from ..core.rectangles import enclosing_box, new_polygons, read_rectangle, shared_area
 from ..core.scores import scan_scores
-from .arguments import Activation, Call, FirstScore, Planar, Rule, Table
+from .arguments import (
+    Activation,
+    Call,
+    FirstImage,
+    FirstScore,
+    KeptOffsets,
+    KeptRegions,
+    Placement,
+    Planar,
+    Rule,
+    Table,
+)
 from .driver import unpacking
-from .survivors import Found, add_placed, end_image, found, is_cut, new_survivors
+from .survivors import DetectionColumns, add_placed, end_image, found, is_cut, new_survivors
 
 _AREA = 6
 _LEFT = 7
@@ -43,7 +54,7 @@ class Oriented(NamedTuple):
 
 
 @pasted
-def _detect(head: Oriented, rule: Rule, call: Call) -> Found:
+def _detect(head: Oriented, rule: Rule, call: Call) -> DetectionColumns:
     """Detect in the images of a call.
 
     The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by their own
@@ -108,14 +119,14 @@ detect_oriented = unpacking(Oriented, _detect)
 
 @kernel
 def gather_corners(
-    table: NDArray[np.float32],
-    planar: bool,
-    angle_column: int,
-    scales: NDArray[np.float64],
-    regions: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    placement: NDArray[np.float64],
-    start: int,
+    table: Table,
+    planar: Planar,
+    angle_column: AngleColumn,
+    scales: Scales,
+    regions: KeptRegions,
+    offsets: KeptOffsets,
+    placement: Placement,
+    start: FirstImage,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Corners (K, 4, 2) of the rectangles of K detections, relative to their images, and angles (K,).
 

@@ -33,7 +33,7 @@ Survivors = tuple[
     NDArray[np.bool_],
     NDArray[np.float64],
 ]
-Found = tuple[
+DetectionColumns = tuple[
     Floats,
     Floats,
     NDArray[np.int64],
@@ -156,7 +156,7 @@ def end_image(survivors: Survivors, image: int) -> None:
 
 
 @inner
-def found(survivors: Survivors, call: Call) -> Found:
+def found(survivors: Survivors, call: Call) -> DetectionColumns:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
     Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner and the highest

@@ -41,7 +41,7 @@ _SAMPLE = 64
 # Smaller areas are on their way to float32's subnormals, where a Jaccard index loses its accuracy.
 _SMALLEST_AREA = np.float32(1e-30)
 
-Grid = tuple[float, float, float, float, int, int]
+UniformGrid = tuple[float, float, float, float, int, int]
 
 
 @inner
@@ -54,7 +54,7 @@ def group_of(groups: NDArray[np.int64], row: int, lowest_group: int, group_count
 
 
 @inner
-def lay_grid(ranked: NDArray[np.float32]) -> Grid:
+def lay_grid(ranked: NDArray[np.float32]) -> UniformGrid:
     """Lay a grid over boxes (4, N): left, top, columns and lines per unit, columns, lines.
 
     Cells are at most half as many as boxes.
@@ -220,7 +220,7 @@ def _meet(
     cores: NDArray[np.int16],
     ranked_groups: NDArray[np.int32],
     order: NDArray[np.int64],
-    grid: Grid,
+    grid: UniformGrid,
     group_count: int,
     heads: NDArray[np.int32],
     links: NDArray[np.int32],

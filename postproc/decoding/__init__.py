@@ -7,7 +7,7 @@ from any thread.
 
 To add a family of networks:
 
-1. Describe its tensors in a subclass of `DetectionOutput`, in a file ``postproc/schema/*_output.py``, and
+1. Describe its tensors in a subclass of `DetectionOutput`, in a file ``postproc/schema/*_outputs.py``, and
    what is special about its boxes and scores: the attributes of that class are all that pipeline, inspection
    and tests ask of a kind.
 2. Give `Detection` (``postproc/schema/post_processing.py``) a field of that type, whose name is the kind's;
@@ -42,11 +42,11 @@ from postproc.decoding.base import (
     Extras,
     Sizes,
 )
+from postproc.decoding.boxes_and_scores import SsdDecoder, StandardDecoder
 from postproc.decoding.decision import Decision
 from postproc.decoding.direct import DirectDecoder
 from postproc.decoding.end_to_end import EndToEndDecoder
 from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
-from postproc.decoding.heads import SsdDecoder, StandardDecoder
 from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
 from postproc.decoding.yolov8 import Yolov8Decoder
 from postproc.decoding.yolov8_obb import Yolov8ObbDecoder

@@ -64,27 +64,33 @@ class AnchoredDecoder(SizelessDecoder):
         boxes_count = anchors.shape[1]
         if scores.ndim != 3:
             raise wrong_shape(scores_name, scores.shape, f"(B, {boxes_count}, {classes})")
-        batch = scores.shape[0]
-        planar = is_planar(scores_name, scores.shape[1:], boxes_count, classes, self._output.layout)
+        batch = len(scores)
+        planar = is_planar(
+            scores_name,
+            scores.shape[1:],
+            boxes_count=boxes_count,
+            columns=classes,
+            layout=self._output.layout,
+        )
         widths = sorted({4, 4 * labels, 4 * classes})
         if offsets.ndim != 3 or offsets.shape[:2] != (batch, boxes_count) or offsets.shape[2] not in widths:
             expected = " or ".join(f"({batch}, {boxes_count}, {width})" for width in widths)
             raise wrong_shape(offsets_name, offsets.shape, expected)
         if len(anchors) not in (1, batch):
             raise wrong_shape(anchors_name, anchors.shape, f"({batch}, N, 4) or anchors of a batch of one")
-        check_order(scores_name, boxes_count, labels)
+        check_order(scores_name, boxes_count=boxes_count, labels=labels)
 
         if planar and self._activation == SOFTMAX:
             scores, planar = as_rows(scores), ROWS
-        first = 1 if background == "first" else 0
+        first = FirstScore(1 if background == "first" else 0)
         # With one label and no background, four columns are both per label and shared: the same numbers.
-        first_offset = first if offsets.shape[2] == 4 * classes else 0
+        first_offset: int = first if offsets.shape[2] == 4 * classes else 0
         if offsets.shape[2] == 4:
             first_offset = -1
         head = Anchored(
             scores=Scores(scores),
             planar=planar,
-            first=FirstScore(first),
+            first=first,
             activation=self._activation,
             anchors=Anchors(anchors),
             anchors_format=self._format,

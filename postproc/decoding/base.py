@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from postproc.kernels.heads.arguments import (
     BoxesALabel,
     BoxesARegion,
     BoxFormat,
+    FirstImage,
+    FirstScore,
     Placement,
     Planar,
     Table,
@@ -28,10 +30,14 @@ from postproc.kernels.heads.arguments import (
 from postproc.kernels.heads.driver import Head
 from postproc.results import Detections
 from postproc.schema import DetectionOutput
+from postproc.schema.outputs import Layout
 from postproc.tensors import as_float32, find, wrong_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NO_ACTIVATION = Activation(activation.NONE)
 SIGMOID = Activation(activation.SIGMOID)
@@ -47,13 +53,21 @@ ROWS = Planar(False)
 UNIT = np.ones((1, 2), np.float64)
 """Width and height of the input for boxes that are relative to it, or have their unit already."""
 
+ONE_COLUMN = BoxesARegion(1)
+
 Sizes: TypeAlias = NDArray[np.float64] | HeightWidth | None
 """Heights and widths that boxes are in pixels of: (B, 2), or one for all images; None for none."""
 
-Extras: TypeAlias = Callable[[Detections, Placement, Sizes, int], Detections]
+Extras: TypeAlias = Callable[[Detections, Placement, Sizes, FirstImage], Detections]
 """Adds to detections what tensors hold beyond boxes: from them, the placement (B, 2, 4) of all images as
 `postproc.kernels.core.placement` takes it, the sizes that boxes are in pixels of, and the first image's
 number."""
+
+
+def remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """Remember the last answers of a function, and its types, which mypy does not see through `lru_cache`."""
+    remembering: Callable[P, R] = lru_cache(maxsize=256)(function)  # type: ignore[assignment]
+    return remembering
 
 
 class Candidates(NamedTuple):
@@ -79,7 +93,7 @@ class Candidates(NamedTuple):
     batch: int
     head: Head
     per_label: BoxesALabel
-    columns: BoxesARegion = BoxesARegion(1)
+    columns: BoxesARegion = ONE_COLUMN
     extras: Extras | None = None
     scores: Callable[[], NDArray[np.float32]] | None = None
 
@@ -175,14 +189,14 @@ class SingleTable:
         What makes up the channels, for the text of an error.
     """
 
-    def __init__(self, name: str, channels: int, layout: str, reason: str) -> None:
+    def __init__(self, name: str, channels: int, layout: Layout, reason: str) -> None:
         self._name = name
         self._channels = channels
         self._layout = layout
         self._reason = reason
 
-    def read(self, tensors: Mapping[str, Any], labels: int) -> ReadTable:
-        """Table of a call.
+    def read(self, tensors: Mapping[str, Any], labels: int) -> tuple[Table, Planar, BoxesALabel]:
+        """Table of a call, whether it is (B, channels, N), and N.
 
         Raises
         ------
@@ -195,14 +209,12 @@ class SingleTable:
         if len(shape) != 3 or channels not in shape[1:]:
             raise wrong_shape(name, shape, f"(B, {channels}, N) or (B, N, {channels}), from {self._reason}")
         count = shape[2] if shape[1] == channels else shape[1]
-        planar = is_planar(name, shape[1:], count, channels, self._layout)
-        check_order(name, count, labels)
-        return ReadTable(Table(table), planar, BoxesALabel(count))
+        planar = is_planar(name, shape[1:], boxes_count=count, columns=channels, layout=self._layout)
+        check_order(name, boxes_count=count, labels=labels)
+        return Table(table), planar, BoxesALabel(count)
 
-    def examples(self, count: int | None = None) -> list[dict[str, NDArray[Any]]]:
-        """Small tables of `count` boxes, for every layout that may come."""
-        if count is None:
-            count = 1  # another number than that of the channels: either layout is clear
+    def examples(self, count: int = 1) -> list[dict[str, NDArray[Any]]]:
+        """Small tables for every layout that may come, of boxes not as many as channels: either is clear."""
         shapes = {"channels_first": (1, self._channels, count), "channels_last": (1, count, self._channels)}
         return [
             {self._name: np.zeros(shape, np.float32)}
@@ -233,7 +245,7 @@ def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
 
 
 def probabilities(
-    values: NDArray[np.float32], planar: bool, first: int, labels: int, score_activation: int
+    values: NDArray[np.float32], planar: Planar, first: FirstScore, labels: int, score_activation: Activation
 ) -> Callable[[], NDArray[np.float32]] | None:
     """Return what gives `scores` of `Candidates`; None where an activation makes probabilities of any.
 
@@ -260,7 +272,7 @@ def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.swapaxes(planes, 1, 2))
 
 
-def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int, layout: str) -> Planar:
+def is_planar(name: str, shape: tuple[int, ...], *, boxes_count: int, columns: int, layout: Layout) -> Planar:
     """Whether scores of this shape (without the batch axis) are (columns, boxes) and not (boxes, columns).
 
     Raises
@@ -287,7 +299,7 @@ def is_planar(name: str, shape: tuple[int, ...], boxes_count: int, columns: int,
     return Planar(planes and not rows)
 
 
-def check_order(name: str, boxes_count: int, labels: int) -> None:
+def check_order(name: str, *, boxes_count: int, labels: int) -> None:
     """Check that every box of every label of an image has a number of its own.
 
     Raises

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc.kernels.heads.listed import rows_of_ids, rows_of_numbers
+from postproc.kernels.heads.listed import RowsOfIds, SortedIds, rows_of_ids, rows_of_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class ClassRows:
         self._name = name
         self._what = "row" if classes == "rows" else "id"
         named = ids if classes == "ids" else np.arange(len(ids))
-        self._rows = np.argsort(named, kind="stable")
-        self._sorted = named[self._rows]
+        order = np.argsort(named, kind="stable")
+        self._rows, self._sorted = RowsOfIds(order), SortedIds(named[order])
         self._unknown: set[str] = set()
 
     def of(self, classes: NDArray[Any], matter: Callable[[], NDArray[np.bool_]]) -> NDArray[np.int64]:

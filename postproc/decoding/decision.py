@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,8 @@ from postproc.schema import Detection
 _NOT_WANTED = Discard(np.float32(np.inf))  # no score exceeds it
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Decision:
-    """What a `detection` document decides.
+class Decision(NamedTuple):
+    """What a `detection` document decides. A tuple, since one is made at every `replace`; never compared.
 
     Parameters
     ----------
@@ -69,17 +67,19 @@ class Decision:
 
     def replaced(self, fields: Mapping[str, Any]) -> Decision:
         """Return it with other values of its document's thresholds, which are right, by field."""
-        table, rule = self.table.replaced(fields.get("thresholds")), self.rule
+        thresholds, multi_label, discard, iou_thresholds, class_agnostic = self.rule
+        table = self.table.replaced(fields.get("thresholds"))
         if table is not self.table:
-            rule = rule._replace(thresholds=_thresholds(table))
+            thresholds = _thresholds(table)
         for name in ("nms_threshold", "nms_thresholds"):
             if (value := fields.get(name)) is not None:
-                limits = np.empty_like(rule.iou_thresholds)
-                limits[:] = value
-                rule = rule._replace(iou_thresholds=IouThresholds(limits))
-        if (discard := fields.get("discard_threshold")) is not None:
-            rule = rule._replace(discard=Discard(np.float32(discard)))
-        return replace(self, table=table, rule=rule, predicted_rule=rule._replace(discard=_NOT_WANTED))
+                iou_thresholds = IouThresholds(np.empty_like(iou_thresholds))
+                iou_thresholds[:] = value
+        if (value := fields.get("discard_threshold")) is not None:
+            discard = Discard(np.float32(value))
+        rule = Rule(thresholds, multi_label, discard, iou_thresholds, class_agnostic)
+        predicted_rule = Rule(thresholds, multi_label, _NOT_WANTED, iou_thresholds, class_agnostic)
+        return Decision(table, rule, predicted_rule, self.nms_method, self.soft_sigma)
 
 
 def _thresholds(table: LabelTable) -> Thresholds:

@@ -74,7 +74,7 @@ class DirectDecoder(SizelessDecoder):
                 )
             scores, classes = scores[:, :, None], classes[:, :, None]
         columns = scores.shape[2]
-        check_order(scores_name, count * columns, self._labels)
+        check_order(scores_name, boxes_count=count * columns, labels=self._labels)
 
         batch = len(scores)
         flat = scores.reshape(batch * count, columns)
@@ -88,14 +88,14 @@ class DirectDecoder(SizelessDecoder):
         )
         firsts, ends = _ranges(batch, count)
         head = Listed(
-            scores=Scores(flat),
-            rows=LabelRows(rows.reshape(flat.shape)),
-            firsts=firsts,
-            ends=ends,
-            activation=self._activation,
-            boxes=Boxes(corners.reshape(math.prod(corners.shape[:-1]), 4)),
-            box_format=self._format,
-            own_boxes=BoxesOfTheirOwn(corners.ndim == 4),
+            Scores(flat),
+            LabelRows(rows.reshape(flat.shape)),
+            firsts,
+            ends,
+            self._activation,
+            Boxes(corners.reshape(math.prod(corners.shape[:-1]), 4)),
+            self._format,
+            BoxesOfTheirOwn(corners.ndim == 4),
         )
         listed = partial(without_padding, flat) if self._activation == NO_ACTIVATION else None
         return Candidates(batch, head, BoxesALabel(count * columns), BoxesARegion(columns), scores=listed)
@@ -109,7 +109,13 @@ class DirectDecoder(SizelessDecoder):
     def _are_planes(self, scores: NDArray[np.float32], corners: NDArray[np.float32]) -> bool:
         count = corners.shape[1]
         columns = corners.shape[2] if corners.ndim == 4 else sum(scores.shape[1:]) - count
-        return is_planar(self.tensor_names[1], scores.shape[1:], count, columns, self._output.layout)
+        return is_planar(
+            self.tensor_names[1],
+            scores.shape[1:],
+            boxes_count=count,
+            columns=columns,
+            layout=self._output.layout,
+        )
 
 
 @lru_cache(maxsize=64)

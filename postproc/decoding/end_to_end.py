@@ -35,11 +35,11 @@ Floats = NDArray[np.float32]
 class _Rows(NamedTuple):
     """Rows of a batch: boxes (R, 4), scores (R,), classes (R,), and which of them each image has."""
 
-    boxes: Floats
-    scores: Floats
+    boxes: Boxes
+    scores: Scores
     classes: NDArray[Any]
-    firsts: Ints
-    ends: Ints
+    firsts: FirstRows
+    ends: EndRows
 
 
 class EndToEndDecoder(SizelessDecoder):
@@ -64,7 +64,7 @@ class EndToEndDecoder(SizelessDecoder):
         )
         lengths = rows.ends - rows.firsts
         longest = int(lengths.max(initial=0))
-        check_order(self.tensor_names[0], longest, self._labels)
+        check_order(self.tensor_names[0], boxes_count=longest, labels=self._labels)
 
         def listed() -> NDArray[np.bool_]:
             # The rows that an image has.
@@ -78,14 +78,14 @@ class EndToEndDecoder(SizelessDecoder):
             rows.classes, lambda: listed() & (rows.scores > self._decision.thresholds.min())
         )
         head = Listed(
-            scores=Scores(rows.scores.reshape(-1, 1)),
-            rows=LabelRows(labels.reshape(-1, 1)),
-            firsts=FirstRows(rows.firsts),
-            ends=EndRows(rows.ends),
-            activation=NO_ACTIVATION,
-            boxes=Boxes(rows.boxes),
-            box_format=self._format,
-            own_boxes=BoxesOfTheirOwn(False),
+            Scores(rows.scores.reshape(-1, 1)),
+            LabelRows(labels.reshape(-1, 1)),
+            rows.firsts,
+            rows.ends,
+            NO_ACTIVATION,
+            rows.boxes,
+            self._format,
+            BoxesOfTheirOwn(False),
         )
         return Candidates(
             len(rows.firsts),
@@ -125,8 +125,8 @@ class EndToEndDecoder(SizelessDecoder):
                 )
         batch, count = boxes.shape[:2] if boxes.ndim == 3 else (1, len(boxes))
         return _Rows(
-            boxes.reshape(batch * count, 4),
-            scores.reshape(-1),
+            Boxes(boxes.reshape(batch * count, 4)),
+            Scores(scores.reshape(-1)),
             np.ascontiguousarray(classes).reshape(-1),
             *self._first_rows(tensors, batch, count),
         )
@@ -157,10 +157,10 @@ class EndToEndDecoder(SizelessDecoder):
         elif table.ndim == 3:
             firsts, ends = self._first_rows(tensors, *table.shape[:2])
         elif self._output.count_tensor is None:
-            firsts, ends = np.zeros(1, np.int64), np.array([len(rows)])
+            firsts, ends = FirstRows(np.zeros(1, np.int64)), EndRows(np.array([len(rows)]))
         else:
-            ends = np.cumsum(self._counts(tensors, len(rows)))
-            firsts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends
+            ends = EndRows(np.cumsum(self._counts(tensors, len(rows))))
+            firsts = FirstRows(np.concatenate([[0], ends[:-1]])[: len(ends)].astype(np.int64))
             if len(ends) and ends[-1] > len(rows):
                 raise TensorError(
                     f"tensor {self._output.count_tensor!r} counts {ends[-1]} rows in all; {name!r} has "
@@ -168,14 +168,14 @@ class EndToEndDecoder(SizelessDecoder):
                 )
         numbers = as_float32(name, rows)
         return _Rows(
-            np.ascontiguousarray(numbers[:, starts["box"] : starts["box"] + 4]),
-            np.ascontiguousarray(numbers[:, starts["score"]]),
+            Boxes(np.ascontiguousarray(numbers[:, starts["box"] : starts["box"] + 4])),
+            Scores(np.ascontiguousarray(numbers[:, starts["score"]])),
             np.ascontiguousarray(as_ids(name, rows[:, starts["class"]])),
             firsts,
             ends,
         )
 
-    def _by_image(self, named: NDArray[Any], options: CallOptions) -> tuple[Ints, Ints, Ints]:
+    def _by_image(self, named: NDArray[Any], options: CallOptions) -> tuple[Ints, FirstRows, EndRows]:
         """Rows in the order of their images, and which of them each image has."""
         name = self.tensor_names[0]
         listed = np.flatnonzero(named == -1)
@@ -198,17 +198,18 @@ class EndToEndDecoder(SizelessDecoder):
         if batch is None:
             batch = int(images.max(initial=0)) + 1
         ends = np.cumsum(np.bincount(images, minlength=batch))
-        return np.argsort(images, kind="stable"), np.concatenate([[0], ends[:-1]])[:batch], ends
+        firsts = FirstRows(np.concatenate([[0], ends[:-1]])[:batch])
+        return np.argsort(images, kind="stable"), firsts, EndRows(ends)
 
-    def _first_rows(self, tensors: Mapping[str, Any], batch: int, count: int) -> tuple[Ints, Ints]:
+    def _first_rows(self, tensors: Mapping[str, Any], batch: int, count: int) -> tuple[FirstRows, EndRows]:
         """Which rows each image of `count` has: all, or as many of the first ones as a tensor says."""
         firsts = np.arange(batch, dtype=np.int64) * count
         if self._output.count_tensor is None:
-            return firsts, firsts + count
+            return FirstRows(firsts), EndRows(firsts + count)
         counts = self._counts(tensors, count)
         if len(counts) != batch:
             raise wrong_shape(self._output.count_tensor, (len(counts),), f"({batch},) or ({batch}, 1)")
-        return firsts, firsts + counts
+        return FirstRows(firsts), EndRows(firsts + counts)
 
     def _counts(self, tensors: Mapping[str, Any], most: int) -> Ints:
         name = self._output.count_tensor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from postproc.decoding.base import (
     Sizes,
     check_order,
     pixel_sizes,
+    remembered,
 )
 from postproc.decoding.decision import Decision
 from postproc.errors import TensorError
@@ -36,6 +36,7 @@ from postproc.kernels.heads.yolo_grids import (
 )
 from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
+from postproc.schema.outputs import Layout
 from postproc.tensors import as_float32, find, wrong_shape
 
 _NO_GRID = Grid(np.empty((1, 0), np.float32))
@@ -61,8 +62,10 @@ class YoloDecoder(SizelessDecoder):
         (name,) = self.tensor_names
         grid = as_float32(name, find(tensors, name))
         labels = self._labels
-        batch, shapes, boxes = _one_grid(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
-        check_order(name, boxes, labels)
+        batch, shapes, boxes = _one_grid(
+            name, grid.shape, count=len(self._anchors), channels=5 + labels, layout=self._layout
+        )
+        check_order(name, boxes_count=boxes, labels=labels)
         head = Grids(
             *(Grid(grid.reshape(batch, boxes * (5 + labels))), _NO_GRID, _NO_GRID, _NO_GRID, _NO_GRID),
             shapes=shapes,
@@ -112,7 +115,7 @@ class Yolov3Decoder(Decoder[_Read]):
         labels = self._labels
         grids = [as_float32(name, find(tensors, name)) for name in self.tensor_names]
         geometries = tuple(
-            _geometry(name, grid.shape, count, 5 + labels, self._layout)
+            _geometry(name, grid.shape, count=count, channels=5 + labels, layout=self._layout)
             for name, grid, count in zip(self.tensor_names, grids, self._counts, strict=True)
         )
         batch = geometries[0].batch
@@ -123,7 +126,7 @@ class Yolov3Decoder(Decoder[_Read]):
                     f"{self.tensor_names[0]!r} has"
                 )
         shapes, boxes = _table(geometries, self._first_anchors(geometries))
-        check_order(self.tensor_names[0], boxes, labels)
+        check_order(self.tensor_names[0], boxes_count=boxes, labels=labels)
         numbers = [
             Grid(grid.reshape(batch, geometry.cells * count * (5 + labels)))
             for grid, geometry, count in zip(grids, geometries, self._counts, strict=True)
@@ -183,8 +186,8 @@ class _Geometry(NamedTuple):
         return self.height * self.width
 
 
-@lru_cache(maxsize=256)
-def _geometry(name: str, shape: Shape, count: int, channels: int, layout: str) -> _Geometry:
+@remembered
+def _geometry(name: str, shape: Shape, *, count: int, channels: int, layout: Layout) -> _Geometry:
     """How a grid of `count` anchors lies in a tensor of this shape."""
     given, total = shape, count * channels
     may_be_last = layout != "channels_first"
@@ -202,31 +205,34 @@ def _geometry(name: str, shape: Shape, count: int, channels: int, layout: str) -
             f"tensor {name!r} has shape {shape}, whose {total} channels may come first or last; "
             'declare layout: "channels_first" or "channels_last"'
         )
+    if not (last or first):
+        forms = []
+        if may_be_last:
+            forms += [f"(B, H, W, {total})", f"(B, H, W, {count}, {channels})"]
+        if may_be_first:
+            forms += [f"(B, {total}, H, W)"]
+        raise wrong_shape(
+            name, given, f"{' or '.join(forms)}, from {count} anchors and 5 + {channels - 5} labels"
+        )
     if last:
-        return _Geometry(shape[0], shape[1], shape[2], count, (total, channels, 1))
-    if first:
-        plane = shape[2] * shape[3]
-        return _Geometry(shape[0], shape[2], shape[3], count, (1, channels * plane, plane))
-    forms = []
-    if may_be_last:
-        forms += [f"(B, H, W, {total})", f"(B, H, W, {count}, {channels})"]
-    if may_be_first:
-        forms += [f"(B, {total}, H, W)"]
-    raise wrong_shape(
-        name, given, f"{' or '.join(forms)}, from {count} anchors and 5 + {channels - 5} labels"
-    )
+        batch, height, width, _ = shape
+        steps = total, channels, 1
+    else:
+        batch, _, height, width = shape
+        steps = 1, channels * height * width, height * width
+    return _Geometry(batch=batch, height=height, width=width, anchors=count, steps=steps)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _one_grid(
-    name: str, shape: Shape, count: int, channels: int, layout: str
+    name: str, shape: Shape, *, count: int, channels: int, layout: Layout
 ) -> tuple[int, GridShapes, BoxesALabel]:
     """Batch size, description for the kernel and number of boxes of a single grid."""
-    geometry = _geometry(name, shape, count, channels, layout)
+    geometry = _geometry(name, shape, count=count, channels=channels, layout=layout)
     return geometry.batch, *_table((geometry,), (0,))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _table(geometries: tuple[_Geometry, ...], firsts: tuple[int, ...]) -> tuple[GridShapes, BoxesALabel]:
     """Describe grids as the kernel takes them; return that and how many boxes they have in all."""
     table = np.empty((len(geometries), FIRST_BOX + 1), np.int64)

@@ -18,21 +18,23 @@ from postproc.decoding.base import (
     Decoder,
     ReadTable,
     SingleTable,
+    SizelessDecoder,
     Sizes,
     pixel_sizes,
     probabilities,
 )
 from postproc.decoding.decision import Decision
 from postproc.errors import TensorError
-from postproc.kernels.heads.arguments import BoxesALabel, ObjectnessAlone
+from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, ObjectnessAlone
 from postproc.kernels.heads.products import Levels, Products
 from postproc.schema import Yolov5Output, YoloxOutput
 
 _LARGEST_INT64 = 2**63 - 1
+_OBJECTNESS, _FIRST_LABEL = FirstScore(4), FirstScore(5)
 _NO_LEVELS = Levels(np.empty((1, 0, 3), np.int64))
 
 
-class Yolov5Decoder(Decoder[ReadTable]):
+class Yolov5Decoder(SizelessDecoder):
     """`yolov5_output`: decoded boxes, objectness and a probability per label."""
 
     sample = Yolov5Output(output_tensor="products")
@@ -43,19 +45,10 @@ class Yolov5Decoder(Decoder[ReadTable]):
         self._objectness_alone = ObjectnessAlone(output.confidence == "objectness")
         self._table = SingleTable(output.output_tensor, 5 + self._labels, output.layout, "5 + labels")
 
-    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
-        return self._table.read(tensors, self._labels)
-
-    def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
-        head = Products(
-            table=read.values,
-            planar=read.planar,
-            activation=NO_ACTIVATION,
-            objectness_alone=self._objectness_alone,
-            box_format=self._format,
-            levels=_NO_LEVELS,
-        )
-        return _of_products(head, read.boxes, self._labels)
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
+        table, planar, count = self._table.read(tensors, self._labels)
+        head = Products(table, planar, NO_ACTIVATION, self._objectness_alone, self._format, _NO_LEVELS)
+        return _of_products(head, count, self._labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         return self._table.examples()
@@ -63,7 +56,7 @@ class Yolov5Decoder(Decoder[ReadTable]):
 
 def _of_products(head: Products, count: BoxesALabel, labels: int) -> Candidates:
     table, planar, activation, objectness_alone, *_ = head
-    first, factors = (4, 1) if objectness_alone else (5, labels)
+    first, factors = (_OBJECTNESS, 1) if objectness_alone else (_FIRST_LABEL, labels)
     scores = probabilities(table, planar, first, factors, activation)
     return Candidates(len(table), head, count, scores=scores)
 
@@ -93,7 +86,7 @@ class YoloxDecoder(Decoder[ReadTable]):
         self.example_size = (side, side)
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
-        return self._table.read(tensors, self._labels)
+        return ReadTable(*self._table.read(tensors, self._labels))
 
     def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
         (name,) = self.tensor_names

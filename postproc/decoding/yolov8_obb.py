@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
@@ -22,12 +21,23 @@ from postproc.decoding.base import (
     probabilities,
 )
 from postproc.decoding.decision import Decision
-from postproc.kernels.heads.arguments import FirstScore
+from postproc.kernels.heads.arguments import (
+    FirstImage,
+    FirstScore,
+    KeptOffsets,
+    KeptRegions,
+    Placement,
+    Planar,
+    Table,
+)
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
 
 if TYPE_CHECKING:
+    from postproc.kernels.heads.oriented import AngleColumn, Scales
     from postproc.results.oriented import OrientedDetections
+
+_FIRST_SCORE = FirstScore(4)
 
 
 class Yolov8ObbDecoder(Decoder[ReadTable]):
@@ -44,24 +54,25 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
         self._table = SingleTable(output.output_tensor, self._angle_column + 1, output.layout, reason)
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
-        return self._table.read(tensors, self._labels)
+        return ReadTable(*self._table.read(tensors, self._labels))
 
     def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
         # Not at the top: every import of postproc would pay for what few documents need.
         from postproc.kernels.heads.oriented import AngleColumn, Oriented, Scales
 
         table, planar, count = read
-        scales = pixel_sizes(self.tensor_names[0], sizes) if self._needs_size else UNIT
+        scales = Scales(pixel_sizes(self.tensor_names[0], sizes) if self._needs_size else UNIT)
+        angle_column = AngleColumn(self._angle_column)
         head = Oriented(
             table=table,
             planar=planar,
-            first=FirstScore(4),
+            first=_FIRST_SCORE,
             activation=NO_ACTIVATION,
-            angle_column=AngleColumn(self._angle_column),
-            scales=Scales(scales),
+            angle_column=angle_column,
+            scales=scales,
         )
-        corners = partial(_with_corners, table, planar, self._angle_column, scales)
-        scores = probabilities(table, planar, 4, self._labels, NO_ACTIVATION)
+        corners = partial(_with_corners, table, planar, angle_column, scales)
+        scores = probabilities(table, planar, _FIRST_SCORE, self._labels, NO_ACTIVATION)
         return Candidates(len(table), head, count, extras=corners, scores=scores)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -69,19 +80,20 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
 
 
 def _with_corners(
-    table: NDArray[np.float32],
-    planar: bool,
-    angle_column: int,
-    scales: NDArray[np.float64],
+    table: Table,
+    planar: Planar,
+    angle_column: AngleColumn,
+    scales: Scales,
     found: Detections,
-    placement: NDArray[np.float64],
+    placement: Placement,
     sizes: Sizes,
-    start: int,
+    start: FirstImage,
 ) -> OrientedDetections:
     from postproc.kernels.heads.oriented import gather_corners
     from postproc.results.oriented import OrientedDetections
 
     polygons, angles = gather_corners(
-        table, planar, angle_column, scales, found.regions, found.offsets, placement, start
-    )
+        table, planar, angle_column, scales, KeptRegions(found.regions), KeptOffsets(found.offsets),
+        placement, start,
+    )  # fmt: skip
     return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)

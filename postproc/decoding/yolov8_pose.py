@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
-from postproc.decoding.base import BOX_FORMATS, Candidates, Decoder, ReadTable, SingleTable, Sizes
+from postproc.decoding.base import BOX_FORMATS, Candidates, SingleTable, SizelessDecoder, Sizes
 from postproc.decoding.decision import Decision
 from postproc.decoding.yolov8 import boxes_of_table
+from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
 from postproc.results import Detections
 from postproc.schema import Yolov8PoseOutput
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from postproc.results.keypoints import KeypointDetections, Skeleton
 
 
-class Yolov8PoseDecoder(Decoder[ReadTable]):
+class Yolov8PoseDecoder(SizelessDecoder):
     """`yolov8_pose_output`: one tensor of boxes, of a probability per label, and of keypoints."""
 
     sample = Yolov8PoseOutput(output_tensor="poses", keypoints=1)
@@ -35,39 +35,38 @@ class Yolov8PoseDecoder(Decoder[ReadTable]):
         reason = "4 + labels + keypoints * dimensions"
         self._table = SingleTable(output.output_tensor, channels, output.layout, reason)
 
-    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> ReadTable:
-        return self._table.read(tensors, self._labels)
-
-    def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
+        table, planar, boxes = self._table.read(tensors, self._labels)
         keypoints = partial(
             _with_keypoints,
-            *(read.values, read.planar, self._first, self._points, self._dimensions, self._skeleton),
+            *(table, planar, self._first, self._points, self._dimensions, self._skeleton),
         )
-        return boxes_of_table(read, self._format, self._labels, keypoints)
+        return boxes_of_table(table, planar, boxes, self._format, self._labels, keypoints)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         return self._table.examples()
 
 
 def _with_keypoints(
-    table: NDArray[np.float32],
-    planar: bool,
+    table: Table,
+    planar: Planar,
     first: int,
     points: int,
     dimensions: int,
     skeleton: Skeleton | None,
     found: Detections,
-    placement: NDArray[np.float64],
+    placement: Placement,
     sizes: Sizes,
-    start: int,
+    start: FirstImage,
 ) -> KeypointDetections:
     # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.heads.keypoints import gather_keypoints
+    from postproc.kernels.heads.keypoints import Dimensions, FirstPoint, Points, gather_keypoints
     from postproc.results.keypoints import KeypointDetections, usual_skeleton
 
     if skeleton is None:
         skeleton = usual_skeleton(points, found.table.names)
     keypoints = gather_keypoints(
-        table, planar, first, points, dimensions, found.regions, found.offsets, placement, start
-    )
+        table, planar, FirstPoint(first), Points(points), Dimensions(dimensions),
+        KeptRegions(found.regions), KeptOffsets(found.offsets), placement, start,
+    )  # fmt: skip
     return KeypointDetections.from_detections(found, keypoints=keypoints, skeleton=skeleton)

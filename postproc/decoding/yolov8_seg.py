@@ -22,6 +22,7 @@ from postproc.decoding.base import (
 )
 from postproc.decoding.decision import Decision
 from postproc.decoding.yolov8 import boxes_of_table
+from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
 from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
 from postproc.tensors import as_float32, find, wrong_shape
@@ -57,7 +58,7 @@ class Yolov8SegDecoder(Decoder[_Read]):
         prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
         if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
             raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
-        table = self._table(prototypes.shape[1]).read(tensors, self._labels)
+        table = ReadTable(*self._table(prototypes.shape[1]).read(tensors, self._labels))
         if len(prototypes) != table.batch:
             expected = f"({table.batch}, M, h, w), as many images as {table_name!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
@@ -68,7 +69,7 @@ class Yolov8SegDecoder(Decoder[_Read]):
         if self._needs_size:  # to crop masks; without one an error
             pixel_sizes(self.tensor_names[0], sizes)
         masks = partial(_with_masks, table.values, table.planar, self._first, prototypes)
-        return boxes_of_table(table, self._format, self._labels, masks)
+        return boxes_of_table(*table, self._format, self._labels, masks)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         prototypes = np.zeros((1, 1, 1, 1), np.float32)
@@ -80,17 +81,17 @@ class Yolov8SegDecoder(Decoder[_Read]):
 
 
 def _with_masks(
-    table: NDArray[np.float32],
-    planar: bool,
+    table: Table,
+    planar: Planar,
     first: int,
     prototypes: NDArray[np.float32],
     found: Detections,
-    placement: NDArray[np.float64],
+    placement: Placement,
     sizes: Sizes,
-    start: int,
+    start: FirstImage,
 ) -> SegmentedDetections:
     # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.heads.masks import gather_coefficients
+    from postproc.kernels.heads.masks import Coefficients, FirstCoefficient, InputSizes, gather_coefficients
     from postproc.results.segmented import SegmentedDetections
 
     of_images = np.ones((len(table), 2), np.float64)
@@ -99,12 +100,12 @@ def _with_masks(
     coefficients, frames = gather_coefficients(
         table,
         planar,
-        first,
-        prototypes.shape[1],
-        found.regions,
-        found.offsets,
+        FirstCoefficient(first),
+        Coefficients(prototypes.shape[1]),
+        KeptRegions(found.regions),
+        KeptOffsets(found.offsets),
         placement,
-        of_images,
+        InputSizes(of_images),
         start,
     )
     return SegmentedDetections.from_detections(

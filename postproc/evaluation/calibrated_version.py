@@ -13,7 +13,7 @@ from postproc.evaluation.pass_matches import PassMatches, gather
 from postproc.evaluation.predictions import PredictionSource, each_counted
 from postproc.evaluation.seen_images import some_of
 from postproc.evaluation.validation import MEASURES
-from postproc.pipeline.post_processor import Document, PostProcessor
+from postproc.pipeline.post_processor import DocumentLike, PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 
 
@@ -76,8 +76,8 @@ class CalibratedVersion:
 
 
 def calibrate_version(
-    spec: RecognitionSpec | Document,
-    version: RecognitionVersion | Document,
+    spec: RecognitionSpec | DocumentLike,
+    version: RecognitionVersion | DocumentLike,
     truths: Mapping[int, Truth],
     source: PredictionSource,
     *,

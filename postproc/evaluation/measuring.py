@@ -17,7 +17,7 @@ from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.predictions import PredictionSource, each_counted
-from postproc.pipeline.post_processor import Document, PostProcessor
+from postproc.pipeline.post_processor import DocumentLike, PostProcessor
 from postproc.results import Detections, Recognitions
 from postproc.schema import Classification, Detection, RecognitionSpec, RecognitionVersion, check_pair
 from postproc.transforms import ImageTransform
@@ -55,8 +55,8 @@ class MeasuringPostProcessor(PostProcessor):
 
     def __init__(
         self,
-        spec: RecognitionSpec | Document,
-        version: RecognitionVersion | Document,
+        spec: RecognitionSpec | DocumentLike,
+        version: RecognitionVersion | DocumentLike,
         output: int = 0,
         *,
         max_detections: int = MAX_DETECTIONS,
@@ -89,8 +89,8 @@ class MeasuringPostProcessor(PostProcessor):
 
 
 def evaluate(
-    spec: RecognitionSpec | Document,
-    version: RecognitionVersion | Document,
+    spec: RecognitionSpec | DocumentLike,
+    version: RecognitionVersion | DocumentLike,
     truth: Truth,
     source: PredictionSource,
     *,

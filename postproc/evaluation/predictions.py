@@ -13,7 +13,7 @@ from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.image_files import ImageFiles, Paths, find_images, listed
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
-from postproc.saved_tensors.files import is_archive
+from postproc.saved_tensors.files import is_npz
 from postproc.saved_tensors.predictions import Predicted, predict_saved
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SavedTensors:
     def __post_init__(self) -> None:
         paths = listed(self.paths)
         object.__setattr__(self, "paths", paths)
-        if not all(is_archive(os.fspath(path)) for path in paths):
+        if not all(is_npz(os.fspath(path)) for path in paths):
             import postproc.saved_tensors.remote  # noqa: F401  (tells of a missing extra before the work)
 
     def predict(

@@ -1,7 +1,7 @@
 """The formats that results are written in.
 
-To add one: a module with its `ResultWriter`, and its entry here, which `open_writer`, the command's options
-and their help read. Writers are loaded when they are asked for, since some need an extra.
+To add one: a module with its `ResultWriter`, its import and its entry here, which `open_writer`, the
+command's options and their help read. Writers are loaded when they are asked for, since some need an extra.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    # By name only below: what puts programs together, such as PyInstaller, follows these statements.
+    from postproc.exports import coco, json_lines, parquet, voc, yolo  # noqa: F401
     from postproc.exports.writer import ResultWriter
 
 

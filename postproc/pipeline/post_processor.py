@@ -41,7 +41,7 @@ from postproc.schema.limits import MOST_LABELS
 from postproc.schema.problems import describe
 from postproc.transforms import ImageTransform
 
-Document = Mapping[str, Any] | str | bytes | os.PathLike[str]
+DocumentLike = Mapping[str, Any] | str | bytes | os.PathLike[str]
 
 
 class PostProcessor:
@@ -75,8 +75,8 @@ class PostProcessor:
 
     def __init__(
         self,
-        spec: RecognitionSpec | Document,
-        version: RecognitionVersion | Document,
+        spec: RecognitionSpec | DocumentLike,
+        version: RecognitionVersion | DocumentLike,
         num_threads: int = 1,
     ) -> None:
         self.spec = RecognitionSpec.load(spec)

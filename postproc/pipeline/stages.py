@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions, HeightWidth
 from postproc.decoding import (
@@ -23,16 +22,15 @@ from postproc.decoding import (
 )
 from postproc.kernels.core.activation import NONE
 from postproc.kernels.heads.arguments import (
+    Activation,
     Bounds,
-    Call,
     ClassAgnostic,
+    FirstImage,
     IouThresholds,
-    Most,
     Placement,
     Rule,
-    Start,
-    Stop,
-    Top,
+    Scores,
+    Thresholds,
 )
 from postproc.kernels.heads.classifications import classify
 from postproc.kernels.heads.driver import detect
@@ -121,7 +119,7 @@ class ClassificationStage:
         self.task = task
         self.tensor_names = (task.output_tensor,)
         self.table = table
-        self._thresholds = np.array(table.thresholds, np.float32)
+        self._thresholds = Thresholds(np.array(table.thresholds, np.float32))
         self._activation = ACTIVATIONS[task.score_activation]
         self._signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
 
@@ -129,7 +127,7 @@ class ClassificationStage:
         """Return it with other thresholds, if `fields` have some."""
         stage = copy.copy(self)
         stage.table = self.table.replaced(fields.get("thresholds"))
-        stage._thresholds = np.array(stage.table.thresholds, np.float32)
+        stage._thresholds = Thresholds(np.array(stage.table.thresholds, np.float32))
         return stage
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
@@ -149,7 +147,7 @@ class ClassificationStage:
         if self._signs.looks_left and self._activation == NONE:
             self._signs.look(values)
         return BoundClassification(
-            len(values), values, self._thresholds, self._activation, options, self.table, self._signs
+            len(values), Scores(values), self._thresholds, self._activation, options, self.table, self._signs
         )
 
     def warmup(self) -> None:
@@ -166,9 +164,9 @@ class BoundClassification:
     """The tensor of one call of a `ClassificationStage`."""
 
     batch: int
-    values: NDArray[np.float32]
-    thresholds: NDArray[np.float32]
-    activation: int
+    values: Scores
+    thresholds: Thresholds
+    activation: Activation
     options: CallOptions
     table: LabelTable
     signs: ScoreSigns
@@ -274,12 +272,11 @@ class DetectionStage:
         """Say once what the furthest corner and the highest score found tell of a wrong reading."""
         if highest > HIGHEST_PROBABILITY:
             self.signs.see_highest(highest)
-        self._check_reach(furthest, sizes)
+        if furthest != 0.0 and not self._warned and self._unit_is_told:
+            self._check_reach(furthest, sizes)
 
     def _check_reach(self, furthest: float, sizes: Sizes) -> None:
         """Say once that boxes, of which one reaches so far, seem to be in another unit than is said."""
-        if furthest == 0.0 or self._warned or not self._unit_is_told:
-            return
         advice = ""
         if self._coordinates == "normalized":
             if furthest > _NORMALIZED_REACH * (1.0 if sizes is None else np.max(sizes)):
@@ -340,19 +337,10 @@ class BoundDetection:
         if decision.nms_method != "hard":
             return self._run_merging(rule, start, stop)
         candidates, most = self.candidates, options.max_predictions
-        call = Call(
-            boxes=candidates.per_label,
-            columns=candidates.columns,
-            bounds=self.bounds,
-            placement=self.placement,
-            top=Top(max(_FEWEST_TOP, _TOP_PER_PREDICTION * most)),
-            most=Most(most),
-            start=Start(start),
-            stop=Stop(stop),
-        )
         boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = detect(
-            candidates.head, rule, call
-        )
+            candidates.head, rule, candidates.per_label, candidates.columns, self.bounds, self.placement,
+            top=max(_FEWEST_TOP, _TOP_PER_PREDICTION * most), most=most, start=start, stop=stop,
+        )  # fmt: skip
         self.stage.check(furthest, highest, self.sizes)
         return Detections(scores, labels, predicted, ends, decision.table, boxes, regions, is_cut=is_cut)
 
@@ -363,19 +351,10 @@ class BoundDetection:
 
         decision, candidates, most = self.stage.decision, self.candidates, self.options.max_predictions
         all_of_them = rule._replace(iou_thresholds=_NO_NMS, class_agnostic=_OF_ALL_LABELS)
-        call = Call(
-            boxes=candidates.per_label,
-            columns=candidates.columns,
-            bounds=self.bounds,
-            placement=_UNPLACED,
-            top=Top(_EVERYTHING),
-            most=Most(_EVERYTHING),
-            start=Start(start),
-            stop=Stop(stop),
-        )
         boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = detect(
-            candidates.head, all_of_them, call
-        )
+            candidates.head, all_of_them, candidates.per_label, candidates.columns, self.bounds, _UNPLACED,
+            top=_EVERYTHING, most=_EVERYTHING, start=start, stop=stop,
+        )  # fmt: skip
         self.stage.check(furthest, highest, self.sizes)
         placement = self.placement[start:stop]
         if decision.nms_method == "soft":
@@ -413,7 +392,7 @@ class BoundExtras:
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
         boxes = self.boxes
-        return self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, start)
+        return self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, FirstImage(start))
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
@@ -426,7 +405,7 @@ def _same_placement(size: HeightWidth | None, batch: int) -> Placement:
 
 
 def _placement(sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int) -> Placement:
-    """For x and y of each image factor, offset, scale and size, as `Call` has them."""
+    """For x and y of each image factor, offset, scale and size, as the kernels take them."""
     placement = Placement(np.empty((batch, 2, 4), np.float64))
     placement[:] = (1.0, 0.0, 1.0, 1.0)
     if transforms is None:

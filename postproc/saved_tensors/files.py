@@ -44,7 +44,7 @@ def shared_files(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """
     places = saved_files(paths)
     for place in places:
-        if is_archive(place):
+        if is_npz(place):
             raise TensorError(
                 f"{place}: expected Parquet files of tensors, as postproc dump writes them, which can be "
                 "shared out among machines"
@@ -63,7 +63,7 @@ def open_stored(place: str) -> TensorFile:
     return TensorFile(place)
 
 
-def is_archive(place: str) -> bool:
+def is_npz(place: str) -> bool:
     """Whether it is the name of an ``.npz`` file."""
     return place.lower().endswith(".npz")
 
@@ -77,7 +77,7 @@ def _listed(place: str) -> list[str]:
     if not is_url(place):
         path = Path(place)
         return [str(file) for file in sorted(path.glob("*.parquet"))] if path.is_dir() else [str(path)]
-    if is_archive(place):
+    if is_npz(place):
         raise TensorError(f"{place}: .npz files are read from a disk only; copy it, or write it as Parquet")
     from postproc.saved_tensors.remote import files_at
 

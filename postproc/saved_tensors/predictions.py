@@ -14,7 +14,7 @@ from postproc.errors import BatchSizeError, TensorError
 from postproc.pipeline import PostProcessor
 from postproc.pipeline.in_order import map_in_order
 from postproc.results import Recognitions
-from postproc.saved_tensors.files import is_archive, open_stored, saved_files
+from postproc.saved_tensors.files import is_npz, open_stored, saved_files
 from postproc.saved_tensors.npz import load_tensors
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def predict_saved(
 
     def tasks() -> Iterator[tuple[TensorFile | Path, int]]:
         for place in saved_files(files):
-            if is_archive(place):
+            if is_npz(place):
                 yield Path(place), 0
                 continue
             file = open_stored(place)
@@ -92,7 +92,7 @@ def predict_saved(
     def predict(task: tuple[TensorFile | Path, int]) -> Predicted:
         file, group = task
         if isinstance(file, Path):
-            return predict_archive(file, post, show_discarded, max_predictions)
+            return _predict_npz(file, post, show_discarded, max_predictions)
         images = file.read(group, post.tensor_names)
         return predict_saved_images(images, post, file.name, show_discarded, max_predictions)
 
@@ -127,7 +127,7 @@ def predict_saved_images(
     return Predicted(names, np.array(sizes, np.int64), Recognitions.concatenate(parts))
 
 
-def predict_archive(
+def _predict_npz(
     path: Path, post: PostProcessor, show_discarded: bool = False, max_predictions: int = 100
 ) -> Predicted:
     """Post-process an ``.npz`` file, whose images are its rows.

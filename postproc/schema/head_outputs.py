@@ -13,7 +13,7 @@ from postproc.schema.fields import Float32, Name, NonEmpty, Quadruple
 from postproc.schema.limits import MOST_PRIORS
 from postproc.schema.outputs import (
     ACTIVATION_DESCRIPTION,
-    BOX_FORMATS,
+    BOX_FORMAT_TEXT,
     LAYOUT_DESCRIPTION,
     Background,
     BoxFormat,
@@ -53,7 +53,7 @@ class StandardOutput(DetectionOutput):
         description="Scores, (B, N, L) or (B, L, N), or one more column where background says."
     )
     box_format: BoxFormat = Field(
-        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMATS}"
+        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMAT_TEXT}"
     )
     score_activation: ScoreActivation = Field(
         default="none", description=f"{ACTIVATION_DESCRIPTION} The background takes part in a softmax."
@@ -117,7 +117,7 @@ class EndToEndOutput(DetectionOutput):
         "(M, C) tensor: how many rows each image has. Not together with an image column.",
     )
     box_format: BoxFormat = Field(
-        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMATS}"
+        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMAT_TEXT}"
     )
     classes: Literal["rows", "ids"] = Field(
         default="rows", description="What a class is: the row of a label, from 0, or its id."
@@ -178,7 +178,7 @@ class SsdOutput(DetectionOutput):
         description="The N priors, four numbers each, read as float32. Not together with priors_tensor.",
     )
     priors_format: BoxFormat = Field(
-        default="cxcywh", description=f"What the four numbers of a prior are. {BOX_FORMATS}"
+        default="cxcywh", description=f"What the four numbers of a prior are. {BOX_FORMAT_TEXT}"
     )
     offsets_scale: OffsetsScale = Field(
         default=(0.1, 0.1, 0.2, 0.2),

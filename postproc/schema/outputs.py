@@ -38,7 +38,7 @@ CONFIDENCE_DESCRIPTION = (
     "alone, whatever stands in the label's column, for networks of one label that never trained it; only "
     "where the spec has one label. An extension of v0.7."
 )
-BOX_FORMATS = (
+BOX_FORMAT_TEXT = (
     "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
 )
 
@@ -103,7 +103,7 @@ class AnchoredOutput(DetectionOutput):
     scores_tensor: Name = Field(description="Scores, (B, N, L+1), or (B, N, L) without a background.")
     anchors_format: BoxFormat = Field(
         default="xyxy",
-        description=f"What the four numbers of an anchor are. {BOX_FORMATS} An extension of v0.7.",
+        description=f"What the four numbers of an anchor are. {BOX_FORMAT_TEXT} An extension of v0.7.",
     )
     offsets_scale: OffsetsScale = Field(
         default=(1.0, 1.0, 1.0, 1.0),
@@ -124,7 +124,8 @@ class DirectOutput(DetectionOutput):
     scores_tensor: Name = Field(description="Scores, (B, N) or (B, N, L).")
     classes_tensor: Name = Field(description="Labels, of the same shape as the scores.")
     box_format: BoxFormat = Field(
-        default="xyxy", description=f"What the four numbers of a box are. {BOX_FORMATS} An extension of v0.7."
+        default="xyxy",
+        description=f"What the four numbers of a box are. {BOX_FORMAT_TEXT} An extension of v0.7.",
     )
     score_activation: ScoreActivation = Field(default="none", description=ACTIVATION_DESCRIPTION)
     classes: Literal["ids", "rows"] = Field(

@@ -66,7 +66,7 @@ def text_problem(value: object, longest: int | None = None) -> str:
     if isinstance(value, str):
         if longest is not None and len(value) > longest:
             return f"expected at most {longest:,} characters, got {len(value):,}: {describe(value)}"
-        if not value.isascii() and not _is_unicode(value):
+        if not is_unicode(value):
             return f"expected Unicode text, got half of a surrogate pair in {describe(value)}"
     elif isinstance(value, int) and not -_FIRST_TOO_LONG < value < _FIRST_TOO_LONG:
         return f"expected an integer of at most {MOST_DIGITS} digits, got a longer one"
@@ -79,12 +79,12 @@ def name_problem(name: str) -> str:
     return f"of a field's name: {message}" if message else ""
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Tell whether a text has no half of a surrogate pair, which cannot be written as UTF-8."""
     try:
-        text.encode()
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def by_item(value: object, handler: ValidatorFunctionWrapHandler) -> object:

@@ -10,7 +10,7 @@ from pydantic import Field
 from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, PositiveNumber
 from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_STRIDES
 from postproc.schema.outputs import (
-    BOX_FORMATS,
+    BOX_FORMAT_TEXT,
     CONFIDENCE_DESCRIPTION,
     LAYOUT_DESCRIPTION,
     Anchors,
@@ -63,7 +63,7 @@ class UprightTableOutput(TableOutput):
 
     box_format: BoxFormat = Field(
         default="cxcywh",
-        description=f"What the four numbers of a box are. {BOX_FORMATS} An extension of v0.7.",
+        description=f"What the four numbers of a box are. {BOX_FORMAT_TEXT} An extension of v0.7.",
     )
 
 

@@ -19,7 +19,6 @@ from starlette.routing import Match
 from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
-from postproc.service.engine.engine import Engine
 from postproc.service.errors import ApiError
 from postproc.service.http.bodies import BodyReader
 from postproc.service.http.headers import SecurityHeaders
@@ -70,10 +69,13 @@ def create_app(
     PostprocError
         If the data folder or the database cannot be used.
     """
+    if make_engine is None:
+        # Not at the top: whoever brings another engine does not pay for what fetches and decodes images.
+        from postproc.service.engine.engine import Engine
+
+        make_engine = Engine
     metrics = metrics if metrics is not None else Metrics()
-    services = Services(
-        settings, keys or {}, make_engine or Engine, check_model or check.check_model, metrics
-    )
+    services = Services(settings, keys or {}, make_engine, check_model or check.check_model, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
 from postproc.pipeline import PostProcessor
 from postproc.service.catalogue import PublicModel, public_models
-from postproc.service.engine.engine import Engine
 from postproc.service.engine.freed_memory import give_back_free_memory
 from postproc.service.engine.postprocessors import PostProcessors
 from postproc.service.errors import ApiError, not_found
@@ -35,6 +34,9 @@ from postproc.service.store.tasks import TaskStore
 from postproc.service.store.versions import VersionStore
 from postproc.service.work import LOST, STOPPED, TASK_MARGIN, Outcomes
 
+if TYPE_CHECKING:
+    from postproc.service.engine.engine import Engine
+
 logger = logging.getLogger(__name__)
 
 _WARMED = 256  # versions whose kernels are compiled at the start: as many as `PostProcessors` holds
@@ -47,7 +49,7 @@ _ANSWERS_WAITING = 256  # that have no room; beyond them: 503
 
 Result = TypeVar("Result")
 
-MakeEngine = Callable[[ServiceSettings, Metrics, Outcomes], Engine]
+MakeEngine: TypeAlias = "Callable[[ServiceSettings, Metrics, Outcomes], Engine]"
 
 
 class Services:

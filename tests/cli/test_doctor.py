@@ -168,9 +168,10 @@ def test_doctor_self_test_of_wrong_results_fails_for_every_kind(
 
 @pytest.mark.usefixtures("healthy")
 def test_doctor_with_a_kernel_that_is_compiled_wrongly_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    from postproc.decoding import yolov8
+    from postproc.kernels.heads import driver
+    from postproc.kernels.heads.scored_boxes import ScoredBoxes
 
-    kernel = yolov8.detect_scored_boxes
+    kernel = driver._KERNELS[ScoredBoxes]
 
     def miscompiled(*arguments: Any) -> Any:
         numbers = [
@@ -181,11 +182,11 @@ def test_doctor_with_a_kernel_that_is_compiled_wrongly_exits_1(monkeypatch: pyte
         ]
         return kernel(*numbers)
 
-    monkeypatch.setattr(yolov8, "detect_scored_boxes", miscompiled)
+    monkeypatch.setitem(driver._KERNELS, ScoredBoxes, miscompiled)
     result = doctor()
     assert result.exit_code == 1
     assert "FAIL  yolov8_output" in result.stdout
-    assert "What to do: the kernels are compiled wrongly" in result.stdout
+    assert "What to do: the kernels are compiled wrongly" in " ".join(result.stdout.split())
     assert result.stdout.rstrip().endswith("failed")
 
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ from tests.exports.results import IMAGES, SIZES, made
 
 FOLDERS = [name for name, item in EXPORT_FORMATS.items() if item.is_folder]
 OF_ONE_OUTPUT = [name for name, item in EXPORT_FORMATS.items() if "output" in item.options]
-LABELS_OF_IMAGES = {"labels": [{"id": 1, "name": "day"}], "exclusive": True, "roi": "NONE"}
 
 
 def spec_with(*rois: str, names: tuple[str, ...] = ("cat",)) -> RecognitionSpec:
@@ -192,6 +192,13 @@ def test_registry_says_which_options_a_writer_takes_and_what_it_writes(format: s
     assert {item.suffix for item in path.rglob("0*")} == (
         {described.suffix} if described.is_folder else set()
     )
+
+
+def test_writers_are_found_by_what_follows_imports_to_put_a_program_together() -> None:
+    """As PyInstaller does, which sees no name of a module in a text."""
+    finder = ModuleFinder([str(Path(__file__).resolve().parents[2])])
+    finder.import_hook("postproc.exports")
+    assert {item.writer.partition(":")[0] for item in EXPORT_FORMATS.values()} <= set(finder.modules)
 
 
 def test_formats_and_the_help_of_run_are_known_without_what_writers_need() -> None:

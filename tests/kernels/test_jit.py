@@ -251,6 +251,23 @@ def test_source_digest_is_taken_when_the_kernels_are_imported(package: Path) -> 
     assert import_anew().doubled_and_one(20) == 61
 
 
+def test_source_digest_reads_no_cache_which_another_process_may_be_removing(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = package / "__pycache__" / "postproc-0123456789abcdef"
+    stale.mkdir(parents=True)
+    listed = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if path in (stale, str(stale)):
+            raise FileNotFoundError(path)
+        return listed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        assert import_anew().doubled_and_one(20) == 41
+
+
 def test_cache_directory_without_settings_lies_in_the_package(package: Path) -> None:
     callers = import_anew()
     callers.doubled_and_one(20)

@@ -365,17 +365,16 @@ def test_call_mapping_that_cannot_be_listed_still_says_what_is_missing() -> None
         post_processor("classification")(Moody({}, OSError("gone")))
 
 
-def test_call_mapping_of_another_answer_each_time_is_checked_each_time() -> None:
-    """A YOLOX reads the size twice: for its cells, and for its boxes."""
+def test_call_mapping_of_another_answer_each_time_is_asked_once() -> None:
+    """A YOLOX needs the size for its cells and for its boxes: of one answer, whatever a second would be."""
     post = post_processor("yolox", normalize_wrt_tensor="im", input_size=None)
     tensors = tensors_of("yolox")
-    good = np.array([20, 32])
-    assert len(post({**tensors, "im": good}).outputs[0].labels)
-    for second in (good, np.array([2000, 1]), np.array([1e30, 1e30])):
-        assert not isinstance(outcome(post, Moody({**tensors, "im": [second, good]})), TensorError)
-    for bad in (np.array([20.0, np.nan]), np.array(["a", "b"]), np.zeros((0, 2))):
-        for answers in ([good, bad], [bad, good]):
-            assert "tensor 'im'" in str(outcome(post, Moody({**tensors, "im": answers})))
+    good, bad = np.array([20, 32]), np.array([20.0, np.nan])
+    expected = post({**tensors, "im": good})
+    assert len(expected.outputs[0].labels)
+    assert_same(post(Moody({**tensors, "im": [bad, good]})), expected)
+    for wrong in (bad, np.array(["a", "b"]), np.zeros((0, 2))):
+        assert "tensor 'im'" in str(outcome(post, Moody({**tensors, "im": [good, wrong]})))
 
 
 @pytest.mark.parametrize("size", [[1e30, 1e30], [2**40, 2**40], [5e-324, 5e-324], [1, 1e308]], ids=str)

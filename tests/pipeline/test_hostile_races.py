@@ -147,7 +147,7 @@ def test_kernels_take_no_whole_numbers_from_the_memory_of_tensors(kind: str, for
     post, tensors = end_to_end(form) if form else (post_processor(kind), tensors_of(kind))
     stage: Any = post._stages[0]
     bound = stage.bind(tensors, CallOptions.checked(False, 100, None, None, 3))
-    arguments = (bound.boxes if isinstance(bound, BoundExtras) else bound).candidates.arguments
+    arguments = (bound.boxes if isinstance(bound, BoundExtras) else bound).candidates.head
     taken = [value for value in arguments if isinstance(value, np.ndarray) and value.dtype.kind in "iu"]
     assert taken or kind not in ("direct", "end_to_end")
     for value in taken:

@@ -15,7 +15,7 @@ from tests.reference.calls import boxes_of, detect, regions, run
 
 UNIT = [0.0, 0.0, 1.0, 1.0]
 LEFT, RIGHT = [0.0, 0.0, 0.5, 1.0], [0.5, 0.0, 1.0, 1.0]
-LOG2, LOG4 = math.log(2), math.log(4)
+LOG2 = math.log(2)
 
 
 def standard(boxes: ArrayLike, scores: ArrayLike, labels: int = 2, **fields: Any) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from tests.reference.calls import boxes_of, direct, one_label, regions, run
 UNIT = [0.0, 0.0, 1.0, 1.0]
 HALF = [0.0, 0.0, 1.0, 0.5]  # IoU 1/2 with UNIT
 OTHER_HALF = [0.0, 0.5, 1.0, 1.0]
-FAR = [5.0, 5.0, 6.0, 6.0]
 SIZE = {"input_size": (1, 1)}
 
 

@@ -43,7 +43,7 @@ def test_service_under_load_answers_all_clients_alike(service: Running) -> None:
 def test_hostile_tenant_costs_others_neither_answers_nor_tasks(tmp_path: Path) -> None:
     attacks = {"flood": 6, "slow-bodies": 2, "noise": 4}
     mix = Mix(
-        good=1, hostile=1, clients=2, pause=0.1, seconds=3, attacks=attacks, most=8 << 30, idle=0.5, rest=0.5
+        good=1, hostile=1, clients=2, pause=0.1, seconds=4, attacks=attacks, most=8 << 30, idle=0.5, rest=0.5
     )
     settings = ServiceSettings(data=tmp_path, queue_length=64)  # all that the flood queues is waited for
     with running(tmp_path, "--queue-length", str(settings.queue_length)) as service:

@@ -18,6 +18,7 @@ from postproc.file_kinds import mistaken_for
 from postproc.schema.limits import MOST_NESTING
 from postproc.schema.parsing import parse_json
 from postproc.schema.problems import describe, path_of
+from postproc.schema.sizes import is_unicode
 from postproc.service.errors import ApiError, InputError, QueueFullError, wrong_document
 from postproc.service.http.forms import FilePart, FormReader, boundary_of
 from postproc.service.http.patience import SLOWEST, Patience
@@ -205,7 +206,7 @@ def _complaint(value: Any) -> str | None:
     if isinstance(value, str):
         if "\0" in value:
             return "expected text without null characters"
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if not is_unicode(value):
             return "expected whole surrogate pairs in text"
     elif isinstance(value, float) and not math.isfinite(value):
         return "expected a finite number"

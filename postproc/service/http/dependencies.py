@@ -80,7 +80,7 @@ async def _document(
         yield await services.run(tenant, json_object, body.content or b"")
 
 
-Document = Annotated[dict[str, Any], Depends(_document)]
+JsonObject = Annotated[dict[str, Any], Depends(_document)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from postproc.errors import SchemaError
 from postproc.schema.problems import closest, path_of
 from postproc.service.errors import InputError, wrong_document
 from postproc.service.http.changes import changes_of
-from postproc.service.http.dependencies import AllServices, Document, Id, Tenant, Uploaded
+from postproc.service.http.dependencies import AllServices, Id, JsonObject, Tenant, Uploaded
 from postproc.service.http.disconnects import while_connected
 from postproc.service.http.inference import INFERENCE_ROUTE, Inference, network_target
 from postproc.service.http.openapi import errors, takes
@@ -78,7 +78,7 @@ def read_network(services: AllServices, tenant: Tenant, network_id: Id) -> Json:
     responses=errors(404, body=True),
     openapi_extra=takes(json="NetworkChanges"),
 )
-def update_network(services: AllServices, tenant: Tenant, network_id: Id, document: Document) -> Json:
+def update_network(services: AllServices, tenant: Tenant, network_id: Id, document: JsonObject) -> Json:
     """Change the name, the description or the metadata of a network."""
     return _update(services, tenant, network_id, document, {})
 
@@ -89,7 +89,7 @@ def update_network(services: AllServices, tenant: Tenant, network_id: Id, docume
     responses=errors(404, body=True),
     openapi_extra=takes(json="NetworkChanges"),
 )
-def replace_network(services: AllServices, tenant: Tenant, network_id: Id, document: Document) -> Json:
+def replace_network(services: AllServices, tenant: Tenant, network_id: Id, document: JsonObject) -> Json:
     """Change a network: a description or metadata that is left out becomes empty."""
     return _update(services, tenant, network_id, document, {"description": "", "metadata": {}})
 

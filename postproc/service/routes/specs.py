@@ -10,7 +10,7 @@ from postproc.errors import SchemaError
 from postproc.schema import RecognitionSpec
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.http.changes import READ_ONLY, changes_of
-from postproc.service.http.dependencies import AllServices, Document, Id, Tenant
+from postproc.service.http.dependencies import AllServices, Id, JsonObject, Tenant
 from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
@@ -33,7 +33,7 @@ _KNOWN = (*_GIVEN, "current_version_id")
     responses=errors(body=True),
     openapi_extra=takes(json="RecognitionSpec"),
 )
-def create_spec(services: AllServices, tenant: Tenant, document: Document) -> Json:
+def create_spec(services: AllServices, tenant: Tenant, document: JsonObject) -> Json:
     """Make a recognition spec. Its first version becomes its current one."""
     spec = _checked({**document, "id": None})
     fields = {**as_columns(spec, _GIVEN), "extra": _extra(document)}
@@ -58,7 +58,7 @@ def read_spec(services: AllServices, tenant: Tenant, spec_id: Id) -> Json:
     responses=errors(404, body=True),
     openapi_extra=takes(json="SpecChanges"),
 )
-def update_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: Document) -> Json:
+def update_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: JsonObject) -> Json:
     """Change the name, the description, the metadata or the current version of a spec."""
     return _update(services, tenant, spec_id, document, {})
 
@@ -69,7 +69,7 @@ def update_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: Do
     responses=errors(404, body=True),
     openapi_extra=takes(json="SpecChanges"),
 )
-def replace_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: Document) -> Json:
+def replace_spec(services: AllServices, tenant: Tenant, spec_id: Id, document: JsonObject) -> Json:
     """Change a spec: a description or metadata that is left out becomes empty."""
     return _update(services, tenant, spec_id, document, {"description": "", "metadata": {}})
 

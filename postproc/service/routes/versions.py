@@ -15,7 +15,7 @@ from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from postproc.schema.problems import closest, first_of, path_of
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
 from postproc.service.http.changes import READ_ONLY
-from postproc.service.http.dependencies import AllServices, Document, Tenant
+from postproc.service.http.dependencies import AllServices, JsonObject, Tenant
 from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
@@ -46,7 +46,7 @@ VersionId = Annotated[
     responses=errors(409, body=True),
     openapi_extra=takes(json="NewVersion"),
 )
-def create_version(services: AllServices, tenant: Tenant, document: Document) -> Json:
+def create_version(services: AllServices, tenant: Tenant, document: JsonObject) -> Json:
     """Make a version: checked against its spec, and for the tensors that its network has.
 
     The network is one of yours, or a public one by its text.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from postproc.service.hosts import is_host
-from postproc.service.http.pagination import Page
+from postproc.service.http.pagination import PageRequest
 from postproc.service.settings import ServiceSettings
 from tests.service.objects import complaint, make_spec
 from tests.service.serving import KEY, Serving, serving
@@ -175,5 +175,5 @@ def test_links_without_a_host_lead_to_the_address_of_the_service(
         "headers": [],
         "app": service.app,
     }
-    answer = Page(Request(scope), offset=0, limit=1).answer(2, [{"id": 1}])
+    answer = PageRequest(Request(scope), offset=0, limit=1).answer([{"id": 1}, {"id": 2}])
     assert answer["next"] == f"http://{host}/v0.7/networks?offset=1&limit=1"

@@ -193,8 +193,3 @@ def test_rows_that_nobody_works_on_are_ended_by_the_service_and_others_are_not(
         wait_until(lambda: written(service, [kept]) == 1)
         assert statuses(service, [kept]) == ["success"]
     assert "2 tasks were lost" in caplog.text or caplog.text.count("1 tasks were lost") == 2
-
-
-# --- the whole service
-
-GATHERED = ("--batch-wait", "2", "--max-batch", "64")  # so that many tasks wait when an outage begins

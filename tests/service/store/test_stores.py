@@ -141,7 +141,7 @@ def test_row_of_a_public_network_is_made_once_and_follows_the_release(database: 
         (version.id, "digits-yolo"),
         (own.id, None),
     ]
-    assert VersionStore(database).whole(TENANT, own.id).network.public_id is None
+    assert VersionStore(database).network_of(TENANT, own.id).public_id is None
 
 
 def test_network_remove_takes_versions_along(database: Database) -> None:

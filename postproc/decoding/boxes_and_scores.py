@@ -13,6 +13,7 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
+    ONE_COLUMN,
     ROWS,
     SOFTMAX,
     Candidates,
@@ -36,7 +37,7 @@ from postproc.kernels.heads.anchored import (
 from postproc.kernels.heads.arguments import Boxes, BoxesALabel, FirstScore, Planar, PlanarBoxes, Scores
 from postproc.kernels.heads.scored_boxes import FirstRow, RowsARegion, ScoredBoxes
 from postproc.schema import SsdOutput, StandardOutput
-from postproc.schema.outputs import Background
+from postproc.schema.outputs import Background, Layout, ScoreActivation
 from postproc.tensors import as_float32, find, wrong_shape
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ class _Scores:
     """A tensor of scores (B, N, L) or (B, L, N), with a column for the background or without."""
 
     def __init__(
-        self, name: str, labels: int, background: Background, score_activation: str, layout: str
+        self,
+        name: str,
+        labels: int,
+        background: Background,
+        score_activation: ScoreActivation,
+        layout: Layout,
     ) -> None:
         self._name = name
         self._labels = labels
@@ -66,13 +72,15 @@ class _Scores:
         scores = with_batch(as_float32(self._name, find(tensors, self._name)), 3)
         if scores.ndim != 3:
             raise wrong_shape(self._name, scores.shape, f"(B, {count}, {self.columns})")
-        planar = is_planar(self._name, scores.shape[1:], count, self.columns, self._layout)
-        check_order(self._name, count, self._labels)
+        planar = is_planar(
+            self._name, scores.shape[1:], boxes_count=count, columns=self.columns, layout=self._layout
+        )
+        check_order(self._name, boxes_count=count, labels=self._labels)
         if planar and self.activation == SOFTMAX:  # which goes along rows
             return Scores(as_rows(scores)), ROWS
         return Scores(scores), planar
 
-    def probabilities(self, scores: Floats, planar: bool) -> Callable[[], Floats] | None:
+    def probabilities(self, scores: Floats, planar: Planar) -> Callable[[], Floats] | None:
         """Return what gives the scores of the labels, where they are to be probabilities."""
         return probabilities(scores, planar, self.first, self._labels, self.activation)
 
@@ -113,26 +121,22 @@ class StandardDecoder(SizelessDecoder):
         if boxes.ndim not in (3, 4) or boxes.shape[-1] != 4 or per_region not in (1, labels, columns):
             expected = " or ".join(f"(B, N, {count}, 4)" for count in dict.fromkeys((1, labels, columns)))
             raise wrong_shape(boxes_name, boxes.shape, f"(B, N, 4) or {expected}")
-        batch, count = boxes.shape[:2]
+        batch, count = len(boxes), boxes.shape[1]
         scores, planar = self._scores.read(tensors, count)
         if len(scores) != batch:
             raise wrong_shape(
                 scores_name, scores.shape, f"{batch} images, as the boxes {boxes_name!r} {boxes.shape} have"
             )
         is_shared = per_region == 1
+        # By position, as in `boxes_of_table`.
         head = ScoredBoxes(
-            scores=scores,
-            planar=planar,
-            first=self._scores.first,
-            activation=self._scores.activation,
-            boxes=Boxes(boxes.reshape(batch, count * per_region, 4)),
-            boxes_planar=_BOXES_IN_ROWS,
-            box_format=self._format,
-            rows_a_region=RowsARegion(0 if is_shared else per_region),
-            first_row=FirstRow(self._scores.first if per_region == columns else 0),
-        )
+            scores, planar, self._scores.first, self._scores.activation,
+            Boxes(boxes.reshape(batch, count * per_region, 4)), _BOXES_IN_ROWS, self._format,
+            RowsARegion(0 if is_shared else per_region),
+            FirstRow(self._scores.first if per_region == columns else 0),
+        )  # fmt: skip
         of_labels = self._scores.probabilities(scores, planar)
-        return Candidates(batch, head, BoxesALabel(count), scores=of_labels)
+        return Candidates(batch, head, BoxesALabel(count), ONE_COLUMN, None, of_labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         return self._scores.examples(self.tensor_names[0])
@@ -161,7 +165,7 @@ class SsdDecoder(SizelessDecoder):
         offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
         if offsets.ndim != 3 or offsets.shape[2] < 4:
             raise wrong_shape(offsets_name, offsets.shape, "(B, N, 4) or (B, N, 4 and more)")
-        batch, count = offsets.shape[:2]
+        batch, count = len(offsets), offsets.shape[1]
         scores, planar = self._scores.read(tensors, count)
         if len(scores) != batch:
             raise wrong_shape(
