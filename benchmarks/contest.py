@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 OURS = "postproc"
+INPUTS = 64
+"""How many inputs a workload turns through, where they fit."""
 
 Columns = tuple[NDArray[Any], ...]
 """A result as columns of equal length, in an order that hangs on the content only."""
@@ -25,8 +27,9 @@ class Peer:
     Parameters
     ----------
     setup : callable
-        Takes the input of a workload, returns the callable without arguments that is timed. Conversions to
-        the peer's native input happen here.
+        Takes one input of a workload, returns the callable without arguments that is timed. Conversions to
+        the peer's native input happen here; it is called for every input, so what inputs share (a session, a
+        post-processor) is made once, behind `functools.cache`.
     columns : callable, optional
         Takes the input and what the callable returned: the result as all peers of the kind have it. Left out
         for a floor, that does less than the work.
@@ -46,27 +49,38 @@ class Peer:
 
 @dataclass(frozen=True)
 class Workload:
-    """One input to a kind of work.
+    """Inputs of one size to a kind of work, which all peers share and turn through.
 
     Parameters
     ----------
     kind, case : str
-        The work, as `PEERS` names it, and the input to it.
+        The work, as `PEERS` names it, and the inputs to it.
     make : callable
-        Makes the input.
+        Makes an input of its number, 0 the first.
+    count : int
+        How many inputs there are: fewer than `INPUTS` only where more are too much memory.
+    is_warm : bool
+        Whether the arrays of an input are read before each call, outside of what is timed: for inputs that
+        together do not fit the last-level cache. Without, such a workload is a cold one.
     is_large : bool
         Whether some peer needs seconds for it.
     """
 
     kind: str
     case: str
-    make: Callable[[], Any]
+    make: Callable[[int], Any]
+    count: int = INPUTS
+    is_warm: bool = False
     is_large: bool = False
 
-    @functools.cached_property
-    def input(self) -> Any:
-        """Arrays that all peers share."""
-        return self.make()
+    def inputs(self, most: int = sys.maxsize) -> tuple[Any, ...]:
+        """Make the first `most` inputs; those that were asked for last are at hand."""
+        return _inputs(self.make, min(most, self.count))
+
+
+@functools.lru_cache(maxsize=1)  # one set may be half a gigabyte
+def _inputs(make: Callable[[int], Any], count: int) -> tuple[Any, ...]:
+    return tuple(make(number) for number in range(count))
 
 
 @functools.cache

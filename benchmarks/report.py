@@ -1,7 +1,7 @@
 """The table of all benchmarks as Markdown: ``python -m benchmarks.report``.
 
-Every workload is run by all its peers in turns, on the same arrays, each on one thread, after their results
-have been checked to be equal.
+Every workload is run by all its peers in turns, through the same inputs, each on one thread, after their
+results have been checked to be equal.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 _LEGEND = f"""\
 Median ± interquartile range of a call, and how many times longer it takes than {OURS}. All peers of a row run
-in turns in one process, on the same arrays, each on one thread, with the input in the form that it is fastest
-with; before anything is timed their results are checked to be the same detections. The whole call is timed,
-Python included. `numpy.max` and `copy` read and copy the largest tensor once: the floor. A call of more than
-three seconds is timed once. "NumPy + OpenCV" is the script of most repositories, which looks for the best
-label of every box; the tuned one does so only for boxes above the threshold. "ultralytics, no torchvision" is
-its NMS where nothing has imported torchvision, which it uses if something has."""
+in turns in one process, each on one thread, with the input in the form that it is fastest with. They turn
+through the same inputs, as many as the second column says: the processor's branch predictor learns a single
+one by heart. Tensors are in the cache, as a network that has just written them leaves them; those of a row
+named "cold" come from memory. Before anything is timed results are checked to be the same detections. The
+whole call is timed, Python included. `numpy.max` and `copy` read and copy the largest tensor once: the floor.
+A call of more than three seconds is timed once. "NumPy + OpenCV" is the script of most repositories, which
+looks for the best label of every box; the tuned one does so only for boxes above the threshold.
+"ultralytics, no torchvision" is its NMS where nothing has imported torchvision, which it uses if something
+has."""
 
 
 def measure(workloads: tuple[Workload, ...], seconds: float) -> dict[str, Any]:
@@ -42,6 +45,7 @@ def measure(workloads: tuple[Workload, ...], seconds: float) -> dict[str, Any]:
             {
                 "kind": work.kind,
                 "case": work.case,
+                "inputs": work.count,
                 "peers": {name: timing._asdict() for name, timing in timings.items()},
             }
         )
@@ -58,12 +62,12 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 def _table(kind: str, rows: list[Mapping[str, Any]]) -> Iterator[str]:
     peers = list(PEERS[kind])
-    yield "| " + " | ".join((kind, *peers)) + " |"
-    yield "| --- |" + " ---: |" * len(peers)
+    yield "| " + " | ".join((kind, "inputs", *peers)) + " |"
+    yield "| --- |" + " ---: |" * (1 + len(peers))
     for row in rows:
         timings = {name: Timing(**timing) for name, timing in row["peers"].items()}
         cells = [_cell(timings.get(name), timings[OURS], name == OURS) for name in peers]
-        yield "| " + " | ".join((row["case"], *cells)) + " |"
+        yield "| " + " | ".join((row["case"], str(row["inputs"]), *cells)) + " |"
 
 
 def _cell(timing: Timing | None, ours: Timing, is_ours: bool) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import report
 from benchmarks.targets import __main__ as targets
 from benchmarks.targets.result import Result
-from benchmarks.timing import Timing, race
+from benchmarks.timing import Timing, Turning, race
 
 FAST = Timing(0.00001, 0.0000095, 0.000011, 50)._asdict()
 SLOW = Timing(0.0123, 0.012, 0.0125, 50)._asdict()
@@ -18,9 +20,24 @@ ONCE = Timing(4.0, 4.0, 4.0, 1)._asdict()
 DOCUMENT = {
     "machine": {"CPU": "a CPU", "numpy": "2.3"},
     "workloads": [
-        {"kind": "direct", "case": "100 boxes", "peers": {"postproc": FAST, "NumPy + OpenCV": SLOW}},
-        {"kind": "classification", "case": "64 x 1,000", "peers": {"postproc": SLOW, "numpy.max": FAST}},
-        {"kind": "classification", "case": "64 x 21,000", "peers": {"postproc": SLOW, "NumPy": ONCE}},
+        {
+            "kind": "direct",
+            "case": "100 boxes",
+            "inputs": 64,
+            "peers": {"postproc": FAST, "NumPy + OpenCV": SLOW},
+        },
+        {
+            "kind": "classification",
+            "case": "64 x 1,000",
+            "inputs": 64,
+            "peers": {"postproc": SLOW, "numpy.max": FAST},
+        },
+        {
+            "kind": "classification",
+            "case": "64 x 21,000",
+            "inputs": 8,
+            "peers": {"postproc": SLOW, "NumPy": ONCE},
+        },
     ],
 }
 
@@ -28,10 +45,10 @@ DOCUMENT = {
 def test_markdown_has_medians_spreads_ratios_and_missing_peers() -> None:
     lines = report.markdown(DOCUMENT).splitlines()
     assert "CPU a CPU, numpy 2.3." in lines
-    assert "| 100 boxes | **10.0 µs ± 1.50 µs** | 12.3 ms ± 500 µs, 1,230 x |" in lines
+    assert "| 100 boxes | 64 | **10.0 µs ± 1.50 µs** | 12.3 ms ± 500 µs, 1,230 x |" in lines
     cells = "not installed | 10.0 µs ± 1.50 µs, 0.0008 x | not installed |"
-    assert f"| 64 x 1,000 | **12.3 ms ± 500 µs** | {cells}" in lines
-    assert any(line.startswith("| 64 x 21,000 |") and "| 4.00 s, 325 x |" in line for line in lines)
+    assert f"| 64 x 1,000 | 64 | **12.3 ms ± 500 µs** | {cells}" in lines
+    assert any(line.startswith("| 64 x 21,000 | 8 |") and "| 4.00 s, 325 x |" in line for line in lines)
 
 
 def test_readme_is_rewritten_between_its_markers_only() -> None:
@@ -113,3 +130,32 @@ def test_race_gives_every_contestant_its_rounds() -> None:
         assert timing.rounds >= 5
         assert timing.lower <= timing.median <= timing.upper
     assert calls["short"] > calls["long"] >= timings["long"].rounds
+
+
+def test_turning_runs_each_input_in_turn_and_reads_its_arrays_first() -> None:
+    met: list[int] = []
+    turning = Turning([partial(met.append, number) for number in range(3)])
+    for call in turning.take(4):
+        call()
+    turning()
+    assert met == [0, 1, 2, 0, 1]
+
+    class Read(np.ndarray[Any, Any]):
+        """Tells when it is read, which NumPy does by its `max`."""
+
+        def max(self, *args: Any, **kws: Any) -> Any:
+            met.append(-1)
+            return super().max(*args, **kws)
+
+    warm = Turning([partial(met.append, 7)], [(np.zeros(1).view(Read),)])
+    met.clear()
+    warm.ready()
+    assert met == [-1]
+    race({"warm": warm}, seconds=0.001)
+    assert met[1:] == [-1, 7] * (len(met) // 2)
+
+
+def test_race_meets_all_inputs_of_a_short_call() -> None:
+    met: set[int] = set()
+    race({"short": Turning([partial(met.add, number) for number in range(64)])}, seconds=0.01)
+    assert met == set(range(64))

@@ -2,69 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.contest import Workload, check_equal, use_one_thread
+from benchmarks.contest import INPUTS, OURS, Columns, Workload, check_equal, use_one_thread
 from benchmarks.data.anchored import faster_rcnn, retinanet
-from benchmarks.data.candidates import PATTERNS, nms_candidates
+from benchmarks.data.candidates import PATTERNS, Candidates, nms_candidates
 from benchmarks.data.others import direct_boxes, softmax_scores
 from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
 from benchmarks.peers import PEERS
 from benchmarks.peers.anchored import AnchoredCase
 from benchmarks.peers.others import ClassificationCase, DirectCase
 from benchmarks.peers.yolo import GridCase, Yolov8Case
+from benchmarks.timing import Turning
 
-SIZES = (100, 1_000, 10_000, 100_000)
+SIZES = (100, 300, 1_000, 3_000, 10_000, 100_000)
+# How long each peer's results are compared with ours, input by input: the first one always.
+_CHECK_SECONDS = 1.0
 _VOC_ANCHORS = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
 _COCO_ANCHORS = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828)
 
 
-def _yolov8(batch: int, threshold: float) -> Yolov8Case:
-    return Yolov8Case(yolov8_tensor(batch), threshold)
+def _nms(pattern: str, count: int, labels: int, image: int) -> Candidates:
+    return nms_candidates(pattern, count, labels, image)
 
 
-def _yolov2(side: int, anchors: tuple[float, ...], labels: int) -> GridCase:
-    return GridCase(yolov2_grid(side, len(anchors) // 2, labels), anchors, labels, 0.25)
+def _yolov8(batch: int, threshold: float, number: int) -> Yolov8Case:
+    return Yolov8Case(yolov8_tensor(batch, number * batch), threshold)
 
 
-def _faster_rcnn(proposals: int) -> AnchoredCase:
-    return AnchoredCase(faster_rcnn(proposals))
+def _yolov2(side: int, anchors: tuple[float, ...], labels: int, image: int) -> GridCase:
+    return GridCase(yolov2_grid(side, len(anchors) // 2, labels, image), anchors, labels, 0.25)
 
 
-def _classification(labels: int) -> ClassificationCase:
-    return ClassificationCase(softmax_scores(64, labels), 0.025)
+def _faster_rcnn(proposals: int, image: int) -> AnchoredCase:
+    return AnchoredCase(faster_rcnn(proposals, image=image))
+
+
+def _retinanet(image: int) -> AnchoredCase:
+    return AnchoredCase(retinanet(image=image))
+
+
+def _direct(count: int, image: int) -> DirectCase:
+    return DirectCase(direct_boxes(count, image=image), 80, 0.05)
+
+
+def _classification(labels: int, image: int) -> ClassificationCase:
+    return ClassificationCase(softmax_scores(64, labels, image), 0.025)
+
+
+def warm_and_cold(
+    kind: str, case: str, make: Callable[[int], Any], count: int = INPUTS
+) -> Iterator[Workload]:
+    """The same inputs, which all together exceed the last-level cache, read before each call and not."""
+    yield Workload(kind, case, make, count, is_warm=True)
+    yield Workload(kind, f"{case}, cold", make, count)
 
 
 WORKLOADS = (
     *(
         Workload(
-            kind, f"{pattern}, N = {count:,}", partial(nms_candidates, pattern, count, labels), count > 1_000
+            kind,
+            f"{pattern}, N = {count:,}",
+            partial(_nms, pattern, count, labels),
+            count=8 if count > 10_000 else INPUTS,
+            is_warm=count > 3_000,
+            is_large=count > 1_000,
         )
         for kind, labels in (("NMS, one label", 1), ("NMS, 80 labels", 80))
         for pattern in PATTERNS
         for count in SIZES
     ),
     *(
+        work
+        for threshold in (0.25, 0.001)
+        for work in warm_and_cold("YOLOv8", f"batch 1, threshold {threshold}", partial(_yolov8, 1, threshold))
+    ),
+    *(
         Workload(
-            "YOLOv8", f"batch {batch}, threshold {threshold}", partial(_yolov8, batch, threshold), batch > 1
+            "YOLOv8",
+            f"batch 16, threshold {threshold}, cold",
+            partial(_yolov8, 16, threshold),
+            count=8,
+            is_large=True,
         )
-        for batch in (1, 16)
         for threshold in (0.25, 0.001)
     ),
     Workload("YOLOv2", "13 x 13 x 5 x (5 + 20)", partial(_yolov2, 13, _VOC_ANCHORS, 20)),
-    Workload("YOLOv2", "19 x 19 x 5 x (5 + 80)", partial(_yolov2, 19, _COCO_ANCHORS, 80)),
-    *(
-        Workload("Faster R-CNN", f"{proposals:,} x 81", partial(_faster_rcnn, proposals))
-        for proposals in (300, 1_000)
-    ),
-    Workload("RetinaNet", "101,601 x 80", lambda: AnchoredCase(retinanet())),
-    Workload("direct", "100 boxes", lambda: DirectCase(direct_boxes(100), 80, 0.05)),
-    *(
-        Workload("classification", f"64 x {labels:,}", partial(_classification, labels))
-        for labels in (1_000, 21_000)
-    ),
+    Workload("YOLOv2", "19 x 19 x 5 x (5 + 80)", partial(_yolov2, 19, _COCO_ANCHORS, 80), is_warm=True),
+    Workload("Faster R-CNN", "300 x 81", partial(_faster_rcnn, 300), is_warm=True),
+    *warm_and_cold("Faster R-CNN", "1,000 x 81", partial(_faster_rcnn, 1_000)),
+    *warm_and_cold("RetinaNet", "101,601 x 80", _retinanet, count=16),
+    Workload("direct", "100 boxes", partial(_direct, 100)),
+    Workload("classification", "64 x 1,000", partial(_classification, 1_000)),
+    *warm_and_cold("classification", "64 x 21,000", partial(_classification, 21_000)),
 )
 
 
@@ -74,20 +108,31 @@ def workload(kind: str, case: str) -> Workload:
     return found
 
 
-def contestants(work: Workload, names: Collection[str] | None = None) -> dict[str, Callable[[], Any]]:
-    """Set up the peers of a workload that are installed (or those of `names`), and check that they agree."""
+def contestants(
+    work: Workload, names: Collection[str] | None = None, most: int = sys.maxsize
+) -> dict[str, Turning]:
+    """Set up the peers of a workload that are installed (or those of `names`), and check that they agree.
+
+    All turn through the same inputs, `most` at most, in the same order.
+    """
     peers = {
         name: peer
         for name, peer in PEERS[work.kind].items()
         if not peer.missing and (names is None or name in names)
     }
-    runs = {name: peer.setup(work.input) for name, peer in peers.items()}
+    inputs = work.inputs(most)
+    calls = {name: [peer.setup(case) for case in inputs] for name, peer in peers.items()}
     use_one_thread()
-    expected = None
+    expected: list[Columns] = []
     for name, peer in peers.items():  # ours is the first
-        if peer.columns is None:
-            continue
-        columns = peer.columns(work.input, runs[name]())
-        expected = expected or columns
-        check_equal(columns, expected, f"{work.kind}, {work.case}: {name}")
-    return runs
+        begin = time.perf_counter()
+        for number, (case, call) in enumerate(zip(inputs, calls[name], strict=True)):
+            result = call()
+            if peer.columns is not None:
+                columns = peer.columns(case, result)
+                if number == len(expected):
+                    expected.append(columns)
+                check_equal(columns, expected[number], f"{work.kind}, {work.case}, input {number}: {name}")
+            if name != OURS and time.perf_counter() - begin > _CHECK_SECONDS:
+                break
+    return {name: Turning(calls[name], inputs if work.is_warm else ()) for name in peers}

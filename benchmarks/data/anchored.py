@@ -32,12 +32,12 @@ class AnchoredTensors(NamedTuple):
     levels: tuple[int, ...]  # how many of the anchors each feature map has
 
 
-def faster_rcnn(proposals: int, page: int = 800) -> AnchoredTensors:
+def faster_rcnn(proposals: int, page: int = 800, image: int = 0) -> AnchoredTensors:
     """Proposals x 81 labels, the background first; offsets per label, in tenths and fifths.
 
     Two thirds of the proposals lie around objects, the others on the background.
     """
-    rng = np.random.default_rng(proposals)
+    rng = np.random.default_rng([proposals, image])
     objects = random_objects(rng, _OBJECTS, page, 24, 400)
     owner = rng.integers(0, _OBJECTS, proposals)
     around = objects[owner] + rng.normal(0, 0.12, (proposals, 4)) * np.tile(sizes_of(objects)[owner], 2)
@@ -58,9 +58,9 @@ def faster_rcnn(proposals: int, page: int = 800) -> AnchoredTensors:
     return _tensors(anchors, offsets.reshape(proposals, -1), logits, page, (proposals,))
 
 
-def retinanet(page: int = 736) -> AnchoredTensors:
+def retinanet(page: int = 736, image: int = 0) -> AnchoredTensors:
     """101,601 anchors x 80 logits of sigmoids: nine anchors a cell of five feature maps, shared offsets."""
-    rng = np.random.default_rng(page)
+    rng = np.random.default_rng([page, image])
     strides = (8, 16, 32, 64, 128)
     centres, spread = grid_centres(strides, page)
     sizes = np.array([2 ** (scale / 3) for scale in range(3)])[:, None] * 4 * spread[:, None, None]

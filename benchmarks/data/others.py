@@ -8,17 +8,17 @@ from benchmarks.data.candidates import Candidates, nms_candidates
 from benchmarks.data.scenes import Floats, distinct
 
 
-def direct_boxes(count: int, labels: int = 80) -> Candidates:
+def direct_boxes(count: int, labels: int = 80, image: int = 0) -> Candidates:
     """Normalized boxes of one image, as an exported graph writes its best candidates: by falling score."""
-    candidates = nms_candidates("clustered", count, labels)
+    candidates = nms_candidates("clustered", count, labels, image)
     order = np.argsort(-candidates.scores)
     boxes = candidates.boxes[order] / candidates.boxes.max()
     return Candidates(boxes, candidates.scores[order], candidates.labels[order])
 
 
-def softmax_scores(batch: int, labels: int) -> Floats:
+def softmax_scores(batch: int, labels: int, number: int = 0) -> Floats:
     """Probabilities (batch, labels) of a classifier: a few likely labels, and a tail."""
-    rng = np.random.default_rng([batch, labels])
+    rng = np.random.default_rng([batch, labels, number])
     logits = rng.normal(0, 2, (batch, labels))
     for image in range(batch):
         likely = rng.choice(labels, 5, replace=False)

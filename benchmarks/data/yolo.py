@@ -86,9 +86,9 @@ def _yolov8_image(
     return boxes.astype(np.float32), scores.astype(np.float32)
 
 
-def yolov2_grid(side: int, anchors: int, labels: int) -> Floats:
+def yolov2_grid(side: int, anchors: int, labels: int, image: int = 0) -> Floats:
     """Grid (1, side, side, anchors * (5 + labels)) of logits, one object for about twenty cells."""
-    rng = np.random.default_rng([side, anchors, labels])
+    rng = np.random.default_rng([side, anchors, labels, image])
     grid = rng.normal(0, 1, (side, side, anchors, 5 + labels))
     grid[..., 2:4] *= 0.3
     grid[..., 4] = rng.normal(-6, 1.5, (side, side, anchors))

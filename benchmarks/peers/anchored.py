@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -35,14 +35,18 @@ class AnchoredCase(NamedTuple):
 
 
 def _ours(output: AnchoredOutput) -> Callable[[AnchoredCase], Run]:
-    def setup(case: AnchoredCase) -> Run:
-        post = PostProcessor.for_detection(
+    @cache
+    def made(page: int) -> PostProcessor:
+        return PostProcessor.for_detection(
             [f"label {row}" for row in range(LABELS)],
             output,
             thresholds=THRESHOLD,
             nms_threshold=IOU_THRESHOLD,
-            input_size=[case.tensors.page, case.tensors.page],
+            input_size=[page, page],
         )
+
+    def setup(case: AnchoredCase) -> Run:
+        post = made(case.tensors.page)
         tensors = {
             "anchors": case.tensors.anchors,
             "offsets": case.tensors.offsets,

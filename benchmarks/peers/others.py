@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,13 +36,18 @@ class ClassificationCase(NamedTuple):
     threshold: float
 
 
-def our_direct(case: DirectCase) -> Run:
-    post = PostProcessor.for_detection(
-        [f"label {row}" for row in range(case.labels)],
+@cache
+def _our_direct(labels: int, threshold: float) -> PostProcessor:
+    return PostProcessor.for_detection(
+        [f"label {row}" for row in range(labels)],
         DirectOutput(boxes_tensor="boxes", scores_tensor="scores", classes_tensor="classes", classes="rows"),
-        thresholds=case.threshold,
+        thresholds=threshold,
         nms_threshold=IOU_THRESHOLD,
     )
+
+
+def our_direct(case: DirectCase) -> Run:
+    post = _our_direct(case.labels, case.threshold)
     boxes, scores, labels = case.candidates
     return partial(post, {"boxes": boxes[None], "scores": scores[None], "classes": labels[None]})
 
@@ -69,12 +74,17 @@ def _direct_columns(case: DirectCase, result: Any) -> Columns:
     return by_content(np.zeros(len(labels), np.int64), labels, scores, boxes)
 
 
-def our_classification(case: ClassificationCase) -> Run:
-    post = PostProcessor.for_classification(
-        [f"label {row}" for row in range(case.tensor.shape[1])],
+@cache
+def _our_classification(labels: int, threshold: float) -> PostProcessor:
+    return PostProcessor.for_classification(
+        [f"label {row}" for row in range(labels)],
         Classification(output_tensor="scores"),
-        thresholds=case.threshold,
+        thresholds=threshold,
     )
+
+
+def our_classification(case: ClassificationCase) -> Run:
+    post = _our_classification(case.tensor.shape[1], case.threshold)
     return partial(post, {"scores": case.tensor})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 
@@ -18,6 +19,7 @@ def _session(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants:
     )
 
 
+@cache
 def nms_session(iou_threshold: float, most: int) -> Any:
     """NonMaxSuppression alone: of boxes (B, N, 4) and scores (B, L, N)."""
     from onnx import TensorProto, helper
@@ -37,6 +39,7 @@ def nms_session(iou_threshold: float, most: int) -> Any:
     )
 
 
+@cache
 def yolov8_session(threshold: float, iou_threshold: float, most: int, labels: int) -> Any:
     """YOLOv8's tensor to image, label and box numbers, scores and corners, by falling score.
 

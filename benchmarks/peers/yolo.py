@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,7 @@ class GridCase(NamedTuple):
     threshold: float
 
 
+@cache
 def our_yolov8(threshold: float, num_threads: int = 1, nms_threshold: float = IOU_THRESHOLD) -> PostProcessor:
     """Make the post-processor of a YOLOv8."""
     return PostProcessor.for_detection(
@@ -177,13 +178,18 @@ def _normalized(boxes: Any) -> Any:
     return np.clip(boxes / np.float32(PAGE), 0, 1)
 
 
-def our_grid(case: GridCase) -> Run:
-    post = PostProcessor.for_detection(
-        [f"label {row}" for row in range(case.labels)],
-        YoloOutput(output_tensor="grid", anchors=case.anchors),
-        thresholds=case.threshold,
+@cache
+def _our_yolov2(anchors: tuple[float, ...], labels: int, threshold: float) -> PostProcessor:
+    return PostProcessor.for_detection(
+        [f"label {row}" for row in range(labels)],
+        YoloOutput(output_tensor="grid", anchors=anchors),
+        thresholds=threshold,
         nms_threshold=IOU_THRESHOLD,
     )
+
+
+def our_grid(case: GridCase) -> Run:
+    post = _our_yolov2(case.anchors, case.labels, case.threshold)
     return partial(post, {"grid": case.tensor}, max_predictions=MOST)
 
 

@@ -24,7 +24,7 @@ Measure = Callable[[], Iterator[Result]]
 # Without peers, in about a minute.
 SHORT: tuple[Measure, ...] = (
     speed.yolov8_beside_one_read,
-    speed.retinanet_beside_one_read,
+    speed.cold_beside_one_read,
     *(partial(speed.nms_growth, pattern) for pattern in PATTERNS),
     processes.peak_memory,
     partial(processes.start, starts=9),
