@@ -11,6 +11,7 @@ KERNELS = [
     "postproc.kernels.core",
     "postproc.kernels.evaluation",
     "postproc.kernels.heads",
+    "postproc.kernels.masks",
     "postproc.kernels.nms",
 ]
 

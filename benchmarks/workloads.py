@@ -11,10 +11,13 @@ from typing import Any
 from benchmarks.contest import INPUTS, OURS, Columns, Workload, check_equal, use_one_thread
 from benchmarks.data.anchored import faster_rcnn, retinanet
 from benchmarks.data.candidates import PATTERNS, Candidates, nms_candidates
+from benchmarks.data.distances import distance_maps
+from benchmarks.data.masks import BoxMasks, PrototypeMasks, box_masks, prototype_masks
 from benchmarks.data.others import direct_boxes, softmax_scores
 from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
 from benchmarks.peers import PEERS
 from benchmarks.peers.anchored import AnchoredCase
+from benchmarks.peers.distances import DistanceCase
 from benchmarks.peers.others import ClassificationCase, DirectCase
 from benchmarks.peers.yolo import GridCase, Yolov8Case
 from benchmarks.timing import Turning
@@ -46,12 +49,24 @@ def _retinanet(image: int) -> AnchoredCase:
     return AnchoredCase(retinanet(image=image))
 
 
+def _distances(is_empty: bool, image: int) -> DistanceCase:
+    return DistanceCase(*distance_maps(image, is_empty=is_empty))
+
+
 def _direct(count: int, image: int) -> DirectCase:
     return DirectCase(direct_boxes(count, image=image), 80, 0.05)
 
 
 def _classification(labels: int, image: int) -> ClassificationCase:
     return ClassificationCase(softmax_scores(64, labels, image), 0.025)
+
+
+def _box_masks(height: int, width: int, image: int) -> BoxMasks:
+    return box_masks(height, width, 100, image)
+
+
+def _prototype_masks(count: int, image: int) -> PrototypeMasks:
+    return prototype_masks(count, image)
 
 
 def warm_and_cold(
@@ -93,12 +108,29 @@ WORKLOADS = (
     ),
     Workload("YOLOv2", "13 x 13 x 5 x (5 + 20)", partial(_yolov2, 13, _VOC_ANCHORS, 20)),
     Workload("YOLOv2", "19 x 19 x 5 x (5 + 80)", partial(_yolov2, 19, _COCO_ANCHORS, 80), is_warm=True),
+    *(
+        work
+        for case, is_empty in (("16 bins, threshold 0.25", False), ("16 bins, nothing passes", True))
+        for work in warm_and_cold("distances", case, partial(_distances, is_empty))
+    ),
     Workload("Faster R-CNN", "300 x 81", partial(_faster_rcnn, 300), is_warm=True),
     *warm_and_cold("Faster R-CNN", "1,000 x 81", partial(_faster_rcnn, 1_000)),
     *warm_and_cold("RetinaNet", "101,601 x 80", _retinanet, count=16),
     Workload("direct", "100 boxes", partial(_direct, 100)),
     Workload("classification", "64 x 1,000", partial(_classification, 1_000)),
     *warm_and_cold("classification", "64 x 21,000", partial(_classification, 21_000)),
+    *(
+        Workload(
+            "masks in boxes",
+            f"100 of 28 x 28 into {height} x {width}",
+            partial(_box_masks, height, width),
+            count=8,
+            is_large=True,
+        )
+        for height, width in ((640, 640), (1080, 1920))
+    ),
+    # As few as there is memory for what pycocotools takes.
+    Workload("masks as RLE", "300 of 640 x 640", partial(_prototype_masks, 300), count=4, is_large=True),
 )
 
 

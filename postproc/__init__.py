@@ -11,6 +11,7 @@ from postproc.schema import (
     Classification,
     Detection,
     DirectOutput,
+    DistanceOutput,
     EndToEndOutput,
     PostProcessing,
     Preprocessing,
@@ -32,6 +33,7 @@ from postproc.transforms import ImageTransform
 if TYPE_CHECKING:
     from postproc.results.keypoints import KeypointDetections
     from postproc.results.oriented import OrientedDetections
+    from postproc.results.pasted import PastedDetections
     from postproc.results.segmented import SegmentedDetections
 
 __version__ = "0.1.0"
@@ -43,11 +45,13 @@ __all__ = [
     "Detection",
     "Detections",
     "DirectOutput",
+    "DistanceOutput",
     "EndToEndOutput",
     "ImageError",
     "ImageTransform",
     "KeypointDetections",
     "OrientedDetections",
+    "PastedDetections",
     "PostProcessing",
     "PostProcessor",
     "PostprocError",
@@ -76,6 +80,7 @@ __all__ = [
 _LATE = {
     "KeypointDetections": "postproc.results.keypoints",
     "OrientedDetections": "postproc.results.oriented",
+    "PastedDetections": "postproc.results.pasted",
     "SegmentedDetections": "postproc.results.segmented",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -143,25 +143,34 @@ def box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float32]:
     return _matrix(iou_kernels.iou_matrix, _boxes("boxes1", boxes1), _boxes("boxes2", boxes2))
 
 
-def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64]:
-    """Jaccard index of each oriented box of one array with each of another: exact, by cutting polygons.
+def oriented_box_iou(
+    boxes1: ArrayLike, boxes2: ArrayLike, iou: Literal["exact", "probiou"] = "exact"
+) -> NDArray[np.float64]:
+    """Index of each oriented box of one array with each of another: by default the Jaccard index.
 
     Parameters
     ----------
     boxes1 : (N, 5) array of float
         cx, cy, width, height, and the angle in radians that turns x towards y.
     boxes2 : (M, 5) array of float
+    iou : {"exact", "probiou"}
+        As of a detection. exact: by cutting polygons. probiou: of the Gaussians in their place.
 
     Returns
     -------
     (N, M) float64
-        Intersection over union, in float64. A box whose width or height is not positive has no area, and the
-        index with it is 0.
+        exact: intersection over union, in float64. A box whose width or height is not positive has no area,
+        and the index with it is 0. probiou: numbers of float32, as ultralytics' ``batch_probiou`` computes
+        them; not-a-number where float32 does not hold the square of an area.
 
     Raises
     ------
     TensorError
-        If an array has the wrong shape or dtype.
+        If an array has the wrong shape or dtype, or there is no such index.
+
+    References
+    ----------
+    Murrugarra-Llerena et al. 2021, arXiv:2106.06072: probiou.
 
     Examples
     --------
@@ -170,6 +179,12 @@ def oriented_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64
     >>> ops.oriented_box_iou([[0.0, 0, 2, 2, 0]], [[0.0, 0, 2, 2, math.pi / 4]]).round(3)
     array([[0.707]])
     """
+    if iou == "probiou":
+        from postproc.kernels.core.gaussians import probiou_matrix
+
+        return _matrix(probiou_matrix, _boxes("boxes1", boxes1, 5), _boxes("boxes2", boxes2, 5))
+    if iou != "exact":
+        raise TensorError(f'iou must be "exact" or "probiou"; got "{iou}"')
     # Not at the top: every import of postproc would pay for kernels that few need.
     from postproc.kernels.core.rectangles import rectangle_iou_matrix
 

@@ -46,10 +46,9 @@ def _short(number: Any) -> float:
 def _extras(case: Case, image: int, row: Row, found: list[Any]) -> list[Any]:
     detection = case.task.get("detection", {})
     size = detection.get("input_size")
-    if "yolov8_pose_output" in detection:
-        points = keypoints(
-            detection["yolov8_pose_output"], case.tensors, LABELS, image, row.region, size, None
-        )
+    kind = next((field for field in detection if field.endswith("_output")), "")
+    if "keypoints" in detection.get(kind, {}):
+        points = keypoints(kind, detection[kind], case.tensors, LABELS, image, row.region, size, None)
         return [_short(number) for number in points.ravel()]
     if "yolov8_obb_output" in detection:
         (rectangle,) = {one.rectangle for one in found if one.region == row.region}

@@ -17,6 +17,7 @@ from postproc.schema import (
     AnchoredOutput,
     DetectionOutput,
     DirectOutput,
+    DistanceOutput,
     EndToEndOutput,
     SsdOutput,
     StandardOutput,
@@ -29,6 +30,7 @@ from postproc.schema import (
     Yolov8SegOutput,
     YoloxOutput,
 )
+from tests.random_cases.distances import DistanceOutputs
 from tests.random_cases.heads import HeadOutputs
 from tests.random_cases.numbers import Made
 from tests.random_cases.v07 import V07Outputs
@@ -83,6 +85,8 @@ class Kind:
         Whether its scores are always a softmax, whose last bits are free.
     size : (int, int), optional
         Height and width of an input that the tensors suit.
+    further : tuple of DetectionOutput
+        Others, of whose sort random ones are made as well.
     """
 
     output: DetectionOutput
@@ -92,6 +96,7 @@ class Kind:
     two_layouts: str = ""
     softmax: bool = False
     size: tuple[int, int] | None = None
+    further: tuple[DetectionOutput, ...] = ()
 
     @property
     def takes_soft_nms(self) -> bool:
@@ -138,7 +143,9 @@ def _yolov8(scene: Scene) -> dict[str, Array]:
 
 
 def _yolov8_pose(scene: Scene) -> dict[str, Array]:
-    return {"table": _by_channel(scene.centred(), scene.scores, scene.columns(6))}
+    boxes = scene.centred()
+    points = np.concatenate([boxes[..., :2], scene.columns(1)] * 2, axis=2)
+    return {"table": _by_channel(boxes, scene.scores, points)}
 
 
 def _yolov8_obb(scene: Scene) -> dict[str, Array]:
@@ -170,6 +177,11 @@ def _ssd(scene: Scene) -> dict[str, Array]:
     }
 
 
+def _distance(scene: Scene) -> dict[str, Array]:
+    return {"scores": scene.scores, "distances": 3 * scene.columns(4)}
+
+
+FINISHED: tuple[Any, ...] = ("box", "score", "class")
 V07 = ("anchored", "direct", "yolo")
 
 KINDS: dict[str, Kind] = {
@@ -235,6 +247,14 @@ KINDS: dict[str, Kind] = {
         _end_to_end,
         HeadOutputs.end_to_end,
         scores=("rows", np.s_[:, :, 4]),
+        further=(
+            EndToEndOutput(output_tensor="rows", columns=(*FINISHED, "keypoints"), keypoints=2),
+            EndToEndOutput(output_tensor="rows", columns=(*FINISHED, "angle"), box_format="cxcywh"),
+            EndToEndOutput(
+                output_tensor="rows", columns=(*FINISHED, "coefficients"), prototypes_tensor="prototypes"
+            ),
+            EndToEndOutput(output_tensor="rows", masks_tensor="masks"),
+        ),
     ),
     "ssd": Kind(
         SsdOutput(
@@ -244,6 +264,14 @@ KINDS: dict[str, Kind] = {
         HeadOutputs.ssd,
         scores=("scores", np.s_[:, :, 1]),
         two_layouts="scores",
+    ),
+    "distance": Kind(
+        DistanceOutput(scores_tensors=("scores",), distances_tensors=("distances",), strides=(4,)),
+        _distance,
+        DistanceOutputs.distance,
+        scores=("scores", np.s_[:, :, 0]),
+        two_layouts="scores",
+        size=(20, 32),  # 5 x 8 cells
     ),
     "yolov8_pose": Kind(
         Yolov8PoseOutput(output_tensor="table", keypoints=2),

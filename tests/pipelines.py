@@ -8,7 +8,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from postproc import Classification, PostProcessor, Recognitions, SegmentedDetections
+from postproc import Classification, PostProcessor, Recognitions
 from tests.kinds import IDS, LABELS, Scene
 from tests.kinds import KINDS as KINDS_OF_BOXES
 
@@ -59,12 +59,14 @@ def tensors_of(kind: str, images: int = 3, seed: int = 0) -> Tensors:
     }
 
 
+_ARRAYS_OF_IMAGES = ("is_cut", "frames", "covers_image")
+
+
 def assert_same(actual: Recognitions, expected: Recognitions) -> None:
     """Check that two results are equal, bit for bit."""
     for one, other in zip(actual.outputs, expected.outputs, strict=True):
         assert type(one) is type(other)
-        frames = ["frames"] if isinstance(one, SegmentedDetections) else []
-        names = ["offsets", "is_cut", *one._columns(), *frames]
+        names = ["offsets", *one._columns(), *(name for name in one._OF_IMAGES if name in _ARRAYS_OF_IMAGES)]
         for name in names:
             assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
 

@@ -18,7 +18,7 @@ from tests import reference
 from tests.kinds import KINDS
 from tests.random_cases.builder import Case, CaseBuilder, random_case
 from tests.random_cases.numbers import Json, clustered_boxes
-from tests.reference.rectangles import rectangle_iou
+from tests.reference.rectangles import Rectangle, probiou, rectangle_iou
 
 __all__ = [
     "CandidateSet",
@@ -84,7 +84,8 @@ def near_tie(case: Case) -> bool:
     ):
         detection = post.get("detection", {})
         limits = detection.get("nms_thresholds") or [detection.get("nms_threshold", 0.3)]
-        if any(_rectangles_tie(found, float(np.float32(limit))) for found in images for limit in limits):
+        tie = _probiou_ties if detection.get("iou") == "probiou" else _rectangles_tie
+        if any(tie(found, float(np.float32(limit))) for found in images for limit in limits):
             return True
         if not uses_softmax(post):
             continue
@@ -106,14 +107,38 @@ def near_tie(case: Case) -> bool:
 
 def _rectangles_tie(found: list[reference.Hypothesis], limit: float) -> bool:
     """Say whether two rectangles share about as much as the limit, so that rounding decides."""
+    return limit < 1 and any(
+        abs(rectangle_iou(a, b) - limit) < 1e-9 for a, b in itertools.combinations(_rectangles(found), 2)
+    )
+
+
+def _probiou_ties(found: list[reference.Hypothesis], limit: float) -> bool:
+    """Say whether float32 may take the index of two rectangles to the other side of the limit.
+
+    The longer they are, and the more they lie across the axes, the more their determinants cancel.
+    """
+    doubts = [(one, 3e-7 * (1 + _cancelling(one))) for one in _rectangles(found)]
+    return limit < 1 and any(
+        abs(probiou(a, b) - limit) < a_doubt + b_doubt
+        for (a, a_doubt), (b, b_doubt) in itertools.combinations(doubts, 2)
+    )
+
+
+def _cancelling(rectangle: Rectangle) -> float:
+    """Return what the determinant of a rectangle's covariance is a difference of, over itself."""
+    _, _, width, height, angle = rectangle
+    cos2, sin2 = np.cos(angle) ** 2, np.sin(angle) ** 2
+    x, y = width**2 * cos2 + height**2 * sin2, width**2 * sin2 + height**2 * cos2
+    return float(x / width**2 * y / height**2)
+
+
+def _rectangles(found: list[reference.Hypothesis]) -> list[Rectangle]:
     rectangles = {
         one.region: one.rectangle
         for one in found
         if one.rectangle is not None and np.isfinite(one.corners).all()
     }
-    return limit < 1 and any(
-        abs(rectangle_iou(a, b) - limit) < 1e-9 for a, b in itertools.combinations(rectangles.values(), 2)
-    )
+    return list(rectangles.values())
 
 
 def uses_softmax(post: Json) -> bool:

@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PUBLIC = {
     "postproc": """
-        AnchoredOutput Classification Classifications Detection Detections DirectOutput EndToEndOutput
-        ImageError ImageTransform KeypointDetections OrientedDetections PostProcessing PostProcessor
-        PostprocError Preprocessing RecognitionSpec RecognitionVersion Recognitions RunnerError SchemaError
-        SegmentedDetections SsdOutput StandardOutput TensorError YoloOutput Yolov3Output Yolov5Output
-        Yolov8ObbOutput Yolov8Output Yolov8PoseOutput Yolov8SegOutput YoloxOutput
+        AnchoredOutput Classification Classifications Detection Detections DirectOutput DistanceOutput
+        EndToEndOutput ImageError ImageTransform KeypointDetections OrientedDetections PostProcessing
+        PostProcessor PostprocError Preprocessing RecognitionSpec RecognitionVersion Recognitions RunnerError
+        SchemaError SegmentedDetections SsdOutput StandardOutput TensorError YoloOutput Yolov3Output
+        Yolov5Output Yolov8ObbOutput Yolov8Output Yolov8PoseOutput Yolov8SegOutput YoloxOutput
     """,
     "postproc.doctor": "Finding Report Section Status examine",
     "postproc.evaluation": """
@@ -32,8 +32,8 @@ PUBLIC = {
     "postproc.onnx_runner": "OnnxRunner",
     "postproc.ops": "batched_nms box_area box_convert box_iou clip_boxes nms oriented_box_iou",
     "postproc.schema": """
-        AnchoredOutput Classification ConstantInput Detection DetectionOutput DirectOutput EndToEndOutput
-        ImageInput Label Labels PostProcessing Preprocessing PreprocessingInput RecognitionSpec
+        AnchoredOutput Classification ConstantInput Detection DetectionOutput DirectOutput DistanceOutput
+        EndToEndOutput ImageInput Label Labels PostProcessing Preprocessing PreprocessingInput RecognitionSpec
         RecognitionVersion SpecOutput SsdOutput StandardOutput YoloOutput Yolov3Output Yolov5Output
         Yolov8ObbOutput Yolov8Output Yolov8PoseOutput Yolov8SegOutput YoloxOutput check_pair
     """,

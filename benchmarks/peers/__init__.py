@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.contest import Peer
-from benchmarks.peers import anchored, nms, others, yolo
+from benchmarks.peers import anchored, distances, masks, nms, others, yolo
 
 PEERS: Mapping[str, Mapping[str, Peer]] = {
     "NMS, one label": nms.ONE_LABEL,
     "NMS, 80 labels": nms.MANY_LABELS,
     "YOLOv8": yolo.YOLOV8,
     "YOLOv2": yolo.YOLOV2,
+    "distances": distances.DISTANCES,
     "Faster R-CNN": anchored.FASTER_RCNN,
     "RetinaNet": anchored.RETINANET,
     "direct": others.DIRECT,
     "classification": others.CLASSIFICATION,
+    "masks in boxes": masks.PASTING,
+    "masks as RLE": masks.RUN_LENGTHS,
 }
 """Kind of workload -> name of the peer -> peer; "postproc" is ours."""

@@ -25,6 +25,7 @@ Measure = Callable[[], Iterator[Result]]
 SHORT: tuple[Measure, ...] = (
     speed.yolov8_beside_one_read,
     speed.cold_beside_one_read,
+    speed.distances_beside_a_scan,
     *(partial(speed.nms_growth, pattern) for pattern in PATTERNS),
     processes.peak_memory,
     partial(processes.start, starts=9),
@@ -33,6 +34,7 @@ FULL: tuple[Measure, ...] = (
     *SHORT,
     speed.two_threads,
     speed.networks_beside_peers,
+    speed.masks_beside_peers,
     processes.compilation,
     *(
         partial(speed.nms_beside_peers, kind, pattern, count)

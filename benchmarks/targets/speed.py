@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.contest import INPUTS, OURS
 from benchmarks.data.scenes import Floats
 from benchmarks.data.yolo import yolov8_tensor
+from benchmarks.peers.distances import SCAN
 from benchmarks.peers.floors import READ
 from benchmarks.peers.yolo import MOST, our_yolov8
 from benchmarks.targets.result import Result, readable
@@ -81,6 +82,14 @@ def networks_beside_peers() -> Iterator[Result]:
     yield from _beside_peers("YOLOv2", "13 x 13 x 5 x (5 + 20)", {"NumPy + OpenCV": 10.0})
 
 
+def masks_beside_peers() -> Iterator[Result]:
+    """Masks pasted into boxes, and as run lengths, which pycocotools makes of masks that are drawn."""
+    for size in ("640 x 640", "1080 x 1920"):
+        yield from _beside_peers("masks in boxes", f"100 of 28 x 28 into {size}", {"torchvision": 10.0})
+    limits = {"pycocotools, of masks drawn before": 3.0}
+    yield from _beside_peers("masks as RLE", "300 of 640 x 640", limits)
+
+
 def yolov8_beside_one_read() -> Iterator[Result]:
     """Whole calls in units of one `numpy.max` over the float32 tensor 84 x 8400."""
     tensors = [yolov8_tensor(1, image) for image in range(INPUTS)]
@@ -132,6 +141,21 @@ def cold_beside_one_read() -> Iterator[Result]:
     ):
         timings = race(contestants(workload(kind, case), {OURS, READ}))
         yield _ratio(f"{kind}, {case}: ours / {READ}", timings[OURS], timings[READ], limit)
+
+
+def distances_beside_a_scan() -> Iterator[Result]:
+    """Heads of bins, in units of one scan of their scores alone, and against NumPy."""
+    kind = "distances"
+    for case, limit in (
+        ("16 bins, nothing passes", 1.2),
+        ("16 bins, nothing passes, cold", 1.2),
+        ("16 bins, threshold 0.25", 3.0),
+        ("16 bins, threshold 0.25, cold", 3.0),
+    ):
+        timings = race(contestants(workload(kind, case)))
+        yield _ratio(f"{kind}, {case}: ours / {SCAN}", timings[OURS], timings[SCAN], limit)
+        if "cold" not in case:
+            yield _ratio(f"{kind}, {case}: NumPy / ours", timings["NumPy"], timings[OURS], 10.0, True)
 
 
 def two_threads() -> Iterator[Result]:

@@ -13,6 +13,11 @@ from .bits import BLOCK
 NONE = 0
 SIGMOID = 1
 SOFTMAX = 2
+ROOT = 4
+"""Added to one of these for limits: a score is the root of a product, so that its square limits a factor."""
+
+# Below it squares leave the normal range of float32.
+_LEAST_ROOT = 1e-15
 
 _LANES = 16
 
@@ -41,6 +46,33 @@ def logit_limit(limit: np.float32) -> np.float32:
         return np.float32(np.inf)
     logit = math.log(np.float64(limit) / (1.0 - np.float64(limit)))
     return np.float32(logit - 1e-5 * (1.0 + abs(logit)))
+
+
+@inner
+def value_limit(limit: np.float32, activation: int) -> np.float32:
+    """Limit on values for a limit on scores: what is not above it makes no score above `limit`."""
+    if activation >= ROOT:
+        # The score is rounded: it leaves a margin.
+        square = np.float64(limit) * np.float64(limit) * (1.0 - 1e-6)
+        limit = np.float32(square if limit > _LEAST_ROOT else 0.0)
+        activation -= ROOT
+    return logit_limit(limit) if activation == SIGMOID else limit
+
+
+@inner
+def combined(value: np.float32, factor: np.float32, activation: int, is_root: bool) -> np.float32:
+    """Score of a value with a further factor, of which no more than 1 counts, in float64, rounded once.
+
+    The sigmoid is applied to both; after a softmax, which has been applied to the value, to the factor.
+    """
+    probability = float(np.float64(value))
+    certainty = float(np.float64(factor))
+    if activation == SIGMOID:
+        probability = 1.0 / (1.0 + math.exp(-probability))
+    if activation != NONE:
+        certainty = 1.0 / (1.0 + math.exp(-certainty))
+    score = probability * (1.0 if certainty > 1.0 else certainty)
+    return np.float32(math.sqrt(score) if is_root else score)
 
 
 @inner

@@ -26,7 +26,7 @@ NO_KEY = np.uint64(0)
 LOWEST_KEY = np.uint64(1)
 
 # Up to how many keys comparing each with each sorts them fastest.
-_FEW = 128
+_FEW = 64
 
 # More boxes times labels than this in one image do not fit the order of a key.
 MAX_ORDER = 0xFFFFFFFF
@@ -123,6 +123,8 @@ def sort_descending(
     """Sort the first `count` keys in place, largest first; no two may be equal.
 
     Bits below `lowest_bit` need not be looked at where keys that differ in no others are in order already.
+    The highest bits that differ leave few keys out of order, mostly: a radix sort of those, and the few are
+    moved. Where they are not few, it goes by all bits.
     """
     if count <= _FEW:
         _sort_few(keys, scratch, count)
@@ -131,30 +133,64 @@ def sort_descending(
     for index in range(1, count):
         varying |= keys[index] ^ keys[0]
     digit_bits = 11 if count >= 2048 else 8
-    digits = 1 << digit_bits
-    mask = np.uint64(digits - 1)
-    starts = np.empty(digits, np.int64)
-    source, target = keys, scratch
-    for bit in range(lowest_bit, 64, digit_bits):
-        shift = np.uint64(bit)
-        if (varying >> shift) & mask == np.uint64(0):
-            continue
-        starts[:] = 0
-        for index in range(count):
-            starts[np.int64((source[index] >> shift) & mask)] += 1
-        total = 0
-        for digit in range(digits - 1, -1, -1):
-            size = starts[digit]
-            starts[digit] = total
-            total += size
-        for index in range(count):
-            key = source[index]
-            bin_ = np.int64((key >> shift) & mask)
-            target[starts[bin_]] = key
-            starts[bin_] += 1
-        source, target = target, source
-    if source is not keys:
-        copy_keys(source, keys, 0, count)
+    width, last = 2 * digit_bits, 64 - 2 * digit_bits
+    bit = min(lowest_bit, last)
+    while bit < last and varying >> np.uint64(bit + width) != np.uint64(0):
+        bit = min(bit + 4, last)
+    _sort_by_digits(keys, scratch, count, bit, digit_bits)
+    if not _move_few(keys, count):
+        for bit in range(lowest_bit, 64, width):
+            _sort_by_digits(keys, scratch, count, min(bit, last), digit_bits)
+
+
+@inner
+def _sort_by_digits(
+    keys: NDArray[np.uint64], scratch: NDArray[np.uint64], count: int, lowest_bit: int, digit_bits: int
+) -> None:
+    """Sort by two digits from the lowest bit on, largest first; keys of equal ones stay in their order."""
+    digits = np.uint64(1 << digit_bits)
+    mask = digits - np.uint64(1)
+    low, high = np.uint64(lowest_bit), np.uint64(lowest_bit + digit_bits)
+    # Of the complement, so that places ascend with digits: counted once for both, and added up together.
+    places = np.zeros(2 * digits, np.int64)
+    for index in range(count):
+        key = ~keys[index]
+        places[(key >> low) & mask] += 1
+        places[digits + ((key >> high) & mask)] += 1
+    total = other_total = 0
+    for digit in range(digits):
+        size, other_size = places[digit], places[digits + digit]
+        places[digit], places[digits + digit] = total, other_total
+        total += size
+        other_total += other_size
+    for index in range(count):
+        key = keys[index]
+        digit = (~key >> low) & mask
+        scratch[places[digit]] = key
+        places[digit] += 1
+    for index in range(count):
+        key = scratch[index]
+        digit = digits + ((~key >> high) & mask)
+        keys[places[digit]] = key
+        places[digit] += 1
+
+
+@inner
+def _move_few(keys: NDArray[np.uint64], count: int) -> bool:
+    """Move keys that are smaller than a later one behind it; False if that is too much to finish."""
+    left = 8 * count
+    for index in range(1, count):
+        key = keys[index]
+        if keys[index - 1] < key:
+            place = index
+            while place > 0 and keys[place - 1] < key:
+                keys[place] = keys[place - 1]
+                place -= 1
+            keys[place] = key
+            left -= index - place
+            if left < 0:
+                return False
+    return True
 
 
 @inner

@@ -154,4 +154,4 @@ def _set_limits(
             limit = max(thresholds[label], lost)
         else:
             limit = min(thresholds[label], max(discard, lost))
-        limits[label] = act.logit_limit(limit) if activation == act.SIGMOID else limit
+        limits[label] = act.value_limit(limit, activation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner
+from .._jit import inlined, inner, pasted
 from . import activation as act
 from .bits import BLOCK, lowest_bit
 from .candidates import LOWEST_KEY, pack
@@ -49,14 +49,52 @@ def scan_scores(
             ceiling(collector),
         )  # fmt: skip
         begin_scan(collector, thresholds, discard, activation, guess)
-    if not planar:
-        _scan_rows(values, width, first, thresholds, discard, activation, multi_label, collector)
-    elif multi_label:
-        _scan_planes(values, boxes, thresholds, discard, activation, collector)
-    else:
-        _scan_across_planes(values, boxes, thresholds, discard, activation, collector)
+    scan_part(
+        values, planar, boxes if planar else width, first, thresholds, discard, activation, multi_label,
+        collector, boxes, 0, 1, None, False,
+    )  # fmt: skip
     # Along planes candidates are met in the order of their keys, which a stable sort by score keeps.
     return end_scan(collector, 32 if planar and multi_label else 0)
+
+
+@pasted
+def scan_part(
+    values: NDArray[np.float32],
+    planar: bool,
+    inner: int,
+    first: int,
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    activation: int,
+    multi_label: bool,
+    collector: Collector,
+    boxes: int,
+    first_box: int,
+    box_step: int,
+    factors: NDArray[np.float32] | None,
+    is_root: bool,
+) -> None:
+    """Collect the candidates of some boxes of an image, whose scan has begun and is not ended here.
+
+    `values` are planes of `inner` boxes, those of the L labels, if `planar`; else rows of `inner` columns,
+    where the labels' begin at `first`. The image has `boxes`, of which these are `first_box` and every
+    `box_step`-th from there. With `factors`, one a box of the image, a score is that of `combined`.
+    """
+    if not planar:
+        _scan_rows(
+            values, inner, first, thresholds, discard, activation, multi_label, collector, boxes, first_box,
+            box_step, factors, is_root,
+        )  # fmt: skip
+    elif multi_label:
+        _scan_planes(
+            values, inner, thresholds, discard, activation, collector, boxes, first_box, box_step, factors,
+            is_root,
+        )  # fmt: skip
+    else:
+        _scan_across_planes(
+            values, inner, thresholds, discard, activation, collector, boxes, first_box, box_step, factors,
+            is_root,
+        )  # fmt: skip
 
 
 @inner
@@ -69,10 +107,15 @@ def _scan_rows(
     activation: int,
     multi_label: bool,
     collector: Collector,
+    boxes: int,
+    first_box: int,
+    box_step: int,
+    factors: NDArray[np.float32] | None,
+    is_root: bool,
 ) -> None:
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    boxes = values.shape[0] // width
+    limiting = activation + act.ROOT if is_root else activation
     # The limits of a row over and over, infinite for columns that hold no label's score.
     row_limits = np.empty(width + STRIDE, np.float32)
     row_limits[:] = np.inf
@@ -80,7 +123,7 @@ def _scan_rows(
     logits, probabilities = act.new_row(width), act.new_row(width)
     least_difference = act.log_limit(lowest(limits))
     # A softmax goes row by row; otherwise the scan takes no notice of rows.
-    for run in range(boxes if activation == act.SOFTMAX else 1):
+    for run in range(values.shape[0] // width if activation == act.SOFTMAX else 1):
         scores, size = values, values.shape[0]
         if activation == act.SOFTMAX:
             for column in range(width):
@@ -100,16 +143,25 @@ def _scan_rows(
                 hits &= hits - ONE
                 row = place // width
                 label = place - row * width - first
+                box = first_box + (run + row) * box_step
                 if not multi_label:
                     if row == last_row:
                         continue
                     last_row = row
                     begin = row * width + first
                     label = best_label(scores[begin : begin + labels], activation)
-                score = act.activate(scores[row * width + first + label], activation)
-                key = pack(score, label * boxes + run + row, thresholds[label], discard)
+                    if factors is not None:
+                        label = lowest_equal(
+                            scores[begin : begin + labels], label, factors[box], activation, is_root
+                        )
+                value = scores[row * width + first + label]
+                if factors is None:
+                    score = act.activate(value, activation)
+                else:
+                    score = act.combined(value, factors[box], activation, is_root)
+                key = pack(score, label * boxes + box, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
-                    make_room(buffer, count, bounds, limits, thresholds, discard, activation)
+                    make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
                     repeat(limits, first, width, row_limits)
                     least_difference = act.log_limit(lowest(limits))
             position += BLOCK
@@ -118,27 +170,37 @@ def _scan_rows(
 @inner
 def _scan_planes(
     values: NDArray[np.float32],
-    boxes: int,
+    size: int,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
     collector: Collector,
+    boxes: int,
+    first_box: int,
+    box_step: int,
+    factors: NDArray[np.float32] | None,
+    is_root: bool,
 ) -> None:
     buffer, count, bounds, limits = collector
+    limiting = activation + act.ROOT if is_root else activation
     plane_limits = np.empty(1 + STRIDE, np.float32)
     for label in range(thresholds.shape[0]):
         plane_limits[:] = limits[label]
-        position = label * boxes
-        stop = position + boxes
+        position = label * size
+        stop = position + size
         while position < stop:
             hits, position = next_hits(values, position, stop, plane_limits, 1)
             while hits != NO_HITS:
-                order = position + lowest_bit(hits)  # label * boxes + box
+                place = position + lowest_bit(hits)
                 hits &= hits - ONE
-                score = act.activate(values[order], activation)
-                key = pack(score, order, thresholds[label], discard)
+                box = first_box + (place - label * size) * box_step
+                if factors is None:
+                    score = act.activate(values[place], activation)
+                else:
+                    score = act.combined(values[place], factors[box], activation, is_root)
+                key = pack(score, label * boxes + box, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
-                    make_room(buffer, count, bounds, limits, thresholds, discard, activation)
+                    make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
                     plane_limits[:] = limits[label]
             position += BLOCK
 
@@ -146,26 +208,32 @@ def _scan_planes(
 @inner
 def _scan_across_planes(
     values: NDArray[np.float32],
-    boxes: int,
+    size: int,
     thresholds: NDArray[np.float32],
     discard: np.float32,
     activation: int,
     collector: Collector,
+    boxes: int,
+    first_box: int,
+    box_step: int,
+    factors: NDArray[np.float32] | None,
+    is_root: bool,
 ) -> None:
     """Collect each box with the label of its highest score: first mark the boxes that any score makes one."""
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    blocks = (boxes + BLOCK - 1) // BLOCK
+    limiting = activation + act.ROOT if is_root else activation
+    blocks = (size + BLOCK - 1) // BLOCK
     marks = np.empty(blocks, np.uint64)
     for block in range(blocks):
         marks[block] = NO_HITS
     plane_limits = np.empty(1 + STRIDE, np.float32)
     for label in range(labels):
         plane_limits[:] = limits[label]
-        first = label * boxes
+        first = label * size
         position = first
-        while position < first + boxes:
-            hits, position = next_hits(values, position, first + boxes, plane_limits, 1)
+        while position < first + size:
+            hits, position = next_hits(values, position, first + size, plane_limits, 1)
             if hits != NO_HITS:
                 marks[(position - first) // BLOCK] |= hits
                 position += BLOCK
@@ -178,20 +246,25 @@ def _scan_across_planes(
         first = block * BLOCK
         is_crowded = _count_bits(hits) > _CROWDED
         if is_crowded:
-            _best_labels(values, boxes, labels, first, activation, best_labels)
+            _best_labels(values, size, labels, first, activation, best_labels)
         while hits != NO_HITS:
-            box = first + lowest_bit(hits)
+            place = first + lowest_bit(hits)
             hits &= hits - ONE
-            # Of sigmoids, a lower label's logit may round to the same score.
-            label = int(best_labels[box - first])
-            if not is_crowded or activation == act.SIGMOID:
+            box = first_box + place * box_step
+            # Of sigmoids and products, a lower label's value may round to the same score.
+            label = int(best_labels[place - first])
+            if not is_crowded or activation == act.SIGMOID or factors is not None:
                 for other in range(labels):
-                    column[other] = values[other * boxes + box]
+                    column[other] = values[other * size + place]
                 label = best_label(column, activation)
-            score = act.activate(values[label * boxes + box], activation)
+            if factors is None:
+                score = act.activate(values[label * size + place], activation)
+            else:
+                label = lowest_equal(column, label, factors[box], activation, is_root)
+                score = act.combined(values[label * size + place], factors[box], activation, is_root)
             key = pack(score, label * boxes + box, thresholds[label], discard)
             if push(key, buffer, count, bounds):
-                make_room(buffer, count, bounds, limits, thresholds, discard, activation)
+                make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
 
 
 @inner
@@ -288,3 +361,15 @@ def best_label(values: NDArray[np.float32], activation: int) -> int:
             if act.sigmoid(values[index]) == score:
                 return index
     return label
+
+
+@inner
+def lowest_equal(
+    values: NDArray[np.float32], best: int, factor: np.float32, activation: int, is_root: bool
+) -> int:
+    """Lowest label whose score with a factor is that of the best, which it may be rounded to."""
+    score = act.combined(values[best], factor, activation, is_root)
+    for label in range(best):
+        if act.combined(values[label], factor, activation, is_root) == score:
+            return label
+    return best

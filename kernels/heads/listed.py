@@ -44,7 +44,8 @@ class Listed(NamedTuple):
 
 
 @inner
-def _scan(head: Listed, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+def scan_listed(head: Listed, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    """Collect the candidates of an image's rows; of other heads too, that have such scores and rows."""
     first, end, activation = head.firsts[image], head.ends[image], head.activation
     scores, rows = head.scores[first:end], head.rows[first:end]
     thresholds, discard = rule.thresholds, rule.discard
@@ -108,7 +109,7 @@ def _best_column(values: NDArray[np.float32], owners: NDArray[np.int64]) -> int:
     return max(best, 0)
 
 
-detect_listed = detector(Listed, _scan, _decode)
+detect_listed = detector(Listed, scan_listed, _decode)
 
 
 @kernel
@@ -128,16 +129,19 @@ def rows_of_ids(classes: NDArray[np.int64], ids: SortedIds, rows: RowsOfIds) -> 
 @kernel
 def rows_of_numbers(
     classes: NDArray[np.float64], ids: SortedIds, rows: RowsOfIds
-) -> tuple[NDArray[np.int64], int]:
-    """Do what `rows_of_ids` does for floats, which are ids where they are whole."""
+) -> tuple[NDArray[np.int64], int, int]:
+    """Do what `rows_of_ids` does for floats, which are ids where they are whole, and count the others."""
     result = np.empty(classes.shape[0], np.int64)
     unknown = 0
+    odd = 0
     for index in range(classes.shape[0]):
         number = classes[index]
-        whole = np.trunc(number) == number and abs(number) < _INT64_END
+        whole = np.trunc(number) == number
+        odd += not whole
+        whole = whole and abs(number) < _INT64_END
         result[index] = _row_of(int(number), ids, rows) if whole else -1
         unknown += result[index] < 0
-    return result, unknown
+    return result, unknown, odd
 
 
 @inner

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, NewType
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, NewType, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel, pasted
+from .._jit import inlined, inner, kernel, pasted
 from ..core.candidates import order_of
-from ..core.collector import begin_image, continue_below, new_collector, widened
+from ..core.collector import Collector, begin_image, continue_below, new_collector, widened
+from ..core.gaussians import nearness, reach, read_gaussian
 from ..core.placement import placed
-from ..core.rectangles import enclosing_box, new_polygons, read_rectangle, shared_area
+from ..core.rectangles import enclosing_box, new_polygons, read_rectangle
 from ..core.scores import scan_scores
+from ..nms.oriented import AREA, LANES, NUMBERS, add, is_suppressed, outward, with_room
 from .arguments import (
     Activation,
     Call,
@@ -25,24 +29,26 @@ from .arguments import (
     Rule,
     Table,
 )
-from .driver import unpacking
+from .driver import Scan, unpacking
 from .survivors import DetectionColumns, add_placed, end_image, found, is_cut, new_survivors
 
-_AREA = 6
-_LEFT = 7
-_NUMBERS = 11
 _FURTHEST = 3e38  # a corner further away than float32 reaches stays finite
 
 
+Numbers: TypeAlias = Callable[[Any, int], NDArray[np.float32]]
 AngleColumn = NewType("AngleColumn", int)
 Scales = NewType("Scales", NDArray[np.float64])
+Probiou = NewType("Probiou", bool)
+FastSuppression = NewType("FastSuppression", bool)
 
 
 class Oriented(NamedTuple):
     """A table (B, N, C), or (B, C, N) if `planar`.
 
     Its columns are cx, cy, width, height, from `first` on a score per label, and in `angle_column` the angle.
-    `scales` (1 or B, 2) make pixels of x and of y, since the angle is one of pixels.
+    `scales` (1 or B, 2) make pixels of x and of y, since the angle is one of pixels. Boxes are compared by
+    `probiou`, or by the Jaccard index of the rectangles; with `fast`, suppressed ones suppress others, too
+    (Bolya et al. 2019, Fast NMS).
     """
 
     table: Table
@@ -51,15 +57,22 @@ class Oriented(NamedTuple):
     activation: Activation
     angle_column: AngleColumn
     scales: Scales
+    probiou: Probiou
+    fast: FastSuppression
 
 
 @pasted
-def _detect(head: Oriented, rule: Rule, call: Call) -> DetectionColumns:
+def detect_rectangles(
+    head: Any, rule: Rule, call: Call, scan: Scan[Any], numbers_of: Numbers
+) -> DetectionColumns:
     """Detect in the images of a call.
 
-    The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by their own
-    Jaccard index, and kept in lists of their own between the scans of an image: `driver` knows boxes only.
-    One whose width or height is not positive has no area, and is left out. The call's bounds are not used.
+    A head has the fields of `Oriented` that describe its table and the suppression. Of the table
+    ``numbers_of(head, image)`` gives the numbers from an image's first row on; `scan` is as `driver` says.
+
+    The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by an index of
+    their own, and listed for it between the scans of an image: `driver` knows boxes only. One whose width or
+    height is not positive has no area, and is left out. The call's bounds are not used.
     """
     table, angle_column = head.table, head.angle_column
     row_step, column_step = (1, table.shape[2]) if head.planar else (table.shape[2], 1)
@@ -68,44 +81,53 @@ def _detect(head: Oriented, rule: Rule, call: Call) -> DetectionColumns:
     narrow = new_collector(call.top, most_keys, labels)
     survivors = new_survivors(labels, rule.class_agnostic, call.stop - call.start)
     heads = survivors[0]
-    # The rectangles that are kept: six numbers, area and enclosing box, in lists as `heads` begins them.
-    pool, links = np.empty((64, _NUMBERS), np.float64), np.empty(64, np.int32)
+    # The rectangles that suppress others, in lists as `heads` begins them.
+    links, bounds = np.empty((4, 2), np.int32), np.empty((4, 4, LANES), np.float32)
+    shapes = np.empty((4, LANES, NUMBERS), np.float64)
+    box, shape, bound = np.empty(5, np.float64), np.empty(NUMBERS, np.float64), np.empty(4, np.float32)
     polygons = new_polygons()
+    limits = _limits(head.probiou, rule.iou_thresholds)
     for image in range(call.start, call.stop):
         collector = narrow
         room: int = call.top
         begin_image(collector)
-        numbers = table[image].reshape(-1)
+        numbers = numbers_of(head, image)
         scale_x, scale_y = _scale(head.scales, image)
         used = 0
         is_wanting = True
         while is_wanting:
-            count = scan_scores(
-                table[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
-                rule.multi_label, room, collector,
-            )  # fmt: skip
+            count = scan(head, image, call.boxes, rule, room, collector)
             for index in range(count):
                 if is_cut(survivors):
                     break
                 key = collector[0][index]
-                label, box = divmod(int(order_of(key)), call.boxes)
-                if used == pool.shape[0]:
-                    pool, links = _doubled(pool, links)
-                if not _read(
-                    numbers, box * row_step, column_step, angle_column, scale_x, scale_y, pool[used]
+                label, row = divmod(int(order_of(key)), call.boxes)
+                _read(numbers, row * row_step, column_step, angle_column, scale_x, scale_y, box)
+                if not (box[2] > 0.0 and box[3] > 0.0):
+                    continue
+                read_rectangle(box[0], box[1], box[2], box[3], box[4], shape)
+                x1, y1, x2, y2 = enclosing_box(shape)
+                corners = np.float32(x1), np.float32(y1), np.float32(x2), np.float32(y2)
+                if not (
+                    math.isfinite(corners[0])
+                    and math.isfinite(corners[1])
+                    and math.isfinite(corners[2])
+                    and math.isfinite(corners[3])
                 ):
                     continue
                 bucket = 0 if rule.class_agnostic else label
-                limit = np.float64(rule.iou_thresholds[bucket])
+                limit = rule.iou_thresholds[bucket]
                 if limit < 1.0:
-                    if _is_suppressed(bucket, heads, links, pool, used, limit, polygons):
+                    _describe(head.probiou, box, limits[bucket], shape, bound)
+                    is_gone = is_suppressed(
+                        bucket, heads, links, bounds, shapes, bound, shape, head.probiou, limit,
+                        np.float32(limits[bucket, 0]), polygons,
+                    )  # fmt: skip
+                    if not is_gone or head.fast:
+                        links, bounds, shapes = with_room(links, bounds, shapes, used)
+                        used = add(bucket, heads, links, bounds, shapes, used, bound, shape)
+                    if is_gone:
                         continue
-                    links[used] = heads[bucket]
-                    heads[bucket] = used
-                x1, y1, x2, y2 = enclosing_box(pool[used])
-                if limit < 1.0:
-                    used += 1
-                corners = np.float32(x1), np.float32(y1), np.float32(x2), np.float32(y2)
                 survivors = add_placed(key, corners, image, call, survivors)
             is_wanting = not is_cut(survivors) and continue_below(collector)
             if is_wanting:
@@ -114,7 +136,21 @@ def _detect(head: Oriented, rule: Rule, call: Call) -> DetectionColumns:
     return found(survivors, call)
 
 
-detect_oriented = unpacking(Oriented, _detect)
+@pasted
+def _scan(head: Oriented, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
+    return scan_scores(
+        head.table[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        rule.multi_label, room, collector,
+    )  # fmt: skip
+
+
+@pasted
+def _numbers(head: Oriented, image: int) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = head.table[image].reshape(-1)
+    return numbers
+
+
+detect_oriented = unpacking(Oriented, detect_rectangles, _scan, _numbers)
 
 
 @kernel
@@ -138,12 +174,13 @@ def gather_corners(
     row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
     corners = np.empty((regions.shape[0], 4, 2), np.float32)
     angles = np.empty(regions.shape[0], np.float32)
-    rectangle = np.empty(_NUMBERS, np.float64)
+    box, rectangle = np.empty(5, np.float64), np.empty(6, np.float64)
     for image in range(offsets.shape[0] - 1):
         scale_x, scale_y = _scale(scales, start + image)
         for row in range(offsets[image], offsets[image + 1]):
             at = (start + image) * size + regions[row] * row_step
-            _read(numbers, at, column_step, angle_column, scale_x, scale_y, rectangle)
+            _read(numbers, at, column_step, angle_column, scale_x, scale_y, box)
+            read_rectangle(box[0], box[1], box[2], box[3], box[4], rectangle)
             angles[row] = numbers[at + angle_column * column_step]
             for corner in range(4):
                 along_width = 1.0 if corner == 0 or corner == 1 else -1.0
@@ -165,7 +202,7 @@ def _scale(scales: NDArray[np.float64], image: int) -> tuple[float, float]:
     return scales[row, 0], scales[row, 1]
 
 
-@inner
+@inlined
 def _read(
     numbers: NDArray[np.float32],
     at: int,
@@ -173,72 +210,40 @@ def _read(
     angle_column: int,
     scale_x: float,
     scale_y: float,
-    rectangle: NDArray[np.float64],
-) -> bool:
-    """Write a rectangle with its area and enclosing box; False if it is not finite, or has no area."""
-    width, height = (
-        np.float64(numbers[at + 2 * step]) * scale_x,
-        np.float64(numbers[at + 3 * step]) * scale_y,
-    )
-    read_rectangle(
-        np.float64(numbers[at]) * scale_x,
-        np.float64(numbers[at + step]) * scale_y,
-        width,
-        height,
-        np.float64(numbers[at + angle_column * step]),
-        rectangle,
-    )
-    if not (width > 0.0 and height > 0.0):
-        return False
-    rectangle[_AREA] = width * height
-    rectangle[_LEFT], rectangle[_LEFT + 1], rectangle[_LEFT + 2], rectangle[_LEFT + 3] = enclosing_box(
-        rectangle
-    )
-    reach = 0.0
-    for side in range(4):
-        reach += np.float64(np.float32(rectangle[_LEFT + side])) * 0.0  # not 0 where it is not finite
-    return reach == 0.0
+    box: NDArray[np.float64],
+) -> None:
+    """Write cx, cy, width and height in pixels, and the angle."""
+    box[0], box[1] = np.float64(numbers[at]) * scale_x, np.float64(numbers[at + step]) * scale_y
+    box[2] = np.float64(numbers[at + 2 * step]) * scale_x
+    box[3] = np.float64(numbers[at + 3 * step]) * scale_y
+    box[4] = np.float64(numbers[at + angle_column * step])
 
 
 @inner
-def _is_suppressed(
-    bucket: int,
-    heads: NDArray[np.int32],
-    links: NDArray[np.int32],
-    pool: NDArray[np.float64],
-    candidate: int,
-    limit: float,
-    polygons: NDArray[np.float64],
-) -> bool:
-    """Whether a kept rectangle of the bucket overlaps a candidate by a Jaccard index above the limit."""
-    one = pool[candidate]
-    kept = heads[bucket]
-    while kept >= 0:
-        other = pool[kept]
-        kept = links[kept]
-        width = min(one[_LEFT + 2], other[_LEFT + 2]) - max(one[_LEFT], other[_LEFT])
-        height = min(one[_LEFT + 3], other[_LEFT + 3]) - max(one[_LEFT + 1], other[_LEFT + 1])
-        if not (width > 0.0 and height > 0.0):
-            continue
-        # No more is shared than the smaller one has, or the enclosing boxes share: mostly that says enough.
-        both = one[_AREA] + other[_AREA]
-        shared = min(width * height, one[_AREA], other[_AREA])
-        if shared <= limit * (both - shared):
-            continue
-        shared = shared_area(one, other, polygons)
-        if shared > limit * (both - shared):
-            return True
-    return False
+def _limits(probiou: bool, iou_thresholds: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Find out what lies beyond the limit of each bucket, (buckets, 2): zeros for the exact index."""
+    limits = np.zeros((iou_thresholds.shape[0], 2), np.float64)
+    if probiou:
+        for bucket in range(limits.shape[0]):
+            limits[bucket, 0], limits[bucket, 1] = nearness(iou_thresholds[bucket])
+    return limits
 
 
-@inner
-def _doubled(
-    pool: NDArray[np.float64], links: NDArray[np.int32]
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    size = pool.shape[0]
-    more_pool, more_links = np.empty((2 * size, _NUMBERS), np.float64), np.empty(2 * size, np.int32)
-    for row in range(size):
-        more_links[row] = links[row]
-        for number in range(_NUMBERS):
-            more_pool[row, number] = pool[row, number]
-    return more_pool, more_links
+@inlined
+def _describe(
+    probiou: bool,
+    box: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    shape: NDArray[np.float64],
+    bound: NDArray[np.float32],
+) -> None:
+    """Write what the index compares of a rectangle, which `shape` holds, and how far it is near others."""
+    if probiou:
+        reach_x = reach(box[2], box[3], limits[1], shape[2], shape[4])
+        reach_y = reach(box[2], box[3], limits[1], shape[3], shape[5])
+        read_gaussian(box[0], box[1], box[2], box[3], box[4], shape)
+    else:
+        reach_x, reach_y = abs(shape[2]) + abs(shape[4]), abs(shape[3]) + abs(shape[5])
+        shape[AREA] = box[2] * box[3]
+    bound[0], bound[2] = outward(box[0] - reach_x, box[0] + reach_x)
+    bound[1], bound[3] = outward(box[1] - reach_y, box[1] + reach_y)

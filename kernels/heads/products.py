@@ -1,4 +1,4 @@
-"""Scores that are a product, objectness times a probability per label, as of YOLOv5 and YOLOX."""
+"""Scores that are a product, objectness times a probability per label, as of YOLOv5, YOLOX and YuNet."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..core.candidates import LOWEST_KEY, order_of
 from ..core.collector import Collector, begin_scan, end_scan, lowest
 from ..core.scan import STRIDE, repeat
 from ..core.scores import push_row
-from .arguments import Activation, BoxFormat, ObjectnessAlone, Planar, Rule, Table
+from .arguments import Activation, BoxFormat, FirstScore, ObjectnessAlone, Planar, Rule, Table
 from .driver import detector
 
 _OBJECTNESS = 4
-_FIRST_LABEL = 5
-
 
 Levels = NewType("Levels", NDArray[np.int64])
+SquareRoot = NewType("SquareRoot", bool)
+"""Whether a score is the square root of the product."""
 
 
 class Products(NamedTuple):
-    """A table (B, N, 5+L), or (B, 5+L, N) if `planar`: box, objectness and a probability per label.
+    """A table (B, N, C), or (B, C, N) if `planar`: box, objectness and, from `first` on, probabilities.
 
     With `objectness_alone` the score of the only label is the objectness. YOLOX (Ge et al. 2021,
     arXiv:2107.08430) leaves its boxes in cells: `levels` (1 or B, S, 3) are the first box, the columns and
@@ -35,52 +35,87 @@ class Products(NamedTuple):
 
     table: Table
     planar: Planar
+    first: FirstScore
     activation: Activation
     objectness_alone: ObjectnessAlone
+    square_root: SquareRoot
     box_format: BoxFormat
     levels: Levels
 
 
-@inner
+@pasted
 def _scan(head: Products, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
-    """Collect candidates of an image.
-
-    A probability is at most 1, so that a box whose objectness is not above the lowest limit has no candidate:
-    of most boxes one number is read.
-    """
-    table, activation = head.table[image], head.activation
-    thresholds, discard, multi_label = rule.thresholds, rule.discard, rule.multi_label
-    begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
-    buffer, count, bounds, limits = collector
-    labels = thresholds.shape[0]
+    table = head.table[image]
     numbers = table.reshape(-1)
     box_step, channel_step = (1, boxes) if head.planar else (table.shape[1], 1)
-    scores = act.new_row(labels)
-    row_limits = np.empty(labels + STRIDE, np.float32)
-    repeat(limits, 0, labels, row_limits)
-    objectness_limit = _value_limit(lowest(limits), activation)
-    for box in range(boxes):
-        at = box * box_step
-        objectness = numbers[at + _OBJECTNESS * channel_step]
-        if not objectness > objectness_limit:
-            continue
-        objectness = act.activate(objectness, activation)
-        if head.objectness_alone:
-            scores[0] = objectness
-        else:
-            for label in range(labels):
-                value = numbers[at + (_FIRST_LABEL + label) * channel_step]
-                scores[label] = objectness * act.activate(value, activation)
-        if push_row(
-            scores, box, boxes, row_limits, thresholds, discard, multi_label, buffer, count, bounds, limits
-        ):
-            objectness_limit = _value_limit(lowest(limits), activation)
+    begin_scan(collector, rule.thresholds, rule.discard, act.NONE, LOWEST_KEY)
+    scan_products(
+        numbers[_OBJECTNESS * channel_step :], box_step, numbers[head.first * channel_step :], box_step,
+        channel_step, boxes, 0, boxes, head.activation, head.objectness_alone, head.square_root,
+        rule.thresholds, rule.discard, rule.multi_label, collector,
+    )  # fmt: skip
     return end_scan(collector, 0)
 
 
 @inner
-def _value_limit(limit: np.float32, activation: int) -> np.float32:
-    return act.logit_limit(limit) if activation == act.SIGMOID else limit
+def scan_products(
+    certainties: NDArray[np.float32],
+    certainty_step: int,
+    values: NDArray[np.float32],
+    value_step: int,
+    label_step: int,
+    count: int,
+    first_box: int,
+    boxes: int,
+    activation: int,
+    objectness_alone: bool,
+    square_root: bool,
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    multi_label: bool,
+    collector: Collector,
+) -> None:
+    """Collect candidates of `count` boxes of an image that has `boxes`, numbered from `first_box` on.
+
+    A box's objectness lies `certainty_step` behind the last one's, its first value `value_step`, and each
+    label's `label_step` behind the last. A probability is at most 1, so that a box whose objectness is not
+    above the lowest limit has no candidate: of most boxes one number is read.
+    """
+    buffer, found, bounds, limits = collector
+    labels = thresholds.shape[0]
+    limiting = activation + act.ROOT if square_root else activation
+    scores = act.new_row(labels)
+    row_limits = np.empty(labels + STRIDE, np.float32)
+    repeat(limits, 0, labels, row_limits)
+    objectness_limit = act.value_limit(lowest(limits), limiting)
+    for box in range(count):
+        objectness = certainties[box * certainty_step]
+        if not objectness > objectness_limit:
+            continue
+        objectness = act.activate(objectness, activation)
+        if objectness_alone:
+            scores[0] = objectness
+        else:
+            at = box * value_step
+            for label in range(labels):
+                probability = act.activate(values[at + label * label_step], activation)
+                if square_root:
+                    scores[label] = math.sqrt(_limited(objectness) * _limited(probability))
+                else:
+                    scores[label] = objectness * probability
+        if push_row(
+            scores, first_box + box, boxes, row_limits, thresholds, discard, multi_label, buffer, found,
+            bounds, limits,
+        ):  # fmt: skip
+            objectness_limit = act.value_limit(lowest(limits), limiting)
+
+
+@inner
+def _limited(factor: np.float32) -> np.float32:
+    """Limit a factor to [0, 1], as OpenCV does; but leave what is not finite, which is no score."""
+    if factor < 0.0:
+        return np.float32(0.0)
+    return np.float32(1.0) if 1.0 < factor < np.inf else factor
 
 
 @pasted
@@ -113,16 +148,29 @@ def _decode_cells(
         while level + 1 < levels.shape[0] and box >= levels[level + 1, 0]:
             level += 1
         row, column = divmod(box - levels[level, 0], levels[level, 1])
-        stride = np.float64(levels[level, 2])
-        at = box * box_step
-        center_x = (np.float64(numbers[at]) + column) * stride
-        center_y = (np.float64(numbers[at + channel_step]) + row) * stride
-        width = math.exp(np.float64(numbers[at + 2 * channel_step])) * stride
-        height = math.exp(np.float64(numbers[at + 3 * channel_step])) * stride
-        corners[index, 0] = center_x - 0.5 * width
-        corners[index, 1] = center_y - 0.5 * height
-        corners[index, 2] = center_x + 0.5 * width
-        corners[index, 3] = center_y + 0.5 * height
+        write_cell(numbers, box * box_step, channel_step, row, column, levels[level, 2], index, corners)
+
+
+@inner
+def write_cell(
+    numbers: NDArray[np.float32],
+    at: int,
+    step: int,
+    row: int,
+    column: int,
+    stride: int,
+    index: int,
+    corners: NDArray[np.float32],
+) -> None:
+    """Write as corners number `index` the box of a cell, whose numbers begin at `at`, a `step` apart."""
+    center_x = (np.float64(numbers[at]) + column) * stride
+    center_y = (np.float64(numbers[at + step]) + row) * stride
+    width = math.exp(np.float64(numbers[at + 2 * step])) * stride
+    height = math.exp(np.float64(numbers[at + 3 * step])) * stride
+    corners[index, 0] = center_x - 0.5 * width
+    corners[index, 1] = center_y - 0.5 * height
+    corners[index, 2] = center_x + 0.5 * width
+    corners[index, 3] = center_y + 0.5 * height
 
 
 detect_products = detector(Products, _scan, _decode)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .._jit import inner
 from ..core.candidates import is_predicted, order_of, score_of
-from ..core.collector import Collector, continue_below
 from ..core.placement import clip, place
 from ..nms.greedy import LANES, is_suppressed, keep, with_room
 from .arguments import Call, Rule
@@ -67,27 +66,21 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
 
 
 @inner
-def new_corners(collector: Collector) -> Floats:
-    """Room for the corners of all candidates that the collector may hold."""
-    return np.empty((collector[0].shape[0], 4), np.float32)
-
-
-@inner
 def select(
-    collector: Collector,
+    candidates: NDArray[np.uint64],
     count: int,
     corners: Floats,
     image: int,
     rule: Rule,
     call: Call,
     survivors: Survivors,
-) -> tuple[Survivors, bool]:
+) -> Survivors:
     """Suppress, place, clip and count candidates of an image, best first, to the first one too many.
 
     Parameters
     ----------
-    collector, count
-        The keys of the candidates, and how many there are.
+    candidates, count
+        The keys of some of them, and how many there are; those of earlier calls rank before them.
     corners : (K, 4) float32
         Their boxes, in the decoder's coordinates.
     image : int
@@ -99,12 +92,10 @@ def select(
 
     Returns
     -------
-    The survivors, and whether the image wants a further scan: it has no detection too many yet, and the
-    collector lost candidates.
+    The survivors.
     """
     iou_thresholds, class_agnostic = rule.iou_thresholds, rule.class_agnostic
     bounds, placement, per_label = call.bounds, call.placement, call.boxes
-    candidates = collector[0]
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     used, total = counts[_BLOCKS], counts[_TOTAL]
     end = counts[_EARLIER] + call.most
@@ -140,8 +131,7 @@ def select(
         boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = x1, y1, x2, y2
         total += 1
     counts[_BLOCKS], counts[_TOTAL] = used, total
-    is_wanting = counts[_CUT] == 0 and continue_below(collector)
-    return (heads, links, pool, keys, boxes, counts, ends, cuts, furthest), is_wanting
+    return heads, links, pool, keys, boxes, counts, ends, cuts, furthest
 
 
 @inner

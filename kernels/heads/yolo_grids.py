@@ -1,4 +1,4 @@
-"""The output grids of YOLOv2 (Redmon & Farhadi 2017, arXiv:1612.08242), v3 (arXiv:1804.02767) and v4.
+"""The output grids of YOLOv2 (Redmon & Farhadi 2017, arXiv:1612.08242), v3 (arXiv:1804.02767), v4, v5 and v7.
 
 Each row of `shapes` describes a grid: its height, width and number of anchors, the steps from cell to cell,
 anchor to anchor and channel to channel in the numbers of an image, which serves every layout, its first
@@ -30,6 +30,7 @@ GridShapes = NewType("GridShapes", NDArray[np.int64])
 GridAnchors = NewType("GridAnchors", NDArray[np.float64])
 AnchorsInCells = NewType("AnchorsInCells", bool)
 Stretches = NewType("Stretches", NDArray[np.float64])
+SquaredSizes = NewType("SquaredSizes", bool)
 InputSizes = NewType("InputSizes", NDArray[np.float64])
 
 
@@ -37,7 +38,9 @@ class Grids(NamedTuple):
     """Up to five grids, each (B, numbers of an image).
 
     `anchors` (A, 2) are in cells or in the unit of `sizes` (1 or B, 2), the width and height of the input in
-    the unit of the boxes; `stretches` (S,) are YOLOv4's ``scale_x_y``. `activation` is of the labels' logits.
+    the unit of the boxes; `stretches` (S,) are YOLOv4's ``scale_x_y``, which is 2 in YOLOv5, whose
+    `squared_sizes` are squares of sigmoids (Jocher 2020), not exponentials. `activation` is of the labels'
+    logits.
     """
 
     grid0: Grid
@@ -49,6 +52,7 @@ class Grids(NamedTuple):
     anchors: GridAnchors
     anchors_in_cells: AnchorsInCells
     stretches: Stretches
+    squared_sizes: SquaredSizes
     sizes: InputSizes
     activation: Activation
     objectness_alone: ObjectnessAlone
@@ -151,8 +155,8 @@ def _decode(
         center_x = (_sigmoid(numbers[at]) * stretch - shift + column) * size[0] / width
         center_y = (_sigmoid(numbers[at + step]) * stretch - shift + row) * size[1] / height
         anchor += shape[FIRST_ANCHOR]
-        box_width = anchors[anchor, 0] * math.exp(np.float64(numbers[at + 2 * step]))
-        box_height = anchors[anchor, 1] * math.exp(np.float64(numbers[at + 3 * step]))
+        box_width = anchors[anchor, 0] * _growth(numbers[at + 2 * step], head.squared_sizes)
+        box_height = anchors[anchor, 1] * _growth(numbers[at + 3 * step], head.squared_sizes)
         if head.anchors_in_cells:
             box_width = box_width * size[0] / width
             box_height = box_height * size[1] / height
@@ -160,6 +164,14 @@ def _decode(
         corners[index, 1] = center_y - 0.5 * box_height
         corners[index, 2] = center_x + 0.5 * box_width
         corners[index, 3] = center_y + 0.5 * box_height
+
+
+@inner
+def _growth(value: np.float32, is_squared: bool) -> float:
+    if is_squared:
+        root = 2.0 * _sigmoid(value)
+        return root * root
+    return math.exp(np.float64(value))
 
 
 @inner

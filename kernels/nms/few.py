@@ -1,7 +1,6 @@
-"""Greedy non-maximum suppression of so few boxes that each kept one is compared with all, as vectors.
+"""Greedy non-maximum suppression that compares whole rows of boxes as vectors, near ones and far ones.
 
-The best of those that are left is looked for anew for each box that is kept, which is quicker than sorting
-where one box suppresses many; once several are kept, what is left is sorted after all.
+Branches are few, because those of suppression are mispredicted: whether a box is kept is news each time.
 """
 
 from __future__ import annotations
@@ -10,100 +9,152 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import inner
+from ..core.bits import lowest_bit
 from ..core.iou import box_area, intersection
 
-MOST_BOXES = 128
 # Loops over lanes run to a multiple of this, so that no vector code has single lanes left over.
-_LANES = 32
-_GONE = np.int32(-(2**31))
+LANES = 16
+GONE = np.int32(-(2**31))
 _MAGNITUDE = np.int32(2**31 - 1)
-_NO_ROW = np.int32(MOST_BOXES)
+_ONE = np.uint64(1)
 
 
 @inner
-def nms_of_few(
+def sort_keys(scores: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Integers that order as the scores (N,) do, all above `GONE`, which is for NaN and up to whole lanes."""
+    size = scores.shape[0]
+    keys = np.empty((size + LANES - 1) // LANES * LANES, np.int32)
+    for row in range(size):
+        # -0 becomes 0.
+        bits = np.float32(scores[row] + np.float32(0.0)).view(np.int32)
+        bits = np.int32(bits ^ _MAGNITUDE) if bits < 0 else bits
+        keys[row] = bits if scores[row] == scores[row] else GONE
+    for lane in range(size, keys.shape[0]):
+        keys[lane] = GONE
+    return keys
+
+
+@inner
+def take_best(
     boxes: NDArray[np.float32],
-    scores: NDArray[np.float32],
+    keys: NDArray[np.int32],
     groups: NDArray[np.int64],
     lowest_group: int,
     iou_threshold: np.float32,
-) -> NDArray[np.int64]:
-    """Do what `nms.greedy_nms` does, for at most `MOST_BOXES`."""
-    size = scores.shape[0]
-    lanes = (size + _LANES - 1) // _LANES * _LANES
+    kept: NDArray[np.int64],
+) -> int:
+    """Keep the best box, take away what it suppresses, and so on, while a box takes away many.
+
+    That is quicker than sorting what is suppressed soon. Rows of kept boxes go to `kept`, their number is
+    returned, and keys of what is kept or taken away become `GONE`.
+    """
+    size, lanes = boxes.shape[0], keys.shape[0]
     table = np.empty((5, lanes), np.float32)
-    numbers = np.empty((6, lanes), np.int32)
-    keys, owners, order, kept = numbers[0], numbers[1], numbers[2], numbers[3]
-    places, taken = numbers[4], numbers[5]
+    owners = np.empty(lanes, np.int32)
     # A loop for each kind of number: together they would not be vector code.
     for row in range(size):
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
         table[0, row], table[1, row], table[2, row], table[3, row] = x1, y1, x2, y2
         table[4, row] = box_area(x1, y1, x2, y2)
-    for row in range(size):
-        # Integers that order as scores do, above `_GONE`; -0 becomes 0.
-        bits = np.float32(scores[row] + np.float32(0.0)).view(np.int32)
-        bits = np.int32(bits ^ _MAGNITUDE) if bits < 0 else bits
-        keys[row] = bits if scores[row] == scores[row] else _GONE
-        owners[row] = 0
+    for lane in range(lanes):
+        owners[lane] = 0
     for row in range(groups.shape[0]):
         owners[row] = groups[row] - lowest_group
     for row in range(size, lanes):
         for side in range(5):
             table[side, row] = 0.0
-        owners[row] = 0
-        keys[row] = _GONE
+    best = GONE
     for lane in range(lanes):
-        places[lane] = 0
-        taken[lane] = 0
-    searches = 1 + lanes // 16
-    left = place = count = 0
-    while True:
-        if count < searches:
-            best = _GONE
-            for lane in range(lanes):
-                best = keys[lane] if keys[lane] > best else best
-            if best == _GONE:
-                break
-            row = int(_NO_ROW)
-            for lane in range(lanes):
-                found = np.int32(lane) if keys[lane] == best else _NO_ROW
-                row = int(found) if found < row else row
-        else:
-            if place == 0:
-                # The place of a key is how many are larger, and of equal ones how many are before it.
-                # Two rows at a time, since adding up takes longer than comparing.
-                for row in range(0, lanes, 2):
-                    first, second = keys[row], keys[row + 1]
-                    for lane in range(lanes):
-                        key = keys[lane]
-                        places[lane] = np.int32(places[lane] + (first > key) + (second > key))
-                for row in range(lanes):
-                    if keys[row] != _GONE:
-                        spot = places[row]
-                        order[spot + taken[spot]] = row
-                        taken[spot] += 1
-                        left += 1
-            while place < left and keys[order[place]] == _GONE:
-                place += 1
-            if place == left:
-                break
-            row = order[place]
-            place += 1
+        best = keys[lane] if keys[lane] > best else best
+    worth = 1 + lanes // 24
+    count = gone = 0
+    while best != GONE and gone >= worth * count:
+        row = lanes
+        for lane in range(lanes):
+            found = np.int32(lane) if keys[lane] == best else np.int32(lanes)
+            row = int(found) if found < row else row
         kept[count] = row
         count += 1
         x1, y1, x2, y2, area = table[0, row], table[1, row], table[2, row], table[3, row], table[4, row]
         owner = owners[row]
         limit = iou_threshold if area > 0.0 else np.float32(np.inf)
+        best = GONE
+        left = np.int32(0)
         for lane in range(lanes):
             shared = intersection(
                 x1, y1, x2, y2, table[0, lane], table[1, lane], table[2, lane], table[3, lane]
             )
             over = shared / (area + table[4, lane] - shared) > limit
-            gone = (over & (owners[lane] == owner)) | (np.int32(lane) == row)
             key = keys[lane]
-            keys[lane] = _GONE if gone else key
-    rows = np.empty(count, np.int64)
-    for index in range(count):
-        rows[index] = kept[index]
-    return rows
+            key = GONE if (over & (owners[lane] == owner)) | (np.int32(lane) == row) else key
+            keys[lane] = key
+            best = key if key > best else best
+            left += np.int32(key != GONE)
+        gone = size - left
+    return count
+
+
+@inner
+def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_threshold: np.float32) -> int:
+    """Do what `greedy.greedy_nms` does for boxes in `order`, best first, without groups.
+
+    Moves those that are kept to the front of `order`, and returns how many they are. A block of boxes is
+    compared with all kept ones before it, then with those of its own.
+    """
+    size = order.shape[0]
+    blocks = (size + LANES - 1) // LANES
+    # Of each block x1, y1, x2, y2 and area of its boxes; and those of kept boxes that have an area.
+    tiles = np.zeros((blocks, 5, LANES), np.float32)
+    kept = np.empty((5, size), np.float32)
+    for place in range(size):
+        row = order[place]
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        tile, lane = tiles[place // LANES], place % LANES
+        tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane] = x1, y1, x2, y2
+        tile[4, lane] = box_area(x1, y1, x2, y2)
+    hits, conflicts = np.empty(LANES, np.int32), np.empty(LANES, np.uint64)
+    count = compared = 0
+    for block in range(blocks):
+        tile = tiles[block]
+        for lane in range(LANES):
+            hits[lane] = 0
+        for other in range(compared):
+            x1, y1, x2, y2 = kept[0, other], kept[1, other], kept[2, other], kept[3, other]
+            area = kept[4, other]
+            for lane in range(LANES):
+                shared = intersection(
+                    x1, y1, x2, y2, tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane]
+                )
+                # Added up: what is stored only where it is more waits for the store before it.
+                hits[lane] += np.int32(shared / (area + tile[4, lane] - shared) > iou_threshold)
+        first = block * LANES
+        bits = np.uint32(0)
+        for lane in range(LANES):
+            bits |= np.uint32((hits[lane] == 0) & (lane < size - first)) << np.uint32(lane)
+        left = np.uint64(bits)
+        # Which boxes of the block each of it would suppress, before it is known whether it is kept: so none
+        # waits for the one before it.
+        rest = left
+        while rest != 0:
+            spot = lowest_bit(rest)
+            rest &= rest - _ONE
+            x1, y1, x2, y2, area = tile[0, spot], tile[1, spot], tile[2, spot], tile[3, spot], tile[4, spot]
+            limit = iou_threshold if area > 0.0 else np.float32(np.inf)
+            bits = np.uint32(0)
+            for lane in range(LANES):
+                shared = intersection(
+                    x1, y1, x2, y2, tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane]
+                )
+                over = shared / (area + tile[4, lane] - shared) > limit
+                bits |= np.uint32(over) << np.uint32(lane)
+            conflicts[spot] = bits
+        while left != 0:
+            spot = lowest_bit(left)
+            left &= (left - _ONE) & ~conflicts[spot]
+            order[count] = order[first + spot]
+            count += 1
+            # What has no area suppresses nothing: the next one takes its place.
+            for side in range(5):
+                kept[side, compared] = tile[side, spot]
+            compared += tile[4, spot] > 0.0
+    return count

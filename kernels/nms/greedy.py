@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import inlined, inner, kernel
-from ..core.candidates import sort_descending, sortable
+from ..core.candidates import sort_descending
 from ..core.iou import box_area, intersection
-from .few import MOST_BOXES, nms_of_few
+from .few import GONE, nms_in_blocks, sort_keys, take_best
 from .spatial_index import GRID_PAYS, GRID_PAYS_IN_GROUPS, group_of, nms_on_grid
 
 LANES = 16
+# Up to how many boxes the best are looked for before the rest is sorted.
+SEARCH_PAYS = 1024
+# Up to how many kept boxes blocks are quicker than a grid: half as many, since it is a guess.
+KEPT_IN_BLOCKS = 128
 _NEXT = 0
 _SIZE = 1
 _ROWS = np.uint64(0xFFFFFFFF)
@@ -110,19 +114,19 @@ def with_room(
 
 
 @inner
-def rank(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Rows of `scores` (N,) by descending score, ties in their order; NaN is left out."""
+def rank(keys: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Rows of `keys` (N,) that are not `GONE`, largest key first, ties in their order."""
     count = 0
-    keys = np.empty(scores.shape[0], np.uint64)
-    for row in range(scores.shape[0]):
-        if scores[row] == scores[row]:
-            # The complement of the row: rows ascend while keys descend.
-            keys[count] = (np.uint64(sortable(scores[row])) << np.uint64(32)) | (_ROWS - np.uint64(row))
-            count += 1
+    ranked = np.empty(keys.shape[0], np.uint64)
+    for row in range(keys.shape[0]):
+        # The complement of the row: rows ascend while keys descend.
+        sortable = np.uint64(np.int64(keys[row]) - np.int64(GONE)) << np.uint64(32)
+        ranked[count] = sortable | (_ROWS - np.uint64(row))
+        count += keys[row] != GONE
     order = np.empty(count, np.int64)
-    sort_descending(keys, np.empty(count, np.uint64), count, 32)
+    sort_descending(ranked, np.empty(count, np.uint64), count, 32)
     for index in range(count):
-        order[index] = np.int64(_ROWS - (keys[index] & _ROWS))
+        order[index] = np.int64(_ROWS - (ranked[index] & _ROWS))
     return order
 
 
@@ -151,29 +155,54 @@ def greedy_nms(
     `group_count` from `lowest_group` on.
     """
     limit = np.float32(iou_threshold)
-    if scores.shape[0] <= MOST_BOXES:
-        return nms_of_few(boxes, scores, groups, lowest_group, limit)
-    order = rank(scores)
-    if order.shape[0] >= (GRID_PAYS if group_count == 1 else GRID_PAYS_IN_GROUPS):
-        count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    keys = sort_keys(scores)
+    best = np.empty(scores.shape[0], np.int64)
+    taken = take_best(boxes, keys, groups, lowest_group, limit, best) if scores.shape[0] <= SEARCH_PAYS else 0
+    order = rank(keys)
+    size = order.shape[0]
+    if group_count == 1:
+        # As many will be kept as if each took away as many as those did that are taken.
+        will_be_kept = size * taken // max(1, scores.shape[0] - size) if taken > 0 else size
+        if size < GRID_PAYS or will_be_kept < KEPT_IN_BLOCKS:
+            count = nms_in_blocks(boxes, order, limit)
+        else:
+            count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    elif size < GRID_PAYS_IN_GROUPS:
+        count = _nms_of_lists(boxes, order, groups, lowest_group, group_count, limit)
     else:
-        count = used = 0
-        heads = np.empty(group_count, np.int32)
-        for group in range(group_count):
-            heads[group] = -1
-        links = np.empty((4, 2), np.int32)
-        pool = np.empty((4, 5, LANES), np.float32)
-        for index in range(order.shape[0]):
-            row = order[index]
-            bucket = group_of(groups, row, lowest_group, group_count) if groups.shape[0] > 0 else 0
-            x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
-            if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
-                continue
-            links, pool = with_room(links, pool, used, 1)
-            used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
-            order[count] = row
-            count += 1
-    rows = np.empty(count, np.int64)
+        count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    rows = np.empty(taken + count, np.int64)
+    for index in range(taken):
+        rows[index] = best[index]
     for index in range(count):
-        rows[index] = order[index]
+        rows[taken + index] = order[index]
     return rows
+
+
+@inner
+def _nms_of_lists(
+    boxes: NDArray[np.float32],
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    lowest_group: int,
+    group_count: int,
+    limit: np.float32,
+) -> int:
+    """Do what `greedy_nms` does for boxes in `order`, best first, with a list of kept ones for each group."""
+    count = used = 0
+    heads = np.empty(group_count, np.int32)
+    for group in range(group_count):
+        heads[group] = -1
+    links = np.empty((4, 2), np.int32)
+    pool = np.empty((4, 5, LANES), np.float32)
+    for index in range(order.shape[0]):
+        row = order[index]
+        bucket = group_of(groups, row, lowest_group, group_count)
+        x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
+        if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, limit):
+            continue
+        links, pool = with_room(links, pool, used, 1)
+        used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
+        order[count] = row
+        count += 1
+    return count

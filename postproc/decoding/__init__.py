@@ -15,7 +15,7 @@ To add a family of networks:
    command line know it from there.
 3. Write its decoder here, in a file of the family: check the shapes, fill the structure of a head. Most
    families share one there is: `ScoredBoxes` where boxes and scores are plain, `Products` where a score has
-   two factors, `Grids`, `Anchored`, `Listed`; a new one is a NamedTuple, a scan and a decode.
+   two factors, `Grids`, `Anchored`, `Distances`, `Listed`; a new one is a NamedTuple, a scan and a decode.
 4. List the decoder in `DECODERS` below, which the warm-up reads.
 5. Give it a row in README's table of fields, and a case in ``postproc/doctor/cases.py``, whose answer
    ``python -m tests.doctor_answers`` writes.
@@ -45,6 +45,7 @@ from postproc.decoding.base import (
 from postproc.decoding.boxes_and_scores import SsdDecoder, StandardDecoder
 from postproc.decoding.decision import Decision
 from postproc.decoding.direct import DirectDecoder
+from postproc.decoding.distances import DistanceDecoder
 from postproc.decoding.end_to_end import EndToEndDecoder
 from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
 from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
@@ -52,7 +53,7 @@ from postproc.decoding.yolov8 import Yolov8Decoder
 from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
 from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
 from postproc.decoding.yolov8_seg import Yolov8SegDecoder
-from postproc.schema import DetectionOutput
+from postproc.schema import DetectionOutput, YoloxOutput
 
 __all__ = [
     "ACTIVATIONS",
@@ -80,11 +81,17 @@ DECODERS: tuple[Any, ...] = (
     StandardDecoder,
     EndToEndDecoder,
     SsdDecoder,
+    DistanceDecoder,
 )
 _BY_OUTPUT = {type(decoder.sample): decoder for decoder in DECODERS}
 
 
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder[Any]:
     """Make the decoder of an output."""
+    if isinstance(output, YoloxOutput) and output.output_tensor is None:
+        # Not at the top: every import of postproc would pay for what few documents need.
+        from postproc.decoding.product_levels import YoloxLevelsDecoder
+
+        return YoloxLevelsDecoder(output, decision)
     decoder: Decoder[Any] = _BY_OUTPUT[type(output)](output, decision)
     return decoder

@@ -23,12 +23,14 @@ from postproc.kernels.heads.arguments import (
     BoxFormat,
     FirstImage,
     FirstScore,
+    KeptRegions,
     Placement,
     Planar,
     Table,
 )
 from postproc.kernels.heads.driver import Head
 from postproc.results import Detections
+from postproc.results.rows import images_of_rows
 from postproc.schema import DetectionOutput
 from postproc.schema.outputs import Layout
 from postproc.tensors import as_float32, find, wrong_shape
@@ -88,6 +90,10 @@ class Candidates(NamedTuple):
     scores : function, optional
         Gives the scores as the network wrote them, (B, N, L) of labels or in another shape, where they are to
         be probabilities.
+    angles : function, optional
+        Gives the angles of all boxes as the network wrote them.
+    odd_class : float, optional
+        What is read as the class of a box, though it is no whole number.
     """
 
     batch: int
@@ -96,6 +102,8 @@ class Candidates(NamedTuple):
     columns: BoxesARegion = ONE_COLUMN
     extras: Extras | None = None
     scores: Callable[[], NDArray[np.float32]] | None = None
+    angles: Callable[[], NDArray[np.float32]] | None = None
+    odd_class: float | None = None
 
 
 class Read(Protocol):
@@ -221,6 +229,18 @@ class SingleTable:
             for layout, shape in shapes.items()
             if self._layout in ("auto", layout)
         ]
+
+
+def rows_of(found: Detections, firsts: NDArray[np.int64] | None, start: FirstImage) -> KeptRegions:
+    """Rows that detections come from, as kernels that gather take them: counted from their image's first.
+
+    With `firsts`, the first row of each image in a list of all, they are those of a table (R, 1, C) of that
+    list: one in which each row is an image, so that they are counted from the image's number.
+    """
+    if firsts is None:
+        return KeptRegions(found.regions)
+    images = start + images_of_rows(found.offsets)
+    return KeptRegions(found.regions + firsts[images] - images)
 
 
 def pixel_sizes(name: str, sizes: Sizes) -> NDArray[np.float64]:

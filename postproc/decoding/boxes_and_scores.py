@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from postproc.decoding.base import (
     ROWS,
     SOFTMAX,
     Candidates,
+    Extras,
     SizelessDecoder,
     as_rows,
     check_order,
@@ -25,6 +27,7 @@ from postproc.decoding.base import (
     with_batch,
 )
 from postproc.decoding.decision import Decision
+from postproc.decoding.keypoints import with_keypoints
 from postproc.kernels.heads.anchored import (
     Anchored,
     Anchors,
@@ -34,8 +37,21 @@ from postproc.kernels.heads.anchored import (
     OffsetsScale,
     YFirst,
 )
-from postproc.kernels.heads.arguments import Boxes, BoxesALabel, FirstScore, Planar, PlanarBoxes, Scores
+from postproc.kernels.heads.arguments import (
+    Boxes,
+    BoxesALabel,
+    BoxFormat,
+    FirstImage,
+    FirstScore,
+    KeptOffsets,
+    KeptRegions,
+    Placement,
+    Planar,
+    PlanarBoxes,
+    Scores,
+)
 from postproc.kernels.heads.scored_boxes import FirstRow, RowsARegion, ScoredBoxes
+from postproc.results import Detections
 from postproc.schema import SsdOutput, StandardOutput
 from postproc.schema.outputs import Background, Layout, ScoreActivation
 from postproc.tensors import as_float32, find, wrong_shape
@@ -149,7 +165,8 @@ class SsdDecoder(SizelessDecoder):
     clips_first = True
 
     def __init__(self, output: SsdOutput, decision: Decision) -> None:
-        super().__init__(decision, output.offsets_tensor, output.scores_tensor, output.priors_tensor)
+        names = output.offsets_tensor, output.scores_tensor, output.priors_tensor, output.landmarks_tensor
+        super().__init__(decision, *names)
         self._output = output
         self._priors = None if output.priors is None else Anchors(np.array(output.priors, np.float32)[None])
         self._format = BOX_FORMATS[output.priors_format]
@@ -162,21 +179,20 @@ class SsdDecoder(SizelessDecoder):
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         offsets_name, scores_name = self.tensor_names[:2]
-        offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
-        if offsets.ndim != 3 or offsets.shape[2] < 4:
-            raise wrong_shape(offsets_name, offsets.shape, "(B, N, 4) or (B, N, 4 and more)")
+        offsets = self._offsets_of(tensors)
         batch, count = len(offsets), offsets.shape[1]
         scores, planar = self._scores.read(tensors, count)
         if len(scores) != batch:
             raise wrong_shape(
                 scores_name, scores.shape, f"{batch} images, as the offsets {offsets_name!r} have"
             )
+        priors = self._priors_of(tensors, batch, count)
         head = Anchored(
             scores=scores,
             planar=planar,
             first=self._scores.first,
             activation=self._scores.activation,
-            anchors=self._priors_of(tensors, batch, count),
+            anchors=priors,
             anchors_format=self._format,
             offsets=Offsets(offsets),
             first_offsets=_SHARED_OFFSETS,
@@ -185,7 +201,42 @@ class SsdDecoder(SizelessDecoder):
             linear_sizes=self._linear_sizes,
         )
         of_labels = self._scores.probabilities(scores, planar)
-        return Candidates(batch, head, BoxesALabel(count), scores=of_labels)
+        extras = self._keypoints_of(tensors, offsets, priors)
+        return Candidates(batch, head, BoxesALabel(count), extras=extras, scores=of_labels)
+
+    def _offsets_of(self, tensors: Mapping[str, Any]) -> Floats:
+        """Offsets (B, N, C)."""
+        name, points = self._output.offsets_tensor, self._output.keypoints
+        offsets = as_float32(name, find(tensors, name))
+        if offsets.shape[2:] == (1, 4):
+            offsets = offsets[:, :, 0]  # TensorFlow's (B, N, 1, 4)
+        elif offsets.shape[1:] == (1, 4) and np.ndim(find(tensors, self._output.scores_tensor)) == 2:
+            offsets = offsets[:, 0]  # likewise, of one image without its batch axis
+        offsets = with_batch(offsets, 3)
+        if points is not None and self._output.landmarks_tensor is None:
+            if offsets.ndim != 3 or offsets.shape[2] != 4 + 2 * points:
+                expected = f"(B, N, {4 + 2 * points}), from 4 + keypoints * 2, or a landmarks_tensor"
+                raise wrong_shape(name, offsets.shape, expected)
+        elif offsets.ndim != 3 or offsets.shape[2] < 4:
+            raise wrong_shape(name, offsets.shape, "(B, N, 4), (B, N, 1, 4) or (B, N, 4 and more)")
+        return offsets
+
+    def _keypoints_of(self, tensors: Mapping[str, Any], offsets: Floats, priors: Anchors) -> Extras | None:
+        """Return what adds the keypoints that an output has, in a tensor of their own or behind the boxes."""
+        output = self._output
+        if output.keypoints is None:
+            return None
+        landmarks, first = offsets, 4
+        if (name := output.landmarks_tensor) is not None:
+            landmarks, first = with_batch(as_float32(name, find(tensors, name)), 3), 0
+            expected = (*offsets.shape[:2], 2 * output.keypoints)
+            if landmarks.shape != expected:
+                raise wrong_shape(name, landmarks.shape, f"{expected}, keypoints * 2 for each of the offsets")
+        gather = partial(
+            _gather_landmarks,
+            *(Offsets(landmarks), first, output.keypoints, priors, self._format, self._scale, self._y_first),
+        )
+        return with_keypoints(gather, output.skeleton)
 
     def for_examples(self) -> Self:
         # Priors of the document are as many as those of the examples.
@@ -216,8 +267,37 @@ class SsdDecoder(SizelessDecoder):
         return Anchors(priors)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
-        examples = self._scores.examples(self.tensor_names[0])
-        if self._priors is None:
-            for tensors in examples:
-                tensors[self.tensor_names[2]] = tensors[self.tensor_names[0]][0]
+        output = self._output
+        examples = self._scores.examples(output.offsets_tensor)
+        for tensors in examples:
+            offsets = tensors[output.offsets_tensor]
+            if output.priors_tensor is not None:
+                tensors[output.priors_tensor] = offsets[0]
+            if output.keypoints is not None:
+                landmarks = np.zeros((*offsets.shape[:2], 2 * output.keypoints), np.float32)
+                if output.landmarks_tensor is not None:
+                    tensors[output.landmarks_tensor] = landmarks
+                else:
+                    tensors[output.offsets_tensor] = np.concatenate([offsets, landmarks], axis=2)
         return examples
+
+
+def _gather_landmarks(
+    landmarks: Offsets,
+    first: int,
+    points: int,
+    priors: Anchors,
+    priors_format: BoxFormat,
+    scale: OffsetsScale,
+    y_first: YFirst,
+    found: Detections,
+    placement: Placement,
+    start: FirstImage,
+) -> Floats:
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.heads.keypoints import FirstPoint, Points, gather_landmarks_of_priors
+
+    return gather_landmarks_of_priors(
+        landmarks, FirstPoint(first), Points(points), priors, priors_format, scale, y_first,
+        KeptRegions(found.regions), KeptOffsets(found.offsets), placement, start,
+    )  # fmt: skip

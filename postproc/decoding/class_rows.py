@@ -38,12 +38,19 @@ class ClassRows:
         self._rows, self._sorted = RowsOfIds(order), SortedIds(named[order])
         self._unknown: set[str] = set()
 
-    def of(self, classes: NDArray[Any], matter: Callable[[], NDArray[np.bool_]]) -> NDArray[np.int64]:
+    def of(
+        self,
+        classes: NDArray[Any],
+        matter: Callable[[], NDArray[np.bool_]],
+        given: Callable[[], NDArray[np.bool_]] | None = None,
+    ) -> tuple[NDArray[np.int64], float | None]:
         """Label row of each class (N,), as `as_ids` gives them; -1 where the spec has none.
 
         Those are logged, each once; but not where ``matter()``, a mask (N,), is false: what scores too little
-        anyway is padding, more often than not.
+        anyway is padding, more often than not. Fractions are not: the first of those that are ``given()`` is
+        returned as well, since in a tensor of classes there is none.
         """
+        odd = 0
         if classes.dtype == np.uint64:
             # Some are beyond every id. What they turn into is overwritten.
             rows, unknown = rows_of_ids(classes.astype(np.int64), self._sorted, self._rows)
@@ -52,10 +59,16 @@ class ClassRows:
         elif classes.dtype == np.int64:
             rows, unknown = rows_of_ids(classes, self._sorted, self._rows)
         else:
-            rows, unknown = rows_of_numbers(classes, self._sorted, self._rows)
+            rows, unknown, odd = rows_of_numbers(classes, self._sorted, self._rows)
+        odd_class = None
+        if odd:
+            fractions = _are_fractions(classes)
+            of_boxes = classes[fractions if given is None else fractions & given()]
+            odd_class = float(of_boxes[0]) if len(of_boxes) else None
         if unknown and len(self._unknown) < _MOST_UNKNOWN:
-            self._log(np.unique(classes[(rows < 0) & matter()]).tolist())
-        return rows
+            others = classes[(rows < 0) & matter()]
+            self._log(np.unique(others[~_are_fractions(others)]).tolist())
+        return rows, odd_class
 
     def _log(self, classes: list[int | float]) -> None:
         for value in classes[:_MOST_UNKNOWN]:
@@ -68,3 +81,8 @@ class ClassRows:
                     self._what,
                     text,
                 )
+
+
+def _are_fractions(classes: NDArray[Any]) -> NDArray[np.bool_]:
+    fractions: NDArray[np.bool_] = (np.trunc(classes) != classes) & np.isfinite(classes)
+    return fractions

@@ -35,6 +35,8 @@ class Decision(NamedTuple):
         The same without discarded ones.
     nms_method : {"hard", "soft", "weighted"}
     soft_sigma : float
+    probiou, fast : bool
+        How oriented boxes are compared and suppressed, if not by their exact index and greedily.
     """
 
     table: LabelTable
@@ -42,6 +44,8 @@ class Decision(NamedTuple):
     predicted_rule: Rule
     nms_method: Literal["hard", "soft", "weighted"]
     soft_sigma: float
+    probiou: bool
+    fast: bool
 
     @classmethod
     def of(cls, task: Detection, table: LabelTable, nms_thresholds: tuple[float, ...]) -> Decision:
@@ -53,7 +57,15 @@ class Decision(NamedTuple):
             iou_thresholds=IouThresholds(np.array(nms_thresholds, np.float32)),
             class_agnostic=ClassAgnostic(task.class_agnostic),
         )
-        return cls(table, rule, rule._replace(discard=_NOT_WANTED), task.nms_method, float(task.soft_sigma))
+        return cls(
+            table=table,
+            rule=rule,
+            predicted_rule=rule._replace(discard=_NOT_WANTED),
+            nms_method=task.nms_method,
+            soft_sigma=float(task.soft_sigma),
+            probiou=task.iou == "probiou",
+            fast=task.suppression == "fast",
+        )
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -79,7 +91,9 @@ class Decision(NamedTuple):
             discard = Discard(np.float32(value))
         rule = Rule(thresholds, multi_label, discard, iou_thresholds, class_agnostic)
         predicted_rule = Rule(thresholds, multi_label, _NOT_WANTED, iou_thresholds, class_agnostic)
-        return Decision(table, rule, predicted_rule, self.nms_method, self.soft_sigma)
+        return Decision(
+            table, rule, predicted_rule, self.nms_method, self.soft_sigma, self.probiou, self.fast
+        )
 
 
 def _thresholds(table: LabelTable) -> Thresholds:

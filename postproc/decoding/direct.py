@@ -79,7 +79,7 @@ class DirectDecoder(SizelessDecoder):
         batch = len(scores)
         flat = scores.reshape(batch * count, columns)
         # Where an activation is still to come, a score says nothing yet.
-        rows = self._classes.of(
+        rows, odd_class = self._classes.of(
             np.ascontiguousarray(classes).reshape(-1),
             lambda: (
                 flat.reshape(-1)
@@ -98,7 +98,11 @@ class DirectDecoder(SizelessDecoder):
             BoxesOfTheirOwn(corners.ndim == 4),
         )
         listed = partial(without_padding, flat) if self._activation == NO_ACTIVATION else None
-        return Candidates(batch, head, BoxesALabel(count * columns), BoxesARegion(columns), scores=listed)
+        return Candidates(
+            *(batch, head, BoxesALabel(count * columns), BoxesARegion(columns)),
+            scores=listed,
+            odd_class=odd_class,
+        )
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         boxes_name, scores, classes = self.tensor_names

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +14,36 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
     NO_ACTIVATION,
+    ROWS,
+    UNIT,
     Candidates,
-    SizelessDecoder,
+    Decoder,
+    Extras,
+    Sizes,
     check_order,
+    pixel_sizes,
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
 from postproc.decoding.decision import Decision
+from postproc.decoding.keypoints import keypoints_of_table
+from postproc.decoding.masks import (
+    MasksOfRows,
+    boxes_of_rows,
+    leaving_out_empty,
+    read_masks,
+    read_prototypes,
+    with_prototypes,
+)
+from postproc.decoding.yolov8_obb import with_corners
 from postproc.errors import TensorError
-from postproc.kernels.heads.arguments import Boxes, BoxesALabel, Scores
+from postproc.kernels.heads.arguments import (
+    Boxes,
+    BoxesALabel,
+    Scores,
+    Table,
+)
+from postproc.kernels.heads.driver import Head
 from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, LabelRows, Listed
 from postproc.schema import EndToEndOutput
 from postproc.tensors import as_array, as_contiguous, as_float32, as_ids, find, wrong_shape
@@ -33,17 +56,48 @@ Floats = NDArray[np.float32]
 
 
 class _Rows(NamedTuple):
-    """Rows of a batch: boxes (R, 4), scores (R,), classes (R,), and which of them each image has."""
+    """Rows of a batch: boxes (R, 4), scores (R,), classes (R,), and which of them each image has.
+
+    What comes with a box begins in column `first` of `more` (R, C), if anything does.
+    """
 
     boxes: Boxes
     scores: Scores
     classes: NDArray[Any]
     firsts: FirstRows
     ends: EndRows
+    axes: tuple[int, ...]  # of the tensors: what they have of rows
+    order: Ints | None = None  # numbers of the rows in the tensors, where they are in another order
+    more: Floats | None = None
+    first: int = 0
+
+    def listed(self) -> NDArray[np.bool_]:
+        """Which rows are those of an image."""
+        steps = np.zeros(len(self.scores) + 1, np.int64)
+        np.add.at(steps, self.firsts, 1)
+        np.add.at(steps, self.ends, -1)
+        mask: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
+        return mask
+
+    def angles(self) -> Floats:
+        """Angles of these rows (K,)."""
+        assert self.more is not None
+        of_rows: Floats = self.more[self.listed(), self.first]
+        return of_rows
 
 
-class EndToEndDecoder(SizelessDecoder):
-    """`end_to_end_output`: a box, a score and a class per row."""
+class _Read(NamedTuple):
+    candidates: Candidates
+    masks: MasksOfRows | None
+    rows: _Rows
+
+    @property
+    def batch(self) -> int:
+        return self.candidates.batch
+
+
+class EndToEndDecoder(Decoder[_Read]):
+    """`end_to_end_output`: a box, a score and a class per row, and what else it holds."""
 
     sample = EndToEndOutput(output_tensor="rows")
 
@@ -51,33 +105,36 @@ class EndToEndDecoder(SizelessDecoder):
         super().__init__(
             decision,
             *(output.output_tensor, output.boxes_tensor, output.scores_tensor, output.classes_tensor),
-            output.count_tensor,
+            *(output.count_tensor, output.keypoints_tensor, output.prototypes_tensor, output.masks_tensor),
         )
+        self.example_size = (2, 2) if output.needs_input_size else None
         self._output = output
         self._format = BOX_FORMATS[output.box_format]
-        class_name = output.output_tensor or output.classes_tensor or ""
+        class_name = output.classes_tensor or output.output_tensor or ""
         self._classes = ClassRows(class_name, decision.ids, output.classes)
-
-    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
-        rows = (
-            self._separate(tensors) if self._output.output_tensor is None else self._packed(tensors, options)
+        self._yields = output.yields
+        self._more = next(
+            (name for name in output.columns if name in ("angle", "keypoints", "coefficients")), ""
         )
-        lengths = rows.ends - rows.firsts
-        longest = int(lengths.max(initial=0))
+        self._points = output.keypoints or 0, output.dimensions
+        self._places = self._places_of(1)
+
+    def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
+        name = self._output.prototypes_tensor
+        prototypes = None if name is None else read_prototypes(name, tensors)
+        if self._output.output_tensor is None:
+            rows = self._separate(tensors)
+        else:
+            rows = self._packed(tensors, options, prototypes)
+        longest = int((rows.ends - rows.firsts).max(initial=0))
         check_order(self.tensor_names[0], boxes_count=longest, labels=self._labels)
-
-        def listed() -> NDArray[np.bool_]:
-            # The rows that an image has.
-            steps = np.zeros(len(rows.scores) + 1, np.int64)
-            np.add.at(steps, rows.firsts, 1)
-            np.add.at(steps, rows.ends, -1)
-            mask: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
-            return mask
-
-        labels = self._classes.of(
-            rows.classes, lambda: listed() & (rows.scores > self._decision.thresholds.min())
+        if name is not None and prototypes is not None and len(prototypes) != len(rows.firsts):
+            expected = f"({len(rows.firsts)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
+            raise wrong_shape(name, prototypes.shape, expected)
+        labels, odd_class = self._classes.of(
+            rows.classes, lambda: rows.listed() & (rows.scores > self._decision.thresholds.min()), rows.listed
         )
-        head = Listed(
+        listed = Listed(
             Scores(rows.scores.reshape(-1, 1)),
             LabelRows(labels.reshape(-1, 1)),
             rows.firsts,
@@ -87,29 +144,72 @@ class EndToEndDecoder(SizelessDecoder):
             self._format,
             BoxesOfTheirOwn(False),
         )
-        return Candidates(
+        masks = self._masks(tensors, rows)
+        extras: Extras | None = None if masks is None else masks.add
+        head: Head = listed
+        if self._yields == "oriented boxes":
+            head, extras = _oriented(listed, rows, self._decision)
+        elif rows.more is not None:
+            extras = self._extras(rows, prototypes)
+        candidates = Candidates(
             len(rows.firsts),
             head,
             BoxesALabel(longest),
-            scores=lambda: without_padding(rows.scores[listed()]),
+            extras=extras,
+            scores=lambda: without_padding(rows.scores[rows.listed()]),
+            angles=rows.angles if self._yields == "oriented boxes" else None,
+            odd_class=odd_class,
         )
+        return _Read(candidates, masks, rows)
+
+    def bind(self, read: _Read, sizes: Sizes) -> Candidates:
+        candidates, masks, rows = read
+        if masks is not None:
+            masks.check_size(self._output.masks_tensor or "", sizes)
+        if self._output.keep_empty_masks or candidates.extras is None:
+            return candidates
+        pixels = pixel_sizes(self.tensor_names[0], sizes)
+        boxes_of = partial(boxes_of_rows, rows.boxes, self._format, rows.firsts)
+        return candidates._replace(extras=leaving_out_empty(candidates.extras, boxes_of, False, pixels))
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         output = self._output
-        counts = {} if output.count_tensor is None else {output.count_tensor: np.ones(1, np.int64)}
-        if output.output_tensor is not None:
-            width = sum(4 if name == "box" else 1 for name in output.columns)
-            return [{output.output_tensor: np.zeros((1, 1, width), np.float32), **counts}]
-        boxes, scores, classes = self.tensor_names[:3]
+        _, width = self._places
+        shapes = {
+            output.output_tensor: (1, 1, width),
+            output.boxes_tensor: (1, 1, 4),
+            output.scores_tensor: (1, 1),
+            output.keypoints_tensor: (1, 1, *self._points),
+            output.prototypes_tensor: (1, 1, 1, 1),
+            output.masks_tensor: (1, 1, 1, 1, 1),
+        }
+        tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name is not None}
+        if output.count_tensor is not None:
+            tensors[output.count_tensor] = np.ones(1, np.int64)
+        if output.classes_tensor is None:
+            return [tensors]
         return [
-            {
-                boxes: np.zeros((1, 1, 4), np.float32),
-                scores: np.zeros((1, 1), np.float32),
-                classes: np.zeros((1, 1), dtype),
-                **counts,
-            }
-            for dtype in (np.int64, np.float64)
+            {**tensors, output.classes_tensor: np.zeros((1, 1), dtype)} for dtype in (np.int64, np.float64)
         ]
+
+    def _masks(self, tensors: Mapping[str, Any], rows: _Rows) -> MasksOfRows | None:
+        output = self._output
+        if output.masks_tensor is None:
+            return None
+        cover_image = output.masks_cover == "image"
+        masks = read_masks(output.masks_tensor, tensors, rows.axes, self._labels, cover_image)
+        return MasksOfRows(
+            masks, rows.boxes, self._format, rows.order, rows.firsts, rows.ends, cover_image,
+        )  # fmt: skip
+
+    def _extras(self, rows: _Rows, prototypes: NDArray[np.float32] | None) -> Extras:
+        """Make what adds keypoints, or masks, to boxes."""
+        assert rows.more is not None
+        table = Table(rows.more[:, None])
+        if prototypes is not None:
+            return partial(with_prototypes, table, ROWS, rows.first, prototypes, firsts=rows.firsts)
+        points = *self._points, self._output.skeleton
+        return keypoints_of_table(table, ROWS, rows.first, *points, firsts=rows.firsts)
 
     def _separate(self, tensors: Mapping[str, Any]) -> _Rows:
         boxes_name, scores_name, classes_name = self.tensor_names[:3]
@@ -129,16 +229,18 @@ class EndToEndDecoder(SizelessDecoder):
             Scores(scores.reshape(-1)),
             np.ascontiguousarray(classes).reshape(-1),
             *self._first_rows(tensors, batch, count),
+            boxes.shape[:-1],
+            None,
+            self._keypoints_apart(tensors, boxes.shape),
         )
 
-    def _packed(self, tensors: Mapping[str, Any], options: CallOptions) -> _Rows:
+    def _packed(
+        self, tensors: Mapping[str, Any], options: CallOptions, prototypes: NDArray[np.float32] | None
+    ) -> _Rows:
         name = self.tensor_names[0]
         table = as_contiguous(name, as_array(name, find(tensors, name)))
-        starts, width = {}, 0
-        for column in self._output.columns:
-            starts[column] = width
-            width += 4 if column == "box" else 1
-        names_images = "image" in starts
+        starts, width = self._places if prototypes is None else self._places_of(prototypes.shape[1])
+        names_images, order = "image" in starts, None
         if names_images:
             fits, expected = table.ndim in (2, 3, 4), f"(M, {width}), (1, M, {width}) or (1, 1, M, {width})"
             fits = fits and all(side == 1 for side in table.shape[:-2])
@@ -146,14 +248,20 @@ class EndToEndDecoder(SizelessDecoder):
             fits, expected = table.ndim in (2, 3), f"(B, N, {width}) or (N, {width})"
         if not fits or table.shape[-1] != width:
             columns = ", ".join(self._output.columns)
-            raise wrong_shape(
-                name, table.shape, f"{expected}, the columns {columns}, of which box takes four"
-            )
+            takes = "box takes four"
+            if "keypoints" in starts:
+                takes += f", keypoints {math.prod(self._points)}"
+            if prototypes is not None:
+                takes += f", coefficients {prototypes.shape[1]}"
+            raise wrong_shape(name, table.shape, f"{expected}, the columns {columns}, of which {takes}")
         rows = table.reshape(-1, width)
+        classes = self._classes_apart(tensors, table.shape)
+        more = self._keypoints_apart(tensors, table.shape)
         if names_images:
             named = as_ids(name, rows[:, starts["image"]]).copy()  # as of `_counts`
-            order, firsts, ends = self._by_image(named, options)
+            order, firsts, ends = self._by_image(named, options, prototypes)
             rows = rows[order]
+            classes, more = (apart if apart is None else apart[order] for apart in (classes, more))
         elif table.ndim == 3:
             firsts, ends = self._first_rows(tensors, *table.shape[:2])
         elif self._output.count_tensor is None:
@@ -167,26 +275,72 @@ class EndToEndDecoder(SizelessDecoder):
                     f"{len(rows)}"
                 )
         numbers = as_float32(name, rows)
+        if classes is None:
+            classes = np.ascontiguousarray(as_ids(name, rows[:, starts["class"]]))
+        in_rows = [starts[self._more]] if self._more else []
         return _Rows(
             Boxes(np.ascontiguousarray(numbers[:, starts["box"] : starts["box"] + 4])),
             Scores(np.ascontiguousarray(numbers[:, starts["score"]])),
-            np.ascontiguousarray(as_ids(name, rows[:, starts["class"]])),
+            classes,
             firsts,
             ends,
+            table.shape[:-1],
+            order,
+            numbers if in_rows else more,
+            *in_rows,
         )
 
-    def _by_image(self, named: NDArray[Any], options: CallOptions) -> tuple[Ints, FirstRows, EndRows]:
+    def _places_of(self, coefficients: int) -> tuple[dict[str, int], int]:
+        """Give the first column of what rows hold, by its name, and how many columns there are."""
+        widths = {"box": 4, "keypoints": math.prod(self._points), "coefficients": coefficients}
+        starts, width = {}, 0
+        for column in self._output.columns:
+            starts[str(column)] = width
+            width += widths.get(column, 1)
+        return starts, width
+
+    def _classes_apart(self, tensors: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[Any] | None:
+        """Classes (R,) beside a table of such a shape, if they are in a tensor of their own."""
+        name = self._output.classes_tensor
+        if name is None:
+            return None
+        classes = as_ids(name, find(tensors, name))
+        if classes.shape != shape[:-1]:
+            raise wrong_shape(
+                name, classes.shape, f"{shape[:-1]}, one per row of {self.tensor_names[0]!r} {shape}"
+            )
+        return classes.reshape(-1)
+
+    def _keypoints_apart(self, tensors: Mapping[str, Any], shape: tuple[int, ...]) -> Floats | None:
+        """Keypoints (R, P * D) beside a table of such a shape, if they are in a tensor of their own."""
+        name = self._output.keypoints_tensor
+        if name is None:
+            return None
+        keypoints = as_float32(name, find(tensors, name))
+        expected = (*shape[:-1], *self._points)
+        if keypoints.shape != expected:
+            beside = f"the keypoints of each row of {self.tensor_names[0]!r} {shape}"
+            raise wrong_shape(name, keypoints.shape, f"{expected}, {beside}")
+        return keypoints.reshape(-1, math.prod(self._points))
+
+    def _by_image(
+        self, named: NDArray[Any], options: CallOptions, prototypes: NDArray[np.float32] | None
+    ) -> tuple[Ints, FirstRows, EndRows]:
         """Rows in the order of their images, and which of them each image has."""
         name = self.tensor_names[0]
         listed = np.flatnonzero(named == -1)
         if len(listed):
             named = named[: listed[0]]
-        batch = options.images
+        batch, said = (
+            options.images,
+            "batch_size" if options.transforms is None else "the number of transforms",
+        )
+        if batch is None and prototypes is not None:
+            batch, said = len(prototypes), f"the images of {self._output.prototypes_tensor!r}"
         most = _MOST_IMAGES if batch is None else batch
         wrong = ~((named >= 0) & (named < most) & (named == np.trunc(named)))
         if wrong.any():
             row = int(np.argmax(wrong))
-            said = "batch_size" if options.transforms is None else "the number of transforms"
             advice = f"0 to {batch - 1} by {said}" if batch else f"none, since {said} is 0"
             if batch is None:
                 advice = f"0 to {most - 1}; with more images, pass batch_size"
@@ -225,3 +379,17 @@ class EndToEndDecoder(SizelessDecoder):
                 f"found {counts[wrong][0]}"
             )
         return counts.reshape(-1).astype(np.int64)
+
+
+def _oriented(listed: Listed, rows: _Rows, decision: Decision) -> tuple[Head, Extras]:
+    """Make the head of a list whose boxes are turned, and what adds their corners."""
+    # Not at the top: every import of postproc would pay for what few documents need.
+    from postproc.kernels.heads.listed_oriented import ListedOriented
+    from postproc.kernels.heads.oriented import AngleColumn, FastSuppression, Probiou, Scales
+
+    assert rows.more is not None
+    angles = rows.more[:, rows.first : rows.first + 1]
+    table = Table(np.concatenate([rows.boxes, angles], axis=1)[:, None])
+    rectangles = table, ROWS, AngleColumn(4), Scales(UNIT)
+    head = ListedOriented(*listed[:5], *rectangles, Probiou(decision.probiou), FastSuppression(decision.fast))
+    return head, partial(with_corners, *rectangles, firsts=rows.firsts)

@@ -32,15 +32,18 @@ from postproc.kernels.heads.yolo_grids import (
     Grids,
     GridShapes,
     InputSizes,
+    SquaredSizes,
     Stretches,
 )
 from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
-from postproc.schema.outputs import Layout
+from postproc.schema.yolo_outputs import GridLayout
 from postproc.tensors import as_float32, find, wrong_shape
 
 _NO_GRID = Grid(np.empty((1, 0), np.float32))
 _NO_STRETCH = Stretches(np.ones(1, np.float64))
+_EXPONENTIAL = SquaredSizes(False)
+_STRETCH_OF_V5 = 2.0
 _UNIT = InputSizes(UNIT)
 _IN_CELLS, _IN_PIXELS = AnchorsInCells(True), AnchorsInCells(False)
 _WITH_LABELS = ObjectnessAlone(False)
@@ -72,6 +75,7 @@ class YoloDecoder(SizelessDecoder):
             anchors=self._anchors,
             anchors_in_cells=_IN_CELLS,
             stretches=_NO_STRETCH,
+            squared_sizes=_EXPONENTIAL,
             sizes=_UNIT,
             activation=SOFTMAX,
             objectness_alone=_WITH_LABELS,
@@ -92,7 +96,7 @@ class _Read(NamedTuple):
 
 
 class Yolov3Decoder(Decoder[_Read]):
-    """`yolov3_output`: the grids of YOLOv3 and v4, one per scale."""
+    """`yolov3_output`: the grids of YOLOv3 and v4, and of v5 and v7 without decoding, one per scale."""
 
     sample = Yolov3Output(output_tensors=("fine", "coarse"), anchors=(1.0, 1.0, 1.0, 1.0))
     example_size = (32, 32)
@@ -101,7 +105,10 @@ class Yolov3Decoder(Decoder[_Read]):
         super().__init__(decision, *output.output_tensors)
         self._layout = output.layout
         self._masks = output.anchor_masks
-        self._stretches = Stretches(np.array(output.scales, np.float64))
+        is_v5 = output.box_coding == "yolov5"
+        scales = [_STRETCH_OF_V5] * len(output.output_tensors) if is_v5 else output.scales
+        self._stretches = Stretches(np.array(scales, np.float64))
+        self._squared_sizes = SquaredSizes(is_v5)
         self._objectness_alone = ObjectnessAlone(output.confidence == "objectness")
         anchors = np.array(output.anchors, np.float64).reshape(-1, 2)
         # Those of each grid one after the other, where it is known which they are.
@@ -115,7 +122,14 @@ class Yolov3Decoder(Decoder[_Read]):
         labels = self._labels
         grids = [as_float32(name, find(tensors, name)) for name in self.tensor_names]
         geometries = tuple(
-            _geometry(name, grid.shape, count=count, channels=5 + labels, layout=self._layout)
+            _geometry(
+                name,
+                grid.shape,
+                count=count,
+                channels=5 + labels,
+                layout=self._layout,
+                may_be_anchors_first=True,
+            )
             for name, grid, count in zip(self.tensor_names, grids, self._counts, strict=True)
         )
         batch = geometries[0].batch
@@ -141,6 +155,7 @@ class Yolov3Decoder(Decoder[_Read]):
             anchors=self._anchors,
             anchors_in_cells=_IN_PIXELS,
             stretches=self._stretches,
+            squared_sizes=self._squared_sizes,
             sizes=InputSizes(pixel_sizes(self.tensor_names[0], sizes)),
             activation=SIGMOID,
             objectness_alone=self._objectness_alone,
@@ -168,8 +183,11 @@ class Yolov3Decoder(Decoder[_Read]):
         tensors = {}
         for index, (name, count) in enumerate(zip(self.tensor_names, self._counts, strict=True)):
             channels, side = count * (5 + self._labels), index + 1
-            is_first = self._layout == "channels_first"
-            shape = (1, channels, side, side) if is_first else (1, side, side, channels)
+            shape: Shape = 1, side, side, channels
+            if self._layout == "channels_first":
+                shape = 1, channels, side, side
+            elif self._layout == "anchors_first":
+                shape = 1, count, side, side, 5 + self._labels
             tensors[name] = np.zeros(shape, np.float32)
         return [tensors]
 
@@ -187,45 +205,69 @@ class _Geometry(NamedTuple):
 
 
 @remembered
-def _geometry(name: str, shape: Shape, *, count: int, channels: int, layout: Layout) -> _Geometry:
+def _geometry(
+    name: str,
+    shape: Shape,
+    *,
+    count: int,
+    channels: int,
+    layout: GridLayout,
+    may_be_anchors_first: bool = False,
+) -> _Geometry:
     """How a grid of `count` anchors lies in a tensor of this shape."""
     given, total = shape, count * channels
-    may_be_last = layout != "channels_first"
-    may_be_first = layout != "channels_last"
-    if len(shape) == 5 and shape[3:] == (count, channels) and may_be_last:
-        shape = (*shape[:3], total)
-    elif len(shape) == 4 and shape[2:] == (count, channels) and shape[1] != total != shape[3]:
-        shape = (1, *shape[:2], total)
+    fitting = {
+        "channels_last": len(shape) == 5 and shape[3:] == (count, channels),
+        "anchors_first": may_be_anchors_first
+        and len(shape) == 5
+        and (shape[1], shape[4]) == (count, channels),
+    }
+    if len(shape) == 4 and shape[1] != total != shape[3]:
+        # One image without its batch axis.
+        fitting = {
+            "channels_last": shape[2:] == (count, channels),
+            "anchors_first": may_be_anchors_first and (shape[0], shape[3]) == (count, channels),
+        }
+        if any(fitting.values()):
+            shape = (1, *shape)
     elif len(shape) == 3:
         shape = (1, *shape)
-    last = may_be_last and len(shape) == 4 and shape[3] == total
-    first = may_be_first and len(shape) == 4 and shape[1] == total
-    if last and first:
+    if len(shape) == 4:
+        fitting = {"channels_last": shape[3] == total, "channels_first": shape[1] == total}
+    found = [form for form, fits in fitting.items() if fits and layout in ("auto", form)]
+    if shape[1:4] == (1, 1, 1):  # of one cell and anchor: all the same
+        found = found[:1]
+    if len(found) > 1:
+        what = f"{total} channels" if len(shape) == 4 else f"{count} anchors"
+        choices = " or ".join(f'"{choice}"' for choice in sorted(found))
         raise TensorError(
-            f"tensor {name!r} has shape {shape}, whose {total} channels may come first or last; "
-            'declare layout: "channels_first" or "channels_last"'
+            f"tensor {name!r} has shape {given}, whose {what} may come first or last; declare layout: "
+            f"{choices}"
         )
-    if not (last or first):
-        forms = []
-        if may_be_last:
-            forms += [f"(B, H, W, {total})", f"(B, H, W, {count}, {channels})"]
-        if may_be_first:
-            forms += [f"(B, {total}, H, W)"]
-        raise wrong_shape(
-            name, given, f"{' or '.join(forms)}, from {count} anchors and 5 + {channels - 5} labels"
-        )
-    if last:
-        batch, height, width, _ = shape
-        steps = total, channels, 1
-    else:
+    if not found:
+        forms = {
+            f"(B, H, W, {total})": "channels_last",
+            f"(B, H, W, {count}, {channels})": "channels_last",
+            f"(B, {total}, H, W)": "channels_first",
+            f"(B, {count}, H, W, {channels})": "anchors_first" if may_be_anchors_first else "",
+        }
+        expected = " or ".join(form for form, of in forms.items() if of and layout in ("auto", of))
+        raise wrong_shape(name, given, f"{expected}, from {count} anchors and 5 + {channels - 5} labels")
+    if found == ["channels_first"]:
         batch, _, height, width = shape
         steps = 1, channels * height * width, height * width
+    elif found == ["anchors_first"]:
+        batch, _, height, width, _ = shape
+        steps = channels, height * width * channels, 1
+    else:
+        batch, height, width = shape[:3]
+        steps = total, channels, 1
     return _Geometry(batch=batch, height=height, width=width, anchors=count, steps=steps)
 
 
 @remembered
 def _one_grid(
-    name: str, shape: Shape, *, count: int, channels: int, layout: Layout
+    name: str, shape: Shape, *, count: int, channels: int, layout: GridLayout
 ) -> tuple[int, GridShapes, BoxesALabel]:
     """Batch size, description for the kernel and number of boxes of a single grid."""
     geometry = _geometry(name, shape, count=count, channels=channels, layout=layout)

@@ -1,4 +1,7 @@
-"""`yolov5_output` and `yolox_output`: one tensor of boxes, objectness and probabilities."""
+"""`yolov5_output` and `yolox_output`: one tensor of boxes, objectness and probabilities.
+
+YOLOX a level is in `postproc.decoding.product_levels`, which few documents need.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,20 @@ from postproc.decoding.base import (
     probabilities,
 )
 from postproc.decoding.decision import Decision
+from postproc.decoding.keypoints import keypoints_of_table
 from postproc.errors import TensorError
 from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, ObjectnessAlone
-from postproc.kernels.heads.products import Levels, Products
+from postproc.kernels.heads.products import Levels, Products, SquareRoot
 from postproc.schema import Yolov5Output, YoloxOutput
 
 _LARGEST_INT64 = 2**63 - 1
 _OBJECTNESS, _FIRST_LABEL = FirstScore(4), FirstScore(5)
 _NO_LEVELS = Levels(np.empty((1, 0, 3), np.int64))
+_PRODUCT = SquareRoot(False)
 
 
 class Yolov5Decoder(SizelessDecoder):
-    """`yolov5_output`: decoded boxes, objectness and a probability per label."""
+    """`yolov5_output`: decoded boxes, objectness, a probability per label, and perhaps keypoints."""
 
     sample = Yolov5Output(output_tensor="products")
 
@@ -43,38 +48,56 @@ class Yolov5Decoder(SizelessDecoder):
         super().__init__(decision, output.output_tensor)
         self._format = BOX_FORMATS[output.box_format]
         self._objectness_alone = ObjectnessAlone(output.confidence == "objectness")
-        self._table = SingleTable(output.output_tensor, 5 + self._labels, output.layout, "5 + labels")
+        self._output = output
+        more, reason = 0, "5 + labels"
+        if output.keypoints is not None:
+            more, reason = output.keypoints * output.dimensions, "5 + labels + keypoints * dimensions"
+        self._first = FirstScore(_FIRST_LABEL + (more if output.keypoints_first else 0))
+        self._first_point = _FIRST_LABEL + (0 if output.keypoints_first else self._labels)
+        self._table = SingleTable(output.output_tensor, 5 + self._labels + more, output.layout, reason)
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         table, planar, count = self._table.read(tensors, self._labels)
-        head = Products(table, planar, NO_ACTIVATION, self._objectness_alone, self._format, _NO_LEVELS)
-        return _of_products(head, count, self._labels)
+        # By position, as their types tell them apart: keywords cost time.
+        head = Products(
+            table, planar, self._first, NO_ACTIVATION, self._objectness_alone, _PRODUCT, self._format,
+            _NO_LEVELS,
+        )  # fmt: skip
+        candidates = _of_products(head, count, self._labels)
+        output = self._output
+        if output.keypoints is None:
+            return candidates
+        extras = keypoints_of_table(
+            table, planar, self._first_point, output.keypoints, output.dimensions, output.skeleton
+        )
+        return candidates._replace(extras=extras)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         return self._table.examples()
 
 
 def _of_products(head: Products, count: BoxesALabel, labels: int) -> Candidates:
-    table, planar, activation, objectness_alone, *_ = head
-    first, factors = (_OBJECTNESS, 1) if objectness_alone else (_FIRST_LABEL, labels)
-    scores = probabilities(table, planar, first, factors, activation)
-    return Candidates(len(table), head, count, scores=scores)
+    first, factors = (_OBJECTNESS, 1) if head.objectness_alone else (head.first, labels)
+    scores = probabilities(head.table, head.planar, first, factors, head.activation)
+    return Candidates(len(head.table), head, count, scores=scores)
 
 
 # Cells are counted as int64, those of all strides together.
-_LONGEST_SIDE = 2.0**24
+LONGEST_SIDE = 2.0**24
 
 
 class YoloxDecoder(Decoder[ReadTable]):
-    """`yolox_output`: boxes in cells of a grid per stride, objectness and a probability per label."""
+    """`yolox_output` of one tensor: boxes in cells of a grid per stride, objectness, probabilities."""
 
     sample = YoloxOutput(output_tensor="cells")
 
     def __init__(self, output: YoloxOutput, decision: Decision) -> None:
         super().__init__(decision, output.output_tensor)
-        self._table = SingleTable(output.output_tensor, 5 + self._labels, output.layout, "5 + labels")
+        (name,) = self.tensor_names
+        self._table = SingleTable(name, 5 + self._labels, output.layout, "5 + labels")
         self._activation = ACTIVATIONS[output.score_activation]
         self._objectness_alone = ObjectnessAlone(output.confidence == "objectness")
+        self._square_root = SquareRoot(output.confidence == "sqrt_product")
         self._strides = output.strides
         # A side of few cells, which are not as many as the channels, so that the layout is clear.
         side = next(
@@ -92,7 +115,7 @@ class YoloxDecoder(Decoder[ReadTable]):
         (name,) = self.tensor_names
         count, levels = read.boxes, []
         inputs = pixel_sizes(name, sizes)
-        if inputs.max(initial=0.0) > _LONGEST_SIDE:
+        if inputs.max(initial=0.0) > LONGEST_SIDE:
             raise TensorError(
                 f"tensor {name!r} has {count} boxes an image; an input of {inputs.max():g} pixels has more"
             )
@@ -108,8 +131,10 @@ class YoloxDecoder(Decoder[ReadTable]):
         head = Products(
             table=read.values,
             planar=read.planar,
+            first=_FIRST_LABEL,
             activation=self._activation,
             objectness_alone=self._objectness_alone,
+            square_root=self._square_root,
             box_format=BOX_FORMATS["cxcywh"],
             levels=Levels(np.array(levels, np.int64).reshape(-1, len(self._strides), 3)),
         )

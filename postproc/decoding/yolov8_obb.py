@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions
@@ -19,13 +20,13 @@ from postproc.decoding.base import (
     Sizes,
     pixel_sizes,
     probabilities,
+    rows_of,
 )
 from postproc.decoding.decision import Decision
 from postproc.kernels.heads.arguments import (
     FirstImage,
     FirstScore,
     KeptOffsets,
-    KeptRegions,
     Placement,
     Planar,
     Table,
@@ -58,7 +59,7 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
 
     def bind(self, read: ReadTable, sizes: Sizes) -> Candidates:
         # Not at the top: every import of postproc would pay for what few documents need.
-        from postproc.kernels.heads.oriented import AngleColumn, Oriented, Scales
+        from postproc.kernels.heads.oriented import AngleColumn, FastSuppression, Oriented, Probiou, Scales
 
         table, planar, count = read
         scales = Scales(pixel_sizes(self.tensor_names[0], sizes) if self._needs_size else UNIT)
@@ -70,8 +71,10 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
             activation=NO_ACTIVATION,
             angle_column=angle_column,
             scales=scales,
+            probiou=Probiou(self._decision.probiou),
+            fast=FastSuppression(self._decision.fast),
         )
-        corners = partial(_with_corners, table, planar, angle_column, scales)
+        corners = partial(with_corners, table, planar, angle_column, scales)
         scores = probabilities(table, planar, _FIRST_SCORE, self._labels, NO_ACTIVATION)
         return Candidates(len(table), head, count, extras=corners, scores=scores)
 
@@ -79,7 +82,7 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
         return self._table.examples()
 
 
-def _with_corners(
+def with_corners(
     table: Table,
     planar: Planar,
     angle_column: AngleColumn,
@@ -88,12 +91,14 @@ def _with_corners(
     placement: Placement,
     sizes: Sizes,
     start: FirstImage,
+    firsts: NDArray[np.int64] | None = None,
 ) -> OrientedDetections:
+    """Add the corners of rectangles of a table to detections: see `rows_of`."""
     from postproc.kernels.heads.oriented import gather_corners
     from postproc.results.oriented import OrientedDetections
 
     polygons, angles = gather_corners(
-        table, planar, angle_column, scales, KeptRegions(found.regions), KeptOffsets(found.offsets),
+        table, planar, angle_column, scales, rows_of(found, firsts, start), KeptOffsets(found.offsets),
         placement, start,
     )  # fmt: skip
     return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)

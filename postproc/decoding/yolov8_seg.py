@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,22 @@ from postproc.decoding.base import (
     BOX_FORMATS,
     Candidates,
     Decoder,
+    Extras,
     ReadTable,
     SingleTable,
     Sizes,
     pixel_sizes,
-    with_batch,
 )
 from postproc.decoding.decision import Decision
+from postproc.decoding.masks import (
+    boxes_of_a_table,
+    leaving_out_empty,
+    read_prototypes,
+    with_prototypes,
+)
 from postproc.decoding.yolov8 import boxes_of_table
-from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
-from postproc.results import Detections
 from postproc.schema import Yolov8SegOutput
-from postproc.tensors import as_float32, find, wrong_shape
-
-if TYPE_CHECKING:
-    from postproc.results.segmented import SegmentedDetections
+from postproc.tensors import wrong_shape
 
 
 class _Read(NamedTuple):
@@ -51,13 +52,13 @@ class Yolov8SegDecoder(Decoder[_Read]):
         self._layout = output.layout
         self._needs_size = output.needs_input_size
         self.example_size = (1, 1) if self._needs_size else None
+        self._keeps_empty = output.keep_empty_masks
+        self._are_normalized = output.boxes_are_normalized
         self._first = 4 + self._labels
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
         table_name, name = self.tensor_names
-        prototypes = with_batch(as_float32(name, find(tensors, name)), 4)
-        if prototypes.ndim != 4 or 0 in prototypes.shape[1:]:
-            raise wrong_shape(name, prototypes.shape, "(B, M, h, w)")
+        prototypes = read_prototypes(name, tensors)
         table = ReadTable(*self._table(prototypes.shape[1]).read(tensors, self._labels))
         if len(prototypes) != table.batch:
             expected = f"({table.batch}, M, h, w), as many images as {table_name!r} has"
@@ -66,10 +67,13 @@ class Yolov8SegDecoder(Decoder[_Read]):
 
     def bind(self, read: _Read, sizes: Sizes) -> Candidates:
         table, prototypes = read
+        extras: Extras = partial(with_prototypes, table.values, table.planar, self._first, prototypes)
         if self._needs_size:  # to crop masks; without one an error
-            pixel_sizes(self.tensor_names[0], sizes)
-        masks = partial(_with_masks, table.values, table.planar, self._first, prototypes)
-        return boxes_of_table(*table, self._format, self._labels, masks)
+            pixels = pixel_sizes(self.tensor_names[0], sizes)
+            if not self._keeps_empty:
+                boxes_of = partial(boxes_of_a_table, table.values, table.planar, self._format)
+                extras = leaving_out_empty(extras, boxes_of, self._are_normalized, pixels)
+        return boxes_of_table(*table, self._format, self._labels, extras)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         prototypes = np.zeros((1, 1, 1, 1), np.float32)
@@ -78,39 +82,3 @@ class Yolov8SegDecoder(Decoder[_Read]):
     def _table(self, prototypes: int) -> SingleTable:
         channels = self._first + prototypes
         return SingleTable(self.tensor_names[0], channels, self._layout, "4 + labels + prototypes")
-
-
-def _with_masks(
-    table: Table,
-    planar: Planar,
-    first: int,
-    prototypes: NDArray[np.float32],
-    found: Detections,
-    placement: Placement,
-    sizes: Sizes,
-    start: FirstImage,
-) -> SegmentedDetections:
-    # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.heads.masks import Coefficients, FirstCoefficient, InputSizes, gather_coefficients
-    from postproc.results.segmented import SegmentedDetections
-
-    of_images = np.ones((len(table), 2), np.float64)
-    if sizes is not None:
-        of_images[:] = sizes
-    coefficients, frames = gather_coefficients(
-        table,
-        planar,
-        FirstCoefficient(first),
-        Coefficients(prototypes.shape[1]),
-        KeptRegions(found.regions),
-        KeptOffsets(found.offsets),
-        placement,
-        InputSizes(of_images),
-        start,
-    )
-    return SegmentedDetections.from_detections(
-        found,
-        coefficients=coefficients,
-        prototypes=tuple(prototypes[start : start + len(found)]),
-        frames=frames,
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -91,12 +92,15 @@ def all_cases() -> list[Case]:
     centres = (uniform(4, IMAGES, BOXES, 2) * np.float32(0.8) + np.float32(0.1)) * np.float32(_SIDE)
     sizes = (uniform(5, IMAGES, BOXES, 2) * np.float32(0.25) + np.float32(0.05)) * np.float32(_SIDE)
     table = np.concatenate([centres, sizes, scores], axis=2)
+    parts = uniform(14, IMAGES, BOXES, 2), uniform(23, IMAGES, BOXES, 2)
+    points = [centres + sizes * (part - np.float32(0.5)) for part in parts]
     objectness = uniform(6, IMAGES, BOXES, 1)
     offsets = _logits(7, 2, IMAGES, BOXES, 4)
     classes = np.asarray(_IDS, np.int64)[(uniform(8, IMAGES, BOXES) * LABELS).astype(np.int64)]
     rows = (uniform(9, IMAGES, BOXES, 1) * LABELS).astype(np.int64).astype(np.float32)
     channels = 5 + LABELS
     standard = {"boxes": corners, "scores": scores}
+    levels = {"fine": (8, 8), "coarse": (4, 4)}
     discarded = {"max_predictions": MOST, "show_discarded": True}
     high = {"thresholds": [0.97, 0.98, 0.99], "discard_threshold": 0.6}  # so that some of them are discarded
 
@@ -153,9 +157,32 @@ def all_cases() -> list[Case]:
             },
         ),
         Case(
+            "yolov3_output, YOLOv5's grid",
+            _detection(
+                "yolov3_output",
+                output_tensors=["grid"],
+                anchors=[5.0, 9.0, 20.0, 14.0],
+                box_coding="yolov5",
+                pixels=True,
+            ),
+            {"grid": _logits(22, 8, IMAGES, 2, 8, 8, channels)},
+        ),
+        Case(
             "yolov5_output",
             _detection("yolov5_output", output_tensor="table", pixels=True),
             {"table": np.concatenate([centres, sizes, objectness, scores], axis=2)},
+        ),
+        Case(
+            "yolov5_output, landmarks",
+            _detection(
+                "yolov5_output",
+                output_tensor="table",
+                keypoints=2,
+                dimensions=2,
+                keypoints_first=True,
+                pixels=True,
+            ),
+            {"table": np.concatenate([centres, sizes, objectness, *points, scores], axis=2)},
         ),
         Case(
             "yolov8_output",
@@ -166,12 +193,23 @@ def all_cases() -> list[Case]:
         Case(
             "yolov8_pose_output",
             _detection("yolov8_pose_output", output_tensor="table", keypoints=2, pixels=True),
-            {"table": columns_first(table, uniform(14, IMAGES, BOXES, 6) * np.float32(_SIDE))},
+            {"table": columns_first(table, points[0], parts[1][:, :, :1], points[1], parts[0][:, :, :1])},
         ),
         Case(
             "yolov8_obb_output",
             _detection("yolov8_obb_output", output_tensor="table", pixels=True),
             {"table": columns_first(table, _logits(15, 3, IMAGES, BOXES, 1))},
+        ),
+        Case(
+            "yolov8_obb_output, as ultralytics",
+            _detection(
+                "yolov8_obb_output",
+                output_tensor="table",
+                pixels=True,
+                decision={"iou": "probiou", "suppression": "fast"},
+            ),
+            {"table": columns_first(table, _logits(15, 3, IMAGES, BOXES, 1))},
+            discarded,
         ),
         Case(
             "yolov8_seg_output",
@@ -187,6 +225,30 @@ def all_cases() -> list[Case]:
             {
                 "table": np.concatenate(
                     [_logits(18, 2, IMAGES, 80, 4), uniform(19, IMAGES, 80, 1 + LABELS)], axis=2
+                )
+            },
+        ),
+        Case(
+            "yolox_output, YuNet's levels",
+            _detection(
+                "yolox_output",
+                scores_tensors=["cls_8", "cls_16"],
+                objectness_tensors=["obj_8", "obj_16"],
+                boxes_tensors=["bbox_8", "bbox_16"],
+                landmarks_tensors=["kps_8", "kps_16"],
+                keypoints=2,
+                strides=[8, 16],
+                confidence="sqrt_product",
+                pixels=True,
+            ),
+            {
+                f"{name}_{stride}": made(IMAGES, (_SIDE // stride) ** 2, columns)
+                for stride in (8, 16)
+                for name, columns, made in (
+                    ("cls", LABELS, partial(uniform, 24 + stride)),
+                    ("obj", 1, partial(uniform, 25 + stride)),
+                    ("bbox", 4, partial(_logits, 26 + stride, 2)),
+                    ("kps", 4, partial(_logits, 27 + stride, 2)),
                 )
             },
         ),
@@ -232,6 +294,58 @@ def all_cases() -> list[Case]:
                 priors_format="xyxy",
             ),
             {"offsets": offsets, "scores": four, "priors": corners},
+        ),
+        Case(
+            "distance_output",
+            _detection(
+                "distance_output",
+                output_tensors=["fine", "coarse"],
+                strides=[8, 16],
+                bins=5,
+                score_activation="sigmoid",
+                pixels=True,
+            ),
+            {name: _logits(22, 8, IMAGES, 20 + LABELS, *cells) for name, cells in levels.items()},
+        ),
+        Case(
+            "distance_output, landmarks",
+            _detection(
+                "distance_output",
+                scores_tensors=["scores"],
+                distances_tensors=["distances"],
+                centerness_tensors=["centerness"],
+                landmarks_tensors=["landmarks"],
+                strides=[8, 16],
+                anchors_per_cell=2,
+                cell_offset=0,
+                keypoints=2,
+                confidence="sqrt_product",
+                pixels=True,
+            ),
+            {
+                "scores": uniform(23, IMAGES, 160, LABELS),
+                "distances": uniform(24, IMAGES, 160, 4) * np.float32(2),
+                "centerness": uniform(25, IMAGES, 160, 1),
+                "landmarks": _logits(26, 4, IMAGES, 160, 4),
+            },
+        ),
+        Case(
+            "ssd_output, landmarks",
+            _detection(
+                "ssd_output",
+                offsets_tensor="offsets",
+                scores_tensor="scores",
+                priors_tensor="priors",
+                landmarks_tensor="landmarks",
+                keypoints=2,
+                priors_format="xyxy",
+            ),
+            {
+                "offsets": offsets,
+                "scores": four,
+                "priors": corners,
+                "landmarks": _logits(60, 4, IMAGES, BOXES, 4),
+            },
         ),
     ]
 

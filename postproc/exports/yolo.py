@@ -26,8 +26,8 @@ from postproc.exports.formats import EXPORT_FORMATS
 from postproc.exports.writer import FolderWriter, ImageName, boxes_of
 from postproc.results import Detections, Recognitions
 from postproc.results.keypoints import KeypointDetections
+from postproc.results.masked import MaskedDetections
 from postproc.results.oriented import OrientedDetections
-from postproc.results.segmented import SegmentedDetections
 from postproc.schema import RecognitionSpec
 
 
@@ -73,7 +73,7 @@ def _coordinates(found: Detections) -> Iterator[NDArray[np.float64]]:
         yield from np.hstack([boxes, points.reshape(len(points), points.shape[1] * points.shape[2])])
     elif isinstance(found, OrientedDetections):
         yield from found.polygons.astype(np.float64).clip(0, 1)
-    elif isinstance(found, SegmentedDetections):
+    elif isinstance(found, MaskedDetections):
         for rings, (xmin, ymin, xmax, ymax) in zip(found.mask_polygons(), corners, strict=True):
             box = np.array([[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax]])
             yield _one_ring([ring.astype(np.float64) for ring in rings]) if rings else box

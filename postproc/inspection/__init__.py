@@ -39,8 +39,8 @@ class Inspection:
     proposals : tuple of Proposal
         The ways to read its outputs that are left, those that the most speaks for first; none if nothing
         fits.
-    unsupported : tuple of str
-        What the network may be that no kind of output describes, and what would help.
+    named : tuple of Reading
+        What the network may be that no kind of output describes, with what speaks for it.
     beaten : tuple of Reading
         Further readings that fit, but for which less speaks.
     refuted : tuple of Reading
@@ -53,16 +53,21 @@ class Inspection:
 
     graph: Graph
     proposals: tuple[Proposal, ...]
-    unsupported: tuple[str, ...] = ()
+    named: tuple[Reading, ...] = ()
     beaten: tuple[Reading, ...] = ()
     refuted: tuple[Reading, ...] = ()
     faults: tuple[str, ...] = ()
     was_run: bool = False
 
     @property
+    def unsupported(self) -> tuple[str, ...]:
+        """What the network may be that no kind of output describes, and what would help."""
+        return tuple(reading.advice for reading in self.named)
+
+    @property
     def decided(self) -> Proposal | None:
         """The proposal that evidence decides for; None where several are left, or nothing speaks for one."""
-        if len(self.proposals) != 1 or self.unsupported:
+        if len(self.proposals) != 1 or self.named:
             return None
         (proposal,) = self.proposals
         return proposal if proposal.certainty > Certainty.POSSIBLE else None
@@ -134,7 +139,7 @@ def weighed(observed: Observed, faults: Sequence[str] = ()) -> Inspection:
     return Inspection(
         observed.graph,
         tuple(proposal_of(observed.graph, reading) for reading in proposed),
-        tuple(dict.fromkeys(reading.advice for reading in conclusion.best if reading.meaning is None)),
+        tuple(reading for reading in conclusion.best if reading.meaning is None),
         conclusion.beaten,
         conclusion.refuted,
         tuple(faults),

@@ -59,6 +59,9 @@ def _detection(graph: Graph, meaning: Detects) -> _Documents:
     }
     if not decision.multi_label:
         fields["multi_label"] = False
+    for name in ("iou", "suppression"):
+        if getattr(decision, name) != Detection.model_fields[name].default:
+            fields[name] = getattr(decision, name)
     if meaning.size_tensor:
         fields["normalize_wrt_tensor"] = meaning.size_tensor
     elif meaning.in_pixels or output.boxes_are_in_pixels or output.needs_input_size:

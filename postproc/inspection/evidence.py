@@ -29,6 +29,9 @@ class Part(Enum):
     UNITS = "units"
     FACTORS = "factors of offsets"
     ANCHORS = "anchors"
+    DISTANCES = "activation of distances"
+    CELL_OFFSET = "place of a cell"
+    CONFIDENCE = "confidence"
     LABEL_OFFSET = "label offset"
     PREPROCESSING = "preprocessing"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,16 @@ class DetectionStyle:
         Where the numbers are from, for people to read.
     multi_label : bool
         False for networks of which only the best label of a box counts.
+    iou, suppression : str
+        As in a detection.
     """
 
     threshold: float
     nms_threshold: float
     reason: str
     multi_label: bool = True
+    iou: Literal["exact", "probiou"] = "exact"
+    suppression: Literal["greedy", "fast"] = "greedy"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,13 @@ ULTRALYTICS = DetectionStyle(
     "thresholds 0.25, nms_threshold 0.7 and multi_label false: equal to ultralytics' predict",
     multi_label=False,
 )
+ULTRALYTICS_ORIENTED = replace(
+    ULTRALYTICS,
+    iou="probiou",
+    suppression="fast",
+    reason="thresholds 0.25, nms_threshold 0.7, multi_label false, iou probiou and suppression fast: equal "
+    "to ultralytics' predict",
+)
 ULTRALYTICS_END_TO_END = DetectionStyle(
     0.25, 1, "thresholds 0.25 as ultralytics' predict; no NMS: the network has chosen its boxes"
 )
@@ -75,6 +86,13 @@ ULTRALYTICS_QUERIES = DetectionStyle(
 )
 YOLOV5 = DetectionStyle(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: equal to YOLOv5's detect.py", multi_label=False
+)
+YOLOV5_FACE = DetectionStyle(
+    0.6, 0.5, "thresholds 0.6, nms_threshold 0.5: as yolov5-face's detect_face.py", multi_label=False
+)
+YUNET = DetectionStyle(0.9, 0.3, "thresholds 0.9, nms_threshold 0.3: the defaults of OpenCV's FaceDetectorYN")
+RETINAFACE = DetectionStyle(
+    0.6, 0.4, "thresholds 0.6, nms_threshold 0.4: equal to Pytorch_Retinaface's detect.py"
 )
 YOLOX = DetectionStyle(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as YOLOX's demo", multi_label=False)
 DARKNET = DetectionStyle(0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: as darknet's detector")
@@ -100,6 +118,13 @@ FINISHED = DetectionStyle(
 UNSUPPRESSED = DetectionStyle(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: usual for rows that NMS still has to choose from"
 )
+NANODET = DetectionStyle(0.35, 0.6, "thresholds 0.35, nms_threshold 0.6: as NanoDet's demo")
+PADDLE = DetectionStyle(0.5, 0.6, "thresholds 0.5, nms_threshold 0.6: as PaddleDetection's demos")
+RTMDET = DetectionStyle(0.3, 0.65, "thresholds 0.3, nms_threshold 0.65: as RTMDet's configurations and demo")
+GFL = DetectionStyle(0.3, 0.6, "thresholds 0.3, nms_threshold 0.6: as GFL's configuration and demo")
+FCOS = DetectionStyle(0.2, 0.6, "thresholds 0.2, nms_threshold 0.6: as torchvision's FCOS")
+YOLOV6 = DetectionStyle(0.4, 0.45, "thresholds 0.4, nms_threshold 0.45: as YOLOv6's infer.py")
+SCRFD = DetectionStyle(0.5, 0.4, "thresholds 0.5, nms_threshold 0.4: as InsightFace's SCRFD")
 BLAZEFACE = DetectionStyle(0.75, 0.3, "thresholds 0.75, nms_threshold 0.3: as MediaPipe's BlazeFace")
 
 LETTERBOX = ImageStyle(
@@ -117,6 +142,26 @@ YOLOX_IMAGE = ImageStyle(
         "pixel_scaling": 255,
     },
     "YOLOX's: image at the top left, grey 114 around it, BGR, 0 to 255",
+)
+YUNET_IMAGE = ImageStyle(
+    {
+        "resize_type": "FILL",
+        "pad_value": 0,
+        "pad_align": "top_left",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+    },
+    "image at the top left, black around it, BGR, 0 to 255; OpenCV pads to multiples of 32 alone",
+)
+RETINAFACE_IMAGE = ImageStyle(
+    {
+        "resize_type": "SQUASH",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+        "mean": [104, 117, 123],
+    },
+    "squashed to the input's size, BGR, 0 to 255, minus the mean; Pytorch_Retinaface scales nothing",
+    is_guess=True,
 )
 DARKNET_IMAGE = ImageStyle(
     {"resize_type": "FILL", "pad_value": 128, **_RGB},
@@ -143,6 +188,12 @@ IMAGENET_CROP = ImageStyle(
 DENSE_IMAGE = ImageStyle(
     {"resize_type": "FILL", "pad_value": 114, **_RGB},
     "YOLO-NAS': grey 114 around the image, RGB, 0 to 1; RTMDet takes BGR with mean and std, at the top left",
+    is_guess=True,
+)
+MMDETECTION = ImageStyle(
+    {"resize_type": "FILL", "pad_value": 0, "pad_align": "top_left", **_IMAGENET},
+    "MMDetection's: image at the top left, black beside it, RGB, ImageNet's mean and standard deviation; "
+    "RTMDet and YOLOX take BGR and grey 114",
     is_guess=True,
 )
 SSD_IMAGE = ImageStyle(
@@ -180,4 +231,38 @@ BLAZEFACE_IMAGE = ImageStyle(
         "std": [127.5] * 3,
     },
     "MediaPipe's: black around the image, RGB, -1 to 1",
+)
+NANODET_IMAGE = ImageStyle(
+    {
+        "resize_type": "SQUASH",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+        "mean": [103.53, 116.28, 123.675],
+        "std": [57.375, 57.12, 58.395],
+    },
+    "NanoDet's: squashed to the input's size, BGR, 0 to 255, ImageNet's mean and standard deviation",
+)
+RTMDET_IMAGE = ImageStyle(
+    {
+        "resize_type": "FILL",
+        "pad_value": 114,
+        "pad_align": "top_left",
+        "color_channels": "BGR",
+        "pixel_scaling": 255,
+        "mean": [103.53, 116.28, 123.675],
+        "std": [57.375, 57.12, 58.395],
+    },
+    "RTMDet's: image at the top left, grey 114 around it, BGR, 0 to 255, ImageNet's mean and deviation",
+)
+SCRFD_IMAGE = ImageStyle(
+    {
+        "resize_type": "FILL",
+        "pad_value": 0,
+        "pad_align": "top_left",
+        "color_channels": "RGB",
+        "pixel_scaling": 255,
+        "mean": [127.5] * 3,
+        "std": [128] * 3,
+    },
+    "InsightFace's SCRFD: image at the top left, black around it, RGB, (x - 127.5) / 128",
 )

@@ -142,6 +142,70 @@ class Operators:
         known = [(part, size) for part, size in zip(node.inputs, sizes, strict=True) if size is not None]
         return tuple(known) if len(known) == len(sizes) else ()
 
+    def widths(self, name: str, axis: int) -> tuple[int, ...]:
+        """Give how many columns along an axis each part has that a Concat joined, however moved since.
+
+        A single one where one layer gives all; () where shapes do not tell.
+        """
+        shape = self.shapes.get(name)
+        node = self.producers.get(name)
+        if shape is None or node is None or not -len(shape) <= axis < len(shape):
+            return ()
+        axis %= len(shape)
+        if node.operator in LAYERS:
+            return (shape[axis] or 0,)
+        if node.operator == "Concat":
+            if node.integer("axis", 0) % len(shape) != axis:
+                return self.widths(node.inputs[0], axis)
+            return tuple(width for _, width in self.parts(name, axis))
+        if node.operator == "Transpose":
+            order = node.attributes.get("perm", tuple(range(len(shape)))[::-1])
+            return self.widths(node.inputs[0], order[axis]) if isinstance(order, tuple) else ()
+        if node.operator in _REARRANGING:
+            before, after = _known(self.shapes.get(node.inputs[0])), _known(shape)
+            same = (
+                position
+                for position, size in enumerate(before or ())
+                if after is not None
+                and size == after[axis]
+                and math.prod((before or ())[:position]) == math.prod(after[:axis])
+            )
+            position = next(same, None)
+            return () if position is None else self.widths(node.inputs[0], position)
+        return self.widths(node.inputs[0], axis) if node.operator in _SAME_AXES else ()
+
+    def after_layers(self, name: str) -> Iterator[Node]:
+        """Give the operators that a tensor depends on, up to the last layers, without these."""
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            node = self.producers.get(current)
+            if node is not None and current not in seen and node.operator not in LAYERS:
+                seen.add(current)
+                waiting += node.inputs
+                yield node
+
+    def ends(self, node: Node) -> tuple[str, ...]:
+        """Name the inputs of an operator that are weights or constants, whatever copies them."""
+        names = []
+        for name in node.inputs:
+            copy = self.producers.get(name)
+            while copy is not None and copy.operator == "Identity":
+                name = copy.inputs[0]
+                copy = self.producers.get(name)
+            if name not in self.inputs and (copy is None or copy.operator == "Constant"):
+                names.append(name)
+        return tuple(names)
+
+    def factors(self, name: str) -> frozenset[float]:
+        """Give the single numbers that those of a tensor are multiplied by after their last layer."""
+        ends = (end for node in self.after_layers(name) if node.operator == "Mul" for end in self.ends(node))
+        values = (self.constants.get(end) for end in ends)
+        return frozenset(
+            float(value.reshape(-1)[0]) for value in values if value is not None and value.size == 1
+        )
+
     def before_layers(self, name: str) -> tuple[str, ...]:
         """Name what an input goes through before the first layer, other than what only moves numbers."""
         reached, found = {name}, []

@@ -98,6 +98,10 @@ class Reading:
         """Give the same reading with further evidence."""
         return replace(self, evidence=tuple(dict.fromkeys((*self.evidence, *evidence))))
 
+    def with_checks(self, checks: Iterable[str]) -> Reading:
+        """Give the same reading with further checks."""
+        return replace(self, checks=(*self.checks, *checks))
+
 
 @dataclass(frozen=True)
 class Conclusion:

@@ -7,7 +7,7 @@ import functools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from postproc.results.labels import LabelTable
 from postproc.schema import Classification, Detection
 from postproc.tensors import as_float32, find, sizes_of, wrong_shape
 from postproc.transforms import ImageTransform
+
+if TYPE_CHECKING:
+    from postproc.results.keypoints import KeypointDetections
 
 logger = logging.getLogger("postproc.stages")  # documented: it stays where modules move
 
@@ -209,7 +212,9 @@ class DetectionStage:
         )
         self._warned: list[bool] = []
         has_activation = hasattr(task.output, "score_activation")
-        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names)
+        apart = (getattr(task.output, field, None) for field in ("classes_tensor", "keypoints_tensor"))
+        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names, *apart)
+        self.has_keypoints = task.output.yields == "keypoints"
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:
             self.tensor_names = (*self.tensor_names, self._size_tensor)
@@ -237,8 +242,13 @@ class DetectionStage:
         options.check_batch(self._decoder.tensor_names, batch)
         sizes = self._sizes(tensors, batch, options) if self._reads_size else None
         candidates = self._decoder.bind(read, sizes)
-        if self.signs.looks_left and candidates.scores is not None:
-            self.signs.look(candidates.scores())
+        if candidates.odd_class is not None:
+            self.signs.see_odd_class(candidates.odd_class)
+        if self.signs.looks_left:
+            if candidates.angles is not None:
+                self.signs.look_at_angles(candidates.angles())
+            if candidates.scores is not None:
+                self.signs.look(candidates.scores())
         transforms = options.transforms
         if self._boxes_are_normalized:
             sizes = None
@@ -392,7 +402,11 @@ class BoundExtras:
     def run(self, start: int, stop: int) -> Detections:
         """Results of images `start` to `stop`."""
         boxes = self.boxes
-        return self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, FirstImage(start))
+        found = self.extras(boxes.run(start, stop), boxes.placement, boxes.sizes, FirstImage(start))
+        signs = boxes.stage.signs
+        if boxes.stage.has_keypoints and signs.looks_at_keypoints_left:
+            signs.look_at_keypoints(cast("KeypointDetections", found))
+        return found
 
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""

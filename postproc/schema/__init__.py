@@ -1,5 +1,6 @@
 """The documents of v0.7 as frozen, strict models: read with `load`, written with `dump`."""
 
+from postproc.schema.distance_outputs import DistanceOutput
 from postproc.schema.head_outputs import EndToEndOutput, SsdOutput, StandardOutput
 from postproc.schema.labels import Label, Labels
 from postproc.schema.outputs import AnchoredOutput, DetectionOutput, DirectOutput, YoloOutput
@@ -17,6 +18,7 @@ __all__ = [
     "Detection",
     "DetectionOutput",
     "DirectOutput",
+    "DistanceOutput",
     "EndToEndOutput",
     "ImageInput",
     "Label",

@@ -42,6 +42,12 @@ MOST_GRIDS = 5
 MOST_STRIDES = 16
 """Grids of YOLOX: it has three or four."""
 
+MOST_LEVELS = 6
+"""Levels of a head that gives distances: as many as from a stride of 4 to 128, and as a kernel takes."""
+
+MOST_BINS = 1_000
+"""Bins of a distance: GFL's are 17, those of D-FINE 33."""
+
 MOST_PRIORS = 100_000
 """Priors that lie in a document: SSD512 has 24,564, FaceBoxes at 1024 pixels 21,824."""
 

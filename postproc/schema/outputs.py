@@ -24,6 +24,7 @@ Layout: TypeAlias = Literal["auto", "channels_first", "channels_last"]
 Background: TypeAlias = Literal["first", "last", "none"]
 Coordinates: TypeAlias = Literal["pixels", "normalized"]
 Confidence: TypeAlias = Literal["product", "objectness"]
+FactorConfidence: TypeAlias = Literal["product", "sqrt_product", "objectness"]
 
 Anchors = Annotated[NonEmpty[PositiveNumber], AtMost(2 * MOST_ANCHORS, "numbers")]
 OffsetsScale = Annotated[Quadruple[PositiveNumber], expecting("four finite numbers above 0")]
@@ -38,9 +39,17 @@ CONFIDENCE_DESCRIPTION = (
     "alone, whatever stands in the label's column, for networks of one label that never trained it; only "
     "where the spec has one label. An extension of v0.7."
 )
+KEEP_EMPTY_MASKS_DESCRIPTION = (
+    "Whether boxes whose mask is empty are found too. false: those without a pixel of their mask in the "
+    "network's input, whose size is needed, are left out of the result, after NMS and after the most "
+    "predictions are chosen, as ultralytics' predict does. An extension of v0.7."
+)
 BOX_FORMAT_TEXT = (
     "xyxy: corners; xywh: top left corner and size; cxcywh: centre and size; yxyx: corners, y first."
 )
+
+
+_SCORES = ("scores_tensor", "scores_tensors", "output_tensor", "output_tensors")
 
 
 class DetectionOutput(Alternative):
@@ -69,16 +78,20 @@ class DetectionOutput(Alternative):
     makes_probabilities: ClassVar[bool] = False
     """Whether decoding makes probabilities of what are logits in every such network."""
 
-    yields: ClassVar[str] = "boxes"
-    """What its results say where things are by; upright boxes come with whatever else it is."""
+    @property
+    def yields(self) -> str:
+        """What its results say where things are by; upright boxes come with whatever else it is."""
+        return "boxes" if getattr(self, "keypoints", None) is None else "keypoints"
 
     @property
     def needs_input_size(self) -> bool:
         """Whether the tensors cannot be decoded without the size of the network's input."""
         return False
 
-    nms_methods: ClassVar[tuple[str, ...]] = ("hard", "soft", "weighted")
-    """The ways of `nms_method` that suit the boxes."""
+    @property
+    def nms_methods(self) -> tuple[str, ...]:
+        """The ways of `nms_method` that suit the boxes."""
+        return ("hard", "soft", "weighted")
 
     default_nms_threshold: ClassVar[float] = 0.3
     """The `nms_threshold` of a detection that gives none."""
@@ -86,7 +99,7 @@ class DetectionOutput(Alternative):
     @property
     def scores_name(self) -> str:
         """Name of the tensor that holds scores, by themselves or with boxes; the first, of several."""
-        names = (getattr(self, field, None) for field in ("scores_tensor", "output_tensor", "output_tensors"))
+        names = (getattr(self, field, None) for field in _SCORES)
         name = next(name for name in names if name is not None)
         return name if isinstance(name, str) else str(name[0])
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, WithJsonSchema
 
 from postproc.schema.base import Alternative, Choice
+from postproc.schema.distance_outputs import DistanceOutput
 from postproc.schema.fields import (
     Flag,
     Name,
@@ -105,6 +106,10 @@ class Detection(Choice, Alternative):
     ssd_output: SsdOutput | None = Field(
         default=None, description="Offsets to priors, as of SSD and BlazeFace. An extension of v0.7."
     )
+    distance_output: DistanceOutput | None = Field(
+        default=None,
+        description="Distances from the cells of grids, as of FCOS and GFL. An extension of v0.7.",
+    )
     thresholds: Thresholds | None = Field(
         default=None,
         description=f"{_THRESHOLDS} Left out: {DEFAULT_DETECTION_THRESHOLD}.",
@@ -130,6 +135,19 @@ class Detection(Choice, Alternative):
     soft_sigma: PositiveNumber = Field(
         default=DEFAULT_SOFT_SIGMA,
         description="The sigma of soft NMS: the smaller, the more a score decays. An extension of v0.7.",
+    )
+    iou: Literal["exact", "probiou"] = Field(
+        default="exact",
+        description="The index of two oriented boxes that is compared with nms_threshold; only for outputs "
+        "that yield such. exact: the Jaccard index of the rectangles, in float64. probiou (Murrugarra-"
+        "Llerena et al. 2021): 1 less the Hellinger distance of the Gaussians in their place, in float32, as "
+        "ultralytics computes it. An extension of v0.7.",
+    )
+    suppression: Literal["greedy", "fast"] = Field(
+        default="greedy",
+        description="Which oriented boxes suppress those that score lower; only for outputs that yield such. "
+        "greedy: the kept ones. fast (Bolya et al. 2019, Fast NMS): all of them, suppressed ones too, as of "
+        "ultralytics. An extension of v0.7.",
     )
     discard_threshold: UnitNumber = Field(
         default=0.025,
@@ -200,6 +218,12 @@ class Detection(Choice, Alternative):
             methods = " or ".join(f'"{method}"' for method in self.output.nms_methods)
             yield ("nms_method",), f'{self.kind} takes only {methods}, got "{self.nms_method}"'
         # By value: a dump with its defaults filled in is a valid document too.
+        if self.output.yields != "oriented boxes":
+            for name in ("iou", "suppression"):
+                default, value = type(self).model_fields[name].default, getattr(self, name)
+                if value != default:
+                    message = f'{self.kind} yields no oriented boxes and takes only "{default}"'
+                    yield (name,), f'{message}, got "{value}"; leave {name} out'
         if self.nms_method != "soft" and self.soft_sigma != DEFAULT_SOFT_SIGMA:
             yield ("soft_sigma",), f'only nms_method "soft" takes it, got "{self.nms_method}"; leave it out'
         if "nms_threshold" in self.model_fields_set and self.nms_threshold is None:

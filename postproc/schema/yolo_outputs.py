@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
-from postproc.schema.fields import Index, Name, NonEmpty, PositiveInteger, PositiveNumber
+from postproc.schema.fields import Flag, Index, Name, NonEmpty, PositiveInteger, PositiveNumber
+from postproc.schema.keypoints import (
+    DIMENSIONS_DESCRIPTION,
+    SKELETON_DESCRIPTION,
+    KeypointCount,
+    KeypointDimensions,
+    Skeleton,
+    needless,
+    skeleton_problems,
+)
 from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_STRIDES
 from postproc.schema.outputs import (
     BOX_FORMAT_TEXT,
@@ -18,6 +28,7 @@ from postproc.schema.outputs import (
     Confidence,
     Coordinates,
     DetectionOutput,
+    FactorConfidence,
     Layout,
     odd_anchors,
 )
@@ -25,6 +36,7 @@ from postproc.schema.problems import Location, counted, describe, expecting, rep
 from postproc.schema.sizes import AtMost
 
 AnchorMask = Annotated[NonEmpty[Index], AtMost(MOST_ANCHORS, "anchors")]
+GridLayout: TypeAlias = Literal["auto", "channels_first", "channels_last", "anchors_first"]
 ScaleXY = Annotated[
     PositiveNumber | Annotated[NonEmpty[PositiveNumber], AtMost(MOST_GRIDS, "numbers")],
     expecting("a finite number above 0, or a list of one per tensor"),
@@ -68,12 +80,14 @@ class UprightTableOutput(TableOutput):
 
 
 class Yolov3Output(DetectionOutput):
-    """The grids of YOLOv3, v4 and their tiny variants: per cell and anchor an offset and logits.
+    """The grids of YOLOv3, v4 and their tiny variants, or of YOLOv5 and v7 exported without decoding.
 
-    In pixels of the input, with s the tensor's ``scale_x_y``: cx = (sigmoid(tx)*s - (s-1)/2 + col) *
-    input_width/W, cy likewise, w = anchor_w*exp(tw), h = anchor_h*exp(th); the score of a label is
-    sigmoid(to) * sigmoid(its logit), the product in float64, rounded once, or sigmoid(to) alone. Regions run
-    over the tensors in their order, within each over (row*W + col)*A + anchor. An extension of v0.7.
+    Per cell and anchor an offset and logits. In pixels of the input, with s the tensor's ``scale_x_y``: cx =
+    (sigmoid(tx)*s - (s-1)/2 + col) * input_width/W, cy likewise, w = anchor_w*exp(tw), h = anchor_h*exp(th).
+    With the ``box_coding`` of YOLOv5: cx = (2*sigmoid(tx) - 0.5 + col) * input_width/W, cy likewise, w =
+    anchor_w*(2*sigmoid(tw))^2, h = anchor_h*(2*sigmoid(th))^2. The score of a label is sigmoid(to) *
+    sigmoid(its logit), the product in float64, rounded once, or sigmoid(to) alone. Regions run over the
+    tensors in their order, within each over (row*W + col)*A + anchor. An extension of v0.7.
     """
 
     boxes_are_in_pixels: ClassVar[bool] = True
@@ -81,8 +95,8 @@ class Yolov3Output(DetectionOutput):
     makes_probabilities: ClassVar[bool] = True
 
     output_tensors: Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "grids")] = Field(
-        description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L) or "
-        "(B, A*(5+L), H, W): tx, ty, tw, th, to, then a logit per label."
+        description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L), "
+        "(B, A, H, W, 5+L) or (B, A*(5+L), H, W): tx, ty, tw, th, to, then a logit per label."
     )
     anchors: Anchors = Field(
         description="Width and height of each anchor in pixels of the input: [w0, h0, w1, h1, ...]."
@@ -96,8 +110,17 @@ class Yolov3Output(DetectionOutput):
     scale_x_y: ScaleXY = Field(
         default=1.0, description="YOLOv4's stretch of the offset in a cell: a number, or one per tensor."
     )
+    box_coding: Literal["yolov3", "yolov5"] = Field(
+        default="yolov3",
+        description="How a box is coded. yolov3: sizes are exponentials; yolov5: squares of sigmoids, and "
+        "offsets reach half a cell further, so that there is no scale_x_y.",
+    )
     confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
-    layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+    layout: GridLayout = Field(
+        default="auto",
+        description="Where a tensor's channels lie, or, anchors_first, that it is (B, A, H, W, 5+L); auto "
+        "decides by its shape, and is an error where two fit.",
+    )
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -120,6 +143,9 @@ class Yolov3Output(DetectionOutput):
                 ("scale_x_y",),
                 f"expected {counted(grids, 'number')}, one per tensor, got {len(self.scale_x_y)}",
             )
+        # By value: a dump with its defaults filled in is a valid document too.
+        if self.box_coding == "yolov5" and self.scale_x_y != 1.0:
+            yield ("scale_x_y",), 'box_coding "yolov5" has a stretch of its own; leave scale_x_y out'
         if self.anchor_masks is None:
             if count % grids:
                 yield (
@@ -148,16 +174,37 @@ class Yolov3Output(DetectionOutput):
 
 
 class Yolov5Output(UprightTableOutput):
-    """The single tensor of YOLOv5, v6 and v7 exported with decoding.
+    """The single tensor of YOLOv5, v6 and v7 exported with decoding, which may hold keypoints too.
 
-    The score of a label is the float32 product of objectness and probability, or the objectness alone. An
-    extension of v0.7.
+    The score of a label is the float32 product of objectness and probability, or the objectness alone. The
+    keypoints of the boxes that are kept come with them, as of `Yolov8PoseOutput`. An extension of v0.7.
     """
 
     output_tensor: Name = Field(
-        description="(B, N, 5+L) or (B, 5+L, N): a box, its objectness, then one probability per label."
+        description="(B, N, 5+L) or (B, 5+L, N): a box, its objectness, then one probability per label. With "
+        "keypoints P*D more: the D numbers of each of P keypoints, last or as keypoints_first says."
     )
+    keypoints: KeypointCount | None = Field(
+        default=None, description="How many keypoints a box has: P. Left out: none."
+    )
+    dimensions: KeypointDimensions = Field(default=3, description=DIMENSIONS_DESCRIPTION)
+    keypoints_first: Flag = Field(
+        default=False,
+        description="Where the keypoints are. true: between objectness and probabilities, as of yolov5-face; "
+        "false: behind them, as of YOLOv7's poses.",
+    )
+    skeleton: Skeleton | None = Field(default=None, description=SKELETON_DESCRIPTION)
     confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        yield from needless(
+            self.keypoints,
+            dimensions=self.dimensions != 3,
+            keypoints_first=self.keypoints_first,
+            skeleton=self.skeleton is not None,
+        )
+        yield from skeleton_problems(self.keypoints, self.skeleton)
 
 
 class Yolov8Output(UprightTableOutput):
@@ -171,22 +218,66 @@ class Yolov8Output(UprightTableOutput):
     )
 
 
-class YoloxOutput(DetectionOutput):
-    """The single tensor of YOLOX: the cells of a grid per stride, one grid after the other.
+LevelTensors = Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "levels")]
+_LEVELS = ("scores_tensors", "objectness_tensors", "boxes_tensors")
+_ARRAY: JsonDict = {"type": "array"}
+_LEFT_OUT: JsonDict = {"type": "null"}
 
-    The grid of stride s has input_height//s rows of input_width//s cells, row by row. In pixels of the
-    input: cx = (x + col)*s, cy = (y + row)*s, w = exp(tw)*s, h = exp(th)*s. The score of a label is the
-    float32 product of objectness and probability, each rounded to float32 first, or the objectness alone. An
-    extension of v0.7.
+
+class YoloxOutput(DetectionOutput):
+    """The cells of YOLOX, a grid per stride: in one tensor, or in tensors of their own, as of YuNet.
+
+    In pixels of the input, in the grid of stride s: cx = (x + col)*s, cy = (y + row)*s, w = exp(tw)*s, h =
+    exp(th)*s, and a landmark's x and y as those of the centre. The score of a label is the float32 product
+    of objectness and probability, each rounded to float32 first, or the square root of that product, or the
+    objectness alone. One tensor holds the grids one after the other, each with input_height//s rows of
+    input_width//s cells, row by row. A tensor of a level has as many, or, where only that fits, rounded up.
+    Regions run over the levels in their order, within each over row*W + col. An extension of v0.7.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": ["output_tensor"],
+                    "properties": {"output_tensor": {"type": "string"}, **dict.fromkeys(_LEVELS, _LEFT_OUT)},
+                },
+                {
+                    "required": list[Any](_LEVELS),
+                    "properties": {"output_tensor": _LEFT_OUT, **dict.fromkeys(_LEVELS, _ARRAY)},
+                },
+            ]
+        }
+    )
 
     boxes_are_in_pixels: ClassVar[bool] = True
     needs_input_size: ClassVar[bool] = True
 
-    output_tensor: Name = Field(
+    output_tensor: Name | None = Field(
+        default=None,
         description="(B, N, 5+L) or (B, 5+L, N), N the cells of all strides: x, y, tw, th, objectness, then "
-        "one probability per label."
+        "one probability per label.",
     )
+    scores_tensors: LevelTensors | None = Field(
+        default=None,
+        description="In the place of output_tensor, one name per stride: the probabilities of each level, "
+        "(B, H*W, L), (B, L, H, W) or (B, H, W, L).",
+    )
+    objectness_tensors: LevelTensors | None = Field(
+        default=None, description="The objectness of each level, likewise with 1 in the place of L."
+    )
+    boxes_tensors: LevelTensors | None = Field(
+        default=None, description="The x, y, tw, th of each level, likewise with 4 in the place of L."
+    )
+    landmarks_tensors: LevelTensors | None = Field(
+        default=None,
+        description="Beside them, the x and y of each of P landmarks of each level, likewise with P*2 in the "
+        "place of L; those of boxes that are kept come with them.",
+    )
+    keypoints: KeypointCount | None = Field(
+        default=None, description="How many landmarks a box has: P. With landmarks_tensors only."
+    )
+    skeleton: Skeleton | None = Field(default=None, description=SKELETON_DESCRIPTION)
     strides: Annotated[NonEmpty[PositiveInteger], AtMost(MOST_STRIDES, "strides")] = Field(
         default=(8, 16, 32), description="Pixels per cell of each grid, in the order of the grids."
     )
@@ -194,5 +285,37 @@ class YoloxOutput(DetectionOutput):
         default="none",
         description="Function to apply to objectness and probabilities; official exports have it already.",
     )
-    confidence: Confidence = Field(default="product", description=CONFIDENCE_DESCRIPTION)
+    confidence: FactorConfidence = Field(
+        default="product",
+        description=f"{CONFIDENCE_DESCRIPTION} sqrt_product: the square root of the product of both, each "
+        "limited to [0, 1], as OpenCV scores YuNet's faces.",
+    )
     layout: Layout = Field(default="auto", description=LAYOUT_DESCRIPTION)
+
+    @classmethod
+    def _group_problems(cls, data: Mapping[str, Any]) -> Iterator[str]:
+        given = [name for name in ("output_tensor", *_LEVELS) if data.get(name) is not None]
+        if given not in (["output_tensor"], [*_LEVELS]):
+            found = " and ".join(given) if given else "none"
+            yield f"expected either output_tensor or {', '.join(_LEVELS[:-1])} and {_LEVELS[-1]}, got {found}"
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        if (self.landmarks_tensors is None) != (self.keypoints is None):
+            missing = "keypoints" if self.keypoints is None else "landmarks_tensors"
+            yield (missing,), "expected keypoints and landmarks_tensors together, got one of them"
+        if self.output_tensor is not None and self.landmarks_tensors is not None:
+            yield ("landmarks_tensors",), "output_tensor has no landmarks; leave landmarks_tensors out"
+        yield from needless(self.keypoints, skeleton=self.skeleton is not None)
+        yield from skeleton_problems(self.keypoints, self.skeleton)
+        first_of: dict[str, str] = {}
+        for field in (*_LEVELS, "landmarks_tensors"):
+            names: tuple[str, ...] = getattr(self, field) or ()
+            if names and len(names) != len(self.strides):
+                yield (
+                    (field,),
+                    f"expected {counted(len(self.strides), 'name')}, one per stride, got {len(names)}",
+                )
+            for row, name in enumerate(names):
+                if (first := first_of.setdefault(name, f"{field}[{row}]")) != f"{field}[{row}]":
+                    yield (field, row), f"expected unique names, got {describe(name)}, the name of {first}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -32,7 +33,7 @@ from tests.models import endless
 
 EXPORTS = {case.name: case for case in CASES}
 SEVERAL = "detr: optimum, no names"
-UNSUPPORTED = "nanodet-plus"
+UNSUPPORTED = "yolov5-seg"
 BESIDE_UNSUPPORTED = "timm: 107 logits without names"
 UNFOUNDED = "timm: 7 logits without names"
 GUESSED = "timm: 1000 labels"
@@ -149,7 +150,7 @@ def test_inspect_says_how_many_readings_are_out_and_why_where_none_is_left() -> 
     stdout = invoke("inspect", export(GUESSED)).stdout
     assert "3 other readings came to mind; --json tells what is against each." in stdout
     lines = invoke("inspect", export(UNSUPPORTED)).stdout.splitlines()
-    assert any(line.startswith("no  YOLOv5, v7: output (1, 3585, 112): 76 columns") for line in lines)
+    assert any(line.startswith("no  YOLOv5, v7: output0: only the last two numbers of a box") for line in lines)
 
 
 def test_inspect_repeats_the_options_in_the_command_that_saves() -> None:
@@ -283,9 +284,15 @@ def test_inspect_nothing_fits_exits_1_and_lists_the_outputs(options: list[str]) 
 def test_inspect_unsupported_network_is_named_with_what_would_help(options: list[str]) -> None:
     result = invoke("inspect", export(UNSUPPORTED), *options)
     assert result.exit_code == 1
-    assert "as NanoDet has them." in " ".join(result.stdout.split())
-    assert "End the graph with their decoding" in " ".join(result.stdout.split())
+    assert "no kind of output has an objectness and masks." in " ".join(result.stdout.split())
+    assert "Cut its columns off (Slice)" in " ".join(result.stdout.split())
     assert not Path("out").exists()
+    if "--json" in options:
+        found = json.loads(result.stdout)
+        assert [named["text"] for named in found["named"]] == found["unsupported"]
+        assert all(item["source"] and item["text"] for item in found["named"][0]["evidence"])
+    else:
+        assert re.search(r"^  (metadata|names|shapes|operators|run) +- ", result.stdout, re.MULTILINE)
 
 
 # --- the run

@@ -29,10 +29,19 @@ from tests.pipeline.test_reference import EXAMPLES
 from tests.pipelines import assert_same, post_processor, tensors_of
 from tests.reference.pipeline import pixel_size
 from tests.reference.points import place_point
-from tests.reference.rectangles import corners, rectangle_iou
+from tests.reference.rectangles import corners, probiou, rectangle_iou
 from tests.reference.tensors import as_float32
 from tests.strategies import Case, cases, near_tie, random_case
 
+WAYS = pytest.mark.parametrize(
+    "way",
+    [
+        {"iou": iou, "suppression": suppression}
+        for iou in ("exact", "probiou")
+        for suppression in ("greedy", "fast")
+    ],
+    ids=lambda way: ", ".join(way.values()),
+)
 HEIGHT, WIDTH = 100, 200
 LABELS = ["ship", "plane"]
 QUARTER = math.pi / 4
@@ -166,25 +175,29 @@ def test_yolov8_obb_random_case_equals_reference(case: Case, num_threads: int) -
     check_corners(case, num_threads)
 
 
-def test_yolov8_obb_many_rows_equal_reference() -> None:
+@WAYS
+def test_yolov8_obb_many_rows_equal_reference(way: dict[str, str]) -> None:
     rows = 0
-    for seed in range(6):
+    for seed in range(8):
         case = random_case("yolov8_obb", seed, rows=200)
+        case.version["post_processings"][0]["detection"].update(way)
         if not near_tie(case):
             assert_equals_reference(case)
             rows += check_corners(case)
     assert rows > 100
 
 
-def test_yolov8_obb_more_kept_boxes_than_there_is_room_at_first_equal_reference() -> None:
+@WAYS
+def test_yolov8_obb_more_kept_boxes_than_there_is_room_at_first_equal_reference(way: dict[str, str]) -> None:
     rng = np.random.default_rng(5)
-    rows = np.zeros((2, 600, 6), np.float32)
-    rows[..., :2] = rng.uniform(0, 1000, (2, 600, 2))
-    rows[..., 2:4] = rng.uniform(5, 60, (2, 600, 2))
-    rows[..., 4] = rng.random((2, 600))
-    rows[..., 5] = rng.uniform(-2, 2, (2, 600))
+    rows = np.zeros((2, 250, 6), np.float32)
+    rows[..., :2] = rng.uniform(0, 600, (2, 250, 2))
+    rows[..., 2:4] = rng.uniform(5, 60, (2, 250, 2))
+    rows[..., 4] = rng.random((2, 250))
+    rows[..., 5] = rng.uniform(-2, 2, (2, 250))
     labels = {"labels": [{"id": 7, "name": "seven"}], "exclusive": False, "roi": "BBOX"}
     detection = {"yolov8_obb_output": {"output_tensor": "t"}, "thresholds": [0.1], "input_size": [1000, 1000]}
+    detection.update(way)
     case = Case(
         {"outputs": [{"labels": labels}]},
         {"post_processings": [{"detection": detection}]},
@@ -193,7 +206,136 @@ def test_yolov8_obb_more_kept_boxes_than_there_is_room_at_first_equal_reference(
     )
     assert not near_tie(case)
     assert_equals_reference(case)
-    assert check_corners(case) > 300
+    assert check_corners(case) > 200
+
+
+# Three in a row: the second overlaps the first, and the third the second only.
+ROW = [100, 50, 40, 20, 0.9, 0.0, 0.2], [107, 50, 40, 20, 0.8, 0.0, 0.2], [114, 50, 40, 20, 0.7, 0.0, 0.2]
+
+
+@pytest.mark.parametrize("iou", ["exact", "probiou"])
+def test_yolov8_obb_fast_suppression_lets_suppressed_boxes_suppress(iou: str) -> None:
+    assert_array_equal(found(*ROW, iou=iou, nms_threshold=0.6).regions, [0, 2])
+    assert_array_equal(found(*ROW, iou=iou, nms_threshold=0.6, suppression="fast").regions, [0])
+
+
+def test_yolov8_obb_fast_suppression_never_changes_a_prediction_for_discarded_ones() -> None:
+    # The third is discarded: suppressed by the second, which is suppressed itself.
+    decision: dict[str, Any] = {"thresholds": 0.75, "nms_threshold": 0.6, "suppression": "fast"}
+    assert_array_equal(found(*ROW, show_discarded=True, **decision).regions, [0])
+    above = [100, 50, 40, 20, 0.5, 0.0, 0.2], [107, 50, 40, 20, 0.0, 0.8, 0.2]
+    # By scores the first comes second, but predictions are first: of each label, or of all.
+    for agnostic, regions in ((False, [1, 0]), (True, [1])):
+        both = found(*above, show_discarded=True, class_agnostic=agnostic, **decision)
+        assert_array_equal(both.regions, regions)
+
+
+def test_yolov8_obb_fast_suppression_goes_by_all_candidates_of_wider_scans() -> None:
+    # Thousands at one place, each suppressed by the first: the scan has to be widened to find the last.
+    rng = np.random.default_rng(0)
+    rows = np.zeros((9000, 6), np.float32)
+    rows[:, :5] = [100, 50, 40, 20, 0.0]
+    rows[:, 4] = 0.9 - rng.permutation(9000) / 20000
+    rows[:, 5] = 0.2
+    # A chain away from there: every second one would be kept by the greedy way, none but the first by this.
+    chain = np.arange(20)
+    rows[-20:, 0] = 100 + 7 * chain
+    rows[-20:, 4] = 0.3 - chain / 100
+    post = PostProcessor.for_detection(
+        ["ship"], Yolov8ObbOutput(output_tensor="t"), thresholds=0.05, nms_threshold=0.6, suppression="fast",
+        input_size=[HEIGHT, WIDTH],
+    )  # fmt: skip
+    detections = post({"t": rows[None]}, max_predictions=5).outputs[0]
+    assert_array_equal(detections.regions, [int(rows[:, 4].argmax())])
+    assert not detections.is_cut[0]
+    greedy = PostProcessor.for_detection(
+        ["ship"], Yolov8ObbOutput(output_tensor="t"), thresholds=0.05, nms_threshold=0.6,
+        input_size=[HEIGHT, WIDTH],
+    )({"t": rows[None]}, max_predictions=5).outputs[0]  # fmt: skip
+    assert len(greedy.scores) == 5
+    assert greedy.is_cut[0]
+
+
+def test_yolov8_obb_probiou_is_of_gaussians() -> None:
+    # Two squares of a size have one Gaussian however they are turned; their Jaccard index is 0.71.
+    squares = [100, 50, 40, 40, 0.9, 0.0, 0.0], [100, 50, 40, 40, 0.8, 0.0, QUARTER]
+    assert len(found(*squares, nms_threshold=0.8).scores) == 2
+    assert len(found(*squares, nms_threshold=0.8, iou="probiou").scores) == 1
+    assert len(found(*squares, nms_threshold=1.0, iou="probiou").scores) == 2
+    # They touch nowhere, and have an index all the same, which both keep where it is the threshold.
+    apart = [100, 50, 40, 20, 0.9, 0.0, 0.0], [100, 71, 40, 20, 0.8, 0.0, 0.0]
+    index = float(
+        ops.oriented_box_iou([[100.0, 50, 40, 20, 0]], [[100.0, 71, 40, 20, 0]], iou="probiou")[0, 0]
+    )
+    assert 0.1 < index < 0.2
+    for way in ("greedy", "fast"):
+        decision = {"iou": "probiou", "suppression": way}
+        assert len(found(*apart, nms_threshold=index, **decision).scores) == 2
+        assert len(found(*apart, nms_threshold=index - 1e-7, **decision).scores) == 1
+    assert len(found(*apart, nms_threshold=0.0).scores) == 2
+
+
+@EXAMPLES
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    limit=st.sampled_from([0.0, 1e-6, 0.01, 0.3, 0.7, 0.95, 0.9995, 0.9999]),
+    longest=st.sampled_from([2, 31, 33, 1000]),
+    size=st.sampled_from([1e-3, 0.3, 1.0, 50.0, 1e7]),
+    suppression=st.sampled_from(["greedy", "fast"]),
+)
+def test_yolov8_obb_probiou_decides_by_the_index_alone(
+    seed: int, limit: float, longest: float, size: float, suppression: str
+) -> None:
+    # Whatever is told from afar, or without a logarithm, is as the very index has it, to the bit.
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((30, 6), np.float32)
+    rows[:, 2] = size * rng.lognormal(0, 0.2, 30)
+    rows[:, 3] = rows[:, 2] / np.exp(rng.uniform(0, np.log(longest), 30))
+    rows[:, :2] = size * (20 + rng.choice([0.1, 1, 3]) * rng.normal(0, 1, (30, 2)))
+    rows[:, 4] = rng.permutation(30) / 40 + 0.2
+    rows[:, 5] = rng.choice([0.1, 4]) * rng.normal(0, 1, 30) + rng.choice([0, QUARTER])
+    post = PostProcessor.for_detection(
+        ["ship"], Yolov8ObbOutput(output_tensor="t", layout="channels_last"), thresholds=0.1,
+        nms_threshold=limit, iou="probiou", suppression=suppression, input_size=[max(int(40 * size), 1)] * 2,
+    )  # fmt: skip
+    detections = post({"t": rows[None]}).outputs[0]
+    order = np.argsort(-rows[:, 4])
+    boxes = rows[order][:, [0, 1, 2, 3, 5]]
+    above = ops.oriented_box_iou(boxes, boxes, iou="probiou").astype(np.float32) > np.float32(limit)
+    kept: list[int] = []
+    for row in range(30):
+        rivals = range(row) if suppression == "fast" else kept
+        if not any(above[other, row] for other in rivals):
+            kept.append(row)
+    assert_array_equal(detections.regions, order[kept])
+
+
+@pytest.mark.parametrize("way", [{}, {"suppression": "fast"}], ids=str)
+def test_yolov8_obb_probiou_that_is_not_a_number_suppresses_nothing(way: dict[str, str]) -> None:
+    # Squares of their sides are beyond float32.
+    huge = [0, 0, 1e30, 1e30, 0.9, 0, 0.1], [0, 0, 1e30, 1e30, 0.8, 0, 0.1]
+    assert np.isnan(
+        ops.oriented_box_iou([[0.0, 0, 1e30, 1e30, 0.1]], [[0.0, 0, 1e30, 1e30, 0.1]], iou="probiou")
+    )
+    assert len(found(*huge, iou="probiou", **way).scores) == 2
+    assert len(found(*huge, **way).scores) == 1
+
+
+@EXAMPLES
+@given(a=rectangles, b=rectangles)
+def test_oriented_box_iou_of_gaussians_equals_reference_and_is_symmetric(a: Any, b: Any) -> None:
+    table = ops.oriented_box_iou([a, b], [a, b], iou="probiou")
+    assert table[0, 1] == table[1, 0]
+    assert_array_equal(table, table.astype(np.float32))
+    longest = max(max(box[2:4]) / min(box[2:4]) for box in (a, b))
+    # By the square of the distance, which float32 holds: its root magnifies the last bits.
+    expected = (1 - probiou(a, b)) ** 2
+    assert (1 - table[0, 1]) ** 2 == pytest.approx(expected, abs=1e-6 * longest**2)
+
+
+def test_oriented_box_iou_of_another_index_is_a_tensor_error() -> None:
+    with pytest.raises(TensorError, match=r'iou must be "exact" or "probiou"; got "giou"'):
+        ops.oriented_box_iou(np.zeros((1, 5)), np.zeros((1, 5)), iou="giou")  # type: ignore[arg-type]
 
 
 def test_yolov8_obb_crossing_boxes_stay_though_their_upright_boxes_are_one() -> None:

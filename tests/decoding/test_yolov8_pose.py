@@ -25,6 +25,7 @@ from postproc import (
     Yolov8PoseOutput,
 )
 from postproc.results.keypoints import COCO_SKELETON
+from postproc.schema import Detection
 from tests.comparison import assert_equals_reference
 from tests.pipeline.test_reference import EXAMPLES
 from tests.pipelines import assert_same, post_processor, tensors_of
@@ -71,14 +72,17 @@ def check_keypoints(case: Case, num_threads: int = 1) -> int:
     (detections,) = post(case.tensors, **case.options).outputs
     assert isinstance(detections, KeypointDetections)
     detection = case.version["post_processings"][0]["detection"]
-    output = detection["yolov8_pose_output"]
+    (kind,) = (field for field in detection if field.endswith("_output"))
+    output = detection[kind]
     assert detections.keypoints.dtype == np.float32
-    assert detections.keypoints.shape[1:] == (output["keypoints"], output.get("dimensions", 3))
+    has_dimensions = "dimensions" in Detection.alternatives[kind].model_fields
+    dimensions = output.get("dimensions", 3) if has_dimensions else 2
+    assert detections.keypoints.shape[1:] == (output["keypoints"], dimensions)
     transforms, labels = case.options["transforms"], len(case.spec["outputs"][0]["labels"]["labels"])
     for row, image, region in rows_of(case, detections):
         transform = transforms[image] if transforms else None
         size = pixel_size(detection, case.tensors, image, case.options["input_size"], transform)
-        expected = keypoints(output, case.tensors, labels, image, region, size, transform)
+        expected = keypoints(kind, output, case.tensors, labels, image, region, size, transform)
         assert_allclose(detections.keypoints[row], expected, rtol=1e-6, atol=0)
     return len(detections.labels)
 

@@ -12,20 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from postproc import PostprocError, PostProcessor, Recognitions, SchemaError
+from postproc import KeypointDetections, PostprocError, PostProcessor, Recognitions, SchemaError
 from tests import reference
 from tests.array_forms import WithArray, WithDlpack
 from tests.comparison import assert_rows_equal
+from tests.decoding.test_end_to_end import check_more
 from tests.decoding.test_yolov8_obb import check_corners
 from tests.decoding.test_yolov8_pose import check_keypoints
 from tests.decoding.test_yolov8_seg import check_masks
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.mutations import Broken, Mutation
+from tests.kinds import kinds_with
 from tests.pipelines import assert_same
 from tests.reference import Row
 from tests.strategies import near_tie
 
-MORE_THAN_BOXES = {"yolov8_pose": check_keypoints, "yolov8_obb": check_corners, "yolov8_seg": check_masks}
+MORE_THAN_BOXES = {
+    "yolov8_pose": check_keypoints,
+    "yolov8_obb": check_corners,
+    "yolov8_seg": check_masks,
+    "end_to_end": check_more,
+}
+MAY_HAVE_KEYPOINTS = kinds_with("keypoints")
 MASKS_EVERY = 20  # pixel by pixel, in Python
 NEAR_TIE, EQUAL = "near tie", "equal"  # what becomes of a whole case
 REFUSED, VALID, NOT_APPLICABLE = "refused", "valid", "not applicable"  # what becomes of a broken one
@@ -78,11 +86,20 @@ def check_whole(drawn: Drawn) -> str:
         if drawn.batch > 1:
             threaded = PostProcessor(*drawn.documents(), num_threads=2)
             assert_same(called(threaded, drawn.tensors(), options), everything)
+        has_masks = any("prototypes_tensor" in output for output in outputs_of(case.version))
         if drawn.kind in MORE_THAN_BOXES and (
-            drawn.kind != "yolov8_seg" or (drawn.seed % MASKS_EVERY == 0 and not drawn.large)
+            not has_masks or (drawn.seed % MASKS_EVERY == 0 and not drawn.large)
         ):
             MORE_THAN_BOXES[drawn.kind](case)
+        elif drawn.kind in MAY_HAVE_KEYPOINTS and isinstance(everything.outputs[0], KeypointDetections):
+            check_keypoints(case)
     return EQUAL
+
+
+def outputs_of(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what describes the tensors of each detection."""
+    for post in version["post_processings"]:
+        yield from (value for name, value in post.get("detection", {}).items() if name.endswith("_output"))
 
 
 def called(post: PostProcessor, tensors: dict[str, Any], options: dict[str, Any]) -> Recognitions:

@@ -161,6 +161,8 @@ def contradictions(proposal: Proposal, outputs: Mapping[str, Array]) -> list[str
                 output.layout, table.shape[1] != 4 + labels + more
             )
             table = table.T if first else table
+            if fields.get("keypoints_first"):  # the scores' last columns lie behind the keypoints
+                table = np.delete(table, np.s_[5 : 5 + more - 1], axis=1)
             width = labels + (kind == "yolov5_output")
             found += wrong_scores(table[:, 4 : 4 + width], "none")
             found += wrong_boxes(table[:, :4], output.box_format, units)

@@ -21,15 +21,13 @@ from postproc.inspection.observed import Columns, Observed
 from postproc.inspection.provenance import Operators
 from postproc.inspection.readings import Conclusion, Reading, concluded
 from postproc.inspection.recognisers.classifiers import classifiers
-from postproc.inspection.recognisers.others import (
-    chosen_indices,
-    keypoints,
-    maps,
-    scored_boxes,
-    texts,
-)
-from postproc.inspection.recognisers.packed_rows import packed_rows, rows_with_more
+from postproc.inspection.recognisers.maps import maps
+from postproc.inspection.recognisers.others import chosen_indices, keypoints, texts
+from postproc.inspection.recognisers.packed_rows import packed_rows
+from postproc.inspection.recognisers.rows_with_more import rows_with_more
+from postproc.inspection.recognisers.scored_boxes import scored_boxes
 from postproc.inspection.recognisers.separate_rows import separate_rows
+from postproc.inspection.recognisers.tables import tables
 from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
 from postproc.inspection.roles import Classes, Exclusion, Finished, Images
 from postproc.inspection.roles.classes import first_class, labels_behind
@@ -97,6 +95,7 @@ CENTRES = np.concatenate([RNG.uniform(0.3, 0.7, (300, 2)), RNG.uniform(0.01, 0.2
 SCORES = np.sort(RNG.uniform(0.01, 1, (300, 1)))[::-1]
 CLASSES = RNG.integers(0, 7, (300, 1)).astype(np.float64)
 CHOOSING = (Node("NonMaxSuppression", ("a",), ("y",)),)
+CHOSEN_DETS = (Node("NonMaxSuppression", ("a",), ("dets",)), Node("NonMaxSuppression", ("a",), ("y",)))
 PARTS = {"box": CORNERS, "score": SCORES, "class": CLASSES}
 
 
@@ -206,22 +205,162 @@ def test_packed_rows_of_a_network_that_takes_the_scale_of_images_are_paddles() -
     assert reading.meaning.output.columns == ("class", "score", "box")  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    ("task", "more", "says"),
-    [("segment", 32, "mask coefficients"), ("pose", 51, "keypoints"), ("obb", 1, "an angle")],
-)
+SEEN = np.concatenate([RNG.uniform(0, SIDE, (300, 17, 2)), RNG.uniform(0, 1, (300, 17, 1))], axis=2)
+TURNED = np.concatenate([RNG.uniform(60, 260, (300, 2)), RNG.uniform(9, 90, (300, 2))], axis=1)
+MORE = {
+    "keypoints": {"keypoints": SEEN.reshape(300, 51)},
+    "coefficients": {"coefficients": RNG.normal(0, 9, (300, 32))},
+    "angle": {"box": TURNED, "angle": RNG.uniform(-0.7, 2, (300, 1))},
+}
+TASKS = {"keypoints": "pose", "coefficients": "segment", "angle": "obb"}
+PROTOTYPES = RNG.normal(0, 1, (1, 32, 80, 80)).astype(np.float32)
+
+
+def rows_of_more(column: str, **changed: Any) -> dict[str, ArrayLike]:
+    outputs = {"y": packed("box", "score", "class", column, **{**MORE[column], **changed})}
+    return {**outputs, "p": PROTOTYPES} if column == "coefficients" else outputs
+
+
+@pytest.mark.parametrize("column", MORE)
 @pytest.mark.parametrize("is_told", [True, False])
-def test_rows_with_more_are_named_and_a_table_is_asked_for(
-    task: str, more: int, says: str, is_told: bool
+def test_rows_with_more_are_told_apart_by_metadata_and_by_what_they_hold(column: str, is_told: bool) -> None:
+    metadata = {**ULTRALYTICS, "task": TASKS[column], "end2end": "True"} if is_told else {}
+    reading = only(
+        observed(rows_of_more(column), CHOOSING, metadata=metadata), rows_with_more, packed_rows, tables
+    )
+    document = reading.meaning.output.dump()  # type: ignore[union-attr]
+    assert document["columns"] == ["box", "score", "class", column]
+    more = {
+        "keypoints": {"keypoints": 17},
+        "coefficients": {"prototypes_tensor": "p", "keep_empty_masks": False},
+        "angle": {"box_format": "cxcywh"},
+    }
+    assert document == {"output_tensor": "y", "columns": document["columns"], **more[column]}
+    assert reading.meaning.in_pixels  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("column", MORE)
+def test_rows_with_more_whose_classes_are_fractions_are_none(column: str) -> None:
+    outputs = rows_of_more(column, **{"class": CLASSES + 0.5})
+    assert not conclusion(observed(outputs, CHOOSING), rows_with_more).best
+
+
+@pytest.mark.parametrize("column", MORE)
+def test_rows_with_more_of_another_task_are_none(column: str) -> None:
+    metadata = {**ULTRALYTICS, "task": "detect", "end2end": "True"}
+    assert not list(rows_with_more(observed(rows_of_more(column), CHOOSING, metadata=metadata)))
+
+
+def test_rows_of_seven_columns_begin_with_the_image_or_end_with_an_angle() -> None:
+    oriented = rows_of_more("angle")
+    reading = only(observed(oriented, CHOOSING), rows_with_more, packed_rows)
+    assert "angle" in reading.meaning.output.columns  # type: ignore[union-attr]
+    listed = packed("image", "box", "class", "score", image=np.zeros((300, 1)))
+    reading = only(observed({"y": listed}, CHOOSING), rows_with_more, packed_rows)
+    assert reading.meaning.output.columns[0] == "image"  # type: ignore[union-attr]
+    nothing = observed({"y": np.zeros((1, 300, 7))}, [Node("TopK", ("a",), ("y",))])
+    best = conclusion(nothing, rows_with_more, packed_rows).best
+    assert {"image", "angle"} <= {name for one in best for name in one.meaning.output.columns}  # type: ignore[union-attr]
+    assert max(one.certainty for one in best) == 0
+
+
+def test_rows_of_seven_columns_whose_last_one_is_whole_hold_no_angle() -> None:
+    outputs = rows_of_more("angle", angle=np.arange(300.0)[:, None])
+    assert not conclusion(observed(outputs, CHOOSING), rows_with_more).best
+
+
+@pytest.mark.parametrize(("numbers", "places"), [(3, SEEN[:, :10]), (2, SEEN[:, :15, :2])])
+def test_keypoints_of_30_numbers_are_10_or_15_by_what_every_third_number_is(
+    numbers: int, places: Any
 ) -> None:
-    outputs = {"y": packed("box", "score", "class", "more", more=RNG.normal(0, 9, (300, more)))}
-    if task == "segment":
-        outputs["p"] = RNG.normal(0, 1, (1, 32, 80, 80))
-    metadata = {**ULTRALYTICS, "task": task, "end2end": "True"} if is_told else {}
-    reading = only(observed(outputs, CHOOSING, metadata=metadata), rows_with_more, packed_rows)
-    assert reading.meaning is None
-    assert says in reading.advice
-    assert "nms=False" in reading.advice
+    outputs = rows_of_more("keypoints", keypoints=places.reshape(300, 30))
+    reading = only(observed(outputs, CHOOSING), rows_with_more)
+    output = reading.meaning.output  # type: ignore[union-attr]
+    assert (output.keypoints, output.dimensions) == (30 // numbers, numbers)
+
+
+def test_keypoints_are_as_many_as_the_metadata_says() -> None:
+    metadata = {**ULTRALYTICS, "task": "pose", "end2end": "True"}
+    outputs = {"y": np.zeros((1, 300, 36))}
+    for shape, right in (("[15, 2]", (15, 2)), ("[10, 3]", (10, 3))):
+        state = observed(outputs, CHOOSING, metadata={**metadata, "kpt_shape": shape})
+        output = only(state, rows_with_more).meaning.output  # type: ignore[union-attr]
+        assert (output.keypoints, output.dimensions) == right
+    state = observed(outputs, CHOOSING, metadata={**metadata, "kpt_shape": "[17, 3]"})
+    assert not list(rows_with_more(state))
+
+
+def test_rows_with_coefficients_need_as_many_prototypes() -> None:
+    outputs = {**rows_of_more("coefficients"), "p": PROTOTYPES[:, :31]}
+    assert not list(rows_with_more(observed(outputs, CHOOSING)))
+
+
+def test_coefficients_without_their_prototypes_are_no_keypoints() -> None:
+    outputs = rows_of_more("coefficients")
+    assert not conclusion(observed({"y": outputs["y"]}, CHOOSING), rows_with_more).best
+
+
+DETS = np.concatenate([CORNERS, SCORES], axis=1)[None, :100].astype(np.float32)
+LABELS = CLASSES.reshape(1, -1)[:, :100].astype(np.int64)
+
+
+@pytest.mark.parametrize(("dets", "labels", "certainty"), [("dets", "labels", 2), ("y", "z", 1)])
+def test_boxes_with_their_score_and_classes_apart_are_described_as_rows(
+    dets: str, labels: str, certainty: int
+) -> None:
+    reading = only(observed({dets: DETS, labels: LABELS}, CHOSEN_DETS), scored_boxes, classifiers)
+    document = reading.meaning.output.dump()  # type: ignore[union-attr]
+    assert document == {"output_tensor": dets, "columns": ["box", "score"], "classes_tensor": labels}
+    assert reading.certainty == certainty
+
+
+def test_oriented_boxes_with_their_score_have_the_angle_before_it() -> None:
+    rows = np.concatenate([TURNED, MORE["angle"]["angle"], SCORES], axis=1)[None].astype(np.float32)
+    state = observed({"dets": rows, "labels": CLASSES.reshape(1, -1).astype(np.int64)})
+    output = only(state, scored_boxes).meaning.output  # type: ignore[union-attr]
+    assert output.columns == ("box", "angle", "score")
+    assert output.box_format == "cxcywh"
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields"),
+    [
+        ((100, 28, 28), {"masks_tensor": "m"}),
+        ((100, 1, 14, 14), {"masks_tensor": "m"}),
+        ((100, 7, 28, 28), {"masks_tensor": "m"}),
+        ((100, SIDE, SIDE), {"masks_tensor": "m", "masks_cover": "image"}),
+        ((100, 80, 80), {}),  # of the image, or of a box: a grid of cells of 4 pixels
+        ((100, 28, 14), {}),
+        ((99, 28, 28), {}),
+        ((100, 17, 3), {"keypoints_tensor": "m", "keypoints": 17}),
+        ((100, 5, 2), {"keypoints_tensor": "m", "keypoints": 5, "dimensions": 2}),
+        ((100, 2, 2), {}),
+    ],
+)
+def test_masks_and_keypoints_beside_boxes_are_known_by_their_shapes(
+    shape: tuple[int, ...], fields: Mapping[str, Any]
+) -> None:
+    numbers = RNG.uniform(0, 1, (1, *shape)).astype(np.float32)
+    if shape[-1] < 4:
+        numbers[..., :2] *= SIDE
+    state = observed({"dets": DETS, "labels": LABELS, "m": numbers})
+    reading = only(state, scored_boxes)
+    document = reading.meaning.output.dump()  # type: ignore[union-attr]
+    usual = {"output_tensor": "dets", "columns": ["box", "score"], "classes_tensor": "labels"}
+    assert document == {**usual, **fields}
+    assert any("not read" in check for check in reading.checks) is (not fields)
+
+
+@pytest.mark.parametrize(
+    ("shape", "low", "high"), [((100, 28, 28), -3, 3), ((100, 17, 3), 0, SIDE), ((100, 17, 2), 0, 1)]
+)
+def test_masks_of_logits_and_keypoints_that_are_none_are_not_read(
+    shape: tuple[int, ...], low: float, high: float
+) -> None:
+    numbers = RNG.uniform(low, high, (1, *shape)).astype(np.float32)
+    reading = only(observed({"dets": DETS, "labels": LABELS, "m": numbers}), scored_boxes)
+    assert reading.meaning.output.dump().keys() == {"output_tensor", "columns", "classes_tensor"}  # type: ignore[union-attr]
+    assert any("not read: m" in check for check in reading.checks)
 
 
 SEPARATE = {
@@ -271,10 +410,45 @@ def test_separate_rows_of_two_images_are_named() -> None:
     assert "one image" in reading.advice
 
 
-def test_separate_rows_with_masks_beside_them_say_that_these_are_not_read() -> None:
-    outputs = {**SEPARATE, "masks": np.zeros((300, 1, 28, 28), np.float32)}
+@pytest.mark.parametrize(
+    ("more", "fields"),
+    [
+        (RNG.uniform(0, 1, (300, 1, 28, 28)), {"masks_tensor": "more"}),
+        (RNG.uniform(0, 1, (300, 1, SIDE, SIDE)), {"masks_tensor": "more", "masks_cover": "image"}),
+        (SEEN, {"keypoints_tensor": "more", "keypoints": 17}),
+    ],
+)
+def test_separate_rows_have_masks_or_keypoints_beside_them(more: Any, fields: Mapping[str, Any]) -> None:
+    outputs = {**{name: values[0] for name, values in SEPARATE.items()}, "more": more.astype(np.float32)}
+    reading = only(observed(outputs, CHOSEN, free=(0,)), separate_rows)
+    document = reading.meaning.output.dump()  # type: ignore[union-attr]
+    assert document == {
+        "boxes_tensor": "boxes",
+        "scores_tensor": "scores",
+        "classes_tensor": "labels",
+        **fields,
+    }
+    assert not any("not read" in check for check in reading.checks)
+
+
+def test_separate_rows_of_tensorflow_with_masks_are_rows_with_ids() -> None:
+    outputs = {
+        "detection_boxes": (CORNERS / SIDE)[None, :, [1, 0, 3, 2]],
+        "detection_scores": SEPARATE["scores"],
+        "detection_classes": SEPARATE["labels"].astype(np.float32) + 1,
+        "detection_masks": RNG.uniform(0, 1, (1, 300, 33, 33)).astype(np.float32),
+    }
+    reading = only(observed(outputs, labels=7), separate_rows)
+    document = reading.meaning.output.dump()  # type: ignore[union-attr]
+    assert document["classes"] == "ids"
+    assert document["masks_tensor"] == "detection_masks"
+    assert document["box_format"] == "yxyx"
+
+
+def test_separate_rows_with_what_nothing_explains_say_that_it_is_not_read() -> None:
+    outputs = {**SEPARATE, "extra": np.zeros((1, 300, 9), np.float32)}
     reading = only(observed(outputs, CHOSEN), separate_rows)
-    assert any("masks" in check for check in reading.checks)
+    assert any("extra" in check for check in reading.checks)
 
 
 LOGITS = RNG.normal(0, 3, (1, 7)).astype(np.float32)
@@ -367,12 +541,6 @@ def test_embeddings_are_named_by_width_length_and_name(name: str, values: Any) -
         (keypoints, {"a": np.ones((1, 17, 384)), "b": np.ones((1, 17, 512))}, (1, 3, 256, 192), "simcc"),
         (texts, {"y": np.ones((1, 40, 97))}, (1, 3, 48, 320), "character"),
         (hidden_states, {"a": np.ones((1, 196, 96)), "b": np.ones((1, 96))}, (1, 3, 224, 224), "hidden"),
-        (
-            scored_boxes,
-            {"dets": np.ones((1, 100, 5)), "labels": np.ones((1, 100), np.int64)},
-            (1, 3, SIDE, SIDE),
-            "MMDeploy",
-        ),
     ],
 )
 def test_outputs_that_no_kind_expresses_are_named(

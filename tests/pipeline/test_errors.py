@@ -333,7 +333,7 @@ def test_call_more_boxes_than_can_be_numbered_is_a_tensor_error() -> None:
 
 
 @pytest.mark.parametrize("images", [0, 1, 4])
-@pytest.mark.parametrize("kind", ["yolov3", "yolox", "yolov8"])
+@pytest.mark.parametrize("kind", ["yolov3", "yolox", "yolov8", "distance"])
 def test_call_transforms_of_another_count_for_boxes_in_pixels_are_a_tensor_error(
     kind: str, images: int
 ) -> None:

@@ -256,7 +256,7 @@ def test_call_direct_output_without_columns_finds_nothing(
     assert post(nothing).outputs[0].offsets.tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("yolov3", "yolox")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("yolov3", "yolox", "distance")])
 @pytest.mark.parametrize("batch", [0, 3])
 def test_call_no_boxes_or_no_images_find_nothing(kind: str, batch: int) -> None:
     tensors = tensors_of(kind)

@@ -62,7 +62,7 @@ def test_unknown_class_ids_of_logits_are_logged_whatever_their_value(warnings_lo
     assert len(warnings_logged()) == 1
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30], ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=str)
 def test_class_ids_that_are_no_integers_are_logged_as_such(value: float, warnings_logged: Any) -> None:
     """And not as an integer that they might become on the way, and that the spec has."""
     tensors = tensors_of("direct")
@@ -70,6 +70,17 @@ def test_class_ids_that_are_no_integers_are_logged_as_such(value: float, warning
     assert count(PostProcessor.for_detection(LABELS, DIRECT, thresholds=0.4)(tensors)) == 0
     (message,) = warnings_logged()
     assert f"the label id {value}, which the spec does not have" in message
+
+
+def test_class_ids_that_are_fractions_are_logged_once_whatever_they_are(warnings_logged: Any) -> None:
+    post, tensors = PostProcessor.for_detection(LABELS, DIRECT, thresholds=0.4), tensors_of("direct")
+    tensors["classes"] = np.random.default_rng(0).random(tensors["classes"].shape)
+    for _ in range(2):
+        assert count(post(tensors)) == 0
+    (message,) = warnings_logged()
+    first = tensors["classes"][0, 0]
+    assert f"tensor 'classes' holds {first:.4g} where a class is read, which is a whole number" in message
+    assert "of another kind than direct_output?" in message
 
 
 def test_classes_as_rows_beyond_the_labels_are_logged_as_rows(warnings_logged: Any) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from postproc import Classification, PostProcessor, Yolov8ObbOutput, Yolov8Output
+from postproc import (
+    Classification,
+    EndToEndOutput,
+    PostProcessor,
+    TensorError,
+    Yolov8ObbOutput,
+    Yolov8Output,
+    Yolov8PoseOutput,
+)
 from tests import kinds
 from tests.pipelines import KINDS, LABELS, OUTPUTS, Tensors, post_processor, tensors_of
 
@@ -282,4 +290,187 @@ def test_one_hot_scores_beside_an_objectness_are_not_taken_for_finished_rows(sig
     tensors = tensors_of("yolov5")
     tensors["table"][:, :, 5:] = np.eye(3)[np.random.default_rng(0).integers(0, 3, (3, 40))]
     post_processor("yolov5")(tensors)
+    assert signs() == []
+
+
+def finished(columns: str, kept: int = 30, seed: int = 0) -> NDArray[np.float32]:
+    """Rows as of YOLO26 end to end in 320 x 320 pixels, best first, whose last are empty, of such columns."""
+    rng = np.random.default_rng(seed)
+    low, size = rng.uniform(20, 200, (300, 2)), rng.uniform(20, 100, (300, 2))
+    points = low[:, None] + rng.uniform(0, 1, (300, 16, 2)) * size[:, None]
+    seen = rng.uniform(0, 1, (300, 16, 1))
+    made = {
+        "image": np.zeros((300, 1)),
+        "box": np.concatenate([low, low + size], axis=1),
+        "cxcywh": np.concatenate([low + size / 2, size], axis=1),
+        "score": np.sort(rng.uniform(0.3, 0.99, (300, 1)), axis=0)[::-1],
+        "class": rng.integers(0, 2, (300, 1)),
+        "angle": rng.uniform(-0.7, 2.3, (300, 1)),
+        "degrees": rng.uniform(-90, 90, (300, 1)),
+        "16 x 2 points": points.reshape(300, 32),
+        "16 x 3 points": np.concatenate([points, seen], axis=2).reshape(300, 48),
+        "32 coefficients": rng.normal(0, 1, (300, 32)),
+    }
+    table = np.concatenate([made[name] for name in columns.split(", ")], axis=1)
+    table[kept:] = 0
+    return table[None].astype(np.float32)
+
+
+PROTOTYPES = np.ones((1, 32, 80, 80), np.float32)
+ROWS_OF = {
+    "boxes": ("box, score, class", {}),
+    "oriented": ("cxcywh, score, class, angle", {"box_format": "cxcywh"}),
+    "poses": ("box, score, class, 16 x 2 points", {"keypoints": 16, "dimensions": 2}),
+    "poses with scores": ("box, score, class, 16 x 3 points", {"keypoints": 16}),
+    "masks": ("box, score, class, 32 coefficients", {"prototypes_tensor": "p"}),
+}
+COLUMN_OF = {"cxcywh": "box", "16 x 2 points": "keypoints", "16 x 3 points": "keypoints"}
+
+
+def read_as(columns: tuple[str, ...], table: NDArray[np.float32], labels: int = 2, **fields: Any) -> None:
+    output = EndToEndOutput(output_tensor="o", columns=columns, **fields)
+    post = PostProcessor.for_detection(
+        ["ship", "plane"][:labels], output, thresholds=0.25, input_size=[320] * 2
+    )
+    for _ in range(2):
+        post({"o": table, "p": PROTOTYPES})
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30, 300])
+@pytest.mark.parametrize("rows", ROWS_OF)
+def test_finished_rows_that_are_what_is_declared_are_not_logged(rows: str, kept: int, signs: Any) -> None:
+    held, fields = ROWS_OF[rows]
+    columns = [COLUMN_OF.get(name, name.removeprefix("32 ")) for name in held.split(", ")]
+    read_as(tuple(columns), finished(held, kept), **fields)
+    assert signs() == []
+
+
+WRONG: dict[str, tuple[str, tuple[str, ...], dict[str, Any], str]] = {
+    "oriented rows with class and score exchanged": (
+        "cxcywh, score, class, angle",
+        ("box", "class", "score", "angle"),
+        {"box_format": "cxcywh"},
+        "where a class is read, which is a whole number",
+    ),
+    "oriented rows with angle and class exchanged": (
+        "cxcywh, score, class, angle",
+        ("box", "score", "angle", "class"),
+        {"box_format": "cxcywh"},
+        "where a class is read, which is a whole number",
+    ),
+    "boxes with class and score exchanged": (
+        "box, score, class",
+        ("box", "class", "score"),
+        {},
+        "where a class is read, which is a whole number",
+    ),
+    "a list of images as oriented rows": (
+        "image, box, class, score",
+        ("box", "score", "class", "angle"),
+        {"box_format": "cxcywh"},
+        "reach up to",
+    ),
+    "a list of images, score first, as oriented rows": (
+        "image, box, score, class",
+        ("box", "score", "class", "angle"),
+        {"box_format": "cxcywh"},
+        "where a class is read, which is a whole number",
+    ),
+    "degrees": (
+        "cxcywh, score, class, degrees",
+        ("box", "score", "class", "angle"),
+        {"box_format": "cxcywh"},
+        "where angles in radians are read",
+    ),
+    "coefficients as keypoints": (
+        "box, score, class, 32 coefficients",
+        ("box", "score", "class", "keypoints"),
+        {"keypoints": 16, "dimensions": 2},
+        "keypoints in tensor 'o' are far from their boxes",
+    ),
+    "points of x and y with a score": (
+        "box, score, class, 16 x 3 points",
+        ("box", "score", "class", "keypoints"),
+        {"keypoints": 24, "dimensions": 2},
+        "keypoints in tensor 'o' are far from their boxes",
+    ),
+    "points of x and y as if they had a score": (
+        "box, score, class, 16 x 3 points",
+        ("box", "score", "keypoints", "class"),
+        {"keypoints": 16},
+        "where a class is read, which is a whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize(("held", "columns", "fields", "text"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("labels", [1, 2])
+def test_finished_rows_of_another_kind_than_declared_are_logged_once(
+    held: str, columns: tuple[str, ...], fields: dict[str, Any], text: str, labels: int, signs: Any
+) -> None:
+    read_as(columns, finished(held), labels, **fields)
+    (message,) = signs()
+    assert text in message
+    assert "another kind than end_to_end_output" in message
+
+
+def test_oriented_rows_as_a_list_of_images_are_an_error() -> None:
+    with pytest.raises(TensorError, match=r"its image is .*; expected a whole number"):
+        read_as(("image", "box", "score", "class"), finished("cxcywh, score, class, angle"))
+
+
+@pytest.mark.parametrize(("held", "keypoints"), [("16 x 3 points", 16), ("16 x 2 points", 10)])
+def test_finished_poses_that_are_read_as_a_table_of_two_labels_are_logged(
+    held: str, keypoints: int, signs: Any
+) -> None:
+    table = finished(f"box, score, class, {held}")[:, :, : 6 + 3 * keypoints]
+    output = Yolov8PoseOutput(
+        output_tensor="o", keypoints=keypoints, box_format="xyxy", layout="channels_last"
+    )
+    post = PostProcessor.for_detection(["ship", "plane"], output, thresholds=0.25, input_size=[320, 320])
+    post({"o": table})
+    (message,) = signs()
+    assert "what is read as scores of the label 'plane' are whole numbers" in message
+
+
+def test_poses_of_two_dimensions_that_are_read_as_three_are_logged(signs: Any) -> None:
+    table = finished("box, score, class, 16 x 2 points")[:, :, : 6 + 30]
+    read_as(("box", "score", "class", "keypoints"), table, keypoints=10)
+    (message,) = signs()
+    assert "keypoints in tensor 'o' have a third number of up to" in message
+    assert "declare dimensions 2" in message
+
+
+def test_keypoints_of_few_boxes_leave_the_look_to_later_calls(signs: Any) -> None:
+    held = "box, score, class, 32 coefficients"
+    output = EndToEndOutput(
+        output_tensor="o", columns=("box", "score", "class", "keypoints"), keypoints=16, dimensions=2
+    )
+    post = PostProcessor.for_detection(["ship", "plane"], output, thresholds=0.25, input_size=[320, 320])
+    post({"o": finished(held, 0)})
+    post({"o": finished(held, 2)})
+    assert signs() == []
+    post({"o": finished(held, 4)})
+    assert len(signs()) == 1
+
+
+def test_a_class_that_is_no_whole_number_is_logged_even_after_another_sign(signs: Any) -> None:
+    output = EndToEndOutput(output_tensor="o")
+    post = PostProcessor.for_detection(["ship", "plane"], output, thresholds=0.25, input_size=[320, 320])
+    table = finished("box, score, class")
+    table[0, 0, 4] = 3
+    post({"o": table})
+    table[0, 0, 5] = 0.25
+    for _ in range(2):
+        post({"o": table})
+    assert [message.partition(" ")[0] for message in signs()] == ["scores", "tensor"]
+    assert "'o' holds 0.25 where a class is read" in signs()[1]
+
+
+def test_classes_of_rows_beyond_the_count_are_not_looked_at(signs: Any) -> None:
+    output = EndToEndOutput(output_tensor="o", count_tensor="n")
+    table = finished("box, score, class")
+    table[0, 30:, 5] = 0.5
+    post = PostProcessor.for_detection(["ship", "plane"], output, thresholds=0.25, input_size=[320, 320])
+    post({"o": table, "n": np.array([30])})
     assert signs() == []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from postproc.schema import DetectionOutput
 from postproc.transforms import ImageTransform
 from tests import kinds
+from tests.random_cases.distances import DistanceOutputs
 from tests.random_cases.heads import HeadOutputs
 from tests.random_cases.numbers import Json, Tensors, optional
 from tests.random_cases.yolo import YoloOutputs
@@ -39,7 +40,7 @@ def random_case(kind: str, seed: int, rows: int | None = None, nms_method: str =
     return CaseBuilder(rng, lambda *values: values[rng.integers(len(values))], rows, nms_method).case(kind)
 
 
-class CaseBuilder(YoloOutputs, HeadOutputs):
+class CaseBuilder(YoloOutputs, HeadOutputs, DistanceOutputs):
     """Makes one case: `rng` gives the numbers, `pick` the structure."""
 
     def case(self, kind: str) -> Case:
@@ -52,8 +53,8 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
         self.style = self.pick("grid", "random")
         self.non_finite = 0.06 * self.pick(0, 1)
         self.argument = self.pick(None, (48, 64))
-        # The cells of a YOLOX are as many for an input that lies on its side, but for no other.
-        self.turned = "yolox" in chosen
+        # The cells of all levels are as many for an input that lies on its side, but for no other.
+        self.turned = bool({"yolox", "distance"} & {*chosen})
         self.transforms = self.image_transforms() if self.pick(False, True) else None
         outputs, post_processings = zip(*map(self.output, chosen, range(len(chosen))), strict=True)
         options = {
@@ -117,7 +118,7 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
     def detection(self, kind: str) -> Json:
         decision: Json = {}
         sizes = np.ones((self.batch, 2))  # the height and width to which coordinates are scaled
-        sample = kinds.KINDS[kind].output
+        sample = self.sample = self.pick(kinds.KINDS[kind].output, *kinds.KINDS[kind].further)
         self.normalized = sample.declared_coordinates is not None and self.pick(False, True)
         if self.normalized:
             sample = sample.model_copy(update={"coordinates": "normalized"})
@@ -149,7 +150,15 @@ class CaseBuilder(YoloOutputs, HeadOutputs):
                 multi_label=(self.pick(True, False), True),
                 class_agnostic=(agnostic, False),
             ),
+            **(self.of_oriented() if sample.yields == "oriented boxes" else {}),
         }
+
+    def of_oriented(self) -> Json:
+        """Return how oriented boxes are compared and suppressed."""
+        return optional(
+            iou=(self.pick("exact", "probiou"), "exact"),
+            suppression=(self.pick("greedy", "fast"), "greedy"),
+        )
 
     def coordinates(self, sample: DetectionOutput) -> tuple[Json, NDArray[Any]]:
         """Return the fields that say what coordinates are, and the size of each image."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.schema import DetectionOutput
 from postproc.transforms import ImageTransform
 from tests import reference
 
@@ -59,10 +60,12 @@ class Numbers:
     batch_size: int | None = field(init=False, default=None)
     outputs: int = field(init=False)
     # Of the output that is made:
+    sample: DetectionOutput = field(init=False)  # of its kind
     prefix: str = field(init=False)
     labels: int = field(init=False)
     normalized: bool = field(init=False)  # by its document
     rows: int = field(init=False)
+    each: tuple[int, ...] = field(init=False)  # shape of what a row has in a tensor of its own
     ids: list[int] = field(init=False)
 
     def activation(self) -> str:

@@ -127,8 +127,18 @@ class V07Outputs(Numbers):
             ("BHWC", "channels_last"),
             ("BCHW", "channels_first"),
         ]
+        if layouts:  # of a kind whose anchors may come first
+            if height == anchors:
+                forms.remove(("BHWAK", "auto"))
+            forms += [("BHWAK", "channels_last"), ("BAHWK", "anchors_first")]
+            forms += [("BAHWK", "auto")] if width != anchors else []
         axes, layout = self.pick(*(form for form in forms if not layouts or form[1] in layouts))
-        tensor = {"BHWC": flat, "BHWAK": cells, "BCHW": flat.transpose(0, 3, 1, 2)}[axes]
-        without_batch = axes != "BHWAK" and self.batch == 1 and self.pick(False, True)
+        tensor = {
+            "BHWC": flat,
+            "BHWAK": cells,
+            "BCHW": flat.transpose(0, 3, 1, 2),
+            "BAHWK": cells.transpose(0, 3, 1, 2, 4),
+        }[axes]
+        without_batch = tensor.ndim == 4 and self.batch == 1 and self.pick(False, True)
         self.tensors[self.prefix + name] = tensor[0] if without_batch else tensor
         return self.prefix + name, layout, cells

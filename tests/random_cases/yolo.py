@@ -30,7 +30,7 @@ class YoloOutputs(V07Outputs):
             shapes = [shapes[self.pick(0, row)] for row in range(tensors)]  # sizes may be equal then
         else:
             anchors, counts = share * tensors, [share] * tensors
-        layout = self.pick("auto", "channels_last", "channels_first")
+        layout = self.pick("auto", "channels_last", "channels_first", "anchors_first")
         confidence = self.confidence()
         names, values = [], []
         for row, ((height, width), count) in enumerate(zip(shapes, counts, strict=True)):
@@ -40,13 +40,15 @@ class YoloOutputs(V07Outputs):
             probabilities = 1.0 if confidence == "objectness" else sigmoid64(numbers[..., 5:])
             values.append(rounded(sigmoid64(numbers[..., 4:5]) * probabilities).ravel())
         longest = sizes.max() if self.batch else 32
-        scale = self.pick(1.0, 1.2, 0.5, [1.05, 1.0, 2.0][:tensors])
+        coding = self.pick("yolov3", "yolov5")
+        scale = self.pick(1.0, 1.2, 0.5, [1.05, 1.0, 2.0][:tensors]) if coding == "yolov3" else 1.0
         output: Json = {
             "output_tensors": names,
             "anchors": (longest * self.rng.uniform(0.05, 0.7, 2 * anchors)).round(2).tolist(),
             **optional(
                 anchor_masks=(masks, None),
                 scale_x_y=(scale, 1.0),
+                box_coding=(coding, "yolov3"),
                 confidence=(confidence, "product"),
                 layout=(layout, "auto"),
             ),
@@ -55,10 +57,28 @@ class YoloOutputs(V07Outputs):
 
     def yolov5(self, sizes: NDArray[Any]) -> Made:
         shape, box_format, confidence = (self.batch, self.rows), self.box_format("cxcywh"), self.confidence()
-        scores = self.plain_scores((*shape, 1 + self.labels))
-        table = self.spoiled(np.concatenate([self.plain_boxes(shape, sizes, box_format), scores], axis=2))
-        output = self.table(table, box_format) | optional(confidence=(confidence, "product"))
-        return output, _scores(table, "none", confidence)
+        boxes, scores = (
+            self.plain_boxes(shape, sizes, box_format),
+            self.plain_scores((*shape, 1 + self.labels)),
+        )
+        columns, described, first = [boxes, scores], {}, 5
+        if self.pick(False, True):
+            points, dimensions, is_first = self.pick(2, 1, 5), self.pick(3, 2), self.pick(False, True)
+            placed = self.points(shape, points, sizes)[..., :dimensions].reshape(*shape, points * dimensions)
+            columns.insert(1 if is_first else 2, placed)
+            if is_first:
+                columns[1:] = [scores[..., :1], placed, scores[..., 1:]]
+                first += points * dimensions
+            described = {"keypoints": points}
+            described |= optional(dimensions=(dimensions, 3), keypoints_first=(is_first, False))
+        table = self.spoiled(np.concatenate(columns, axis=2))
+        output = self.table(table, box_format) | described | optional(confidence=(confidence, "product"))
+        factors = np.concatenate([table[..., :5], table[..., first : first + self.labels]], axis=2)
+        return output, _scores(factors, "none", confidence)
+
+    def points(self, shape: tuple[int, ...], points: int, sizes: NDArray[Any]) -> NDArray[Any]:
+        """Return points in and around images, with a probability each."""
+        return self.rng.uniform(-0.1, 1.1, (*shape, points, 3)) * np.append(sizes[:1, ::-1], 1)
 
     def yolov8(self, sizes: NDArray[Any]) -> Made:
         shape, box_format = (self.batch, self.rows), self.box_format("cxcywh")
@@ -69,7 +89,7 @@ class YoloOutputs(V07Outputs):
     def yolov8_pose(self, sizes: NDArray[Any]) -> Made:
         points, dimensions = self.pick(2, 1, 5), self.pick(3, 2)
         shape, box_format = (self.batch, self.rows), self.box_format("cxcywh")
-        placed = self.rng.uniform(-0.1, 1.1, (*shape, points, 3)) * np.append(sizes[:1, ::-1], 1)
+        placed = self.points(shape, points, sizes)
         table = self.spoiled(
             np.concatenate(
                 [
@@ -121,21 +141,56 @@ class YoloOutputs(V07Outputs):
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
         height, width = sizes[0]
-        cells = int(sum((height // stride) * (width // stride) for stride in strides))
-        activation, confidence = self.pick("none", "sigmoid"), self.confidence()
+        is_levels = self.pick(False, True)
+        up = is_levels and self.pick(False, True)
+        sides = [
+            tuple(int(-(-side // stride) if up else side // stride) for side in (height, width))
+            for stride in strides
+        ]
+        cells = int(sum(rows * columns for rows, columns in sides))
+        activation = self.pick("none", "sigmoid")
+        confidence = str(self.pick(self.confidence(), "sqrt_product"))
         offsets = self.rng.normal(0, 0.7, (self.batch, cells, 4))
         if self.style == "grid":
             offsets[..., :2] = np.round(offsets[..., :2] * 4) / 4
         offsets[..., 2:][self.rng.random((self.batch, cells, 2)) < 0.03] = 200  # exp beyond float32
         scores = self.plain_scores((self.batch, cells, 1 + self.labels), activation)
         table = self.spoiled(np.concatenate([offsets, scores], axis=2))
-        output = self.table(table)
+        axes = self.pick(3, 4) if (sizes == sizes[0]).all() else 3
+        output = self.levels(table, sides, axes) if is_levels else self.table(table)
         output |= optional(
             strides=(strides, [8, 16, 32]),
             score_activation=(activation, "none"),
             confidence=(confidence, "product"),
         )
         return output, _scores(table, activation, confidence)
+
+    def levels(self, table: NDArray[Any], sides: list[tuple[int, ...]], axes: int) -> Json:
+        """Keep the columns of a (B, N, 5+L) table level by level, perhaps with landmarks."""
+        columns = {
+            "boxes_tensors": table[..., :4],
+            "objectness_tensors": table[..., 4:5],
+            "scores_tensors": table[..., 5:],
+        }
+        output: Json = {}
+        if self.pick(False, True):
+            output["keypoints"] = self.pick(2, 1, 5)
+            shape = (*table.shape[:2], 2 * output["keypoints"])
+            columns["landmarks_tensors"] = self.spoiled(self.rng.normal(0, 2, shape))
+        layout = self.pick("channels_last", "channels_first")
+        ends = np.cumsum([rows * columns for rows, columns in sides])[:-1]
+        for field, numbers in columns.items():
+            output[field] = []
+            for row, (level, cells) in enumerate(zip(np.split(numbers, ends, axis=1), sides, strict=True)):
+                name = f"{self.prefix}{field}_{row}"
+                if axes == 4 and self.pick(True, False):
+                    level = level.reshape(len(level), *cells, level.shape[2])
+                    level = level.transpose(0, 3, 1, 2) if layout == "channels_first" else level
+                self.tensors[name] = level
+                output[field].append(name)
+        boxes = [self.tensors[name] for name in output["boxes_tensors"]]
+        tells = axes == 3 or any(level.ndim == 4 and level.shape[1] != level.shape[3] for level in boxes)
+        return output | optional(layout=(self.pick("auto", layout) if tells else layout, "auto"))
 
     def confidence(self) -> str:
         return str(self.pick("product", *(["objectness"] if self.labels == 1 else [])))
@@ -157,4 +212,7 @@ def _scores(table: NDArray[Any], activation: str, confidence: str) -> NDArray[An
     if activation == "sigmoid":
         scores = rounded(sigmoid64(scores))
     with np.errstate(all="ignore"):
+        if confidence == "sqrt_product":
+            limited = np.clip(scores, np.float32(0), np.float32(1))
+            return np.sqrt(limited[:, :, :1] * limited[:, :, 1:])
         return scores[:, :, :1] if confidence == "objectness" else scores[:, :, :1] * scores[:, :, 1:]

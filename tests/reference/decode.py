@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.reference.activation import activated
 from tests.reference.decode_boxes import decode_direct, decode_standard
+from tests.reference.decode_distances import decode_distance
 from tests.reference.decode_offsets import decode_anchored, decode_ssd
 from tests.reference.decode_rows import decode_end_to_end
 from tests.reference.decode_yolo import (
@@ -49,12 +50,18 @@ KINDS: dict[str, Kind] = {
     "standard_output": Kind(decode_standard),
     "end_to_end_output": Kind(decode_end_to_end, nms_threshold=1.0),
     "ssd_output": Kind(decode_ssd, clips_first=True),
+    "distance_output": Kind(decode_distance, in_pixels=True),
 }
 
 
 def output_of(detection: dict[str, Any]) -> tuple[Kind, dict[str, Any]]:
     """Return the kind of output of a detection, and its object."""
-    return next((kind, detection[name]) for name, kind in KINDS.items() if detection.get(name) is not None)
+    kind, output = next(
+        (kind, detection[name]) for name, kind in KINDS.items() if detection.get(name) is not None
+    )
+    if "angle" in output.get("columns", ()):  # of pixels
+        kind = kind._replace(in_pixels=True)
+    return kind, output
 
 
 def decode_detection(detection: dict[str, Any], tensors: Tensors, call: Call) -> Images:

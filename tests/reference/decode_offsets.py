@@ -54,11 +54,14 @@ def decode_anchored(output: dict[str, Any], tensors: Tensors, call: Call) -> Ima
 
 def decode_ssd(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode offsets from priors that all labels share (Liu et al. 2016; MediaPipe's linear sizes)."""
-    offsets = batched(as_float32(tensors[output["offsets_tensor"]]), 3)[:, :, :4]
+    offsets = as_float32(tensors[output["offsets_tensor"]])
+    if offsets.shape[-2:] == (1, 4) and (offsets.ndim == 4 or tensors[output["scores_tensor"]].ndim == 2):
+        offsets = offsets[..., 0, :]  # TensorFlow's
+    offsets = batched(offsets, 3)[:, :, :4]
     if output.get("offsets_order", "xywh") == "yxhw":
         offsets = offsets[:, :, [1, 0, 3, 2]]
     rows = offsets.shape[1]
-    priors = _priors(output, tensors, rows)
+    priors = priors_of(output, tensors, rows)
     scores = batched(as_float32(tensors[output["scores_tensor"]]), 3)
     scores = scores_by_row(scores, output.get("layout", "auto"), rows)
     values = activated(scores, output.get("score_activation", "none"))
@@ -84,7 +87,7 @@ def decode_ssd(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     return images
 
 
-def _priors(output: dict[str, Any], tensors: Tensors, rows: int) -> Floats:
+def priors_of(output: dict[str, Any], tensors: Tensors, rows: int) -> Floats:
     """Return ``(1, N, 4)`` or ``(B, N, 4)`` priors."""
     if output.get("priors") is not None:
         return np.array([output["priors"]], np.float32)

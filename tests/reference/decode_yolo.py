@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tests.reference.activation import activated, sigmoid64, softmax64
 from tests.reference.boxes import Box, rounded, to_corners
 from tests.reference.hypothesis import Call, Hypothesis, Images
-from tests.reference.rectangles import enclosing
+from tests.reference.rectangles import turned_box
 from tests.reference.tensors import Floats, Tensors, as_float32, batched, grid, scores_by_row
 
 
@@ -46,7 +46,7 @@ def decode_yolo(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
 
 
 def decode_yolov3(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
-    """Decode the grids of YOLOv3 (Redmon & Farhadi 2018) and v4 (Bochkovskiy et al. 2020)."""
+    """Decode the grids of YOLOv3 (Redmon & Farhadi 2018), v4 (Bochkovskiy et al. 2020) and v5 (Jocher)."""
     names = output["output_tensors"]
     sizes = list(zip(output["anchors"][::2], output["anchors"][1::2], strict=True))
     masks = output.get("anchor_masks")
@@ -66,7 +66,7 @@ def decode_yolov3(output: dict[str, Any], tensors: Tensors, call: Call) -> Image
         first = 0
         for cells, mask, s in zip(grids, masks, scales, strict=True):
             pairs = [sizes[index] for index in mask]
-            found += _grid_of_pixels(cells[image], pairs, s, call.sized(image), first, alone(output))
+            found += _grid_of_pixels(cells[image], pairs, s, call.sized(image), first, output)
             first += cells[0, ..., 0].size
         images.append(found)
     return images
@@ -78,35 +78,44 @@ def _grid_of_pixels(
     s: float,
     input_size: tuple[float, float],
     first: int,
-    alone: bool,
+    output: dict[str, Any],
 ) -> Iterator[Hypothesis]:
     height, width = cells.shape[:2]
     region = first
+    is_v5 = output.get("box_coding") == "yolov5"
     for row, col, a in itertools.product(*map(range, cells.shape[:3])):
         cell = cells[row, col, a].astype(np.float64)
         tx, ty, tw, th, to = cell[:5]
         with np.errstate(all="ignore"):
+            if is_v5:
+                x, y = 2 * sigmoid64(tx) - 0.5, 2 * sigmoid64(ty) - 0.5
+                grown = (2 * sigmoid64(tw)) ** 2, (2 * sigmoid64(th)) ** 2
+            else:
+                x, y = sigmoid64(tx) * s - (s - 1) / 2, sigmoid64(ty) * s - (s - 1) / 2
+                grown = np.exp(tw), np.exp(th)
             box = _box(
-                (sigmoid64(tx) * s - (s - 1) / 2 + col) * input_size[1] / width,
-                (sigmoid64(ty) * s - (s - 1) / 2 + row) * input_size[0] / height,
-                sizes[a][0] * np.exp(tw),
-                sizes[a][1] * np.exp(th),
+                (x + col) * input_size[1] / width,
+                (y + row) * input_size[0] / height,
+                sizes[a][0] * grown[0],
+                sizes[a][1] * grown[1],
             )
-        values = rounded(sigmoid64(to) * (1.0 if alone else sigmoid64(cell[5:])))
+        values = rounded(sigmoid64(to) * (1.0 if alone(output) else sigmoid64(cell[5:])))
         yield from _hypotheses(np.atleast_1d(values), region, box, cell[4:])
         region += 1
 
 
 def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode boxes, objectness and probabilities: one float32 product per label, or objectness alone."""
-    return [
-        [
-            one
-            for region, line in enumerate(lines)
-            for one in _hypotheses(_confidence(output, line[4:]), region, _box_of(output, line), line[4:])
-        ]
-        for lines in table_of(output, tensors, 5 + call.labels)
-    ]
+    more = (output.get("keypoints") or 0) * output.get("dimensions", 3)
+    first = 5 + (more if output.get("keypoints_first") else 0)
+    images: Images = []
+    for lines in table_of(output, tensors, 5 + call.labels + more):
+        found = []
+        for region, line in enumerate(lines):
+            factors = np.concatenate([line[4:5], line[first : first + call.labels]])
+            found += _hypotheses(_confidence(output, factors), region, _box_of(output, line), factors)
+        images.append(found)
+    return images
 
 
 def decode_yolov8(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
@@ -143,7 +152,7 @@ def _decode_first(output: dict[str, Any], tensors: Tensors, call: Call, more: in
 
 
 def decode_yolov8_obb(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
-    """Decode oriented boxes in pixels: without an area they are none, which not-a-number says here."""
+    """Decode oriented boxes in pixels."""
     images: Images = []
     for image, lines in enumerate(table_of(output, tensors, 4 + call.labels + 1)):
         height, width = call.sized(image) if output.get("coordinates") == "normalized" else (1, 1)
@@ -151,10 +160,7 @@ def decode_yolov8_obb(output: dict[str, Any], tensors: Tensors, call: Call) -> I
         for region, line in enumerate(lines):
             cx, cy, w, h, angle = (float(value) for value in (*line[:4], line[-1]))
             cx, cy, w, h = cx * width, cy * height, w * width, h * height
-            rectangle = cx, cy, w, h, angle
-            box = rounded([math.nan] * 4)
-            if w > 0 and h > 0 and all(map(math.isfinite, rectangle)):
-                box = rounded(enclosing(rectangle))
+            rectangle, box = turned_box(cx, cy, w, h, angle)
             found += [
                 replace(one, rectangle=rectangle)
                 for one in _hypotheses(line[4 : 4 + call.labels], region, box, line[4:])
@@ -167,16 +173,11 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
     """Decode the cells of all strides (Ge et al. 2021)."""
     activation = output.get("score_activation", "none")
     images: Images = []
-    for image, lines in enumerate(table_of(output, tensors, 5 + call.labels)):
+    for image, lines in enumerate(cells_of(output, tensors, call.labels)):
         height, width = call.sized(image)
-        cells = [
-            (row, col, stride)
-            for stride in output.get("strides", (8, 16, 32))
-            for row in range(int(height // stride))
-            for col in range(int(width // stride))
-        ]
+        places = places_of(output, tensors, height, width)
         found = []
-        for region, (line, (row, col, stride)) in enumerate(zip(lines, cells, strict=True)):
+        for region, (line, (row, col, stride)) in enumerate(zip(lines, places, strict=True)):
             x, y, tw, th = line[:4].astype(np.float64)
             with np.errstate(all="ignore"):
                 box = _box((x + col) * stride, (y + row) * stride, np.exp(tw) * stride, np.exp(th) * stride)
@@ -184,6 +185,55 @@ def decode_yolox(output: dict[str, Any], tensors: Tensors, call: Call) -> Images
             found += _hypotheses(values, region, box, line[4:])
         images.append(found)
     return images
+
+
+def cells_of(output: dict[str, Any], tensors: Tensors, labels: int) -> Floats:
+    """Return the (B, N, 5 + L) numbers of the cells of all levels."""
+    if output.get("output_tensor") is not None:
+        return table_of(output, tensors, 5 + labels)
+    roles = (("boxes_tensors", 4), ("objectness_tensors", 1), ("scores_tensors", labels))
+    return np.concatenate([levels_of(output, tensors, *role) for role in roles], axis=2)
+
+
+def levels_of(output: dict[str, Any], tensors: Tensors, field: str, channels: int) -> Floats:
+    """Return the (B, N, C) numbers of all levels."""
+    first = _is_channels_first(output, tensors)
+    levels = []
+    for name in output[field]:
+        level = as_float32(tensors[name])
+        if level.ndim == 4:
+            level = level.transpose(0, 2, 3, 1) if first else level
+            level = level.reshape(len(level), level.shape[1] * level.shape[2], channels)
+        levels.append(level)
+    return np.concatenate(levels, axis=1)
+
+
+def _is_channels_first(output: dict[str, Any], tensors: Tensors) -> bool:
+    """Say where the channels lie of tensors with cells in two axes: not last, unless all can be read so."""
+    layout = output.get("layout", "auto")
+    if layout != "auto":
+        return bool(layout == "channels_first")
+    channels = {"boxes_tensors": 4, "objectness_tensors": 1}
+    return not all(
+        tensors[name].ndim == 3 or tensors[name].shape[3] == count
+        for field, count in channels.items()
+        for name in output[field]
+    )
+
+
+def places_of(
+    output: dict[str, Any], tensors: Tensors, height: float, width: float
+) -> list[tuple[int, int, int]]:
+    """Return row, column and stride of each cell: sides rounded up for levels that have as many cells."""
+    places = []
+    for index, stride in enumerate(output.get("strides", (8, 16, 32))):
+        sides = int(height // stride), int(width // stride)
+        if output.get("output_tensor") is None:
+            tensor = tensors[output["objectness_tensors"][index]]
+            if tensor[0].size != sides[0] * sides[1]:
+                sides = math.ceil(height / stride), math.ceil(width / stride)
+        places += [(row, col, stride) for row in range(sides[0]) for col in range(sides[1])]
+    return places
 
 
 def table_of(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:
@@ -202,6 +252,11 @@ def alone(output: dict[str, Any]) -> bool:
 def _confidence(output: dict[str, Any], values: Floats) -> Floats:
     """Return the scores of labels from objectness and their probabilities."""
     with np.errstate(all="ignore"):
+        if output.get("confidence") == "sqrt_product":
+            finite = np.where(np.isfinite(values), values, np.float32(np.nan))
+            limited = np.clip(finite, np.float32(0), np.float32(1))  # as OpenCV's FaceDetectorYN
+            root: Floats = np.sqrt(limited[0] * limited[1:])
+            return root
         return values[:1] if alone(output) else values[0] * values[1:]
 
 

@@ -101,3 +101,31 @@ def is_inside(rings: Sequence[NDArray[Any]], x: float, y: float) -> bool:
             if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
                 crossings += 1
     return crossings % 2 == 1
+
+
+def pasted_at(
+    probabilities: NDArray[Any], box: Sequence[float], height: int, width: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the probabilities less 0.5 of a box's mask at the centres of pixels, and which pixels it has.
+
+    As ``paste_masks_in_image`` of torchvision: a cell of 0 more on each side, the box larger by as much, cut
+    off to whole numbers, and both of its sides inside. The box is in pixels; float32, as torchvision's.
+    """
+    side = probabilities.shape[0]
+    padded = np.pad(probabilities.astype(np.float64), 1) - 0.5
+    found, has = np.zeros((height, width)), np.zeros((height, width), bool)
+    x1, y1, x2, y2 = (np.float32(number) for number in box)
+    scale, half = np.float32((side + 2) / side), np.float32(0.5)
+    spans = []
+    for low, high in ((x1, x2), (y1, y2)):
+        reach, centre = (high - low) * half * scale, (high + low) * half
+        first, last = math.trunc(float(centre - reach)), math.trunc(float(centre + reach))
+        spans.append((first, last, max(last - first + 1, 1)))
+    (left, right, columns), (top, bottom, rows) = spans
+    frame = ((1.0, 0.0), (1.0, 0.0))
+    for y in range(max(top, 0), min(bottom + 1, height)):
+        for x in range(max(left, 0), min(right + 1, width)):
+            place = (x - left + 0.5) / columns, (y - top + 0.5) / rows
+            found[y, x] = _interpolated(padded, *place, frame)
+            has[y, x] = True
+    return found, has

@@ -1,8 +1,8 @@
 """Non-maximum suppression, one pair of boxes at a time.
 
 `nms` and `batched_nms` are the plain functions; `hard`, `soft` and `weighted` the ways of
-``detection.nms_method``: from the hypotheses of an image to those that are kept, each with whether
-it is predicted, the predicted ones first, each group by `rank`.
+``detection.nms_method``, `fast` one of ``detection.suppression``: from the hypotheses of an image to those
+that are kept, each with whether it is predicted, the predicted ones first, each group by `rank`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tests.reference.boxes import Box, as_boxes, iou, rounded
 from tests.reference.hypothesis import Hypothesis, rank
-from tests.reference.rectangles import rectangle_iou
+from tests.reference.rectangles import probiou, rectangle_iou
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np.int64]:
@@ -48,6 +48,7 @@ class Rules:
     limits: Sequence[float]  # NMS thresholds, one per label; 1 turns a label's off
     agnostic: bool
     sigma: float = 0.5
+    probiou: bool = False
 
     def above(self, one: Hypothesis) -> bool:
         """Say whether a hypothesis is above its label's threshold."""
@@ -67,7 +68,8 @@ class Rules:
         if limit >= 1 or not self.rivals(one, other):
             return False
         if one.rectangle is not None and other.rectangle is not None:
-            return rectangle_iou(one.rectangle, other.rectangle) > float(limit)
+            index = probiou if self.probiou else rectangle_iou
+            return index(one.rectangle, other.rectangle) > float(limit)
         return bool(iou(one.corners, other.corners) > limit)
 
 
@@ -79,6 +81,18 @@ def hard(found: list[Hypothesis], rules: Rules) -> Kept:
     kept: Kept = []
     _add_greedily(kept, filter(rules.above, found), rules, predicted=True)
     _add_greedily(kept, filter(rules.below, found), rules, predicted=False)
+    return kept
+
+
+def fast(found: list[Hypothesis], rules: Rules) -> Kept:
+    """Drop each hypothesis that overlaps a better one, whether that is kept or not (Bolya et al. 2019)."""
+    kept: Kept = []
+    better: list[Hypothesis] = []
+    for predicted, group in ((True, filter(rules.above, found)), (False, filter(rules.below, found))):
+        for one in sorted(group, key=rank):
+            if not any(rules.overlap(other, one) for other in better):
+                kept.append((one, predicted))
+            better.append(one)
     return kept
 
 

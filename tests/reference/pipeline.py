@@ -13,7 +13,7 @@ import numpy as np
 from tests.reference.boxes import Box, clip, rounded
 from tests.reference.decode import decode_classification, decode_detection, output_of
 from tests.reference.hypothesis import Call, Hypothesis, Images, Size, rank
-from tests.reference.nms import Rules, hard, soft, weighted
+from tests.reference.nms import Rules, fast, hard, soft, weighted
 from tests.reference.tensors import Tensors, image_size
 
 
@@ -175,8 +175,11 @@ def detect(
         or [detection.get("nms_threshold", kind.nms_threshold)] * len(thresholds),
         detection.get("class_agnostic", False),
         detection.get("soft_sigma", 0.5),
+        detection.get("iou") == "probiou",
     )
     method = {"hard": hard, "soft": soft, "weighted": weighted}[detection.get("nms_method", "hard")]
+    if detection.get("suppression") == "fast":
+        method = fast
     rows = []
     for one, predicted in method(found, rules):
         box = place(one.corners, size, transform)
@@ -222,13 +225,18 @@ def pixel_size(
 
 def place(box: Box, size: Size | None, transform: Transform | None) -> Box:
     """Return a box relative to the image, clipped to [0, 1]: float64, rounded once, then clipped."""
-    placed = []
-    for value, axis in zip(box.astype(np.float64), (0, 1, 0, 1), strict=True):  # x, y, x, y
-        if transform is None:
-            placed.append(value / (1.0 if size is None else size[1 - axis]))
-            continue
-        pixel = value if size is not None else value * transform.input_size[1 - axis]
-        in_image = (pixel - transform.offset[axis]) / transform.scale[axis]
-        placed.append(in_image / transform.image_size[1 - axis])
+    placed = [
+        unclipped(value, axis, size, transform)
+        for value, axis in zip(box.astype(np.float64), (0, 1, 0, 1), strict=True)  # x, y, x, y
+    ]
     assert not any(math.isnan(value) for value in placed)
     return clip(rounded(placed), 1, 1)
+
+
+def unclipped(value: float, axis: int, size: Size | None, transform: Transform | None) -> float:
+    """Return a coordinate, x for axis 0, relative to the image."""
+    if transform is None:
+        return value / (1.0 if size is None else size[1 - axis])
+    pixel = value if size is not None else value * transform.input_size[1 - axis]
+    in_image = (pixel - transform.offset[axis]) / transform.scale[axis]
+    return in_image / transform.image_size[1 - axis]

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.reference.boxes import rounded
-from tests.reference.decode_yolo import table_of
+from tests.reference.boxes import rounded, to_centre
+from tests.reference.decode_distances import landmarks
+from tests.reference.decode_offsets import priors_of
+from tests.reference.decode_yolo import levels_of, places_of, table_of
 from tests.reference.hypothesis import Size
-from tests.reference.tensors import Tensors
+from tests.reference.tensors import Tensors, as_float32, batched
 
 
 class Transform(Protocol):
@@ -44,6 +46,7 @@ def place_point(
 
 
 def keypoints(
+    kind: str,
     output: dict[str, Any],
     tensors: Tensors,
     labels: int,
@@ -52,13 +55,61 @@ def keypoints(
     size: Size | None,
     transform: Transform | None,
 ) -> NDArray[np.float32]:
-    """Return the (P, D) keypoints of a region of a pose network; zeros where a number is not finite."""
-    points, dimensions = output["keypoints"], output.get("dimensions", 3)
-    line = table_of(output, tensors, 4 + labels + points * dimensions)[image, region]
-    found = np.zeros((points, dimensions), np.float32)
-    for index in range(points):
-        numbers = line[4 + labels + index * dimensions :][:dimensions]
+    """Return the (P, D) keypoints of a region; zeros where a number is not finite."""
+    return placed_points(_points_of(kind, output, tensors, labels, image, region, size), size, transform)
+
+
+def placed_points(
+    points: NDArray[np.float32], size: Size | None, transform: Transform | None
+) -> NDArray[np.float32]:
+    """Return the (P, D) keypoints of one box relative to the image; zeros where a number is not finite."""
+    found = np.zeros(points.shape, np.float32)
+    for index, numbers in enumerate(points):
         placed = [*place_point(numbers[0], numbers[1], size, transform), *numbers[2:]]
         if np.isfinite(placed).all():
             found[index] = placed
     return found
+
+
+def _points_of(
+    kind: str,
+    output: dict[str, Any],
+    tensors: Tensors,
+    labels: int,
+    image: int,
+    region: int,
+    size: Size | None,
+) -> NDArray[np.float32]:
+    """Return the (P, D) keypoints of a region in what its box is in: float64, rounded once."""
+    count = output["keypoints"]
+    if kind == "distance_output":
+        assert size is not None
+        return landmarks(output, tensors, labels, image, region, size)
+    if kind == "ssd_output":
+        return _of_prior(output, tensors, image, region)
+    if kind == "yolox_output":
+        assert size is not None
+        numbers = levels_of(output, tensors, "landmarks_tensors", 2 * count)[image, region]
+        row, col, stride = places_of(output, tensors, *size)[region]
+        cell = np.array([col, row], np.float64)
+        with np.errstate(all="ignore"):
+            return rounded((numbers.reshape(count, 2).astype(np.float64) + cell) * stride)
+    dimensions = output.get("dimensions", 3)
+    has_objectness = kind == "yolov5_output"
+    line = table_of(output, tensors, 4 + has_objectness + labels + count * dimensions)[image, region]
+    first = 4 + has_objectness + (0 if output.get("keypoints_first") else labels)
+    return line[first : first + count * dimensions].reshape(count, dimensions).copy()
+
+
+def _of_prior(output: dict[str, Any], tensors: Tensors, image: int, region: int) -> NDArray[np.float32]:
+    name = output.get("landmarks_tensor")
+    offsets = batched(as_float32(tensors[name or output["offsets_tensor"]]), 3)
+    priors = priors_of(output, tensors, offsets.shape[1])
+    prior = priors[image if len(priors) > 1 else 0, region]
+    x, y, w, h = to_centre(prior, output.get("priors_format", "cxcywh"))
+    scale = output.get("offsets_scale", (0.1, 0.1, 0.2, 0.2))
+    points = offsets[image, region, 0 if name else 4 :].reshape(-1, 2).astype(np.float64)
+    if output.get("offsets_order", "xywh") == "yxhw":
+        points = points[:, ::-1]
+    with np.errstate(all="ignore"):
+        return rounded(np.array([x, y]) + points * scale[:2] * np.array([w, h]))

@@ -36,11 +36,16 @@ def rows_of_labels(classes: str, label_ids: Sequence[int]) -> dict[float, int]:
 
 
 def grid(tensor: NDArray[Any], anchors: int, labels: int, layout: str) -> Floats:
-    """Return a ``(B, H, W, A, 5 + L)`` grid from any of the three layouts."""
+    """Return a ``(B, H, W, A, 5 + L)`` grid from any of the four layouts."""
     channels = anchors * (5 + labels)
     values = as_float32(tensor)
-    if values.shape[2:] == (anchors, 5 + labels) and channels not in (values.shape[1], values.shape[3]):
-        values = values[np.newaxis]  # (H, W, A, 5 + L)
+    of_anchor = (anchors, 5 + labels)
+    shape = values.shape
+    if values.ndim == 4 and channels not in (shape[1], shape[3]):
+        is_split = of_anchor in (shape[2:], (shape[0], shape[3]))  # (H, W, A, 5 + L) or (A, H, W, 5 + L)
+        values = values[np.newaxis] if is_split else values
+    if values.ndim == 5 and (layout == "anchors_first" or values.shape[3:] != of_anchor):
+        values = values.transpose(0, 2, 3, 1, 4)
     if values.ndim < 5:
         values = batched(values, 4)
         if layout == "channels_first" or (layout == "auto" and values.shape[3] != channels):

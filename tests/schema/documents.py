@@ -20,6 +20,15 @@ DIRECT: dict[str, Any] = {"boxes_tensor": "boxes", "scores_tensor": "scores", "c
 YOLO: dict[str, Any] = {"output_tensor": "grid", "anchors": [1, 2]}
 YOLOV3: dict[str, Any] = {"output_tensors": ["coarse", "fine"], "anchors": [1, 2, 3, 4]}
 YOLOX: dict[str, Any] = {"output_tensor": "table"}
+YUNET: dict[str, Any] = {
+    "scores_tensors": ["cls_8", "cls_16"],
+    "objectness_tensors": ["obj_8", "obj_16"],
+    "boxes_tensors": ["bbox_8", "bbox_16"],
+    "landmarks_tensors": ["kps_8", "kps_16"],
+    "keypoints": 5,
+    "strides": [8, 16],
+}
+DISTANCE: dict[str, Any] = {"scores_tensors": ["s"], "distances_tensors": ["d"], "strides": [8, 16]}
 STANDARD: dict[str, Any] = {"boxes_tensor": "boxes", "scores_tensor": "scores"}
 PACKED: dict[str, Any] = {"output_tensor": "rows"}
 SEPARATE: dict[str, Any] = {**DIRECT}
@@ -228,6 +237,10 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
                     "box_format": "xywh",
                     "coordinates": "normalized",
                     "confidence": "objectness",
+                    "keypoints": 5,
+                    "dimensions": 2,
+                    "keypoints_first": True,
+                    "skeleton": [[1, 2]],
                     "layout": "channels_last",
                 },
                 "nms_method": "soft",
@@ -250,7 +263,13 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     ),
     "yolov8_obb_all_fields": (
         PostProcessing,
-        {"detection": {"yolov8_obb_output": {**YOLOX, "coordinates": "normalized", "layout": "auto"}}},
+        {
+            "detection": {
+                "yolov8_obb_output": {**YOLOX, "coordinates": "normalized", "layout": "auto"},
+                "iou": "probiou",
+                "suppression": "fast",
+            }
+        },
     ),
     "yolov8_seg_all_fields": (
         PostProcessing,
@@ -298,6 +317,76 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
             }
         },
     ),
+    "yolox_levels_all_fields": (
+        PostProcessing,
+        {"detection": {"yolox_output": {**YUNET, "confidence": "sqrt_product", "layout": "auto"}}},
+    ),
+    "ssd_landmarks": (
+        PostProcessing,
+        {
+            "detection": {
+                "ssd_output": {
+                    **SSD,
+                    "landmarks_tensor": "marks",
+                    "keypoints": 5,
+                    "skeleton": [[1, 2], [2, 3]],
+                }
+            }
+        },
+    ),
+    "yolov3_of_v5": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolov3_output": {**YOLOV3, "box_coding": "yolov5", "layout": "anchors_first"},
+                "input_size": [320, 640],
+            }
+        },
+    ),
+    "distance_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "distance_output": {
+                    "scores_tensors": ["s8", "s16"],
+                    "distances_tensors": ["d8", "d16"],
+                    "output_tensors": None,
+                    "columns": ["distances", "scores"],
+                    "centerness_tensors": ["c8", "c16"],
+                    "landmarks_tensors": ["all"],
+                    "score_sum_tensors": ["sum8", "sum16"],
+                    "strides": [8, 16],
+                    "anchors_per_cell": 2,
+                    "cell_offset": 0,
+                    "bins": 17,
+                    "first_bin": -2,
+                    "distance_unit": "pixels",
+                    "distance_activation": "none",
+                    "score_activation": "sigmoid",
+                    "background": "last",
+                    "confidence": "sqrt_product",
+                    "keypoints": 5,
+                    "skeleton": [[1, 5]],
+                    "layout": "channels_first",
+                },
+                "input_size": [320, 640],
+            }
+        },
+    ),
+    "distance_packed": (
+        PostProcessing,
+        {
+            "detection": {
+                "distance_output": {
+                    "output_tensors": ["t"],
+                    "columns": ["scores", "centerness", "landmarks", "distances"],
+                    "strides": [4, 8, 16, 32, 64, 128],
+                    "distance_activation": "exp",
+                    "keypoints": 5,
+                }
+            }
+        },
+    ),
     "standard_all_fields": (
         PostProcessing,
         {
@@ -341,6 +430,78 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "end_to_end_separate": (
         PostProcessing,
         {"detection": {"end_to_end_output": {**SEPARATE, "count_tensor": "count"}}},
+    ),
+    "end_to_end_classes_apart": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {**PACKED, "columns": ["box", "score"], "classes_tensor": "labels"}
+            }
+        },
+    ),
+    "end_to_end_poses": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **PACKED,
+                    "columns": ["image", "box", "score", "class", "keypoints"],
+                    "keypoints": 5,
+                    "dimensions": 2,
+                    "skeleton": [[1, 2], [1, 3]],
+                }
+            }
+        },
+    ),
+    "end_to_end_poses_apart": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **SEPARATE,
+                    "columns": ["box", "score", "class"],
+                    "keypoints_tensor": "keypoints",
+                    "keypoints": 17,
+                }
+            }
+        },
+    ),
+    "end_to_end_masks": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **PACKED,
+                    "columns": ["box", "score", "class", "coefficients"],
+                    "prototypes_tensor": "prototypes",
+                }
+            }
+        },
+    ),
+    "end_to_end_oriented": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **PACKED,
+                    "columns": ["box", "score", "class", "angle"],
+                    "box_format": "cxcywh",
+                }
+            }
+        },
+    ),
+    "end_to_end_masks_all_fields": (
+        PostProcessing,
+        {
+            "detection": {
+                "end_to_end_output": {
+                    **SEPARATE,
+                    "masks_tensor": "masks",
+                    "masks_cover": "image",
+                    "keep_empty_masks": False,
+                }
+            }
+        },
     ),
     "ssd_smallest": (PostProcessing, {"detection": {"ssd_output": SSD}}),
     "ssd_all_fields": (

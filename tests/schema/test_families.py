@@ -14,16 +14,21 @@ from postproc.schema import (
 from tests.kinds import KINDS, kinds_with
 from tests.schema.documents import (
     DETECTION,
+    DISTANCE,
     PACKED,
     SEPARATE,
     SSD,
     STANDARD,
     YOLOV3,
     YOLOX,
+    YUNET,
 )
 
-COLUMNS = 'expected "box", "score" and "class" once each and "image" at most once'
-FORMS = "expected either output_tensor or boxes_tensor, scores_tensor and classes_tensor"
+COLUMNS = 'expected "box", "score" and "class" once each and others at most once'
+FORMS = (
+    "expected either output_tensor or output_tensor and classes_tensor or boxes_tensor, scores_tensor and "
+    "classes_tensor"
+)
 
 
 def yolov3(**fields: Any) -> dict[str, Any]:
@@ -32,6 +37,14 @@ def yolov3(**fields: Any) -> dict[str, Any]:
 
 def yolox(**fields: Any) -> dict[str, Any]:
     return {"yolox_output": {**YOLOX, **fields}}
+
+
+def distance(**fields: Any) -> dict[str, Any]:
+    return {"distance_output": {**DISTANCE, **fields}}
+
+
+def packed_distances(*columns: str, **fields: Any) -> dict[str, Any]:
+    return {"distance_output": {"output_tensors": ["t"], "strides": [8], "columns": list(columns), **fields}}
 
 
 def standard(**fields: Any) -> dict[str, Any]:
@@ -127,8 +140,85 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "yolov5_activation": (
         {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
         "yolov5_output.score_activation: unknown field; known: output_tensor, coordinates, layout, "
-        "box_format, confidence",
+        "box_format, keypoints, dimensions, keypoints_first, skeleton, confidence",
     ),
+    "yolov3_scale_of_v5": (
+        yolov3(box_coding="yolov5", scale_x_y=1.2),
+        'yolov3_output.scale_x_y: box_coding "yolov5" has a stretch of its own; leave scale_x_y out',
+    ),
+    "yolov3_coding": (
+        yolov3(box_coding="yolov4"),
+        'yolov3_output.box_coding: expected "yolov3" or "yolov5", got "yolov4"',
+    ),
+    **{
+        f"keypoints_missing_{kind}_{field}": (
+            {kind: {**fields, field: value}},
+            f"{kind}.{field}: only boxes with keypoints have it; give keypoints, or leave {field} out",
+        )
+        for kind, fields, field, value in (
+            ("yolov5_output", YOLOX, "dimensions", 2),
+            ("yolov5_output", YOLOX, "keypoints_first", True),
+            ("yolov5_output", YOLOX, "skeleton", []),
+            ("yolox_output", YOLOX, "skeleton", [[1, 2]]),
+            ("ssd_output", SSD, "landmarks_tensor", "marks"),
+            ("ssd_output", SSD, "skeleton", [[1, 2]]),
+        )
+    },
+    **{
+        f"{kind}_limb": (
+            {kind: {**fields, "keypoints": 5, "skeleton": [[1, 6]]}},
+            f"{kind}.skeleton[0][1]: expected the number of a keypoint, 1 to 5, got 6",
+        )
+        for kind, fields in (("yolov5_output", YOLOX), ("yolox_output", YUNET), ("ssd_output", SSD))
+    },
+    **{
+        f"yolox_{case}": ({"yolox_output": fields}, f"yolox_output{message}")
+        for case, fields, message in (
+            (
+                "no_form",
+                {"strides": [8]},
+                ": expected either output_tensor or scores_tensors, objectness_tensors and boxes_tensors, "
+                "got none",
+            ),
+            (
+                "both_forms",
+                {**YUNET, **YOLOX},
+                ": expected either output_tensor or scores_tensors, objectness_tensors and boxes_tensors, "
+                "got output_tensor and scores_tensors and objectness_tensors and boxes_tensors",
+            ),
+            (
+                "half_a_form",
+                {**YUNET, "boxes_tensors": None},
+                ": expected either output_tensor or scores_tensors, objectness_tensors and boxes_tensors, "
+                "got scores_tensors and objectness_tensors",
+            ),
+            (
+                "landmarks_of_one_tensor",
+                {**YOLOX, "landmarks_tensors": ["marks"], "keypoints": 5, "strides": [8]},
+                ".landmarks_tensors: output_tensor has no landmarks; leave landmarks_tensors out",
+            ),
+            (
+                "landmarks_uncounted",
+                {**YUNET, "keypoints": None},
+                ".keypoints: expected keypoints and landmarks_tensors together, got one of them",
+            ),
+            (
+                "landmarks_missing",
+                {**YOLOX, "keypoints": 5},
+                ".landmarks_tensors: expected keypoints and landmarks_tensors together, got one of them",
+            ),
+            (
+                "levels_count",
+                {**YUNET, "boxes_tensors": ["bbox"]},
+                ".boxes_tensors: expected 2 names, one per stride, got 1",
+            ),
+            (
+                "levels_twice",
+                {**YUNET, "boxes_tensors": ["bbox_8", "cls_8"]},
+                '.boxes_tensors[1]: expected unique names, got "cls_8", the name of scores_tensors[0]',
+            ),
+        )
+    },
     **{
         f"yolov8_pose_{case}": ({"yolov8_pose_output": {**YOLOX, "keypoints": 17, **fields}}, message)
         for case, fields, message in (
@@ -171,6 +261,18 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         )
         for method in ("soft", "weighted")
     },
+    **{
+        f"yolov8_{field}": (
+            {"yolov8_output": YOLOX, field: value},
+            f'{field}: yolov8_output yields no oriented boxes and takes only "{default}", got "{value}"; '
+            f"leave {field} out",
+        )
+        for field, value, default in (("iou", "probiou", "exact"), ("suppression", "fast", "greedy"))
+    },
+    "yolov8_obb_iou": (
+        {"yolov8_obb_output": YOLOX, "iou": "giou"},
+        'iou: expected "exact" or "probiou", got "giou"',
+    ),
     **{
         f"{kind}_normalized_by_a_tensor": (
             {f"{kind}_output": {**fields, "coordinates": "normalized"}, "normalize_wrt_tensor": "size"},
@@ -256,7 +358,71 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "end_to_end_column_unknown": (
         packed(columns=["box", "score", "label"]),
-        'end_to_end_output.columns[2]: expected "image", "box", "score" or "class", got "label"',
+        'end_to_end_output.columns[2]: expected "image", "box", "score", "class", "angle", "keypoints" or '
+        '"coefficients", got "label"',
+    ),
+    "end_to_end_class_column_beside_classes": (
+        packed(classes_tensor="c"),
+        'end_to_end_output.columns: classes_tensor holds the classes; leave "class" out of columns',
+    ),
+    "end_to_end_column_missing_beside_classes": (
+        packed(columns=["box"], classes_tensor="c"),
+        'end_to_end_output.columns: expected "box" and "score" once each and others at most once, got '
+        '["box"]',
+    ),
+    "end_to_end_two_of_one_result": (
+        packed(columns=["box", "score", "class", "angle", "keypoints"], box_format="cxcywh", keypoints=1),
+        "end_to_end_output: expected at most one of angle, keypoints, coefficients, keypoints_tensor, "
+        "masks_tensor, got angle and keypoints",
+    ),
+    "end_to_end_keypoints_twice": (
+        packed(columns=["box", "score", "class", "keypoints"], keypoints=1, keypoints_tensor="k"),
+        "end_to_end_output: expected at most one of angle, keypoints, coefficients, keypoints_tensor, "
+        "masks_tensor, got keypoints and keypoints_tensor",
+    ),
+    "end_to_end_masks_twice": (
+        packed(columns=["box", "score", "class", "coefficients"], prototypes_tensor="p", masks_tensor="m"),
+        "end_to_end_output: expected at most one of angle, keypoints, coefficients, keypoints_tensor, "
+        "masks_tensor, got coefficients and masks_tensor",
+    ),
+    "end_to_end_keypoints_uncounted": (
+        packed(columns=["box", "score", "class", "keypoints"]),
+        "end_to_end_output.keypoints: required with keypoints: how many a box has; add it",
+    ),
+    "end_to_end_keypoints_tensor_uncounted": (
+        {"end_to_end_output": {**SEPARATE, "keypoints_tensor": "k"}},
+        "end_to_end_output.keypoints: required with keypoints: how many a box has; add it",
+    ),
+    "end_to_end_keypoints_of_none": (
+        packed(keypoints=17),
+        "end_to_end_output.keypoints: name where they are, in columns or keypoints_tensor, or leave "
+        "keypoints out",
+    ),
+    "end_to_end_skeleton_of_none": (
+        packed(skeleton=[[1, 2]]),
+        "end_to_end_output.skeleton: only boxes with keypoints have it; give keypoints, or leave skeleton "
+        "out",
+    ),
+    "end_to_end_limb_of_no_keypoint": (
+        packed(columns=["box", "score", "class", "keypoints"], keypoints=2, skeleton=[[1, 3]]),
+        "end_to_end_output.skeleton[0][1]: expected the number of a keypoint, 1 to 2, got 3",
+    ),
+    "end_to_end_coefficients_of_nothing": (
+        packed(columns=["box", "score", "class", "coefficients"]),
+        "end_to_end_output.prototypes_tensor: required with the column coefficients; add it",
+    ),
+    "end_to_end_prototypes_of_nothing": (
+        packed(prototypes_tensor="p"),
+        "end_to_end_output.prototypes_tensor: only the column coefficients has prototypes; leave it out",
+    ),
+    "end_to_end_prototypes_in_the_rows": (
+        packed(columns=["box", "score", "class", "coefficients"], prototypes_tensor=PACKED["output_tensor"]),
+        "end_to_end_output.prototypes_tensor: expected another tensor than output_tensor, got "
+        f'"{PACKED["output_tensor"]}" for both',
+    ),
+    "end_to_end_corners_that_are_turned": (
+        packed(columns=["box", "score", "class", "angle"]),
+        'end_to_end_output.box_format: expected "cxcywh", as of boxes that have an angle, got "xyxy"',
     ),
     "end_to_end_columns_of_no_packed_tensor": (
         {"end_to_end_output": {**SEPARATE, "columns": ["class", "box", "score"]}},
@@ -265,6 +431,20 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "end_to_end_image_and_count": (
         packed(columns=["image", "box", "score", "class"], count_tensor="n"),
         "end_to_end_output.count_tensor: each row names its image in columns; leave count_tensor out",
+    ),
+    "end_to_end_masks_tensor_twice": (
+        {"end_to_end_output": {**SEPARATE, "masks_tensor": SEPARATE["boxes_tensor"]}},
+        "end_to_end_output.masks_tensor: expected another tensor than boxes_tensor, got "
+        f'"{SEPARATE["boxes_tensor"]}" for both',
+    ),
+    "end_to_end_cover_of_no_masks": (
+        packed(masks_cover="image"),
+        "end_to_end_output.masks_cover: only masks_tensor has masks that cover something; leave masks_cover "
+        "out",
+    ),
+    "end_to_end_empty_masks_of_boxes": (
+        packed(keep_empty_masks=False),
+        "end_to_end_output.keep_empty_masks: only outputs that yield masks have empty ones; leave it out",
     ),
     "ssd_no_priors": (
         ssd(priors_tensor=None),
@@ -285,6 +465,73 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "ssd_order": (
         ssd(offsets_order="yxwh"),
         'ssd_output.offsets_order: expected "xywh" or "yxhw", got "yxwh"',
+    ),
+    "distance_no_tensors": (
+        {"distance_output": {"strides": [8]}},
+        "distance_output: expected either output_tensors or scores_tensors and distances_tensors, got none",
+    ),
+    "distance_both_forms": (
+        distance(output_tensors=["t"]),
+        "distance_output: expected either output_tensors or scores_tensors and distances_tensors, got "
+        "output_tensors and scores_tensors and distances_tensors",
+    ),
+    "distance_columns_apart": (
+        distance(columns=["scores", "distances"]),
+        "distance_output.columns: only output_tensors have columns; leave columns out",
+    ),
+    "distance_column_twice": (
+        packed_distances("scores", "distances", "scores"),
+        'distance_output.columns[2]: expected each column once, got "scores" again, as at [0]',
+    ),
+    "distance_column_missing": (
+        packed_distances("scores", "centerness"),
+        'distance_output.columns: expected "distances" and "scores" among them, got ["scores", "centerness"]',
+    ),
+    "distance_column_and_tensor": (
+        packed_distances("scores", "distances", "centerness", centerness_tensors=["c"]),
+        'distance_output.centerness_tensors: columns has "centerness"; leave centerness_tensors out',
+    ),
+    "distance_count_of_names": (
+        distance(strides=[8, 16, 32], scores_tensors=["s1", "s2"]),
+        "distance_output.scores_tensors: expected 3 names, one per stride, or 1, got 2 names",
+    ),
+    "distance_name_twice": (
+        distance(centerness_tensors=["c", "s"]),
+        'distance_output.centerness_tensors[1]: expected unique names, got "s", the name of '
+        "scores_tensors[0]",
+    ),
+    "distance_first_bin": (
+        distance(first_bin=1),
+        "distance_output.first_bin: only where bins is above 1, got 1; leave it out",
+    ),
+    "distance_activation_of_bins": (
+        distance(bins=16, distance_activation="relu"),
+        'distance_output.distance_activation: only where bins is 1, got "relu"; leave it out',
+    ),
+    "distance_root_of_one": (
+        distance(confidence="sqrt_product"),
+        'distance_output.confidence: only where there is a further factor, got "sqrt_product"; give '
+        "centerness_tensors",
+    ),
+    "distance_sums_of_softmax": (
+        distance(score_sum_tensors=["q"], score_activation="softmax"),
+        'distance_output.score_sum_tensors: a "softmax" has no use for them; leave score_sum_tensors out',
+    ),
+    "distance_landmarks_uncounted": (
+        distance(landmarks_tensors=["p"]),
+        "distance_output.keypoints: expected how many landmarks a box has; add it",
+    ),
+    "distance_keypoints_of_nothing": (
+        distance(keypoints=5),
+        "distance_output.keypoints: there are no landmarks; give landmarks_tensors or leave keypoints out",
+    ),
+    "distance_limb": (
+        packed_distances("scores", "distances", "landmarks", keypoints=2, skeleton=[[1, 3]]),
+        "distance_output.skeleton[0][1]: expected the number of a keypoint, 1 to 2, got 3",
+    ),
+    "distance_objectness": (
+        distance(confidence="objectness"),
+        'distance_output.confidence: expected "product" or "sqrt_product", got "objectness"',
     ),
     "nms_method": (
         {**DETECTION, "nms_method": "greedy"},
@@ -353,14 +600,22 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     defaults = {
         kind: Detection.load(document).output.dump(defaults=True) for kind, document in documents.items()
     }
-    assert defaults["yolov3"] == {**YOLOV3, "scale_x_y": 1.0, "confidence": "product", "layout": "auto"}
+    assert defaults["yolov3"] == {
+        **YOLOV3,
+        "scale_x_y": 1.0,
+        "box_coding": "yolov3",
+        "confidence": "product",
+        "layout": "auto",
+    }
     table = {**YOLOX, "coordinates": "pixels", "layout": "auto"}
     upright = {**table, "box_format": "cxcywh"}
-    assert defaults["yolov5"] == {**upright, "confidence": "product"}
+    without_keypoints = {"dimensions": 3, "keypoints_first": False}
+    assert defaults["yolov5"] == {**upright, **without_keypoints, "confidence": "product"}
     assert defaults["yolov8"] == upright
     assert defaults["yolov8_pose"] == {**upright, "keypoints": 17, "dimensions": 3}
     assert defaults["yolov8_obb"] == table
-    assert defaults["yolov8_seg"] == {**upright, "prototypes_tensor": "prototypes"}
+    masks = {"prototypes_tensor": "prototypes", "keep_empty_masks": True}
+    assert defaults["yolov8_seg"] == {**upright, **masks}
     assert defaults["yolox"] == {
         **YOLOX,
         "strides": [8, 16, 32],
@@ -379,8 +634,11 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     assert defaults["end_to_end"] == {
         **PACKED,
         "columns": ["box", "score", "class"],
+        "dimensions": 3,
         "box_format": "xyxy",
         "classes": "rows",
+        "masks_cover": "box",
+        "keep_empty_masks": True,
     }
     assert defaults["ssd"] == {
         **SSD,
@@ -396,7 +654,9 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
 
 def test_kinds_that_need_a_size_are_declared_and_all_but_normalized_ones_take_one() -> None:
     outputs = {name: kind.output for name, kind in KINDS.items()}
-    assert [kind for kind, output in outputs.items() if output.needs_input_size] == ["yolov3", "yolox"]
+    assert [kind for kind, output in outputs.items() if output.needs_input_size] == [
+        *("yolov3", "yolox", "distance")
+    ]
     for kind, output in outputs.items():
         if not output.boxes_are_normalized:
             document = {f"{kind}_output": output.dump()}
@@ -426,3 +686,21 @@ def test_yolov3_scales_are_one_per_tensor(scale: Any, expected: tuple[float, ...
 def test_end_to_end_output_column_orders_are_accepted() -> None:
     for columns in (["image", "box", "class", "score"], ["image", "class", "score", "box"]):
         assert EndToEndOutput.load({**PACKED, "columns": columns}).columns == tuple(columns)
+
+
+@pytest.mark.parametrize(
+    ("fields", "yields"),
+    [
+        ({}, "boxes"),
+        ({"columns": ["box", "score"], "classes_tensor": "labels"}, "boxes"),
+        ({"columns": ["score", "keypoints", "box", "class"], "keypoints": 5, "dimensions": 2}, "keypoints"),
+        ({"keypoints_tensor": "points", "keypoints": 17}, "keypoints"),
+        ({"columns": ["box", "score", "class", "coefficients"], "prototypes_tensor": "protos"}, "masks"),
+        ({"columns": ["box", "score", "class", "angle"], "box_format": "cxcywh"}, "oriented boxes"),
+    ],
+    ids=str,
+)
+def test_end_to_end_output_yields_what_its_columns_hold(fields: dict[str, Any], yields: str) -> None:
+    output = EndToEndOutput.load({**PACKED, **fields})
+    assert output.yields == yields
+    assert output.nms_methods == (("hard",) if "angle" in output.columns else ("hard", "soft", "weighted"))

@@ -21,6 +21,7 @@ from tests.schema.documents import (
     CLASSIFICATION,
     DETECTION,
     DIRECT,
+    DISTANCE,
     IMAGE,
     LABELS,
     PACKED,
@@ -70,6 +71,17 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "confidence": (Detection, {"yolov3_output": {**YOLOV3, "confidence": "class"}}),
     "confidence_of_yolov8": (Detection, {"yolov8_output": {**YOLOX, "confidence": "objectness"}}),
     "yolox_softmax": (Detection, {"yolox_output": {**YOLOX, "score_activation": "softmax"}}),
+    "distance_no_strides": (Detection, {"distance_output": {**DISTANCE, "strides": []}}),
+    "distance_both_forms": (Detection, {"distance_output": {**DISTANCE, "output_tensors": ["t"]}}),
+    "distance_no_form": (Detection, {"distance_output": {"strides": [8], "scores_tensors": ["s"]}}),
+    "distance_column_twice": (
+        Detection,
+        {"distance_output": {"output_tensors": ["t"], "strides": [8], "columns": ["scores", "scores"]}},
+    ),
+    "distance_bins": (Detection, {"distance_output": {**DISTANCE, "bins": 0}}),
+    "distance_offset": (Detection, {"distance_output": {**DISTANCE, "cell_offset": 1.5}}),
+    "distance_activation": (Detection, {"distance_output": {**DISTANCE, "distance_activation": "softplus"}}),
+    "distance_confidence": (Detection, {"distance_output": {**DISTANCE, "confidence": "objectness"}}),
     "standard_clip": (Detection, {"standard_output": {**STANDARD, "clip": "never"}}),
     "end_to_end_no_form": (Detection, {"end_to_end_output": {"count_tensor": "n"}}),
     "end_to_end_both_forms": (Detection, {"end_to_end_output": {**PACKED, **SEPARATE}}),
@@ -82,6 +94,29 @@ REJECTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "end_to_end_column_twice": (
         Detection,
         {"end_to_end_output": {**PACKED, "columns": ["box", "score", "class", "score"]}},
+    ),
+    "end_to_end_class_twice": (Detection, {"end_to_end_output": {**PACKED, "classes_tensor": "c"}}),
+    "end_to_end_class_column_twice": (
+        Detection,
+        {
+            "end_to_end_output": {
+                **PACKED,
+                "columns": ["box", "score", "class"],
+                "classes_tensor": "c",
+            }
+        },
+    ),
+    "end_to_end_keypoints_uncounted": (
+        Detection,
+        {"end_to_end_output": {**PACKED, "columns": ["box", "score", "class", "keypoints"]}},
+    ),
+    "end_to_end_no_prototypes": (
+        Detection,
+        {"end_to_end_output": {**PACKED, "columns": ["box", "score", "class", "coefficients"]}},
+    ),
+    "end_to_end_columns_of_separate": (
+        Detection,
+        {"end_to_end_output": {**SEPARATE, "columns": ["class", "box", "score"]}},
     ),
     "ssd_no_priors": (Detection, {"ssd_output": {**SSD, "priors_tensor": None}}),
     "ssd_both_priors": (Detection, {"ssd_output": {**SSD, "priors": [[0, 0, 1, 1]]}}),

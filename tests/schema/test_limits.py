@@ -15,7 +15,7 @@ from postproc.errors import SchemaError
 from postproc.schema import Detection, Preprocessing, RecognitionSpec, RecognitionVersion, check_pair, sizes
 from postproc.schema import limits as most
 from tests.fuzz_documents.target import check_error
-from tests.schema.documents import CLASSIFICATION, IMAGE, LABELS, SPEC, SSD, YOLO, YOLOV3, YOLOX
+from tests.schema.documents import CLASSIFICATION, DISTANCE, IMAGE, LABELS, SPEC, SSD, YOLO, YOLOV3, YOLOX
 
 
 def spec_of(**labels: Any) -> dict[str, Any]:
@@ -169,6 +169,24 @@ LIMITS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any], str]] = {
         {"yolox_output": {**YOLOX, "strides": [8] * most.MOST_STRIDES}},
         {"yolox_output": {**YOLOX, "strides": [8] * (most.MOST_STRIDES + 1)}},
         "yolox_output.strides: expected at most 16 strides, got 17",
+    ),
+    "levels": (
+        Detection,
+        {"distance_output": {**DISTANCE, "scores_tensors": list("abcefg"), "strides": [8] * 6}},
+        {"distance_output": {**DISTANCE, "scores_tensors": list("abcefgh"), "strides": [8] * 6}},
+        "distance_output.scores_tensors: expected at most 6 tensors, got 7",
+    ),
+    "strides_of_distances": (
+        Detection,
+        {"distance_output": {**DISTANCE, "scores_tensors": ["a"], "strides": [8] * most.MOST_LEVELS}},
+        {"distance_output": {**DISTANCE, "scores_tensors": ["a"], "strides": [8] * (most.MOST_LEVELS + 1)}},
+        "distance_output.strides: expected at most 6 strides, got 7",
+    ),
+    "bins": (
+        Detection,
+        {"distance_output": {**DISTANCE, "bins": most.MOST_BINS}},
+        {"distance_output": {**DISTANCE, "bins": most.MOST_BINS + 1}},
+        "distance_output.bins: expected an integer from 1 to 1000, got 1001",
     ),
     "priors": (
         Detection,

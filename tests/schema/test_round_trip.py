@@ -42,15 +42,17 @@ def tensors(*fields: str) -> dict[str, Any]:
     return dict.fromkeys(fields, names)
 
 
+skeletons = st.sampled_from([[], None])
 numbers_of_anchors = st.lists(st.tuples(positive_numbers, positive_numbers), min_size=1, max_size=5)
 # What a field holds; those that are not listed name a tensor, or take one of a few texts.
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "anchors": numbers_of_anchors.map(lambda pairs: [side for pair in pairs for side in pair]),
     "confidence": st.just("product"),
     "dimensions": st.sampled_from([2, 3]),
+    "keep_empty_masks": st.booleans(),
     "keypoints": st.integers(1, 133),
     "offsets_scale": st.lists(positive_numbers, min_size=4, max_size=4),
-    "skeleton": st.sampled_from([[], None]),
+    "skeleton": skeletons,
     "strides": st.lists(st.integers(1, 128), min_size=1, max_size=4),
 }
 
@@ -80,10 +82,51 @@ def yolov3(draw: st.DrawFn) -> dict[str, Any]:
     optional = {
         "anchor_masks": st.lists(masks, min_size=grids, max_size=grids),
         "confidence": st.just("product"),
-        "scale_x_y": positive_numbers | st.lists(positive_numbers, min_size=grids, max_size=grids),
+        "layout": layouts | st.just("anchors_first"),
+    }
+    scales = positive_numbers | st.lists(positive_numbers, min_size=grids, max_size=grids)
+    coding = documents({}, {"scale_x_y": scales, "box_coding": st.just("yolov3")})
+    of_v5 = st.just({"box_coding": "yolov5"})
+    return draw(documents(required, optional)) | draw(coding | of_v5)
+
+
+with_keypoints = documents({"keypoints": st.integers(1, 133)}, {"skeleton": skeletons})
+yolov5 = st.tuples(
+    documents(
+        tensors("output_tensor"),
+        {
+            "box_format": formats,
+            "coordinates": st.sampled_from(["pixels", "normalized"]),
+            "confidence": st.just("product"),
+            "layout": layouts,
+        },
+    ),
+    st.just({})
+    | documents(
+        {"keypoints": st.integers(1, 133)},
+        {"dimensions": st.sampled_from([2, 3]), "keypoints_first": st.booleans(), "skeleton": skeletons},
+    ),
+).map(lambda parts: parts[0] | parts[1])
+
+
+@st.composite
+def yolox(draw: st.DrawFn) -> dict[str, Any]:
+    optional = {
+        "score_activation": st.sampled_from(["none", "sigmoid"]),
+        "confidence": st.sampled_from(["product", "sqrt_product"]),
         "layout": layouts,
     }
-    return draw(documents(required, optional))
+    if draw(st.booleans()):
+        return draw(documents(tensors("output_tensor"), {**optional, "strides": FIELDS["strides"]}))
+    strides = draw(FIELDS["strides"])
+    fields = ["scores_tensors", "objectness_tensors", "boxes_tensors"]
+    described = draw(documents({}, optional)) | {"strides": strides}
+    if draw(st.booleans()):
+        fields.append("landmarks_tensors")
+        described |= draw(with_keypoints)
+    for field in fields:
+        described[field] = [f"{field} {stride}" for stride in range(len(strides))]
+    return described
 
 
 rows = {"box_format": formats, "classes": st.sampled_from(["rows", "ids"])}
@@ -94,6 +137,31 @@ end_to_end = st.one_of(
         {**tensors("output_tensor"), "columns": st.permutations(["image", "box", "score", "class"])}, rows
     ),
     documents(tensors("boxes_tensor", "scores_tensor", "classes_tensor"), {**rows, "count_tensor": names}),
+    documents(
+        {
+            **tensors("output_tensor"),
+            "columns": st.permutations(["box", "score", "class", "keypoints"]),
+            "keypoints": st.integers(2, 1000),
+        },
+        {
+            **rows,
+            "dimensions": st.integers(2, 3),
+            "skeleton": st.lists(st.permutations([1, 2]), max_size=3),
+            "count_tensor": names,
+        },
+    ),
+    documents(
+        {
+            **tensors("output_tensor", "classes_tensor"),
+            "columns": st.permutations(["box", "score", "angle"]),
+            "box_format": st.just("cxcywh"),
+        },
+        {"classes": rows["classes"]},
+    ),
+    documents(
+        {"output_tensor": st.just("rows"), "masks_tensor": st.just("masks")},
+        {**rows, "masks_cover": st.sampled_from(["box", "image"]), "keep_empty_masks": st.booleans()},
+    ),
 )
 priors = st.lists(st.lists(st.floats(-1e3, 1e3), min_size=4, max_size=4), min_size=1, max_size=3)
 ssd = st.tuples(
@@ -110,16 +178,47 @@ ssd = st.tuples(
             "layout": layouts,
         },
     ),
-).map(lambda parts: parts[0] | parts[1])
+    st.just({}) | with_keypoints | st.builds(lambda more: {**more, "landmarks_tensor": "l"}, with_keypoints),
+).map(lambda parts: parts[0] | parts[1] | parts[2])
+
+
+@st.composite
+def distance(draw: st.DrawFn) -> dict[str, Any]:
+    strides = draw(st.lists(st.integers(1, 128), min_size=1, max_size=6))
+    own, every = [f"{index}" for index in range(len(strides))], ["all"]
+    fields = {"strides": strides}
+    if draw(st.booleans()):
+        columns = draw(st.permutations(["scores", "distances", "centerness", "landmarks"]))
+        fields |= {"output_tensors": draw(st.sampled_from([own, every])), "columns": columns}
+    else:
+        for field in ("scores", "distances", "centerness", "landmarks", "score_sum"):
+            fields[f"{field}_tensors"] = [f"{field} {name}" for name in draw(st.sampled_from([own, every]))]
+    bins = draw(st.sampled_from([{}, {"bins": 17, "first_bin": -2}, {"distance_activation": "exp"}]))
+    optional = {
+        "anchors_per_cell": st.integers(1, 9),
+        "cell_offset": unit_numbers,
+        "distance_unit": st.sampled_from(["strides", "pixels"]),
+        "score_activation": st.sampled_from(["none", "sigmoid"]),
+        "background": st.sampled_from(["first", "last", "none"]),
+        "confidence": st.sampled_from(["product", "sqrt_product"]),
+        "skeleton": st.lists(st.permutations([1, 2]), max_size=3),
+        "layout": layouts,
+    }
+    return fields | bins | draw(documents({"keypoints": st.integers(2, 1000)}, optional))
+
+
 seg = st.builds(
     lambda table: {**table, "prototypes_tensor": "output1", "output_tensor": "output0"},
     drawn(Yolov8SegOutput),
 )
 TOGETHER: dict[str, Documents] = {  # kinds whose fields have rules together
     "yolov3_output": yolov3(),
+    "yolov5_output": yolov5,
+    "yolox_output": yolox(),
     "yolov8_seg_output": seg,
     "end_to_end_output": end_to_end,
     "ssd_output": ssd,
+    "distance_output": distance(),
 }
 OUTPUTS: dict[str, Documents] = {
     **{kind: drawn(output) for kind, output in Detection.alternatives.items() if kind not in TOGETHER},
@@ -155,7 +254,7 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
     described = Detection.alternatives[kind]
     in_cells = described.boxes_are_normalized is True  # a property where a document decides
     scaled = {} if in_cells else draw(st.just({}) | sizes if is_normalized else scaling)
-    method = methods if "soft" in described.nms_methods else st.just({})
+    method = methods if "soft" in described.load(output).nms_methods else st.just({})
     return {kind: output, **draw(decision), **draw(method), **scaled}
 
 

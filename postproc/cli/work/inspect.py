@@ -39,11 +39,12 @@ def show_inspection(inspection: Inspection, command: Sequence[str], console: Con
         )
     if len(proposals) > _MOST_READINGS:
         console.print(f"and {len(proposals) - _MOST_READINGS} more readings; --json prints all.\n")
-    for text in inspection.unsupported:
+    for reading in inspection.named:
         head = "or not supported: " if proposals else "not supported: "
-        console.print(Padding(_item(head, "bold yellow", text), (0, 0, 1, 0)))
+        lines = [_item(head, "bold yellow", reading.advice), *_evidence(reading.evidence)]
+        console.print(Padding(Group(*lines), (0, 0, 1, 0)))
     if not proposals:
-        if not inspection.unsupported:
+        if not inspection.named:
             console.print(
                 "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
                 "hand: README, The documents."
@@ -57,7 +58,7 @@ def show_inspection(inspection: Inspection, command: Sequence[str], console: Con
 
 def why_undecided(inspection: Inspection) -> str:
     """Say why none of the readings that are left can be saved unasked."""
-    several = len(inspection.proposals) + len(inspection.unsupported)
+    several = len(inspection.proposals) + len(inspection.named)
     if several > 1:
         return (
             f"{several} readings fit, and nothing decides between them; the first is the one that the most "

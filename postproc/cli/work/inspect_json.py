@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from postproc.inspection import Inspection, Reading, Tensor
-from postproc.inspection.evidence import Part
+from postproc.inspection.evidence import Evidence, Part
 
 
 def inspection_json(inspection: Inspection) -> dict[str, Any]:
@@ -23,6 +24,10 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         "faults": list(inspection.faults),
         "notes": list(graph.notes),
         "unsupported": list(inspection.unsupported),
+        "named": [
+            {"network": reading.network, "text": reading.advice, "evidence": _evidence_json(reading.evidence)}
+            for reading in inspection.named
+        ],
         "decided": inspection.decided is not None,
         "proposals": [
             {
@@ -48,8 +53,12 @@ def _part_json(reading: Reading, part: Part) -> dict[str, Any]:
         "part": part.value,
         "value": reading.values[part],
         "certainty": reading.certainty_of(part).name.lower(),
-        "evidence": [{"source": item.source.value, "text": item.text} for item in reading.evidence_for(part)],
+        "evidence": _evidence_json(reading.evidence_for(part)),
     }
+
+
+def _evidence_json(items: Iterable[Evidence]) -> list[dict[str, str]]:
+    return [{"source": item.source.value, "text": item.text} for item in items]
 
 
 def _reading_json(reading: Reading) -> dict[str, Any]:

@@ -10,16 +10,29 @@ from postproc.kernels.evaluation.cuts import best_cuts
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.kernels.evaluation.resampling import resampled_counts
 from postproc.pipeline import PostProcessor
-from postproc.schema import Classification, DetectionOutput
+from postproc.schema import Classification, DetectionOutput, SsdOutput, YoloxOutput
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
 DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = tuple(decoder.sample for decoder in DECODERS)
+
+# Forms of them with kernels of their own.
+_FORMS: tuple[DetectionOutput, ...] = (
+    YoloxOutput(
+        scores_tensors=("scores",),
+        objectness_tensors=("objectness",),
+        boxes_tensors=("boxes",),
+        landmarks_tensors=("landmarks",),
+        keypoints=1,
+        strides=(8,),
+    ),
+    SsdOutput(offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors", keypoints=1),
+)
 
 
 def warm_up_everything() -> None:
     """Compile or load every kernel: of each kind of output, and of `postproc.ops`."""
     PostProcessor.for_classification(["label"], Classification(output_tensor="scores")).warmup()
-    for output in DETECTION_OUTPUTS:
+    for output in (*DETECTION_OUTPUTS, *_FORMS):
         PostProcessor.for_detection(["label"], output).warmup()
     for method in ("soft", "weighted"):
         PostProcessor.for_detection(
@@ -29,7 +42,8 @@ def warm_up_everything() -> None:
     ops.nms(boxes, scores, 0.5)
     ops.batched_nms(boxes, scores, np.zeros(1, np.int64), 0.5)
     ops.box_iou(boxes, boxes)
-    ops.oriented_box_iou(np.ones((1, 5), np.float32), np.ones((1, 5), np.float32))
+    for index in ("exact", "probiou"):
+        ops.oriented_box_iou(np.ones((1, 5), np.float32), np.ones((1, 5), np.float32), iou=index)
     ops.box_area(boxes)
     ops.box_convert(boxes, "xyxy", "xywh")
     ops.clip_boxes(boxes, (1, 1))

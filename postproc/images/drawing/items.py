@@ -42,7 +42,7 @@ class DrawableDetections(DrawableClassifications, Protocol):
     """The detections of one image: one row per box.
 
     They may also have the ``keypoints`` and ``skeleton`` of `KeypointDetections`, the ``polygons`` of
-    `OrientedDetections` or the ``masks`` of `SegmentedDetections`.
+    `OrientedDetections` or the ``masks`` of `MaskedDetections`.
     """
 
     @property

@@ -13,19 +13,26 @@ from postproc.inspection.recognisers.anchor_grids import anchor_grids
 from postproc.inspection.recognisers.blazeface import blazeface
 from postproc.inspection.recognisers.boxes_and_scores import boxes_and_scores
 from postproc.inspection.recognisers.classifiers import classifiers
+from postproc.inspection.recognisers.distances import distances
 from postproc.inspection.recognisers.levels import levels
+from postproc.inspection.recognisers.maps import maps
 from postproc.inspection.recognisers.offsets import offsets, without_priors
-from postproc.inspection.recognisers.others import chosen_indices, keypoints, maps, scored_boxes, texts
-from postproc.inspection.recognisers.packed_rows import packed_rows, rows_with_more
+from postproc.inspection.recognisers.others import chosen_indices, keypoints, texts
+from postproc.inspection.recognisers.packed_rows import packed_rows
+from postproc.inspection.recognisers.retinaface import retinaface
+from postproc.inspection.recognisers.rows_with_more import rows_with_more
+from postproc.inspection.recognisers.scored_boxes import scored_boxes
 from postproc.inspection.recognisers.separate_rows import separate_rows
 from postproc.inspection.recognisers.tables import tables
 from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
+from postproc.inspection.recognisers.yunet import yunet
 
 __all__ = ["RECOGNISERS"]
 
 RECOGNISERS: tuple[Callable[[Observed], Iterator[Reading]], ...] = (
     tables,
     anchor_grids,
+    distances,
     levels,
     packed_rows,
     rows_with_more,
@@ -40,6 +47,8 @@ RECOGNISERS: tuple[Callable[[Observed], Iterator[Reading]], ...] = (
     offsets,
     without_priors,
     blazeface,
+    retinaface,
+    yunet,
     keypoints,
     texts,
     hidden_states,

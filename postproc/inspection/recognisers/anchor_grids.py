@@ -10,7 +10,7 @@ from postproc.inspection.evidence import Evidence, Part, Source, speaks_against,
 from postproc.inspection.graph import Graph, listed
 from postproc.inspection.meanings import Detects
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import DARKNET, DARKNET_IMAGE
+from postproc.inspection.presets import DARKNET, DARKNET_IMAGE, LETTERBOX, YOLOV5
 from postproc.inspection.readings import Reading
 from postproc.inspection.recognisers.exporters import of_yolov5
 from postproc.inspection.recognisers.grids import Grid, by_stride, grids_of, same_channels
@@ -18,6 +18,7 @@ from postproc.inspection.recognisers.tables.table import tables_of
 from postproc.inspection.roles import LabelCount, Raw
 from postproc.schema import YoloOutput, Yolov3Output
 
+_OF_V5 = "yolov3_output with the box_coding of YOLOv5"
 _USUAL_SIZE = (416, 416)
 _OF_CELL = 5  # a box and an objectness
 _COARSE = (16, 32)  # strides of a single grid
@@ -28,6 +29,10 @@ _COCO = 80  # labels
 _COCO_V2 = [0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828]
 _COCO_V3 = [10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
 _COCO_V4 = [12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401]
+_COCO_P6 = [
+    *(19, 27, 44, 40, 38, 94, 96, 68, 86, 152, 180, 137),
+    *(140, 301, 303, 264, 238, 542, 436, 615, 739, 380, 925, 792),
+]
 _COCO_TINY = [10, 14, 23, 27, 37, 58, 81, 82, 135, 169, 344, 319]
 
 
@@ -52,7 +57,7 @@ def anchor_grids(observed: Observed) -> Iterator[Reading]:
             if alone:
                 yield _yolov2(graph, grids[0], anchors, labels, shared)
         if anchors == 3:
-            yield _yolov5(graph, grids, labels, shared, is_anchors_first)
+            yield from _yolov5(graph, grids, labels, shared, is_anchors_first)
 
 
 def _counts(grid: Grid, usual: Iterable[int]) -> list[int]:
@@ -176,7 +181,8 @@ def _yolov2(graph: Graph, grid: Grid, anchors: int, labels: int, shared: Sequenc
 
 def _yolov5(
     graph: Graph, grids: Sequence[Grid], labels: int, shared: Sequence[Evidence], is_anchors_first: bool
-) -> Reading:
+) -> Iterator[Reading]:
+    """Read grids of YOLOv5 and v7; those that a Sigmoid has gone over are none that are decoded."""
     evidence = list(shared)
     used = graph.activations & {"SiLU", "HardSwish", "LeakyRelu"}
     if used:
@@ -185,19 +191,69 @@ def _yolov5(
     if is_anchors_first:
         text = f"{listed(grids)}: anchors before cells, and 5 + {labels} numbers last, as in YOLOv5 and v7"
         evidence.append(speaks_for(Source.SHAPES, text, Part.KIND))
-    evidence += of_yolov5(graph, Part.KIND, Part.COLUMNS)
     strides = [grid.stride for grid in grids]
     # A YOLOv3 whose grids were put into this order is no other network: LeakyRelu tells nothing then.
     if len(grids) > 1 and strides == sorted(strides) and used != {"LeakyRelu"}:
         text = f"{listed(grids)}: the finest grid comes first, as in YOLOv5 and v7"
         evidence.append(speaks_for(Source.SHAPES, text, Part.KIND))
-    return Reading(
-        "YOLOv5 or v7 without decoding",
-        None,
-        tuple(evidence),
-        (*(Raw(grid.columns, is_squashed=True, tells=()) for grid in grids), LabelCount(labels)),
-        advice=f"{listed(grids)} may be the grids of YOLOv5 or v7 without decoding, 3 anchors of 5 + "
-        f"{labels} numbers a cell. No kind of output decodes them (sizes are squares of sigmoids, not "
-        "exponentials as in YOLOv3). Export the network with decoding (YOLOv5's export.py; v7's export.py "
-        "--grid), which gives one table (B, N, 5 + labels) for yolov5_output",
+    if any(graph.sources(grid.tensor.name) - {"Constant"} <= {"Sigmoid"} for grid in grids):
+        yield Reading(
+            "YOLOv5 or v7 without decoding",
+            None,
+            (*evidence, *of_yolov5(graph, Part.KIND, Part.COLUMNS)),
+            (*(Raw(grid.columns, is_squashed=True, tells=()) for grid in grids), LabelCount(labels)),
+            advice=f"{listed(grids)} may be the grids of YOLOv5 or v7, 3 anchors of 5 + {labels} numbers a "
+            "cell, after a Sigmoid, as Rockchip's fork exports them. yolov3_output (box_coding yolov5) takes "
+            "them without: end the graph before the Sigmoid. Or export with decoding (YOLOv5's export.py; "
+            "v7's export.py --grid), which gives one table (B, N, 5 + labels) for yolov5_output",
+        )
+        return
+    for network, numbers, more in _anchors_of_v5(graph, grids):
+        coco = (*more, *_of_coco(labels)) if labels == _COCO else ()  # others may have their own
+        fields = {
+            "output_tensors": [grid.tensor.name for grid in grids],
+            "anchors": numbers,
+            "box_coding": "yolov5",
+            **({"layout": "anchors_first"} if is_anchors_first and _is_square(grids) else {}),
+        }
+        yield Reading(
+            f"{network} without decoding",
+            Detects(Yolov3Output.load(fields), labels, YOLOV5, LETTERBOX, _COLUMNS),
+            (*evidence, *of_yolov5(graph, Part.KIND, Part.COLUMNS), *coco),
+            (*(Raw(grid.columns, tells=()) for grid in grids), LabelCount(labels)),
+            {Part.KIND: _OF_V5, Part.ANCHORS: _listed_anchors(numbers)},
+            checks=(
+                f"the anchors are not in the file. Those of {network} on COCO are a guess: a network that "
+                "was trained on other data may have its own, in its .yaml or its checkpoint",
+            ),
+        )
+
+
+def _is_square(grids: Sequence[Grid]) -> bool:
+    """Tell whether a grid has as many columns as anchors, so that its shape does not tell the layout."""
+    return any(grid.tensor.axis(1) == grid.tensor.axis(3) for grid in grids)
+
+
+def _anchors_of_v5(
+    graph: Graph, grids: Sequence[Grid]
+) -> Iterator[tuple[str, list[int], tuple[Evidence, ...]]]:
+    """Give the networks that such grids may be of, the anchors of each on COCO, and what speaks for it."""
+    if len(grids) == 4:
+        yield "YOLOv5-P6 or v7-W6", _COCO_P6, ()
+        return
+    if len(grids) != 3:
+        numbers = [16 * side for side in range(1, 3 * len(grids) + 1) for _ in range(2)]
+        yield "a YOLOv5 or v7 of other grids", numbers, ()
+        return
+    # Between its stages v7 halves by MaxPool, beside a convolution; v5 by convolutions alone.
+    halves = any(
+        node.operator == "MaxPool" and node.attributes.get("strides") == (2, 2) for node in graph.links.nodes
     )
+    if "SiLU" not in graph.activations:
+        yield "YOLOv5 or v7-tiny", _COCO_V3, ()  # which have the same
+    elif halves:
+        text = "a MaxPool halves its maps, as in YOLOv7, and v5 has none that does"
+        yield "YOLOv7", _COCO_V4, (speaks_for(Source.OPERATORS, text, Part.ANCHORS),)
+    else:
+        text = "no MaxPool halves its maps, as in YOLOv5, and v7 has some that do"
+        yield "YOLOv5", _COCO_V3, (speaks_for(Source.OPERATORS, text, Part.ANCHORS),)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from postproc.inspection.evidence import PARTS_OF_ANSWERS, Evidence, Part, Source, speaks_for
 from postproc.inspection.graph import Graph
+from postproc.inspection.literals import parsed
 
 
 def of_ultralytics(graph: Graph, task: str, *parts: Part) -> list[Evidence]:
@@ -23,3 +24,13 @@ def of_yolov5(graph: Graph, *parts: Part) -> Iterator[Evidence]:
     if {"stride", "names"} <= set(graph.metadata) and not graph.is_ultralytics:
         text = "its metadata holds stride and names, as YOLOv5's export.py writes them"
         yield speaks_for(Source.METADATA, text, *(parts or PARTS_OF_ANSWERS))
+
+
+def keypoint_shape(graph: Graph) -> tuple[int, int] | None:
+    """Read ultralytics' ``kpt_shape``: how many keypoints, and numbers of each."""
+    try:
+        count, each = parsed(graph.metadata.get("kpt_shape", ""))
+    except (ValueError, TypeError):
+        return None
+    is_shape = isinstance(count, int) and count > 0 and each in (2, 3)
+    return (count, each) if is_shape else None

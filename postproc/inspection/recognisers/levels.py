@@ -12,8 +12,7 @@ from postproc.inspection.readings import Reading
 from postproc.inspection.recognisers.grids import Grid, by_stride, grids_of, same_channels
 from postproc.inspection.recognisers.tables.table import tables_of
 
-_BINS = (8, 16, 17, 32, 33)  # of distances, where they are distributions
-_ANCHORS = (9, 6, 3, 2)
+_ANCHORS = (9, 6, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +37,6 @@ class _Family:
     names: tuple[str, ...] = ()
 
 
-def _bins_together(channels: tuple[int, ...]) -> str:
-    if len(channels) != 1:
-        return ""
-    fitting = [(bins, channels[0] - 4 * bins) for bins in (16, 8) if channels[0] > 4 * bins]
-    return " or ".join(f"4 x {bins} bins of distances and {labels} scores" for bins, labels in fitting)
-
-
-def _bins_apart(channels: tuple[int, ...]) -> str:
-    others = [count for count in channels if count != 1] if len(channels) == 3 else list(channels)
-    for bins in _BINS:
-        if len(others) == 2 and 4 * bins in others:
-            others.remove(4 * bins)
-            return f"4 x {bins} bins of distances, and {others[0]} scores"
-    return ""
-
-
 def _anchored(channels: tuple[int, ...]) -> str:
     if len(channels) == 2:
         for anchors in _ANCHORS:
@@ -63,16 +46,13 @@ def _anchored(channels: tuple[int, ...]) -> str:
     return ""
 
 
-def _distances(channels: tuple[int, ...]) -> str:
+def _objects(channels: tuple[int, ...]) -> str:
     others = list(channels)
-    if len(channels) not in (2, 3) or 4 not in others or (len(channels) == 3 and 1 not in others):
+    if len(channels) != 3 or 4 not in others or 1 not in others:
         return ""
     others.remove(4)
-    between = ""
-    if len(channels) == 3:
-        others.remove(1)
-        between = ", an objectness or centredness"
-    return f"a box{between} and {others[0]} scores"
+    others.remove(1)
+    return f"a box, an objectness and {others[0]} scores"
 
 
 def _joined(channels: tuple[int, ...]) -> str:
@@ -80,7 +60,7 @@ def _joined(channels: tuple[int, ...]) -> str:
 
 
 def _faces(channels: tuple[int, ...]) -> str:
-    of_anchor = {(1, 4, 10): 1, (2, 8, 20): 2, (4, 8, 20): 2, (1, 1, 4, 10): 1}
+    of_anchor = {(4, 8, 20): 2}
     anchors = of_anchor.get(channels)
     return (
         "" if anchors is None else f"scores, boxes and 5 landmarks of {anchors} anchor{'s' * (anchors > 1)}"
@@ -100,27 +80,15 @@ def _heatmaps(channels: tuple[int, ...]) -> str:
 _BY_HAND = "End the graph with the decoding, as boxes (B, N, 4) and scores (B, N, L), for standard_output"
 _FAMILIES = (
     _Family(
-        "heads of bins (DFL): YOLOv8 and later",
-        _bins_together,
-        "ultralytics' own export (format onnx) ends in the decoding, one table (B, 4 + labels, N) for "
-        "yolov8_output; edge devices' forks (Rockchip, Hailo) cut it off",
-    ),
-    _Family(
-        "heads of bins (DFL): YOLOv8 and later for edge devices, PicoDet, NanoDet",
-        _bins_apart,
-        "ultralytics' own export (format onnx) ends in the decoding, for yolov8_output; PicoDet's with its "
-        "post-processing (export.benchmark and export.post_process) in rows, for end_to_end_output",
-    ),
-    _Family(
-        "EfficientDet, RetinaNet or SCRFD without decoding",
+        "EfficientDet or RetinaNet without decoding",
         _anchored,
         "effdet's DetBenchPredict ends in rows, for end_to_end_output. Or join the levels (Reshape, Concat) "
         "and describe them as ssd_output, with the anchors in its priors",
         ("cls", "box"),
     ),
     _Family(
-        "RTMDet, FCOS, YOLOX or YOLOv6 without decoding, level by level",
-        _distances,
+        "YOLOX without decoding, level by level",
+        _objects,
         "YOLOX's tools/export_onnx.py and YOLOv6's deploy/ONNX/export_onnx.py give one table, for "
         f"yolox_output and yolov5_output; MMDeploy ends in rows. {_BY_HAND}",
         ("cls", "reg"),
@@ -132,9 +100,9 @@ _FAMILIES = (
         "(B, 5 + labels, cells), Concat, Transpose",
     ),
     _Family(
-        "SCRFD, RetinaFace or YuNet (faces)",
+        "RetinaFace (faces)",
         _faces,
-        f"{_BY_HAND}; landmarks have no kind of output without keypoints in the table",
+        f"{_BY_HAND}; no kind of output reads its landmarks",
         ("kps", "landmark"),
     ),
     _Family(

@@ -17,6 +17,7 @@ from postproc.inspection.observed import Columns, Observed
 from postproc.inspection.presets import CAFFE, FASTER_RCNN, SQUASH, SSD, SSD_IMAGE
 from postproc.inspection.readings import Reading, Role
 from postproc.inspection.recognisers.heads import heads_of, is_undecoded
+from postproc.inspection.recognisers.retinaface import tensors_of
 from postproc.inspection.roles import Boxes, LabelCount, Scores
 from postproc.schema import AnchoredOutput, DetectionOutput, SsdOutput
 from postproc.schema.outputs import Background, BoxFormat, Coordinates, ScoreActivation
@@ -243,9 +244,9 @@ def _of_scale(observed: Observed, found: Offsets, scale: tuple[float, ...]) -> I
 
 
 def without_priors(observed: Observed) -> Iterator[Reading]:
-    """Recognise offsets and scores whose priors are not in the file: SSD, RetinaFace, EfficientDet."""
+    """Recognise offsets and scores whose priors are not in the file: SSD, EfficientDet, RetinaFace's kin."""
     graph = observed.graph
-    if any(True for _ in offsets_of(observed)):
+    if any(True for _ in offsets_of(observed)) or tensors_of(graph) is not None:
         return
     for head in heads_of(graph):
         count = head.count

@@ -21,6 +21,7 @@ from postproc.inspection.presets import (
 )
 from postproc.inspection.readings import Reading, Role
 from postproc.inspection.recognisers.forms import OVERLAPPING, BoxForm, forms_of
+from postproc.inspection.recognisers.of_instances import OfInstances, of_instances
 from postproc.inspection.roles import Boxes, Classes, Finished, LabelCount, Scores
 from postproc.inspection.roles.classes import labels_behind
 from postproc.schema import DetectionOutput, DirectOutput, EndToEndOutput
@@ -100,8 +101,9 @@ def separate_rows(observed: Observed) -> Iterator[Reading]:
             chosen = (True,) if origin.forms or origin.usual else (True, False)  # by who made them
             for first, is_suppressed in itertools.product(origin.firsts, chosen):
                 usual = origin.usual if form == _USUAL else ()
-                reading = _reading(graph, rows, origin, form, first, is_suppressed)
-                yield reading.with_evidence((*shared, *usual))
+                more = of_instances(observed, rows.boxes, form[1]) if is_suppressed else OfInstances()
+                reading = _reading(graph, rows, origin, form, first, is_suppressed, more)
+                yield reading.with_evidence((*shared, *usual, *more.evidence))
 
 
 def _of_several_images(graph: Graph, candidates: list[_Rows]) -> Iterator[Reading]:
@@ -215,17 +217,24 @@ def _of_torchvision(graph: Graph, rows: _Rows) -> Iterator[Evidence]:
 
 
 def _reading(
-    graph: Graph, rows: _Rows, origin: _Origin, form: BoxForm, first: int, is_suppressed: bool
+    graph: Graph,
+    rows: _Rows,
+    origin: _Origin,
+    form: BoxForm,
+    first: int,
+    is_suppressed: bool,
+    more: OfInstances,
 ) -> Reading:
     box_format, units = form
     named = {f"{what}_tensor": tensor.name for what, tensor in rows.named.items()}
     written: dict[str, Any] = {**named, **({"box_format": box_format} if box_format != "xyxy" else {})}
     is_tensorflow = origin.forms == (("yxyx", "normalized"),)
     output: DetectionOutput
-    if is_tensorflow:
+    if is_tensorflow and not more.fields:
         output = DirectOutput.load(written)
     else:
         written |= {"count_tensor": rows.count.name} if rows.count is not None else {}
+        written |= more.fields
         output = EndToEndOutput.load({**written, **({"classes": "ids"} if first else {})})
     boxes = Columns(rows.boxes.name)
     scores, classes = (Columns(tensor.name) for tensor in (rows.scores, rows.classes))
@@ -236,7 +245,7 @@ def _reading(
         labels,
         FINISHED if is_suppressed else UNSUPPRESSED,
         origin.image,
-        "boxes, scores, classes",
+        ", ".join(filter(None, ("boxes, scores, classes", more.text))),
         first_id=first,
         in_pixels=units == "pixels",
         batched=rows.is_batch,
@@ -257,7 +266,8 @@ def _reading(
             Scores(scores, in_boxes=False),
             Classes(classes, first, scores),
             Finished(boxes, scores, classes, rows.boxes.axis(-2), is_suppressed),
+            *more.roles,
         ),
         {} if is_suppressed else {Part.KIND: OVERLAPPING},
-        checks=(*origin.checks, *graph.unread(*rows.named.values(), rows.count)),
+        checks=(*origin.checks, *graph.unread(*rows.named.values(), rows.count, more.tensor)),
     )

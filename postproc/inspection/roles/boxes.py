@@ -25,6 +25,7 @@ _FASTER = 2.5
 _COVERED = 4  # boxes that all lie in so small a part of the input are in pixels of something else, perhaps
 _NEAR = 1.0  # strides from the cell that a box belongs to
 _OF_SIZES = {"Exp", "Pow"}
+_RECTIFYING = {"Relu", "Clip", "Exp"}
 _CORNERS = {"xyxy": (0, 1, 2, 3), "yxyx": (1, 0, 3, 2)}
 
 
@@ -87,7 +88,7 @@ class Boxes:
         if each is None or len(each) != 4:
             return
         name = self.columns.tensor
-        if self.strides and all(is_raw(column) for column in each):
+        if self.strides and all(is_raw(column - _RECTIFYING) for column in each):
             text = f"{name}: boxes come from the last layers as they are, without the place of their cell"
             yield speaks_against(Source.OPERATORS, text, Part.KIND, Part.BOX_FORMAT)
         centres, sizes = each[0] | each[1], each[2] | each[3]

@@ -11,9 +11,18 @@ from postproc.inspection.observed import Columns, Observed
 
 @dataclass(frozen=True)
 class Images:
-    """The image of each row."""
+    """The image of each row.
+
+    Parameters
+    ----------
+    columns : Columns
+        Where they are: one column.
+    scores : Columns or None
+        The scores of the rows: those of score 0 fill a list up, and their image says nothing.
+    """
 
     columns: Columns
+    scores: Columns | None = None
 
     def examined(self, observed: Observed) -> Iterator[Evidence]:
         """Yield what the operators and the run of one image say for and against it."""
@@ -24,6 +33,9 @@ class Images:
             text = f"{name}: what layers and activations give is no number of an image"
             yield speaks_against(Source.OPERATORS, text, Part.COLUMNS)
         rows = observed.rows(self.columns)
+        scores = None if self.scores is None else observed.rows(self.scores)
+        if rows is not None and scores is not None and scores.size == rows.size:
+            rows = rows.reshape(-1)[scores.reshape(-1) != 0]
         if rows is None or not rows.size:
             return
         other = rows[(rows != 0) & (rows != -1)]  # -1 ends a list

@@ -9,9 +9,11 @@ import numpy as np
 
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
 from postproc.inspection.nodes import is_raw
-from postproc.inspection.observed import Columns, Observed
+from postproc.inspection.observed import Columns, Numbers, Observed
 from postproc.inspection.roles.boxes import NORMALIZED_UP_TO, PIXELS_FROM
 from postproc.schema.outputs import Coordinates
+
+_MOST_NEGATIVE = 0.4  # of places; those of an untrained network lie beyond the image too, at all its sides
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Keypoints:
             return
         points = rows.reshape(len(rows), -1, self.dimensions)
         name = self.columns.tensor
+        if self.dimensions == 2 and _every_third_is_seen(rows):
+            text = f"{name}: every third number lies in [0, 1] in a run, as the visibility of a keypoint does"
+            yield speaks_against(Source.RUN, text, Part.COLUMNS)
+            return
+        negative = float((points[..., :2] < 0).mean())
+        if negative > _MOST_NEGATIVE:
+            text = f"{name}: {negative:.0%} of the numbers of a run are negative, and places are in the image"
+            yield speaks_against(Source.RUN, text, Part.COLUMNS)
+            return
         seen = points[..., 2:]
         if seen.size and (seen.min() < 0 or seen.max() > 1):
             text = f"{name}: every third number of a keypoint goes from {seen.min():.3g} to {seen.max():.3g}"
@@ -60,3 +71,12 @@ class Keypoints:
                 yield speaks_against(Source.RUN, f"{text}, beyond [0, 1]", Part.COLUMNS, Part.UNITS)
         elif self.units == "pixels" and reach.min() <= NORMALIZED_UP_TO:
             yield speaks_against(Source.RUN, f"{text}, and places in pixels are beyond 2", Part.COLUMNS)
+
+
+def _every_third_is_seen(rows: Numbers) -> bool:
+    """Tell whether only every third number of the rows is a fraction, where others are pixels."""
+    if rows.shape[1] % 3:
+        return False
+    thirds = rows.reshape(len(rows), -1, 3)
+    seen, places = thirds[..., 2], np.abs(thirds[..., :2])
+    return bool(seen.min() >= 0 and seen.max() <= 1 and np.quantile(places, 0.5) > PIXELS_FROM)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
-from postproc.inspection.nodes import LAYERS, MOVING, SQUASHING, WITH_BIAS, is_raw
+from postproc.inspection.nodes import LAYERS, MOVING, SQUASHING, WITH_BIAS, Sources, is_raw
 from postproc.inspection.observed import Columns, Numbers, Observed
 from postproc.schema.outputs import Background, ScoreActivation
 
@@ -23,6 +23,7 @@ _LINEAR = {
     *MOVING,
     *("Concat", "Relu", "LeakyRelu", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean", "Constant"),
 }
+_OF_PRODUCTS = {"Mul", "Sqrt", "Pow"}  # of probabilities
 _OF_LOGITS = ("logit",)
 _OF_PROBABILITIES = ("prob", "softmax", "sigmoid")
 
@@ -77,6 +78,10 @@ class Scores:
                 yield speaks_against(Source.OPERATORS, text, Part.BACKGROUND)
             elif self.in_boxes and "Softmax" not in sources and self.background == "none":
                 yield speaks_for(Source.OPERATORS, f"{text}, each by itself", Part.BACKGROUND)
+        elif self._are_products(observed):
+            text = f"{name}: scores are products or roots of Sigmoids"
+            speaks = speaks_for if self.activation == "none" else speaks_against
+            yield speaks(Source.OPERATORS, text, Part.ACTIVATION)
         elif self.activation == "none" and self._is_linear(observed):
             text = f"{name}: nothing after the last layer makes probabilities of its numbers"
             yield speaks_against(Source.OPERATORS, text, Part.ACTIVATION)
@@ -84,8 +89,24 @@ class Scores:
             text = f"{name}: scores come from {', '.join(sorted(sources))}, without a Sigmoid or Softmax"
             if self.activation != "none":
                 yield speaks_for(Source.OPERATORS, text, Part.ACTIVATION)
-            elif all(is_raw(column - {"Add"}) for column in observed.histories(self.columns) or [sources]):
+            elif self._are_raw(observed, sources):
                 yield speaks_against(Source.OPERATORS, f"{text}: they are logits", Part.ACTIVATION)
+
+    def _are_products(self, observed: Observed) -> bool:
+        """Tell whether all scores were made of Sigmoids in ways that leave probabilities."""
+        each = observed.histories(self.columns)
+        last = observed.sources(self.columns)
+        return (
+            each is not None
+            and bool(last)
+            and last <= _OF_PRODUCTS
+            and all("Sigmoid" in column and column <= _OF_PRODUCTS | _LINEAR | {"Sigmoid"} for column in each)
+        )
+
+    def _are_raw(self, observed: Observed, sources: Sources) -> bool:
+        """Tell whether no Sigmoid or Softmax follows the last layers, only sums."""
+        each = observed.histories(self.columns) or [sources]
+        return all(is_raw(column - {"Add"}, squashed=False) for column in each)
 
     def _names(self, observed: Observed) -> Iterator[Evidence]:
         name = self.columns.tensor.lower()

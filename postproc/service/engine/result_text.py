@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import PostprocError
 from postproc.results import Classifications, Detections, Recognitions
-from postproc.results.segmented import SegmentedDetections
+from postproc.results.masked import MaskedDetections
 
 NOT_FINITE = "the network's result holds numbers that are not finite, which JSON cannot hold"
 
@@ -145,7 +145,7 @@ def _write_rows(text: _Text, output: Classifications, is_predicted: bool) -> Non
     """Write rows of an image, with the numbers that its regions have in the whole of it."""
     rows = np.flatnonzero(output.predicted == is_predicted)
     regions = _region_numbers(output.regions) if isinstance(output, Detections) else None
-    step = _ROWS_OF_MASKS if isinstance(output, SegmentedDetections) else _ROWS
+    step = _ROWS_OF_MASKS if isinstance(output, MaskedDetections) else _ROWS
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         items = output.take(part).to_dicts()[0]["predicted" if is_predicted else "discarded"]

@@ -254,17 +254,16 @@ def grids_that_do_not_fit(broken: Broken, rng: Rng, path: str, output: Any) -> B
 @REGISTRY.add
 @to_one_of(outputs, "end_to_end")
 def columns_that_do_not_fit(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
-    field = "columns"
+    field, columns = "columns", output.get("columns", ["box", "score", "class"])
     if "output_tensor" not in output:
         output[field] = ["score", "box", "class"]
     elif rng.random() < 0.3:
-        output |= {"columns": ["image", "box", "score", "class"], "count_tensor": "count"}
+        others = [column for column in columns if column != "image"]
+        output |= {"columns": ["image", *others], "count_tensor": "count"}
         field = "count_tensor"
     else:
-        output[field] = one_of(
-            rng,
-            [["box", "score"], ["box", "score", "class", "class"], ["image"] * 2 + ["box", "score", "class"]],
-        )
+        missing = [column for column in columns if column != "score"]
+        output[field] = one_of(rng, [missing, [*columns, "box"], ["image"] * 2 + columns])
     return broken.names(f"{path}.{field}")
 
 

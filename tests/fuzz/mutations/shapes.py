@@ -92,7 +92,11 @@ def _has_images(broken: Broken, name: str, tensor: NDArray[np.generic]) -> bool:
     """Say whether the first axis of a tensor of two or more images is that of the images."""
     if role(name) == "rows" and tensor.ndim != 3:
         return False
-    if role(name) in ("rows", "count") and (is_list_of_counts(broken, name) or _in_lists(broken)):
+    if role(name) == "keypoints" and tensor.ndim != 4:
+        return False
+    if role(name) in ("rows", "count", "classes", "keypoints") and (
+        is_list_of_counts(broken, name) or _in_lists(broken)
+    ):
         return False
     if role(name) in ("anchors", "priors") and tensor.ndim != 3:
         return False

@@ -136,6 +136,9 @@ def no_size(broken: Broken, rng: Rng) -> Broken | None:
 def cells_of_another_size(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
     if broken.drawn.batch == 0:
         return None
+    if "output_tensor" not in output:
+        output["strides"] = [1] * len(output["boxes_tensors"])
+        return broken.names(*map(repr, output["objectness_tensors"]))
     output["strides"] = [int(one_of(rng, [1, 2, 3])), 5]
     return broken.names(repr(output["output_tensor"]))
 
@@ -169,8 +172,13 @@ def images_that_are_none(broken: Broken, rng: Rng) -> Broken | None:
         return None
     name, columns = found["output_tensor"], found["columns"]
     rows = broken.tensors[name].astype(np.float64)
-    flat = rows.reshape(-1, 7)
-    place = columns.index("image") + (3 if "box" in columns[: columns.index("image")] else 0)
+    flat = rows.reshape(-1, rows.shape[-1])
+    before = columns[: columns.index("image")]
+    widths = {"box": 4, "keypoints": found.get("keypoints", 0) * found.get("dimensions", 3)}
+    if found.get("prototypes_tensor"):
+        prototypes = broken.tensors[found["prototypes_tensor"]]
+        widths["coefficients"] = prototypes.shape[prototypes.ndim - 3]
+    place = sum(widths.get(column, 1) for column in before)
     ends = np.flatnonzero(flat[:, place] == -1)
     last = int(ends[0]) if len(ends) else len(flat)
     if last == 0:

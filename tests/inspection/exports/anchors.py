@@ -279,12 +279,14 @@ CASES = (
     Case("ssd: DetectionOutput, any number of rows", lambda: detection_output(7, True), ROWS_OF_IDS),
     Case("ultraface", ultraface, SSD.but(labels=1)),
     Case(
-        "retinaface", lambda: retinaface(("output0", "586", "585")), Refused("RetinaFace|landmark|keypoint")
+        "retinaface",
+        lambda: retinaface(("output0", "586", "585")),
+        Reads("ssd_output", {"landmarks_tensor": "585", "keypoints": 5, "background": "first"}, 1),
     ),
     Case(
         "retinaface: dynamic batch",
         lambda: retinaface(("loc", "conf", "landms"), "batch"),
-        Refused("RetinaFace|landmark|keypoint"),
+        Reads("ssd_output", {"landmarks_tensor": "landms", "keypoints": 5, "background": "first"}, 1),
     ),
     Case("blazeface", blazeface, BLAZEFACE.but(fields={**BLAZEFACE.fields, "offsets_scale": (1 / 128,) * 4})),
     Case(

@@ -44,6 +44,8 @@ class Reads:
         classes that are rows mean the same as classes that are ids.
     image : mapping
         Fields of the image's preprocessing that matter.
+    decision : mapping
+        Values of the detection that matter.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Reads:
     suppresses: bool = True
     first_id: int = 0
     image: Mapping[str, Any] = field(default_factory=dict)
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> Reads:
         """Give the same reading with other values."""
@@ -71,6 +74,8 @@ class Reads:
         if isinstance(task, Detection):
             found |= {"input_size": task.input_size, "suppresses": task.nms_threshold < 1}
             right |= {"input_size": self.input_size, "suppresses": self.suppresses}
+            found |= {name: getattr(task, name) for name in self.decision}
+            right |= self.decision
         labels = proposal.spec.outputs[0].labels.labels
         if self.labels is not None:
             names = tuple(label.name for label in labels)

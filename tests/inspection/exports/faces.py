@@ -1,11 +1,11 @@
-"""Detectors that no kind of output expresses: faces' heads of each stride, heat maps, and cascades."""
+"""Heads of faces of each stride; and detectors that no kind expresses: heat maps, and cascades."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tests.inspection.exports.building import Builder, Shape
-from tests.inspection.exports.cases import Case, Refused
+from tests.inspection.exports.cases import Case, Reads, Refused
 
 SIDE, STRIDES = 320, (8, 16, 32)
 
@@ -63,21 +63,72 @@ def refining_net(side: int, landmarks: bool) -> bytes:
 SCRFD = ("score_{stride}", "bbox_{stride}", "kps_{stride}")
 YUNET = ("cls_{stride}", "obj_{stride}", "bbox_{stride}", "kps_{stride}")
 
+FACES = Reads(
+    "distance_output",
+    {
+        "anchors_per_cell": 2,
+        "cell_offset": 0,
+        "distance_unit": "strides",
+        "distance_activation": "none",
+        "score_activation": "none",
+        "keypoints": 5,
+        "strides": STRIDES,
+    },
+    1,
+    (SIDE, SIDE),
+    image={"pad_align": "top_left", "color_channels": "RGB", "mean": (127.5, 127.5, 127.5)},
+)
+READS_YUNET = Reads(
+    "yolox_output",
+    {
+        "scores_tensors": ("cls_8", "cls_16", "cls_32"),
+        "objectness_tensors": ("obj_8", "obj_16", "obj_32"),
+        "boxes_tensors": ("bbox_8", "bbox_16", "bbox_32"),
+        "landmarks_tensors": ("kps_8", "kps_16", "kps_32"),
+        "keypoints": 5,
+        "confidence": "sqrt_product",
+        "score_activation": "none",
+    },
+    1,
+    (SIDE, SIDE),
+    image={"color_channels": "BGR", "pixel_scaling": 255},
+)
+
 CASES = (
     Case(
         "scrfd: free size, numbers for names",
         lambda: heads(["{number}"] * 3, (1, 4, 10), False, True),
-        Refused("SCRFD|InsightFace"),
+        FACES.but(input_size=(640, 640)),
     ),
-    Case("scrfd: fixed size", lambda: heads(SCRFD, (1, 4, 10), False), Refused("SCRFD|InsightFace")),
-    Case("scrfd: without keypoints", lambda: heads(SCRFD[:2], (1, 4), False), Refused("SCRFD|InsightFace")),
-    Case("yunet", lambda: heads(YUNET, (1, 1, 4, 10), True), Refused("YuNet")),
+    Case(
+        "scrfd: fixed size",
+        lambda: heads(SCRFD, (1, 4, 10), False),
+        FACES.but(
+            fields={
+                **FACES.fields,
+                "scores_tensors": ("score_8", "score_16", "score_32"),
+                "distances_tensors": ("bbox_8", "bbox_16", "bbox_32"),
+                "landmarks_tensors": ("kps_8", "kps_16", "kps_32"),
+            }
+        ),
+    ),
+    Case(
+        "scrfd: without keypoints",
+        lambda: heads(SCRFD[:2], (1, 4), False),
+        FACES.but(fields={**FACES.fields, "keypoints": None, "landmarks_tensors": None}),
+    ),
+    Case("yunet", lambda: heads(YUNET, (1, 1, 4, 10), True), READS_YUNET),
+    Case(
+        "yunet: numbers for names",
+        lambda: heads(["{number}"] * 4, (1, 1, 4, 10), True),
+        READS_YUNET.but(fields={"keypoints": 5, "confidence": "sqrt_product"}),
+    ),
     Case(
         "centerface",
         lambda: heatmaps(("537", "538", "539", "540"), (1, 2, 2, 10)),
         Refused("CenterFace|CenterNet|heat"),
     ),
-    Case("centernet", lambda: heatmaps(("hm", "wh", "reg"), (80, 2, 2)), Refused("CenterNet|heat")),
+    Case("centernet", lambda: heatmaps(("hm", "wh", "reg"), (80, 2, 2)), Refused("CenterNet")),
     Case("mtcnn: P-Net", proposal_net, Refused("MTCNN|cascade")),
     Case("mtcnn: R-Net", lambda: refining_net(24, False), Refused("MTCNN|cascade")),
     Case("mtcnn: O-Net", lambda: refining_net(48, True), Refused("MTCNN|cascade")),

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.inspection.exports.anchors import decoded, offsets_and_scores, priors_of
 from tests.inspection.exports.building import Builder, Shape, Value
-from tests.inspection.exports.cases import Case, Reads, Refused, Undecided
+from tests.inspection.exports.cases import Case, Reads, Undecided
 from tests.inspection.exports.one_box_a_cell import padded
 
 SIDE, STRIDES, PER_CELL = 320, (16, 32), 3
@@ -47,25 +47,31 @@ def torchvision(
         "labels": (classes + np.array(1, np.int64) if first_label else classes, (rows,), np.int64),
         "scores": (scores, (rows,), None),
     }
-    for name, key in zip(names, order.split(), strict=True):
+    for name, key in zip(names, order.split(), strict=False):
         graph.output(name, *outputs[key])
     pixels = graph.features(16, "Relu").conv(1).op("Flatten").squeeze(0).slice(0, 1, 0)
-    if extra == "masks":
-        masks = (scores.reshape(-1, 1, 1, 1) * np.ones((1, 1, 28, 28), np.float32)).sigmoid()
-        graph.output(extra, masks, (rows, 1, 28, 28))
+    if extra == "masks":  # pasted already
+        masks = (scores.reshape(-1, 1, 1, 1) * graph.features(4).slice(0, 1, 1)).sigmoid()
+        pasted = masks.op("Resize", np.zeros(0, np.float32), np.float32([1, 1, 4, 4]))
+        graph.output(names[3] if len(names) > 3 else extra, pasted, (rows, 1, SIDE, SIDE))
     elif extra == "keypoints":
-        places = boxes.reshape(-1, 1, 4).slice(0, 3) * np.ones((1, 17, 1), np.float32) + pixels
-        graph.output(extra, places, (rows, 17, 3))
+        places = boxes.reshape(-1, 1, 4).slice(0, 2) * np.ones((1, 17, 1), np.float32) * float(SIDE) + pixels
+        seen = scores.reshape(-1, 1, 1) * np.zeros((1, 17, 1), np.float32) + 1.0
+        graph.output(extra, graph.concat(places, seen, axis=2), (rows, 17, 3))
+        graph.output("keypoints_scores", places.slice(0, 1).squeeze(2), (rows, 17))
     return graph.model()
 
 
-def detectron2() -> bytes:
+def detectron2(more: str = "") -> bytes:
     """Detectron2's tracing: corners in pixels, classes from 0, scores, and the image's size."""
     graph = Builder((3, SIDE, SIDE), name="x.1")
     boxes, scores, classes = kept_of(graph, 80)
     graph.output("2774", boxes * float(SIDE), ("Gather2774_dim_0", 4))
     graph.output("2775", classes, ("Gather2774_dim_0",), np.int64)
     graph.output("2776", scores, ("Gather2774_dim_0",))
+    if more == "masks":
+        masks = (scores.reshape(-1, 1, 1, 1) * np.ones((1, 1, 28, 28), np.float32)).sigmoid()
+        graph.output("2780", masks, ("Gather2774_dim_0", 1, 28, 28))
     size = graph.concat(graph.image.size(2), graph.image.size(3), axis=0)
     graph.output("onnx::Split_295", size, (2,), np.int64)
     return graph.model()
@@ -173,16 +179,39 @@ CASES = (
         detectron2,
         Undecided(TORCHVISION.but(fields={"classes": "rows"}, first_id=0, image={})),
     ),
+    Case(
+        "detectron2: mask r-cnn",
+        lambda: detectron2("masks"),
+        Undecided(
+            TORCHVISION.but(
+                fields={"classes": "rows", "masks_tensor": "2780", "masks_cover": "box"}, first_id=0, image={}
+            )
+        ),
+    ),
     Case("torchvision: two images", two_images, Undecided()),
     Case(
         "torchvision: mask r-cnn",
         lambda: torchvision(("boxes", "labels", "scores"), extra="masks"),
-        Refused("mask", TORCHVISION),
+        TORCHVISION.but(
+            fields={
+                **TORCHVISION.fields,
+                "masks_tensor": "masks",
+                "masks_cover": "image",
+                "keep_empty_masks": True,
+            }
+        ),
+    ),
+    Case(
+        "torchvision: mask r-cnn, numbers for names",
+        lambda: torchvision(("2771", "2773", "2772", "3355"), extra="masks"),
+        TORCHVISION.but(fields={**TORCHVISION.fields, "masks_tensor": "3355", "masks_cover": "image"}),
     ),
     Case(
         "torchvision: keypoint r-cnn",
         lambda: torchvision(("boxes", "labels", "scores"), labels=1, extra="keypoints"),
-        Refused("keypoint", TORCHVISION),
+        TORCHVISION.but(
+            fields={**TORCHVISION.fields, "keypoints_tensor": "keypoints", "keypoints": 17, "dimensions": 3}
+        ),
     ),
     Case("tensorflow: detection api of TF 1", lambda: tensorflow(suffix=":0"), TENSORFLOW),
     Case("tensorflow: detection api of TF 2, raw boxes too", lambda: tensorflow(raw=True), TENSORFLOW),

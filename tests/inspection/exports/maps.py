@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.inspection.exports.building import Builder, Shape
 from tests.inspection.exports.cases import Case, Reads, Refused, Undecided
+from tests.inspection.exports.distances import BINS
 
 SIDE = 320
 
@@ -42,12 +43,49 @@ def maps(
     return graph.model()
 
 
-def text_line(characters: int = 97, batch_first: bool = True) -> bytes:
+def enlarging(kernels: int = 2) -> bytes:
+    """DBNet's head: transposed convolutions, each of which doubles the map, and a sigmoid."""
+    graph = Builder((1, 3, SIDE, SIDE), name="x", producer="PaddlePaddle")
+    x = graph.features(2**kernels, "Relu")
+    for row in range(kernels):
+        channels = 1 if row == kernels - 1 else 12
+        weights = graph.weights((12, channels, 2, 2), 0.5)
+        x = x.op("ConvTranspose", weights, kernel_shape=[2, 2], strides=[2, 2])
+        x = x if channels == 1 else x.op("Relu")
+    graph.output("sigmoid_0.tmp_0", x.sigmoid(), (1, 1, SIDE, SIDE))
+    return graph.model()
+
+
+def craft() -> bytes:
+    """CRAFT: two maps of half the size, channels last."""
+    graph = Builder((1, 3, SIDE, SIDE), name="input")
+    out = graph.features(2, "Relu").conv(2, gain=0.5).transpose(0, 2, 3, 1)
+    graph.output("output", out, (1, SIDE // 2, SIDE // 2, 2))
+    return graph.model()
+
+
+def centernet(names: Sequence[str], labels: int = 80, **options: Any) -> bytes:
+    """CenterNet: heat maps of centres, sizes and shifts, for each square of 4 pixels."""
+    graph = Builder(**options)
+    grid = graph.features(4, "Relu")
+    heat = grid.conv(labels, gain=3.0, bias=-2.0).sigmoid()
+    for name, value, channels in zip(
+        names, (heat, grid.conv(2, bias=9.0), grid.conv(2)), (labels, 2, 2), strict=True
+    ):
+        graph.output(name, value, (1, channels, SIDE // 4, SIDE // 4))
+    return graph.model()
+
+
+def text_line(characters: int = 97, batch_first: bool | None = True) -> bytes:
     """A text recogniser: a softmax over characters for each of some columns of the image."""
     graph = Builder((1, 3, 32, 320), name="x", producer="PaddlePaddle")
     x = graph.features(8, "Relu").op("ReduceMean", axes=[2], keepdims=0)
     columns = graph.noted(x.transpose(0, 2, 1), 12)
-    out = columns.linear(characters, gain=4.0).softmax(2)
+    out = columns.linear(characters, gain=4.0)
+    if batch_first is None:  # LPRNet
+        graph.output("output", out.transpose(0, 2, 1), (1, characters, 40))
+        return graph.model()
+    out = out.softmax(2)
     if batch_first:
         graph.output("softmax_0.tmp_0", out, (1, 40, characters))
     else:
@@ -135,27 +173,53 @@ CASES = (
         lambda: maps({"out": 255}, upsampled=4),
         Refused("segment|map"),
     ),
+    Case("text detection: DBNet", enlarging, Refused("text detection: DBNet")),
     Case(
-        "text detection: DB",
+        "text detection: a DBNet that is resized",
         lambda: maps({"sigmoid_0.tmp_0": 1}, ending="Sigmoid", upsampled=4, name="x"),
-        Refused("map|segment"),
+        Refused("text detection.*foreground"),
+    ),
+    Case("text detection: CRAFT", craft, Refused("text detection: CRAFT")),
+    Case(
+        "text detection: EAST",
+        lambda: maps(
+            {"feature_fusion/Conv_7/Sigmoid:0": 1, "feature_fusion/concat_3:0": 5}, ending="Sigmoid"
+        ),
+        Refused("text detection as EAST"),
+    ),
+    Case(
+        "centernet: heat maps after a sigmoid",
+        lambda: centernet(("hm", "wh", "reg")),
+        Refused("heat maps of the centres"),
+    ),
+    Case(
+        "centernet: numbers for names",
+        lambda: centernet(("508", "511", "514"), 7),
+        Refused("heat maps of the centres"),
     ),
     Case(
         "depth: one map",
         lambda: maps({"predicted_depth": 1}, upsampled=4, squeezed=True),
-        Refused("depth|map"),
+        Refused("\\(depth\\)"),
     ),
     Case(
         "poses: heat maps of 17 keypoints",
         lambda: maps({"heatmaps": 17}, image=(1, 3, 256, 192), ending="Sigmoid"),
-        Refused("heat|keypoint|map"),
+        Refused("heat maps of keypoints"),
     ),
     Case("features of a backbone", lambda: maps({"p3": 64, "p4": 128}, 8), Undecided()),
     Case("images of twice the size", lambda: maps({"output": 3}, 4, upsampled=8), Refused("image|map")),
     Case("text recognition: PaddleOCR", text_line, Refused("text|sequence|characters")),
-    Case("text recognition: time first", lambda: text_line(37, False), Refused("text|sequence|characters")),
+    Case("text recognition: time first", lambda: text_line(37, False), Refused("text recognition")),
+    Case(
+        "text recognition: characters before time", lambda: text_line(68, None), Refused("text recognition")
+    ),
     Case("vision transformer without a head", tokens, Undecided()),
     Case("shared case: queries with free axes", queries_with_free_axes, Undecided(QUERIES)),
-    Case("shared case: distances in bins", distances_in_bins, Refused("bins|DFL|distances")),
-    Case("shared case: faces", faces, Refused("landmark|keypoint")),
+    Case("shared case: distances in bins", distances_in_bins, Undecided(BINS.but(input_size=(640, 640)))),
+    Case(
+        "shared case: faces",
+        faces,
+        Reads("yolov5_output", {"keypoints": 5, "dimensions": 2, "keypoints_first": True}, 1, (640, 640)),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Detectors of a box a cell: YOLOX, NanoDet, PicoDet, PP-YOLOE, RTMDet, YOLO-NAS, and heads of bins."""
+"""Detectors of a decoded box a cell: YOLOX, PicoDet, PP-YOLOE, RTMDet and YOLO-NAS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.inspection.exports.building import Builder, Shape, Value, grid_of
-from tests.inspection.exports.cases import Case, Reads, Refused
+from tests.inspection.exports.cases import Case, Reads
 from tests.inspection.exports.heads import boxes_of, scores_of
 
 SIDE, STRIDES = 320, (8, 16, 32)
@@ -32,35 +32,6 @@ def yolox(
         moves, sizes, scores = rows.split(2, 2, 1 + labels)
         rows = graph.concat((moves + cells) * strides, sizes.exp() * strides, scores, axis=-1)
     graph.output("output", rows, (batch, "num_boxes" if free_boxes else CELLS, 5 + labels))
-    return graph.model()
-
-
-def nanodet(labels: int, side: int = 416) -> bytes:
-    """NanoDet-Plus: probabilities, then eight bins for each of four sides, of strides 8 to 64."""
-    graph = Builder((1, 3, side, side), name="data")
-    strides = (8, 16, 32, 64)
-    parts = []
-    for stride in strides:
-        x = graph.features(stride, "LeakyRelu")
-        scores = x.conv(labels, gain=2.5, bias=-4).sigmoid()
-        parts.append(graph.concat(scores, x.conv(32, gain=2), axis=1).reshape(0, labels + 32, -1))
-    cells = sum(-((-side // stride) ** 2) for stride in strides)
-    cells = sum((side // stride) ** 2 for stride in strides)
-    graph.output("output", graph.concat(*parts, axis=2).transpose(0, 2, 1), (1, cells, labels + 32))
-    return graph.model()
-
-
-def picodet_heads(labels: int = 80) -> bytes:
-    """PicoDet without its post-processing: scores and bins of four grids."""
-    graph = Builder(name="image", producer="PaddlePaddle")
-    strides = (8, 16, 32, 64)
-    layers = [graph.features(stride, "HardSwish") for stride in strides]
-    for row, (x, stride) in enumerate(zip(layers, strides, strict=True)):
-        flattened = x.conv(labels, gain=2.5, bias=-4).sigmoid().reshape(0, labels, -1).transpose(0, 2, 1)
-        graph.output(f"transpose_{2 * row}.tmp_0", flattened, (1, (SIDE // stride) ** 2, labels))
-    for row, (x, stride) in enumerate(zip(layers, strides, strict=True)):
-        flattened = x.conv(32, gain=2).reshape(0, 32, -1).transpose(0, 2, 1)
-        graph.output(f"transpose_{2 * row + 1}.tmp_0", flattened, (1, (SIDE // stride) ** 2, 32))
     return graph.model()
 
 
@@ -118,16 +89,28 @@ def padded(graph: Builder, value: Value, most: int, columns: bool) -> Value:
     return value.op("Pad", graph.concat(*ends, axis=0)).unsqueeze(0)
 
 
-def mmdeploy(labels: int = 80, masks: bool = False) -> bytes:
-    """MMDeploy's dets, whose fifth column is the score, and labels."""
+def mmdeploy(labels: int = 80, masks: str = "", is_turned: bool = False) -> bytes:
+    """MMDeploy's dets, whose last column is the score, and labels; of MMRotate with an angle before it."""
     graph = Builder(name="input")
     _, boxes, scores, classes = chosen_of(graph, labels)
+    if is_turned:
+        upper, lower = boxes.split(2, 2, axis=1)
+        angle = ((upper.slice(0, 1, 1) * np.float32(0.01)).op("Sin") - 0.1) * np.float32(1.5)
+        boxes = graph.concat((upper + lower) / 2.0, lower - upper, angle, axis=1)
     dets = padded(graph, graph.concat(boxes, scores.unsqueeze(1), axis=1), 100, True)
-    graph.output("dets", dets, (1, 100, 5))
+    graph.output("dets", dets, (1, 100, 6 if is_turned else 5))
     graph.output("labels", padded(graph, classes.squeeze(1), 100, False), (1, 100), np.int64)
     if masks:
-        found = padded(graph, scores, 100, False).reshape(0, 100, 1, 1) * graph.features(8).slice(0, 1, 1)
-        graph.output("masks", found, (1, 100, SIDE // 8, SIDE // 8))
+        found = padded(graph, scores, 100, False).reshape(0, 100, 1, 1)
+        if masks == "image":  # RTMDet-Ins
+            whole = (
+                graph.features(8)
+                .slice(0, 1, 1)
+                .op("Resize", np.zeros(0, np.float32), np.float32([1, 1, 8, 8]))
+            )
+            graph.output("masks", (found * whole).sigmoid(), (1, 100, SIDE, SIDE))
+        else:  # Mask R-CNN
+            graph.output("masks", (found * np.ones((28, 28), np.float32)).sigmoid(), (1, 100, 28, 28))
     return graph.model()
 
 
@@ -161,21 +144,6 @@ def paddle(labels: int = 80, batch: int | str = 1) -> bytes:
     graph.output("multiclass_nms3_0.tmp_0", rows, ("p2o.DynamicDimension.0", 6))
     count = rows.size(0).cast(np.int32)
     graph.output("multiclass_nms3_0.tmp_2", count, ("p2o.DynamicDimension.1",), np.int32)
-    return graph.model()
-
-
-def bins(labels: int = 80, apart: bool = False, sigmoid: bool = False) -> bytes:
-    """The last layers of a YOLOv8: 16 bins for each side and a logit a label, together or apart."""
-    graph = Builder()
-    for row, stride in enumerate(STRIDES):
-        x, side = graph.features(stride), SIDE // stride
-        boxes = x.conv(64, bias=np.tile(-0.5 * np.arange(16), 4))
-        scores = x.conv(labels, gain=2.5, bias=-5)
-        if apart:
-            graph.output(f"box{row}", boxes, (1, 64, side, side))
-            graph.output(f"cls{row}", scores.sigmoid() if sigmoid else scores, (1, labels, side, side))
-        else:
-            graph.output(f"output{row}", graph.concat(boxes, scores, axis=1), (1, 64 + labels, side, side))
     return graph.model()
 
 
@@ -234,6 +202,20 @@ def flat_reads(*columns: str) -> Reads:
     return Reads("end_to_end_output", {"columns": columns, "classes": "rows"}, None, (SIDE, SIDE), False)
 
 
+MMDEPLOY = Reads(
+    "end_to_end_output",
+    {
+        "output_tensor": "dets",
+        "columns": ("box", "score"),
+        "classes_tensor": "labels",
+        "box_format": "xyxy",
+        "classes": "rows",
+    },
+    None,
+    (SIDE, SIDE),
+    False,
+)
+
 CASES = (
     Case("yolox", yolox, YOLOX),
     Case("yolox: 7 labels, dynamic batch", lambda: yolox(7, batch="batch"), YOLOX.but(labels=7)),
@@ -244,9 +226,6 @@ CASES = (
         lambda: yolox(7, True, "batch", True),
         DECODED.but(labels=7),
     ),
-    Case("nanodet-plus", lambda: nanodet(80), Refused("NanoDet|bins")),
-    Case("nanodet-plus: 7 labels, 320", lambda: nanodet(7, 320), Refused("NanoDet|bins")),
-    Case("picodet: without post-processing", picodet_heads, Refused("PicoDet|bins")),
     Case("picodet: with post-processing", paddle, ROWS),
     Case("ppyoloe: with NMS, 7 labels, dynamic batch", lambda: paddle(7, batch="DynamicDimension.0"), ROWS),
     Case(
@@ -256,8 +235,24 @@ CASES = (
         ),
         DENSE,
     ),
-    Case("rtmdet: mmdeploy", mmdeploy, Refused("MMDeploy")),
-    Case("rtmdet-ins: mmdeploy, with masks", lambda: mmdeploy(masks=True), Refused("MMDeploy|mask")),
+    Case("rtmdet: mmdeploy", mmdeploy, MMDEPLOY),
+    Case(
+        "rtmdet-ins: mmdeploy, with masks",
+        lambda: mmdeploy(masks="image"),
+        MMDEPLOY.but(fields={**MMDEPLOY.fields, "masks_tensor": "masks", "masks_cover": "image"}),
+    ),
+    Case(
+        "mask r-cnn: mmdeploy",
+        lambda: mmdeploy(masks="box"),
+        MMDEPLOY.but(fields={**MMDEPLOY.fields, "masks_tensor": "masks", "masks_cover": "box"}),
+    ),
+    Case(
+        "mmrotate: mmdeploy",
+        lambda: mmdeploy(15, is_turned=True),
+        MMDEPLOY.but(
+            fields={**MMDEPLOY.fields, "columns": ("box", "angle", "score"), "box_format": "cxcywh"},
+        ),
+    ),
     Case("rtmdet: mmyolo with NMS", lambda: counted(("num_dets", "boxes", "scores", "labels")), COUNTED),
     Case(
         "rtmdet: mmyolo without NMS",
@@ -277,14 +272,6 @@ CASES = (
         "yolo-nas: without NMS, scores first, 4 labels",
         lambda: boxes_and_scores(("output", "975"), 4, boxes_first=False),
         DENSE.but(labels=4, fields={**DENSE.fields, "boxes_tensor": "975"}),
-    ),
-    Case("yolov8's last layers together", bins, Refused("bins|DFL|distances")),
-    Case("yolov8's last layers together, 7 labels", lambda: bins(7), Refused("bins|DFL|distances")),
-    Case("yolov8's last layers apart", lambda: bins(7, True), Refused("bins|DFL|distances")),
-    Case(
-        "yolov8's last layers apart, with sigmoids",
-        lambda: bins(80, True, True),
-        Refused("bins|DFL|distances"),
     ),
     Case(
         "thousands of rows without NMS",

@@ -86,21 +86,34 @@ def oriented(labels: int, **options: Any) -> bytes:
     return graph.model()
 
 
+def found_of(
+    graph: Builder, labels: int, task: str, keypoints: tuple[int, int]
+) -> tuple[Value, Value, list[tuple[Value, int]]]:
+    """Boxes (B, 4, N) and scores (B, L, N), and what a task adds, with its columns."""
+    grids = [graph.features(stride) for stride in STRIDES]
+    scores = scores_of(graph, grids, labels)
+    if task == "obb":
+        angle = (flat(graph, grids, 1).sigmoid() - 0.25) * np.float32(np.pi)
+        return turned_boxes(graph, grids, angle), scores, [(angle, 1)]
+    boxes = boxes_of(graph, grids, corners=True)
+    if task == "pose":
+        return boxes, scores, [(keypoints_of(graph, grids, *keypoints), keypoints[0] * keypoints[1])]
+    return boxes, scores, [(flat(graph, grids, 32), 32)] if task == "segment" else []
+
+
 def chosen(
     labels: int = 80,
-    extra: int = 0,
-    prototypes: bool = False,
+    task: str = "detect",
     shape: Shape = (1, 3, SIDE, SIDE),
+    keypoints: tuple[int, int] = (17, 3),
     **options: Any,
 ) -> bytes:
     """The selection of YOLOv10 and YOLO26: the best 300 boxes, then the best 300 of their scores."""
     graph = Builder(shape, **options)
-    grids = [graph.features(stride) for stride in STRIDES]
-    parts = [boxes_of(graph, grids, corners=True), scores_of(graph, grids, labels)]
-    if extra:
-        parts.append(flat(graph, grids, extra, gain=20.0, bias=100.0))
-    rows = graph.concat(*parts, axis=1).transpose(0, 2, 1)
-    kept, scores, *others = rows.split(*filter(None, (4, labels, extra)))
+    boxes, scores, more = found_of(graph, labels, task, keypoints)
+    widths = [columns for _, columns in more]
+    rows = graph.concat(boxes, scores, *(value for value, _ in more), axis=1).transpose(0, 2, 1)
+    kept, scores, *others = rows.split(4, labels, *widths)
     first = scores.reduce_max(-1).topk(300)[1].unsqueeze(-1)
 
     def rows_at(tensor: Value, places: Value, columns: int) -> Value:
@@ -109,37 +122,58 @@ def chosen(
     values, flat_places = rows_at(scores, first, labels).reshape(0, -1).topk(300)
     classes = flat_places.op("Mod", np.array(labels, np.int64)).unsqueeze(-1).cast(graph.real)
     places = flat_places.op("Div", np.array(labels, np.int64)).unsqueeze(-1)
-    tensors = [(kept, 4), *((tensor, extra) for tensor in others)]
+    tensors = zip([kept, *others], [4, *widths], strict=True)
     box, *rest = (rows_at(rows_at(tensor, first, columns), places, columns) for tensor, columns in tensors)
     out = graph.concat(box, values.unsqueeze(-1), classes, *rest, axis=2)
-    graph.output("output0", out, (shape[0], 300, 6 + extra))
-    if prototypes:
+    graph.output("output0", out, (shape[0], 300, 6 + sum(widths)))
+    if task == "segment":
         graph.output("output1", prototypes_of(graph), (1, 32, SIDE // 4, SIDE // 4))
     return graph.model()
 
 
-def suppressed(labels: int = 80, extra: int = 0, prototypes: bool = False, **options: Any) -> bytes:
-    """Exported with nms=True: NMS, then rows of zeros up to 300."""
+def suppressed(
+    labels: int = 80, task: str = "detect", keypoints: tuple[int, int] = (17, 3), **options: Any
+) -> bytes:
+    """Exported with nms=True: NMS, then rows of zeros up to 300, written into a tensor of zeros."""
     graph = Builder(**options)
-    grids = [graph.features(stride) for stride in STRIDES]
-    parts = [boxes_of(graph, grids, corners=True), scores_of(graph, grids, labels)]
-    if extra:
-        parts.append(flat(graph, grids, extra, gain=20.0, bias=100.0))
-    rows = graph.concat(*parts, axis=1).transpose(0, 2, 1)
-    boxes, scores, *others = rows.split(*filter(None, (4, labels, extra)))
+    boxes, scores, more = found_of(graph, labels, task, keypoints)
+    widths = [columns for _, columns in more]
+    rows = graph.concat(boxes, scores, *(value for value, _ in more), axis=1).transpose(0, 2, 1)
+    boxes, scores, *others = rows.split(4, labels, *widths)
     best, classes = scores.reduce_max(-1), scores.argmax(-1).cast()
+    columns = [boxes, best.unsqueeze(-1), classes.unsqueeze(-1), *others]
+    kept = _kept_turned(graph, boxes, best) if task == "obb" else _kept(graph, boxes, best, classes)
+    found = graph.concat(*columns, axis=2).gather(kept, axis=1)
+    width = 6 + sum(widths)
+    missing = (graph.constant(np.array([300], np.int64)) - found.size(1)) * np.array([width], np.int64)
+    padded = found.reshape(-1).op("Pad", graph.concat(np.zeros(1, np.int64), missing, axis=0))
+    places = np.array([[0]], np.int64)
+    nothing = np.zeros((1, 300, width), np.float32)
+    graph.output(
+        "output0", graph.op("ScatterND", nothing, places, padded.reshape(1, 300, width)), (1, 300, width)
+    )
+    if task == "segment":
+        graph.output("output1", prototypes_of(graph), (1, 32, SIDE // 4, SIDE // 4))
+    return graph.model()
+
+
+def _kept(graph: Builder, boxes: Value, best: Value, classes: Value) -> Value:
+    """The rows that NMS keeps, of each label by itself."""
     apart = boxes + classes.unsqueeze(-1) * 1000.0
     limits = (np.array([300], np.int64), np.float32([0.7]), np.float32([0.25]))
-    kept = graph.op("NonMaxSuppression", apart, best.unsqueeze(1), *limits).slice(2, 3, 1).squeeze(1)
-    columns = [boxes, best.unsqueeze(-1), classes.unsqueeze(-1), *others]
-    found = graph.concat(*columns, axis=2).gather(kept, axis=1)
-    missing = graph.constant(np.array([300], np.int64)) - found.size(1)
-    none = np.zeros(1, np.int64)
-    padding = graph.concat(np.zeros(4, np.int64), missing, none, axis=0)
-    graph.output("output0", found.op("Pad", padding), (1, 300, 6 + extra))
-    if prototypes:
-        graph.output("output1", prototypes_of(graph), (1, 32, SIDE // 4, SIDE // 4))
-    return graph.model()
+    return graph.op("NonMaxSuppression", apart, best.unsqueeze(1), *limits).slice(2, 3, 1).squeeze(1)
+
+
+def _kept_turned(graph: Builder, boxes: Value, best: Value) -> Value:
+    """The rows of which no better one is near: no operator compares oriented boxes."""
+    scores, places = (best * best.op("Greater", np.float32(0.25)).cast()).topk(300)
+    centres = boxes.op("GatherElements", places.unsqueeze(-1).op("Expand", np.array([1, 1, 2])), axis=1)
+    apart = centres.unsqueeze(2) - centres.unsqueeze(1)
+    near = (apart * apart).op("ReduceSum", np.array([-1], np.int64), keepdims=0).op("Less", np.float32(64))
+    is_near = near.cast().op("Trilu", np.array(1, np.int64), upper=1).reduce_max(1)
+    is_kept = is_near.op("Less", scores.op("Greater", np.float32(0)).cast())
+    rows = is_kept.squeeze(0).op("NonZero").squeeze(0)
+    return places.squeeze(0).gather(rows, axis=0)
 
 
 def rtdetr(labels: int = 80, is_new: bool = True, **options: Any) -> bytes:
@@ -215,9 +249,41 @@ FINISHED = Reads(
     False,
     image=LETTERBOX,
 )
+POSES_FOUND = FINISHED.but(
+    fields={
+        **FINISHED.fields,
+        "columns": ("box", "score", "class", "keypoints"),
+        "keypoints": 17,
+        "dimensions": 3,
+    },
+    labels=("person",),
+)
+MASKS_FOUND = FINISHED.but(
+    fields={
+        **FINISHED.fields,
+        "columns": ("box", "score", "class", "coefficients"),
+        "prototypes_tensor": "output1",
+        "keep_empty_masks": False,
+    }
+)
+TURNED_FOUND = FINISHED.but(
+    fields={
+        **FINISHED.fields,
+        "columns": ("box", "score", "class", "angle"),
+        "box_format": "cxcywh",
+    },
+    labels=COCO[:15],
+)
 POSES = Reads("yolov8_pose_output", {"keypoints": 17, "dimensions": 3}, ("person",), (SIDE, SIDE))
-MASKS = Reads("yolov8_seg_output", {"prototypes_tensor": "output1"}, COCO, (SIDE, SIDE))
-TURNED = Reads("yolov8_obb_output", {}, COCO[:15], (SIDE, SIDE))
+MASKS = Reads(
+    "yolov8_seg_output", {"prototypes_tensor": "output1", "keep_empty_masks": False}, COCO, (SIDE, SIDE)
+)
+TURNED = Reads(
+    "yolov8_obb_output",
+    labels=COCO[:15],
+    input_size=(SIDE, SIDE),
+    decision={"nms_threshold": 0.7, "multi_label": False, "iou": "probiou", "suppression": "fast"},
+)
 
 
 def _pose(count: int = 17, numbers: int = 3, labels: int = 1, **options: Any) -> bytes:
@@ -341,36 +407,68 @@ CASES = (
     ),
     Case("yolov10 of its own repository, no metadata", chosen, FINISHED.but(labels=None, image={})),
     Case(
-        "ultralytics: yolo26-pose",
-        lambda: chosen(1, 51, **described(**POSE, end2end=True)),
-        Refused("keypoints.*end2end=False"),
+        "ultralytics: yolo26-pose", lambda: chosen(1, "pose", **described(**POSE, end2end=True)), POSES_FOUND
     ),
-    Case("ultralytics: yolo26-pose, metadata lost", lambda: chosen(1, 51), Refused("keypoints")),
+    Case(
+        "ultralytics: yolo26-pose, metadata lost",
+        lambda: chosen(3, "pose"),
+        POSES_FOUND.but(labels=3, image={}),
+    ),
+    Case(
+        "ultralytics: yolo26-pose of 6 keypoints in the plane, metadata lost",
+        lambda: chosen(3, "pose", keypoints=(6, 2)),
+        POSES_FOUND.but(fields={**POSES_FOUND.fields, "keypoints": 6, "dimensions": 2}, labels=3, image={}),
+    ),
     Case(
         "ultralytics: yolo26-seg",
-        lambda: chosen(80, 32, True, **described(task="segment", end2end=True)),
-        Refused("mask.*end2end=False"),
+        lambda: chosen(80, "segment", **described(task="segment", end2end=True)),
+        MASKS_FOUND,
+    ),
+    Case(
+        "ultralytics: yolo26-seg, metadata lost",
+        lambda: chosen(80, "segment"),
+        MASKS_FOUND.but(labels=80, image={}),
     ),
     Case(
         "ultralytics: yolo26-obb",
-        lambda: chosen(15, 1, **described(COCO[:15], task="obb", end2end=True)),
-        Refused("(angle|oriented).*end2end=False"),
+        lambda: chosen(15, "obb", **described(COCO[:15], task="obb", end2end=True)),
+        TURNED_FOUND,
+    ),
+    Case(
+        "ultralytics: yolo26-obb, metadata lost",
+        lambda: chosen(15, "obb"),
+        TURNED_FOUND.but(labels=15, image={}),
     ),
     Case("ultralytics: yolov8 with nms=True", lambda: suppressed(**described(args={"nms": True})), FINISHED),
     Case(
         "ultralytics: yolov8-pose with nms=True",
-        lambda: suppressed(1, 51, **described(**POSE, args={"nms": True})),
-        Refused("keypoints.*nms=False"),
+        lambda: suppressed(1, "pose", **described(**POSE, args={"nms": True})),
+        POSES_FOUND,
+    ),
+    Case(
+        "ultralytics: yolov8-pose with nms=True, metadata lost",
+        lambda: suppressed(3, "pose"),
+        POSES_FOUND.but(labels=None, image={}),
     ),
     Case(
         "ultralytics: yolov8-seg with nms=True",
-        lambda: suppressed(80, 32, True, **described(task="segment", args={"nms": True})),
-        Refused("mask.*nms=False"),
+        lambda: suppressed(80, "segment", **described(task="segment", args={"nms": True})),
+        MASKS_FOUND,
+    ),
+    Case(
+        "ultralytics: yolov8-seg with nms=True, metadata lost",
+        lambda: suppressed(80, "segment"),
+        MASKS_FOUND.but(labels=None, image={}),
     ),
     Case(
         "ultralytics: yolov8-obb with nms=True",
-        lambda: suppressed(15, 1, **described(COCO[:15], task="obb", args={"nms": True})),
-        Refused("(angle|oriented).*nms=False"),
+        lambda: suppressed(15, "obb", **described(COCO[:15], task="obb", args={"nms": True})),
+        TURNED_FOUND,
+    ),
+    Case(
+        "ultralytics: yolov8-obb with nms=True, metadata lost",
+        lambda: suppressed(15, "obb"),
+        TURNED_FOUND.but(labels=None, image={}),
     ),
     Case(
         "ultralytics: rt-detr of 8.4",

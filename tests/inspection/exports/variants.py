@@ -178,7 +178,23 @@ CASES = (
         driving,
         Refused("segment|map", Reads("yolov5_output", {"coordinates": "pixels"}, 1, (SIDE, SIDE))),
     ),
-    Case("mmdetection: fcos' levels", lambda: raw_levels(True), Refused("levels|undecoded|without decoding")),
+    Case(
+        "mmdetection: fcos' levels before their activation",
+        lambda: raw_levels(True),
+        Undecided(
+            Reads(
+                "distance_output",
+                {
+                    "cell_offset": 0.5,
+                    "distance_unit": "pixels",
+                    "distance_activation": "exp",
+                    "confidence": "product",
+                },
+                80,
+                (256, 256),
+            )
+        ),
+    ),
     Case(
         "mmdetection: retinanet's levels",
         lambda: raw_levels(False),

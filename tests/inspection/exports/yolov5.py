@@ -96,10 +96,17 @@ def segmenting(labels: int, **options: Any) -> bytes:
     return graph.model()
 
 
-def raw_grids(names: Sequence[str], labels: int = 80, rank: int = 4, sigmoid: bool = False) -> bytes:
-    """The grids as the last layers give them: of rank 5 where the head was asked for training's output."""
+def raw_grids(
+    names: Sequence[str], labels: int = 80, rank: int = 4, sigmoid: bool = False, halves: bool = False
+) -> bytes:
+    """The grids as the last layers give them: of rank 5 where the head was asked for training's output.
+
+    With `halves` a layer is halved by MaxPool, as between the stages of YOLOv7.
+    """
     graph = Builder()
     columns = 5 + labels
+    if halves:
+        graph.features(4).op("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
     for name, stride in zip(names, STRIDES, strict=True):
         raw, side = head(graph, stride, columns), SIDE // stride
         if rank == 5:
@@ -189,6 +196,14 @@ SEVEN = ("car", "bus", "van", "bike", "tram", "dog", "cat")
 V5 = Reads(
     "yolov5_output", {"coordinates": "pixels", "box_format": "cxcywh"}, 80, (SIDE, SIDE), image=LETTERBOX
 )
+V5_GRIDS = Reads(
+    "yolov3_output",
+    {"box_coding": "yolov5", "anchors": tuple(ANCHORS.ravel().tolist()), "scale_x_y": 1.0},
+    80,
+    (SIDE, SIDE),
+    image=LETTERBOX,
+)
+V7_ANCHORS = (12, 16, 19, 36, 40, 28, 36, 75, 76, 55, 72, 146, 142, 110, 192, 243, 459, 401)
 V7_ROWS = Reads(
     "end_to_end_output",
     {"columns": ("image", "box", "class", "score"), "classes": "rows"},
@@ -217,12 +232,8 @@ CASES = (
     Case("yolov5: transposed", lambda: table(7, transposed=True, **named(SEVEN)), V5.but(labels=SEVEN)),
     Case("yolov5: transposed, metadata lost", lambda: table(7, transposed=True), V5.but(labels=7)),
     Case("yolov5-seg", lambda: segmenting(80, **named(COCO)), Refused("segment.*mask|mask.*segment")),
-    Case(
-        "yolov5: grids of training's output",
-        lambda: raw_grids(("output", "345", "403"), rank=5),
-        Refused("YOLOv5.*export"),
-    ),
-    Case("yolov5: raw grids of rank 4", lambda: raw_grids(("345", "403", "461")), Refused("YOLOv5.*export")),
+    Case("yolov5: grids of training's output", lambda: raw_grids(("output", "345", "403"), rank=5), V5_GRIDS),
+    Case("yolov5: raw grids of rank 4", lambda: raw_grids(("345", "403", "461")), V5_GRIDS),
     Case(
         "yolov5: raw grids of 7 labels with sigmoids, for RKNN",
         lambda: raw_grids(("output0", "output1", "output2"), 7, sigmoid=True),
@@ -242,13 +253,32 @@ CASES = (
         Undecided(V5.but(labels=1, fields={**V5.fields, "confidence": "objectness"})),
     ),
     Case(
-        "yolov7: without --grid", lambda: raw_grids(("output", "516", "528"), 7, rank=5), Refused("YOLOv5|v7")
+        "yolov7: without --grid",
+        lambda: raw_grids(("output", "516", "528"), rank=5, halves=True),
+        V5_GRIDS.but(fields={**V5_GRIDS.fields, "anchors": V7_ANCHORS}),
+    ),
+    Case(
+        "yolov7: without --grid, 7 labels",
+        lambda: raw_grids(("output", "516", "528"), 7, rank=5),
+        Undecided(V5_GRIDS.but(labels=7)),  # its anchors may be its own
     ),
     Case("yolov7: --end2end", end_to_end, V7_ROWS),
     Case("yolov7: --end2end, dynamic batch", lambda: end_to_end(7, "batch"), V7_ROWS),
     Case("yolov7: --end2end for TensorRT", tensorrt, TRT_ROWS, runs=False),
     Case("yolov7: --end2end for TensorRT, dynamic batch", lambda: tensorrt(7, "batch"), TRT_ROWS, runs=False),
-    Case("yolov5-face", lambda: people_or_faces(16, 10, "output"), Refused("landmark|keypoint")),
-    Case("yolov7-face", lambda: people_or_faces(21, 15, "output", 3), Refused("landmark|keypoint")),
-    Case("yolov7-w6-pose", lambda: people_or_faces(57, 51, "output", 3), Refused("landmark|keypoint")),
+    Case(
+        "yolov5-face",
+        lambda: people_or_faces(16, 10, "output"),
+        Reads("yolov5_output", {"keypoints": 5, "dimensions": 2, "keypoints_first": True}, 1, (SIDE, SIDE)),
+    ),
+    Case(
+        "yolov7-face",
+        lambda: people_or_faces(21, 15, "output", 3),
+        Reads("yolov5_output", {"keypoints": 5, "dimensions": 3, "keypoints_first": False}, 1, (SIDE, SIDE)),
+    ),
+    Case(
+        "yolov7-w6-pose",
+        lambda: people_or_faces(57, 51, "output", 3),
+        Reads("yolov5_output", {"keypoints": 17, "dimensions": 3, "keypoints_first": False}, 1, (SIDE, SIDE)),
+    ),
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from postproc.kernels.nms.few import sort_keys
 from postproc.kernels.nms.greedy import greedy_nms, rank
 from postproc.kernels.nms.spatial_index import lay_grid
 from tests.kernels.from_python import from_python
@@ -19,7 +20,8 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 NO_GROUPS = np.empty(0, np.int64)
-# On both sides of every size from which another way is taken: 128 boxes; 512 without groups, 1,024 with them.
+# On both sides of every size from which another way is taken: 512 boxes without groups, 1,024 with them, and
+# whole lanes.
 COUNTS = (0, 1, 2, 31, 32, 33, 64, 65, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 2600)
 SCORES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, np.inf, -np.inf, np.nan])
 THRESHOLDS = (0.0, 0.1, 0.3, 1 / 3, 0.5, 0.7, 0.95, 1.0)
@@ -232,4 +234,5 @@ def test_rank_orders_by_score_then_row_without_nan(count: int) -> None:
     scores[rng.random(count) < 0.1] = -0.0
     scores[rng.random(count) < 0.05] = np.inf
     expected = sorted(np.flatnonzero(~np.isnan(scores)), key=lambda row: (-scores[row], row))
-    assert_array_equal(from_python(rank)(scores), np.array(expected, np.int64), strict=True)
+    keys = from_python(sort_keys)(scores)
+    assert_array_equal(from_python(rank)(keys), np.array(expected, np.int64), strict=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
 from postproc.inspection.observed import Observed
 from postproc.inspection.readings import Reading
-from postproc.inspection.recognisers.tables.objectness import yolov5, yolox
+from postproc.inspection.recognisers.tables.objectness import landmarks, yolov5, yolox
 from postproc.inspection.recognisers.tables.table import BoxTable, tables_of
 from postproc.inspection.recognisers.tables.ultralytics import oriented, pose, rtdetr, segmenting, yolov8
-from postproc.inspection.recognisers.tables.unsupported import landmarks, nanodet, segmenting_with_objectness
+from postproc.inspection.recognisers.tables.unsupported import segmenting_with_objectness
 
 __all__ = ["tables"]
 
@@ -25,8 +25,8 @@ def tables(observed: Observed) -> Iterator[Reading]:
     for table in found:
         shared = tuple(_shared(observed, table))
         for read in (
-            *(yolov8, rtdetr, pose, segmenting, oriented, yolov5, yolox),
-            *(nanodet, landmarks, segmenting_with_objectness),
+            *(yolov8, rtdetr, pose, segmenting, oriented, yolov5, landmarks, yolox),
+            segmenting_with_objectness,
         ):
             for reading in read(observed, table):
                 yield replace(

@@ -1,4 +1,4 @@
-"""Tables with an objectness: YOLOv5, v6, v7 and YOLOX."""
+"""Tables with an objectness: YOLOv5, v6, v7 and YOLOX, and those with landmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
 from postproc.inspection.meanings import Detects
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import LETTERBOX, YOLOV5, YOLOX, YOLOX_IMAGE
+from postproc.inspection.presets import LETTERBOX, YOLOV5, YOLOV5_FACE, YOLOX, YOLOX_IMAGE
 from postproc.inspection.readings import Reading
 from postproc.inspection.recognisers.exporters import of_yolov5
 from postproc.inspection.recognisers.tables.parts import (
@@ -65,6 +65,48 @@ def _of_confidence(observed: Observed, table: BoxTable) -> Iterator[Evidence]:
     if _may_be_unset(observed, table) and observed.sources(table.columns(0, 2)) == {"Add"}:
         text = f"{table.text}: centres end in an Add, as v7's, which takes the objectness of a single label"
         yield speaks_against(Source.OPERATORS, text, Part.COLUMNS)
+
+
+def landmarks(observed: Observed, table: BoxTable) -> Iterator[Reading]:
+    """Read a box, an objectness, keypoints and labels: faces of YOLOv5-face and v7-face, poses of YOLOv7."""
+    if observed.graph.is_ultralytics:
+        return
+    for network, keypoints, each, is_first in (
+        ("YOLOv5-face", 5, 2, True),
+        ("YOLOv7-face", 5, 3, False),
+        ("YOLOv7-pose", 17, 3, False),
+    ):
+        labels = table.channels - BOX - 1 - keypoints * each
+        if labels < 1 or (labels > 1 and not is_first):
+            continue
+        marks, scores = BOX + 1 + labels * (not is_first), BOX + 1 + keypoints * each * is_first
+        text = (
+            f"{table.text} may be {network}'s: a box, an objectness, {keypoints} keypoints of {each} "
+            f"numbers, and {labels} label{'s' * (labels > 1)}"
+        )
+        evidence = list(with_objectness(observed, table))
+        if labels == 1:
+            evidence.append(speaks_for(Source.SHAPES, text, Part.KIND, Part.COLUMNS))
+        evidence += counted(observed, table, 1 if is_first else 2, keypoints * each)
+        place = "before" if is_first else "behind"
+        yield from readings_of(
+            table,
+            Yolov5Output,
+            {
+                "keypoints": keypoints,
+                **({"dimensions": each} if each != 3 else {}),
+                **({"keypoints_first": True} if is_first else {}),
+            },
+            network=network,
+            labels=labels,
+            columns=f"box, objectness, scores, {keypoints} keypoints of {each} numbers {place} the scores",
+            evidence=evidence,
+            roles=(Scores(table.columns(BOX, 1)), Scores(table.columns(scores, labels))),
+            decision=YOLOV5_FACE if network.endswith("face") else YOLOV5,
+            image=replace(LETTERBOX, is_guess=True),
+            keypoints=table.columns(marks, keypoints * each),
+            dimensions=each,
+        )
 
 
 def yolox(observed: Observed, table: BoxTable) -> Iterator[Reading]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_for
 from postproc.inspection.graph import Graph
-from postproc.inspection.literals import parsed
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import ULTRALYTICS_QUERIES, ULTRALYTICS_SQUASH
+from postproc.inspection.presets import ULTRALYTICS_ORIENTED, ULTRALYTICS_QUERIES, ULTRALYTICS_SQUASH
 from postproc.inspection.readings import Reading
-from postproc.inspection.recognisers.exporters import of_ultralytics
+from postproc.inspection.recognisers.exporters import keypoint_shape, of_ultralytics
 from postproc.inspection.recognisers.tables.parts import (
     FORMS,
     constant_column,
@@ -97,7 +96,7 @@ def pose(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     exported = of_ultralytics(graph, "pose")
     if graph.task and not exported:
         return
-    known = _keypoints_of(graph)
+    known = keypoint_shape(graph)
     # Of one label, for which keypoints are usual, unless operators or a run tell the number of labels.
     labels = scores_of(observed, table) or 1
     if not (known or table.strides):
@@ -125,16 +124,6 @@ def pose(observed: Observed, table: BoxTable) -> Iterator[Reading]:
         )
 
 
-def _keypoints_of(graph: Graph) -> tuple[int, int] | None:
-    """Read ultralytics' ``kpt_shape``: how many keypoints, and numbers of each."""
-    try:
-        count, each = parsed(graph.metadata.get("kpt_shape", ""))
-    except (ValueError, TypeError):
-        return None
-    is_shape = isinstance(count, int) and count > 0 and each in (2, 3)
-    return (count, each) if is_shape else None
-
-
 def segmenting(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + L + M with (B, M, h, w) prototypes: a YOLO of instance masks."""
     graph = observed.graph
@@ -154,7 +143,7 @@ def segmenting(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     yield from readings_of(
         table,
         Yolov8SegOutput,
-        {"prototypes_tensor": prototypes.name},
+        {"prototypes_tensor": prototypes.name, "keep_empty_masks": False},
         network="a YOLO of instance masks of ultralytics",
         labels=labels,
         columns=f"box, scores, {count} coefficients",
@@ -184,5 +173,6 @@ def oriented(observed: Observed, table: BoxTable) -> Iterator[Reading]:
         columns="box, scores, angle",
         evidence=evidence,
         roles=(Scores(table.columns(BOX, labels)),),
+        decision=ULTRALYTICS_ORIENTED,
         forms=FORMS[:2],
     )

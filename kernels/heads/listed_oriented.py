@@ -1,0 +1,38 @@
+"""Lists of oriented boxes whose scores name the label that they belong to, each image's after the other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._jit import pasted
+from .arguments import Activation, Planar, Scores, Table
+from .driver import unpacking
+from .listed import EndRows, FirstRows, LabelRows, scan_listed
+from .oriented import AngleColumn, FastSuppression, Probiou, Scales, detect_rectangles
+
+
+class ListedOriented(NamedTuple):
+    """Scores and label rows (N, 1) as of `Listed`, and rectangles as of `Oriented`: a table (N, 1, C)."""
+
+    scores: Scores
+    rows: LabelRows
+    firsts: FirstRows
+    ends: EndRows
+    activation: Activation
+    table: Table
+    planar: Planar
+    angle_column: AngleColumn
+    scales: Scales
+    probiou: Probiou
+    fast: FastSuppression
+
+
+@pasted
+def _numbers(head: ListedOriented, image: int) -> NDArray[np.float32]:
+    return head.table[head.firsts[image] :].reshape(-1)
+
+
+detect_listed_oriented = unpacking(ListedOriented, detect_rectangles, scan_listed, _numbers)

@@ -1,0 +1,25 @@
+"""Coefficients: how much of each prototype is in the mask of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from postproc.inspection.evidence import Evidence, Part, Source, speaks_for
+from postproc.inspection.observed import Columns, Observed
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """As many numbers a row as there are prototypes."""
+
+    columns: Columns
+
+    def examined(self, observed: Observed) -> Iterator[Evidence]:
+        """Yield whether a run gives negative numbers, which neither places nor probabilities are."""
+        rows = observed.rows(self.columns)
+        if rows is not None and rows.size and (rows < 0).any() and (rows > 0).any():
+            text = (
+                f"{self.columns.tensor}: {rows.min():.3g} to {rows.max():.3g} in a run, as coefficients are"
+            )
+            yield speaks_for(Source.RUN, text, Part.COLUMNS)

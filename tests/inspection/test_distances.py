@@ -1,0 +1,121 @@
+"""Heads of distances: what tells them from boxes and grids with anchors, and what speaks for a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from postproc.inspection import Inspection, inspect_model
+from postproc.inspection.evidence import Part, Source
+from tests.inspection.exports import distances
+from tests.inspection.exports.building import Builder, Value, grid_of
+
+SIDE, STRIDES = 320, (8, 16, 32)
+
+
+def inspected(folder: Path, model: bytes, run: bool = True) -> Inspection:
+    path = folder / "network.onnx"
+    path.write_bytes(model)
+    return inspect_model(path, run=run)
+
+
+def said_against(found: Inspection, part: str) -> bool:
+    texts = [item.text for reading in found.refuted for item in reading.contradictions]
+    return any(part in text for text in texts)
+
+
+def of_levels(made: Callable[[Value, int], list[tuple[Value, int]]]) -> bytes:
+    """A network with some outputs (B, C, H, W) for each stride."""
+    graph = Builder()
+    for stride in STRIDES:
+        side = SIDE // stride
+        for row, (value, channels) in enumerate(made(graph.features(stride), stride)):
+            graph.output(f"{stride}_{row}", value, (1, channels, side, side))
+    return graph.model()
+
+
+def kinds(found: Inspection) -> set[str]:
+    return {proposal.kind for proposal in found.proposals}
+
+
+def test_inspect_says_for_each_part_of_a_head_what_speaks_for_it(tmp_path: Path) -> None:
+    found = inspected(tmp_path, distances.last_layers())
+    assert found.decided is not None
+    reading = found.decided.reading
+    assert Source.OPERATORS in reading.sources(Part.COLUMNS)
+    assert Source.SHAPES in reading.sources(Part.CELL_OFFSET)
+    assert reading.values[Part.CELL_OFFSET] == "0.5"
+    assert any("cell_offset" in check for check in found.decided.checks)
+    assert Part.DISTANCES not in reading.values  # nothing goes over bins
+
+
+def test_inspect_without_a_run_reads_bins_by_what_joins_them(tmp_path: Path) -> None:
+    found = inspected(tmp_path, distances.last_layers(labels=7), run=False)
+    assert found.decided is not None
+    assert found.decided.kind == "distance_output"
+
+
+def test_inspect_where_the_place_of_a_cell_is_not_told_saves_nothing_unasked(tmp_path: Path) -> None:
+    found = inspected(tmp_path, distances.last_layers(17, 7, True, True))
+    assert found.decided is None
+    offsets = {proposal.reading.values[Part.CELL_OFFSET] for proposal in found.proposals}
+    assert offsets == {"0", "0.5"}
+    assert kinds(found) == {"distance_output"}
+
+
+def test_inspect_decoded_boxes_are_no_distances(tmp_path: Path) -> None:
+    graph = Builder()
+    parts, places = [], []
+    for stride in STRIDES:
+        parts.append(graph.features(stride).conv(4, bias=1.5).op("Relu").reshape(0, 4, -1))
+        centres, scales = grid_of((SIDE, SIDE), [stride])
+        places.append((centres * scales).transpose(0, 2, 1))
+    first, second = graph.concat(*parts, axis=2).split(2, 2, axis=1)
+    cells = np.concatenate(places, axis=2)
+    boxes = graph.concat(graph.constant(cells) - first, graph.constant(cells) + second, axis=1)
+    scores = graph.concat(
+        *(graph.features(stride).conv(7, bias=-3).sigmoid().reshape(0, 7, -1) for stride in STRIDES), axis=2
+    )
+    rows = graph.concat(boxes, scores, axis=1)
+    graph.output("output", rows, (1, 11, cells.shape[2]))
+    found = inspected(tmp_path, graph.model())
+    assert kinds(found) == {"yolov8_output"}
+    assert said_against(found, "went through Sub")
+
+
+def test_inspect_columns_of_one_layer_are_no_distances_and_scores(tmp_path: Path) -> None:
+    found = inspected(tmp_path, of_levels(lambda x, stride: [(x.conv(71, gain=2), 71)]))
+    assert "distance_output" not in kinds(found)
+    assert said_against(found, "layers give 71 of its columns")
+
+
+def test_inspect_objectness_of_yolox_is_no_centredness(tmp_path: Path) -> None:
+    found = inspected(
+        tmp_path, of_levels(lambda x, stride: [(x.conv(n, gain=2, bias=-1), n) for n in (7, 4, 1)])
+    )
+    assert "distance_output" not in kinds(found)
+
+
+@pytest.mark.parametrize("is_sum", [True, False])
+def test_inspect_sum_of_scores_is_told_from_another_factor(is_sum: bool, tmp_path: Path) -> None:
+    def made(x: Value, stride: int) -> list[tuple[Value, int]]:
+        scores = x.conv(7, gain=2, bias=-3).sigmoid()
+        summed = scores.op("ReduceSum", np.array([1], np.int64), keepdims=1).op("Clip", 0.0, 1.0)
+        other = summed if is_sum else x.conv(1, gain=2).sigmoid()
+        return [(x.conv(64, gain=2), 64), (scores, 7), (other, 1)]
+
+    found = inspected(tmp_path, of_levels(made))
+    fields = [proposal.version.dump()["post_processings"][0]["detection"] for proposal in found.proposals]
+    outputs = [detection["distance_output"] for detection in fields if "distance_output" in detection]
+    assert outputs
+    assert all(("score_sum_tensors" in output) is is_sum for output in outputs)
+
+
+def test_inspect_distances_times_their_stride_are_in_pixels(tmp_path: Path) -> None:
+    model = of_levels(lambda x, stride: [(x.conv(7, gain=2, bias=-2), 7), (x.conv(4) * float(stride), 4)])
+    found = inspected(tmp_path, model)
+    assert {proposal.reading.values[Part.UNITS] for proposal in found.proposals} == {"pixels"}
+    assert said_against(found, "the graph multiplies it by its stride, 16")
