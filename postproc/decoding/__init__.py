@@ -16,7 +16,7 @@ To add a family of networks:
 3. Write its decoder here, in a file of the family: check the shapes, fill the structure of a head. Most
    families share one there is: `ScoredBoxes` where boxes and scores are plain, `Products` where a score has
    two factors, `Grids`, `Anchored`, `Distances`, `Listed`; a new one is a NamedTuple, a scan and a decode.
-4. List the decoder in `DECODERS` below, which the warm-up reads.
+4. Give the decoder its line in `decoder_class` below, which the warm-up reads, too.
 5. Give it a row in README's table of fields, and a case in ``postproc/doctor/cases.py``, whose answer
    ``python -m tests.doctor_answers`` writes.
 
@@ -33,7 +33,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from postproc.decoding.anchored import AnchoredDecoder
 from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
@@ -42,56 +41,93 @@ from postproc.decoding.base import (
     Extras,
     Sizes,
 )
-from postproc.decoding.boxes_and_scores import SsdDecoder, StandardDecoder
 from postproc.decoding.decision import Decision
-from postproc.decoding.direct import DirectDecoder
-from postproc.decoding.distances import DistanceDecoder
-from postproc.decoding.end_to_end import EndToEndDecoder
-from postproc.decoding.grids import YoloDecoder, Yolov3Decoder
-from postproc.decoding.products import Yolov5Decoder, YoloxDecoder
-from postproc.decoding.yolov8 import Yolov8Decoder
-from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
-from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
-from postproc.decoding.yolov8_seg import Yolov8SegDecoder
-from postproc.schema import DetectionOutput, YoloxOutput
+from postproc.schema import Detection, DetectionOutput, YoloxOutput
 
 __all__ = [
     "ACTIVATIONS",
     "BOX_FORMATS",
-    "DECODERS",
     "Candidates",
     "Decision",
     "Decoder",
     "Extras",
     "Sizes",
+    "decoder_class",
     "decoder_for",
 ]
-
-DECODERS: tuple[Any, ...] = (
-    AnchoredDecoder,
-    DirectDecoder,
-    YoloDecoder,
-    Yolov3Decoder,
-    Yolov5Decoder,
-    Yolov8Decoder,
-    Yolov8PoseDecoder,
-    Yolov8ObbDecoder,
-    Yolov8SegDecoder,
-    YoloxDecoder,
-    StandardDecoder,
-    EndToEndDecoder,
-    SsdDecoder,
-    DistanceDecoder,
-)
-_BY_OUTPUT = {type(decoder.sample): decoder for decoder in DECODERS}
 
 
 def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder[Any]:
     """Make the decoder of an output."""
     if isinstance(output, YoloxOutput) and output.output_tensor is None:
-        # Not at the top: every import of postproc would pay for what few documents need.
         from postproc.decoding.product_levels import YoloxLevelsDecoder
 
         return YoloxLevelsDecoder(output, decision)
-    decoder: Decoder[Any] = _BY_OUTPUT[type(output)](output, decision)
+    decoder: Decoder[Any] = decoder_class(Detection.kind_of(output))(output, decision)
     return decoder
+
+
+def decoder_class(kind: str) -> Any:
+    """Import the decoder of a kind, and by it its kernels: an import of postproc pays for no other.
+
+    By statements, not by names of modules, which those who pack programs would not see.
+    """
+    match kind:
+        case "anchored_output":
+            from postproc.decoding.anchored import AnchoredDecoder
+
+            return AnchoredDecoder
+        case "direct_output":
+            from postproc.decoding.direct import DirectDecoder
+
+            return DirectDecoder
+        case "yolo_output":
+            from postproc.decoding.grids import YoloDecoder
+
+            return YoloDecoder
+        case "yolov3_output":
+            from postproc.decoding.grids import Yolov3Decoder
+
+            return Yolov3Decoder
+        case "yolov5_output":
+            from postproc.decoding.products import Yolov5Decoder
+
+            return Yolov5Decoder
+        case "yolov8_output":
+            from postproc.decoding.yolov8 import Yolov8Decoder
+
+            return Yolov8Decoder
+        case "yolov8_pose_output":
+            from postproc.decoding.yolov8_pose import Yolov8PoseDecoder
+
+            return Yolov8PoseDecoder
+        case "yolov8_obb_output":
+            from postproc.decoding.yolov8_obb import Yolov8ObbDecoder
+
+            return Yolov8ObbDecoder
+        case "yolov8_seg_output":
+            from postproc.decoding.yolov8_seg import Yolov8SegDecoder
+
+            return Yolov8SegDecoder
+        case "yolox_output":
+            from postproc.decoding.products import YoloxDecoder
+
+            return YoloxDecoder
+        case "standard_output":
+            from postproc.decoding.boxes_and_scores import StandardDecoder
+
+            return StandardDecoder
+        case "end_to_end_output":
+            from postproc.decoding.end_to_end import EndToEndDecoder
+
+            return EndToEndDecoder
+        case "ssd_output":
+            from postproc.decoding.boxes_and_scores import SsdDecoder
+
+            return SsdDecoder
+        case "distance_output":
+            from postproc.decoding.distances import DistanceDecoder
+
+            return DistanceDecoder
+        case _:
+            raise KeyError(kind)

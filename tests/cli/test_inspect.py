@@ -150,7 +150,9 @@ def test_inspect_says_how_many_readings_are_out_and_why_where_none_is_left() -> 
     stdout = invoke("inspect", export(GUESSED)).stdout
     assert "3 other readings came to mind; --json tells what is against each." in stdout
     lines = invoke("inspect", export(UNSUPPORTED)).stdout.splitlines()
-    assert any(line.startswith("no  YOLOv5, v7: output0: only the last two numbers of a box") for line in lines)
+    assert any(
+        line.startswith("no  YOLOv5, v7: output0: only the last two numbers of a box") for line in lines
+    )
 
 
 def test_inspect_repeats_the_options_in_the_command_that_saves() -> None:

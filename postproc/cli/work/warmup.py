@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from postproc import ops
-from postproc.decoding import DECODERS
+from postproc.decoding import decoder_class
 from postproc.kernels.evaluation.cuts import best_cuts
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.kernels.evaluation.resampling import resampled_counts
 from postproc.pipeline import PostProcessor
-from postproc.schema import Classification, DetectionOutput, SsdOutput, YoloxOutput
+from postproc.schema import (
+    Classification,
+    Detection,
+    DetectionOutput,
+    DistanceOutput,
+    EndToEndOutput,
+    SsdOutput,
+    YoloxOutput,
+)
 
 # One of each kind: what else a document says is passed to the kernels as values, which compile nothing.
-DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = tuple(decoder.sample for decoder in DECODERS)
+DETECTION_OUTPUTS: tuple[DetectionOutput, ...] = tuple(
+    decoder_class(kind).sample for kind in Detection.alternatives
+)
 
 # Forms of them with kernels of their own.
 _FORMS: tuple[DetectionOutput, ...] = (
@@ -26,6 +36,15 @@ _FORMS: tuple[DetectionOutput, ...] = (
         strides=(8,),
     ),
     SsdOutput(offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors", keypoints=1),
+    EndToEndOutput(output_tensor="rows", columns=("box", "score", "class", "angle"), box_format="cxcywh"),
+    EndToEndOutput(output_tensor="rows", masks_tensor="masks"),
+    DistanceOutput(
+        scores_tensors=("scores",),
+        distances_tensors=("distances",),
+        landmarks_tensors=("landmarks",),
+        keypoints=1,
+        strides=(8,),
+    ),
 )
 
 

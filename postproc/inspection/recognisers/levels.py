@@ -60,7 +60,7 @@ def _joined(channels: tuple[int, ...]) -> str:
 
 
 def _faces(channels: tuple[int, ...]) -> str:
-    of_anchor = {(4, 8, 20): 2}
+    of_anchor: dict[tuple[int, ...], int] = {(4, 8, 20): 2}
     anchors = of_anchor.get(channels)
     return (
         "" if anchors is None else f"scores, boxes and 5 landmarks of {anchors} anchor{'s' * (anchors > 1)}"
