@@ -16,20 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.contest import INPUTS
 from benchmarks.data.yolo import yolov8_tensor
 from benchmarks.machine import describe
 from benchmarks.peers.yolo import our_yolov8
 from benchmarks.targets.result import readable
+from benchmarks.timing import Call, Turning
 from postproc import Classification, PostProcessor
-
-Call = Callable[[], Any]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WORKER = _ROOT / "benchmarks" / "probes" / "worker.py"
@@ -39,16 +39,18 @@ _PARTS = {"Private_Clean", "Private_Dirty"}  # of what no other process has
 
 def calls() -> dict[str, Call]:
     """Post-processing of different lengths."""
-    sparse, dense, sixteen = our_yolov8(0.25), our_yolov8(0.001), yolov8_tensor(16)
-    tensors = {"tensor": sixteen[:1]}
+    sparse, dense = our_yolov8(0.25), our_yolov8(0.001)
+    tensors = [yolov8_tensor(1, image) for image in range(INPUTS)]
+    sixteens = [np.concatenate(tensors[first : first + 16]) for first in range(0, INPUTS, 16)]
     labels = [f"label {row}" for row in range(1000)]
     classes = PostProcessor.for_classification(labels, Classification(output_tensor="scores"))
-    scores = {"scores": np.random.default_rng(0).random((1, 1000), np.float32) ** 40}
+    rng = np.random.default_rng(0)
+    scores = [rng.random((1, 1000), np.float32) ** 40 for _ in range(INPUTS)]
     return {
-        "classification, 1,000 labels": partial(classes, scores),
-        "YOLOv8, threshold 0.25": partial(sparse, tensors),
-        "YOLOv8, threshold 0.001": partial(dense, tensors),
-        "16 images of YOLOv8, 0.001": partial(dense, {"tensor": sixteen}),
+        "classification, 1,000 labels": Turning([partial(classes, {"scores": one}) for one in scores]),
+        "YOLOv8, threshold 0.25": Turning([partial(sparse, {"tensor": one}) for one in tensors], tensors),
+        "YOLOv8, threshold 0.001": Turning([partial(dense, {"tensor": one}) for one in tensors], tensors),
+        "16 images of YOLOv8, 0.001": Turning([partial(dense, {"tensor": one}) for one in sixteens]),
     }
 
 
@@ -62,17 +64,20 @@ class HandOver(NamedTuple):
 async def hand_over(call: Call, seconds: float) -> HandOver:
     """Await a call both ways in turns, nothing else running."""
     loop = asyncio.get_running_loop()
+    turning = call if isinstance(call, Turning) else Turning([call])
     inline: list[float] = []
     executor: list[float] = []
     call()
     end = time.perf_counter() + seconds
     while len(inline) < 20 or time.perf_counter() < end:
+        here = turning.ready()
         begin = time.perf_counter()
-        call()
-        middle = time.perf_counter()
-        await loop.run_in_executor(None, call)
-        inline.append(middle - begin)
-        executor.append(time.perf_counter() - middle)
+        here()
+        inline.append(time.perf_counter() - begin)
+        there = turning.ready()
+        begin = time.perf_counter()
+        await loop.run_in_executor(None, there)
+        executor.append(time.perf_counter() - begin)
     return HandOver(statistics.median(inline), statistics.median(executor))
 
 

@@ -11,7 +11,7 @@ import importlib
 import json
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -26,14 +26,22 @@ Forms = list[Callable[[Array], Any]]
 
 def signatures() -> dict[str, list[str]]:
     """Give the signatures of each kernel that has any."""
+    each = {name: [str(signature) for signature in value.signatures] for name, value in _dispatchers()}
+    return {name: found for name, found in each.items() if found}
+
+
+def kernels() -> set[str]:
+    """Give the names of all kernels that Python may call."""
+    options = {name: value.targetoptions for name, value in _dispatchers()}
+    return {name for name, of in options.items() if not (of.get("no_cpython_wrapper") or "inline" in of)}
+
+
+def _dispatchers() -> Iterator[tuple[str, Any]]:
     package = importlib.import_module("postproc.kernels")
-    names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
-    return {
-        f"{name}.{kernel}": [str(signature) for signature in value.signatures]
-        for name in names
-        for kernel, value in vars(importlib.import_module(name)).items()
-        if getattr(value, "signatures", None) and value.py_func.__module__ == name
-    }
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if hasattr(value, "signatures") and value.py_func.__module__ == module.name:
+                yield f"{module.name}.{name}", value
 
 
 def all_forms() -> Forms:

@@ -33,8 +33,9 @@ HeadT = TypeVar("HeadT", bound=Head)
 Scan: TypeAlias = Callable[[HeadT, int, int, Rule, int, Collector], int]
 Decode: TypeAlias = Callable[[HeadT, int, int, NDArray[np.uint64], int, NDArray[np.float32]], None]
 
-# Boxes decoded at a time: more than the usual detections of an image, few enough to stay in the first cache.
-_AT_A_TIME = 128
+# Boxes decoded at a time: at first about as many as an image has detections, then as many as before again.
+_FIRST_BOXES = 128
+_MOST_BOXES = 1024
 
 _KERNELS: dict[type[Head], Callable[..., DetectionColumns]] = {}
 
@@ -88,7 +89,7 @@ def _detect(
     most_keys = call.boxes * labels
     narrow = new_collector(call.top, most_keys, labels)
     survivors = new_survivors(labels, rule.class_agnostic, call.stop - call.start)
-    corners = np.empty((_AT_A_TIME, 4), np.float32)
+    corners = np.empty((_MOST_BOXES, 4), np.float32)
     for image in range(call.start, call.stop):
         collector = narrow
         room: int = call.top
@@ -98,7 +99,7 @@ def _detect(
             count = scan(head, image, call.boxes, rule, room, collector)
             done = 0
             while done < count and not is_cut(survivors):
-                keys, size = collector[0][done:], min(_AT_A_TIME, count - done)
+                keys, size = collector[0][done:], min(max(_FIRST_BOXES, done), _MOST_BOXES, count - done)
                 decode(head, image, call.boxes, keys, size, corners)
                 survivors = select(keys, size, corners, image, rule, call, survivors)
                 done += size

@@ -42,11 +42,11 @@ def take_best(
     lowest_group: int,
     iou_threshold: np.float32,
     kept: NDArray[np.int64],
-) -> int:
+) -> tuple[int, int]:
     """Keep the best box, take away what it suppresses, and so on, while a box takes away many.
 
-    That is quicker than sorting what is suppressed soon. Rows of kept boxes go to `kept`, their number is
-    returned, and keys of what is kept or taken away become `GONE`.
+    That is quicker than sorting what is suppressed soon. Rows of kept boxes go to `kept`, and keys of what is
+    kept or taken away become `GONE`; returned is how many are kept and how many are left.
     """
     size, lanes = boxes.shape[0], keys.shape[0]
     table = np.empty((5, lanes), np.float32)
@@ -67,8 +67,9 @@ def take_best(
     for lane in range(lanes):
         best = keys[lane] if keys[lane] > best else best
     worth = 1 + lanes // 24
-    count = gone = 0
-    while best != GONE and gone >= worth * count:
+    count = 0
+    left = np.int32(size)
+    while best != GONE and size - left >= worth * count:
         row = lanes
         for lane in range(lanes):
             found = np.int32(lane) if keys[lane] == best else np.int32(lanes)
@@ -90,28 +91,35 @@ def take_best(
             keys[lane] = key
             best = key if key > best else best
             left += np.int32(key != GONE)
-        gone = size - left
-    return count
+    return count, 0 if best == GONE else int(left)
 
 
 @inner
-def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_threshold: np.float32) -> int:
-    """Do what `greedy.greedy_nms` does for boxes in `order`, best first, without groups.
+def nms_in_blocks(
+    boxes: NDArray[np.float32],
+    order: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    lowest_group: int,
+    iou_threshold: np.float32,
+) -> int:
+    """Do what `greedy.greedy_nms` does for boxes in `order`, best first, of less than 2**24 groups.
 
     Moves those that are kept to the front of `order`, and returns how many they are. A block of boxes is
     compared with all kept ones before it, then with those of its own.
     """
     size = order.shape[0]
     blocks = (size + LANES - 1) // LANES
-    # Of each block x1, y1, x2, y2 and area of its boxes; and those of kept boxes that have an area.
-    tiles = np.zeros((blocks, 5, LANES), np.float32)
-    kept = np.empty((5, size), np.float32)
+    # Of each block x1, y1, x2, y2, area and group of its boxes; and those of kept boxes that have an area.
+    tiles = np.zeros((blocks, 6, LANES), np.float32)
+    kept = np.empty((6, size), np.float32)
     for place in range(size):
         row = order[place]
         x1, y1, x2, y2 = boxes[row, 0], boxes[row, 1], boxes[row, 2], boxes[row, 3]
         tile, lane = tiles[place // LANES], place % LANES
         tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane] = x1, y1, x2, y2
         tile[4, lane] = box_area(x1, y1, x2, y2)
+        if groups.shape[0] > 0:
+            tile[5, lane] = groups[row] - lowest_group
     hits, conflicts = np.empty(LANES, np.int32), np.empty(LANES, np.uint64)
     count = compared = 0
     for block in range(blocks):
@@ -120,13 +128,14 @@ def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_thre
             hits[lane] = 0
         for other in range(compared):
             x1, y1, x2, y2 = kept[0, other], kept[1, other], kept[2, other], kept[3, other]
-            area = kept[4, other]
+            area, owner = kept[4, other], kept[5, other]
             for lane in range(LANES):
                 shared = intersection(
                     x1, y1, x2, y2, tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane]
                 )
                 # Added up: what is stored only where it is more waits for the store before it.
-                hits[lane] += np.int32(shared / (area + tile[4, lane] - shared) > iou_threshold)
+                over = shared / (area + tile[4, lane] - shared) > iou_threshold
+                hits[lane] += np.int32(over & (tile[5, lane] == owner))
         first = block * LANES
         bits = np.uint32(0)
         for lane in range(LANES):
@@ -139,6 +148,7 @@ def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_thre
             spot = lowest_bit(rest)
             rest &= rest - _ONE
             x1, y1, x2, y2, area = tile[0, spot], tile[1, spot], tile[2, spot], tile[3, spot], tile[4, spot]
+            owner = tile[5, spot]
             limit = iou_threshold if area > 0.0 else np.float32(np.inf)
             bits = np.uint32(0)
             for lane in range(LANES):
@@ -146,7 +156,7 @@ def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_thre
                     x1, y1, x2, y2, tile[0, lane], tile[1, lane], tile[2, lane], tile[3, lane]
                 )
                 over = shared / (area + tile[4, lane] - shared) > limit
-                bits |= np.uint32(over) << np.uint32(lane)
+                bits |= np.uint32(over & (tile[5, lane] == owner)) << np.uint32(lane)
             conflicts[spot] = bits
         while left != 0:
             spot = lowest_bit(left)
@@ -154,7 +164,7 @@ def nms_in_blocks(boxes: NDArray[np.float32], order: NDArray[np.int64], iou_thre
             order[count] = order[first + spot]
             count += 1
             # What has no area suppresses nothing: the next one takes its place.
-            for side in range(5):
+            for side in range(6):
                 kept[side, compared] = tile[side, spot]
             compared += tile[4, spot] > 0.0
     return count

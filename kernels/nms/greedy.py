@@ -23,6 +23,8 @@ LANES = 16
 SEARCH_PAYS = 1024
 # Up to how many kept boxes blocks are quicker than a grid: half as many, since it is a guess.
 KEPT_IN_BLOCKS = 128
+# Up to how many boxes of several groups blocks are quicker than lists.
+BLOCKS_PAY_IN_GROUPS = 128
 _NEXT = 0
 _SIZE = 1
 _ROWS = np.uint64(0xFFFFFFFF)
@@ -157,16 +159,22 @@ def greedy_nms(
     limit = np.float32(iou_threshold)
     keys = sort_keys(scores)
     best = np.empty(scores.shape[0], np.int64)
-    taken = take_best(boxes, keys, groups, lowest_group, limit, best) if scores.shape[0] <= SEARCH_PAYS else 0
-    order = rank(keys)
+    taken, size = 0, scores.shape[0]
+    if size <= SEARCH_PAYS:
+        taken, size = take_best(boxes, keys, groups, lowest_group, limit, best)
+    order = rank(keys) if size > 0 else np.empty(0, np.int64)
     size = order.shape[0]
-    if group_count == 1:
+    if size == 0:
+        count = 0
+    elif group_count == 1:
         # As many will be kept as if each took away as many as those did that are taken.
         will_be_kept = size * taken // max(1, scores.shape[0] - size) if taken > 0 else size
         if size < GRID_PAYS or will_be_kept < KEPT_IN_BLOCKS:
-            count = nms_in_blocks(boxes, order, limit)
+            count = nms_in_blocks(boxes, order, groups, lowest_group, limit)
         else:
             count = nms_on_grid(boxes, order, groups, lowest_group, group_count, limit)
+    elif size <= BLOCKS_PAY_IN_GROUPS and group_count < 2**24:
+        count = nms_in_blocks(boxes, order, groups, lowest_group, limit)
     elif size < GRID_PAYS_IN_GROUPS:
         count = _nms_of_lists(boxes, order, groups, lowest_group, group_count, limit)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +52,6 @@ from postproc.results import Detections
 from postproc.schema import DistanceOutput
 from postproc.schema.limits import MOST_LEVELS
 from postproc.tensors import as_float32, find
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +205,7 @@ class DistanceDecoder(Decoder[_Read]):
         return scores[:, :, self._first_label : self._first_label + self._labels]
 
     def _sums(self, read: _Read) -> Array:
-        """Return sums of scores (B, N), or (B, 0) if they were none when they were first looked at."""
+        """Return sums of scores (B, N); (B, 0) while it is not known whether they hold, or if they do not."""
         if self._sums_hold.get(None) is False:
             return read.known.nothing
         sums = self._of_boxes(read, "score_sum")[..., 0]
@@ -218,8 +215,12 @@ class DistanceDecoder(Decoder[_Read]):
                 highest = np.where(np.isfinite(scores), scores, -np.inf).max(axis=2, initial=-np.inf)
                 if self._activation == SIGMOID:
                     highest = 1.0 / (1.0 + np.exp(-highest))
-                self._sums_hold[None] = not (highest > sums + SUM_MARGIN).any()
-            if not self._sums_hold[None]:
+                hold = not (highest > sums + SUM_MARGIN).any()
+                # Where nothing is present, any numbers would do: a later call tells.
+                if hold and not (highest > self._decision.thresholds.min()).any():
+                    return read.known.nothing
+                self._sums_hold[None] = hold
+            if not hold:
                 logger.warning(
                     "tensors %s hold less than the scores that they are to be the sums of, and are not used: "
                     "check score_sum_tensors and score_activation",

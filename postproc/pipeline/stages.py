@@ -212,8 +212,11 @@ class DetectionStage:
         )
         self._warned: list[bool] = []
         has_activation = hasattr(task.output, "score_activation")
-        apart = (getattr(task.output, field, None) for field in ("classes_tensor", "keypoints_tensor"))
-        self.signs = ScoreSigns(task.output.scores_name, task.kind, has_activation, table.names, *apart)
+        classes_name = getattr(task.output, "classes_tensor", None)
+        self.signs = ScoreSigns(
+            *(task.output.scores_name, task.kind, has_activation, table.names),
+            *(classes_name, task.output.keypoints_name),
+        )
         self.has_keypoints = task.output.yields == "keypoints"
         self.tensor_names = self._decoder.tensor_names
         if self._size_tensor:

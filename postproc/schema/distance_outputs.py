@@ -120,8 +120,8 @@ class DistanceOutput(DetectionOutput):
         default=None,
         description="The sum of a box's scores, 1 channel, as RKNN's exports have it: "
         f"{_LEVELS_TEXT}. Only used to pass over boxes whose sum is too low for any of their scores, by more "
-        "than 1/128, since 8 bits round. They are trusted, but for a look in the first call: where a score "
-        "exceeds its sum there, they are not used from then on, which is logged.",
+        "than 1/128, since 8 bits round. They are trusted, but for a look in the first call where a "
+        "score exceeds a threshold: where one exceeds its sum there, they are not used, which is logged.",
     )
     strides: Annotated[NonEmpty[PositiveInteger], AtMost(MOST_LEVELS, "strides")] = Field(
         description="Pixels per cell of each level, in the order of the levels."

@@ -47,6 +47,13 @@ _FORMS = {
     "boxes_tensor, scores_tensor and classes_tensor": ("boxes_tensor", "scores_tensor", "classes_tensor"),
 }
 _TENSORS_OF_FORMS = ("output_tensor", "boxes_tensor", "scores_tensor", "classes_tensor")
+# What is no part of the rows, and which tensors it can therefore not be.
+_APART = {
+    "classes_tensor": ("output_tensor",),
+    **dict.fromkeys(
+        ("keypoints_tensor", "prototypes_tensor", "masks_tensor"), (*_TENSORS_OF_FORMS, "count_tensor")
+    ),
+}
 # What there may be beside a box, in a column or in a tensor: what results are by then.
 _YIELDS = {
     "angle": "oriented boxes",
@@ -233,13 +240,14 @@ class EndToEndOutput(DetectionOutput):
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
         yield from self._rules_of_columns()
+        yield from self._rules_of_names()
         yield from self._rules_of_masks()
         if len(self._more) > 1:
             found = " and ".join(self._more)
             yield (), f"expected at most one of {', '.join(_YIELDS)}, got {found}"
         has_keypoints = "keypoints" in self.columns or self.keypoints_tensor is not None
         if has_keypoints and self.keypoints is None:
-            yield ("keypoints",), "required with keypoints: how many a box has; add it"
+            yield ("keypoints",), "expected how many keypoints a box has; add it"
         if self.keypoints is not None and not has_keypoints:
             yield (
                 ("keypoints",),
@@ -253,10 +261,6 @@ class EndToEndOutput(DetectionOutput):
         if "coefficients" in self.columns:
             if self.prototypes_tensor is None:
                 yield ("prototypes_tensor",), "required with the column coefficients; add it"
-            elif self.prototypes_tensor == self.output_tensor:
-                name = describe(self.prototypes_tensor)
-                message = f"expected another tensor than output_tensor, got {name} for both"
-                yield ("prototypes_tensor",), message
         elif self.prototypes_tensor is not None:
             yield ("prototypes_tensor",), "only the column coefficients has prototypes; leave it out"
         if "angle" in self.columns and self.box_format != "cxcywh":
@@ -282,15 +286,15 @@ class EndToEndOutput(DetectionOutput):
         if "image" in columns and self.count_tensor is not None:
             yield ("count_tensor",), "each row names its image in columns; leave count_tensor out"
 
+    def _rules_of_names(self) -> Iterator[tuple[Location, str]]:
+        for field, others in _APART.items():
+            name = getattr(self, field)
+            for other in others:
+                if name is not None and getattr(self, other) == name:
+                    yield (field,), f"expected another tensor than {other}, got {describe(name)} for both"
+
     def _rules_of_masks(self) -> Iterator[tuple[Location, str]]:
-        if self.masks_tensor is not None:
-            for name in ("output_tensor", "boxes_tensor", "scores_tensor", "classes_tensor", "count_tensor"):
-                if getattr(self, name) == self.masks_tensor:
-                    message = (
-                        f"expected another tensor than {name}, got {describe(self.masks_tensor)} for both"
-                    )
-                    yield ("masks_tensor",), message
-        elif self.masks_cover != "box":
+        if self.masks_tensor is None and self.masks_cover != "box":
             yield ("masks_cover",), "only masks_tensor has masks that cover something; leave masks_cover out"
         # By value: a dump with its defaults filled in is a valid document too.
         if self.yields != "masks" and not self.keep_empty_masks:

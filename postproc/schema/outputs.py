@@ -50,6 +50,7 @@ BOX_FORMAT_TEXT = (
 
 
 _SCORES = ("scores_tensor", "scores_tensors", "output_tensor", "output_tensors")
+_KEYPOINTS = ("keypoints_tensor", "landmarks_tensor", "landmarks_tensors")
 
 
 class DetectionOutput(Alternative):
@@ -99,9 +100,19 @@ class DetectionOutput(Alternative):
     @property
     def scores_name(self) -> str:
         """Name of the tensor that holds scores, by themselves or with boxes; the first, of several."""
-        names = (getattr(self, field, None) for field in _SCORES)
-        name = next(name for name in names if name is not None)
-        return name if isinstance(name, str) else str(name[0])
+        name = self._first_name(_SCORES)
+        assert name is not None
+        return name
+
+    @property
+    def keypoints_name(self) -> str | None:
+        """Name of the tensor that holds nothing but keypoints, if there is one; the first, of several."""
+        return self._first_name(_KEYPOINTS)
+
+    def _first_name(self, fields: tuple[str, ...]) -> str | None:
+        names = (getattr(self, field, None) for field in fields)
+        name = next((name for name in names if name is not None), None)
+        return name if name is None or isinstance(name, str) else str(name[0])
 
 
 class AnchoredOutput(DetectionOutput):

@@ -23,11 +23,13 @@ import sys
 import numpy as np
 from postproc import ops
 from postproc.cli.work.warmup import warm_up_everything
-from tests.every_call import signatures
+from tests.every_call import kernels, signatures
 
 warm_up_everything()
 before = signatures()
 assert sum(map(len, before.values())) > 10
+if left := kernels() - before.keys():
+    sys.exit(f"not compiled: {left}")
 
 from tests.pipelines import KINDS, OUTPUTS, post_processor, tensors_of
 

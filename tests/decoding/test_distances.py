@@ -297,6 +297,26 @@ def test_score_sums_that_are_none_are_not_used(caplog: pytest.LogCaptureFixture)
     assert message.startswith("tensors ('sums 80', 'sums 40', 'sums 20') hold less than the scores that")
 
 
+def test_score_sums_are_not_trusted_because_of_an_image_without_anything() -> None:
+    made = post(
+        1,
+        (128, 128),
+        strides=(8,),
+        scores_tensors=("scores",),
+        distances_tensors=("distances",),
+        score_sum_tensors=("sums",),
+        layout="channels_last",
+    )
+    tensors = {
+        "scores": np.zeros((1, 16, 16, 1), np.float32),
+        "distances": np.ones((1, 16, 16, 4), np.float32),
+        "sums": np.zeros((1, 16, 16, 1), np.float32),
+    }
+    assert not len(made(tensors).outputs[0].labels)
+    tensors["scores"][0, 3, 3] = 0.9
+    assert len(made(tensors).outputs[0].labels) == 1
+
+
 def test_score_sum_that_is_not_a_number_passes_over_nothing() -> None:
     made, tensors, expected = with_sums()
     made(tensors)

@@ -25,5 +25,5 @@ def test_kernels_called_from_python_have_one_specialisation_each() -> None:
 
 def test_warmup_leaves_nothing_to_compile_for_the_first_call() -> None:
     late = every_call("warmup")
-    assert len(late) == 14
+    assert len(late) == 15
     assert {kind: names for kind, names in late.items() if names} == {}

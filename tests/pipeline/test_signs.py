@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from postproc import (
     Classification,
+    DistanceOutput,
     EndToEndOutput,
     PostProcessor,
     TensorError,
@@ -474,3 +475,24 @@ def test_classes_of_rows_beyond_the_count_are_not_looked_at(signs: Any) -> None:
     post = PostProcessor.for_detection(["ship", "plane"], output, thresholds=0.25, input_size=[320, 320])
     post({"o": table, "n": np.array([30])})
     assert signs() == []
+
+
+def test_far_keypoints_are_said_to_be_in_their_own_tensor(signs: Any) -> None:
+    output = DistanceOutput(
+        scores_tensors=("scores",),
+        distances_tensors=("distances",),
+        landmarks_tensors=("landmarks",),
+        keypoints=2,
+        strides=(8,),
+        layout="channels_last",
+    )
+    post = PostProcessor.for_detection(["face"], output, thresholds=0.5, input_size=(32, 32))
+    shape = (1, 4, 4)
+    tensors = {
+        "scores": np.full((*shape, 1), 0.9, np.float32),
+        "distances": np.full((*shape, 4), 0.4, np.float32),
+        "landmarks": np.full((*shape, 4), 90, np.float32),
+    }
+    post(tensors)
+    (message,) = signs()
+    assert message.startswith("keypoints in tensor 'landmarks' are far from their boxes")

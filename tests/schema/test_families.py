@@ -387,11 +387,11 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "end_to_end_keypoints_uncounted": (
         packed(columns=["box", "score", "class", "keypoints"]),
-        "end_to_end_output.keypoints: required with keypoints: how many a box has; add it",
+        "end_to_end_output.keypoints: expected how many keypoints a box has; add it",
     ),
     "end_to_end_keypoints_tensor_uncounted": (
         {"end_to_end_output": {**SEPARATE, "keypoints_tensor": "k"}},
-        "end_to_end_output.keypoints: required with keypoints: how many a box has; add it",
+        "end_to_end_output.keypoints: expected how many keypoints a box has; add it",
     ),
     "end_to_end_keypoints_of_none": (
         packed(keypoints=17),
@@ -436,6 +436,16 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"end_to_end_output": {**SEPARATE, "masks_tensor": SEPARATE["boxes_tensor"]}},
         "end_to_end_output.masks_tensor: expected another tensor than boxes_tensor, got "
         f'"{SEPARATE["boxes_tensor"]}" for both',
+    ),
+    "end_to_end_keypoints_in_the_rows": (
+        packed(keypoints_tensor=PACKED["output_tensor"], keypoints=17),
+        "end_to_end_output.keypoints_tensor: expected another tensor than output_tensor, got "
+        f'"{PACKED["output_tensor"]}" for both',
+    ),
+    "end_to_end_classes_in_the_rows": (
+        packed(columns=["box", "score"], classes_tensor=PACKED["output_tensor"]),
+        "end_to_end_output.classes_tensor: expected another tensor than output_tensor, got "
+        f'"{PACKED["output_tensor"]}" for both',
     ),
     "end_to_end_cover_of_no_masks": (
         packed(masks_cover="image"),

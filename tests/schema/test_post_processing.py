@@ -325,6 +325,8 @@ def test_detection_defaults_keep_the_meaning_of_v07() -> None:
         "nms_threshold": 0.3,
         "nms_method": "hard",
         "soft_sigma": 0.5,
+        "iou": "exact",
+        "suppression": "greedy",
         "discard_threshold": 0.025,
         "normalize_wrt_tensor": "",
         "multi_label": True,

@@ -36,8 +36,6 @@ _FORMS: tuple[DetectionOutput, ...] = (
         strides=(8,),
     ),
     SsdOutput(offsets_tensor="offsets", scores_tensor="scores", priors_tensor="priors", keypoints=1),
-    EndToEndOutput(output_tensor="rows", columns=("box", "score", "class", "angle"), box_format="cxcywh"),
-    EndToEndOutput(output_tensor="rows", masks_tensor="masks"),
     DistanceOutput(
         scores_tensors=("scores",),
         distances_tensors=("distances",),
@@ -45,6 +43,8 @@ _FORMS: tuple[DetectionOutput, ...] = (
         keypoints=1,
         strides=(8,),
     ),
+    EndToEndOutput(output_tensor="rows", columns=("box", "score", "class", "angle"), box_format="cxcywh"),
+    EndToEndOutput(output_tensor="rows", masks_tensor="masks", keep_empty_masks=False),
 )
 
 

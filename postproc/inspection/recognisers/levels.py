@@ -1,4 +1,4 @@
-"""Heads of detectors before their decoding, some outputs for each stride, which no kind of output decodes."""
+"""Heads of detectors before their decoding, some outputs for each stride, which are named but not read."""
 
 from __future__ import annotations
 
@@ -60,11 +60,7 @@ def _joined(channels: tuple[int, ...]) -> str:
 
 
 def _faces(channels: tuple[int, ...]) -> str:
-    of_anchor: dict[tuple[int, ...], int] = {(4, 8, 20): 2}
-    anchors = of_anchor.get(channels)
-    return (
-        "" if anchors is None else f"scores, boxes and 5 landmarks of {anchors} anchor{'s' * (anchors > 1)}"
-    )
+    return "scores, boxes and 5 landmarks of 2 anchors" if channels == (4, 8, 20) else ""
 
 
 def _heatmaps(channels: tuple[int, ...]) -> str:
@@ -89,8 +85,10 @@ _FAMILIES = (
     _Family(
         "YOLOX without decoding, level by level",
         _objects,
-        "YOLOX's tools/export_onnx.py and YOLOv6's deploy/ONNX/export_onnx.py give one table, for "
-        f"yolox_output and yolov5_output; MMDeploy ends in rows. {_BY_HAND}",
+        "yolox_output reads YOLOX's: write it by hand, with scores_tensors, objectness_tensors and "
+        "boxes_tensors, and score_activation sigmoid where scores are logits. YOLOX's tools/export_onnx.py "
+        "and YOLOv6's deploy/ONNX/export_onnx.py give one table, for yolox_output and yolov5_output; "
+        "MMDeploy ends in rows",
         ("cls", "reg"),
     ),
     _Family(
@@ -102,7 +100,8 @@ _FAMILIES = (
     _Family(
         "RetinaFace (faces)",
         _faces,
-        f"{_BY_HAND}; no kind of output reads its landmarks",
+        "Join the levels (Reshape, Concat) and describe them as ssd_output, with the anchors in its priors "
+        "and the landmarks in its landmarks_tensor",
         ("kps", "landmark"),
     ),
     _Family(
@@ -136,7 +135,7 @@ def levels(observed: Observed) -> Iterator[Reading]:
                     *_of_parts(graph, grids, holds),
                 ),
                 values={Part.KIND: family.network, Part.COLUMNS: holds},
-                advice=f"{text} ({family.network}). No kind of output decodes that. {family.help}",
+                advice=f"{text} ({family.network}), for which inspect writes no document. {family.help}",
             )
 
 

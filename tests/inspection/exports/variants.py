@@ -101,6 +101,17 @@ def raw_levels(centerness: bool) -> bytes:
     return graph.model()
 
 
+def raw_yolox() -> bytes:
+    """MMDetection's YOLOX head: logits, boxes and objectness of three levels."""
+    graph = Builder((1, 3, 256, 256), name="input")
+    levels = [graph.features(stride) for stride in (8, 16, 32)]
+    for channels in (7, 4, 1):
+        for row, x in enumerate(levels):
+            side = 32 >> row
+            graph.output(f"{channels}_{row}", x.conv(channels, gain=2, bias=-1), (1, channels, side, side))
+    return graph.model()
+
+
 def places_along_axes() -> bytes:
     """RTMPose: for each of 17 keypoints a score for each column, and for each row."""
     graph = Builder((1, 3, 256, 192), name="input")
@@ -200,6 +211,7 @@ CASES = (
         lambda: raw_levels(False),
         Refused("levels|undecoded|without decoding"),
     ),
+    Case("mmdetection: yolox' levels", raw_yolox, Refused("yolox_output with .*objectness_tensors")),
     Case("rtmpose", places_along_axes, Refused("keypoint|simcc")),
     Case("movenet", movenet, Refused("keypoint")),
 )
