@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postproc.doctor import cases
 from postproc.doctor.cases import ANSWERS, LABELS, MASK_SIDE, Case, all_cases
 from tests import reference
-from tests.reference.masks import inside_box, sums_at
-from tests.reference.pipeline import Row
+from tests.reference.hypothesis import Hypothesis
+from tests.reference.masks import coefficients, inside_box, pasted_at, sums_at
+from tests.reference.pipeline import Row, unclipped
 from tests.reference.points import keypoints, place_point
 from tests.reference.rectangles import corners
 
@@ -43,25 +45,38 @@ def _short(number: Any) -> float:
     return float(f"{float(number):.7g}")
 
 
-def _extras(case: Case, image: int, row: Row, found: list[Any]) -> list[Any]:
-    detection = case.task.get("detection", {})
+def _extras(case: Case, image: int, row: Row, found: list[Hypothesis]) -> list[Any]:
+    """Return what comes with a box, as the fields of its output and its hypothesis say."""
+    if row.box is None:
+        return []
+    detection = case.task["detection"]
     size = detection.get("input_size")
-    kind = next((field for field in detection if field.endswith("_output")), "")
-    if "keypoints" in detection.get(kind, {}):
-        points = keypoints(kind, detection[kind], case.tensors, LABELS, image, row.region, size, None)
+    name = next(field for field in detection if field.endswith("_output"))
+    output: dict[str, Any] = detection[name]
+    if "keypoints" in output:
+        points = keypoints(name, output, case.tensors, LABELS, image, row.region, size, None)
         return [_short(number) for number in points.ravel()]
-    if "yolov8_obb_output" in detection:
-        (rectangle,) = {one.rectangle for one in found if one.region == row.region}
-        placed = [place_point(x, y, size, None) for x, y in corners(rectangle)]
+    one = next(one for one in found if (one.region, one.label) == (row.region, row.label))
+    if one.rectangle is not None:
+        placed = [place_point(x, y, size, None) for x, y in corners(one.rectangle)]
         return [_short(number) for point in placed for number in point]
-    if "yolov8_seg_output" in detection:
-        assert row.box is not None
-        line = case.tensors["table"][image, 4 + LABELS :, row.region]
-        sums = sums_at(line, case.tensors["masks"][image], IDENTITY, MASK_SIDE, MASK_SIDE)
-        inside = inside_box(row.box, MASK_SIDE, MASK_SIDE)
-        assert abs(sums[inside]).min(initial=1) > 1e-5, "rounding could decide a pixel"
-        return [np.packbits((sums > 0) & inside).tobytes().hex()]
+    if "prototypes_tensor" in output:
+        numbers = coefficients(output, case.tensors, LABELS, image, row.region)
+        prototypes = case.tensors[output["prototypes_tensor"]][image]
+        values = sums_at(numbers, prototypes, IDENTITY, MASK_SIDE, MASK_SIDE)
+        return [_mask(values, inside_box(row.box, MASK_SIDE, MASK_SIDE))]
+    if "masks_tensor" in output:
+        mask = case.tensors[output["masks_tensor"]][image, row.region, row.label]
+        sides = [
+            unclipped(side, axis, size, None) for side, axis in zip(one.corners, (0, 1) * 2, strict=True)
+        ]
+        return [_mask(*pasted_at(mask, [side * MASK_SIDE for side in sides], MASK_SIDE, MASK_SIDE))]
     return []
+
+
+def _mask(values: NDArray[np.float64], inside: NDArray[np.bool_]) -> str:
+    assert abs(values[inside]).min(initial=1) > 1e-5, "rounding could decide a pixel"
+    return np.packbits((values > 0) & inside).tobytes().hex()
 
 
 if __name__ == "__main__":

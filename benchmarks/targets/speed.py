@@ -69,7 +69,7 @@ def nms_growth(pattern: str) -> Iterator[Result]:
     )
     timings = race({"few": few, "many": many})
     name = f"{NMS_KINDS[0]}, {pattern}: N = 100,000 / N = 10,000"
-    yield _ratio(name, timings["many"], timings["few"], 18.0)
+    yield _ratio(name, timings["many"], timings["few"], 15.0)
 
 
 def networks_beside_peers() -> Iterator[Result]:

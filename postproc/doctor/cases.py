@@ -98,6 +98,9 @@ def all_cases() -> list[Case]:
     offsets = _logits(7, 2, IMAGES, BOXES, 4)
     classes = np.asarray(_IDS, np.int64)[(uniform(8, IMAGES, BOXES) * LABELS).astype(np.int64)]
     rows = (uniform(9, IMAGES, BOXES, 1) * LABELS).astype(np.int64).astype(np.float32)
+    angles = _logits(15, 3, IMAGES, BOXES, 1)
+    coefficients = _logits(16, 2, IMAGES, BOXES, 4)
+    prototypes = _logits(17, 2, IMAGES, 4, 12, 12)
     channels = 5 + LABELS
     standard = {"boxes": corners, "scores": scores}
     levels = {"fine": (8, 8), "coarse": (4, 4)}
@@ -198,7 +201,7 @@ def all_cases() -> list[Case]:
         Case(
             "yolov8_obb_output",
             _detection("yolov8_obb_output", output_tensor="table", pixels=True),
-            {"table": columns_first(table, _logits(15, 3, IMAGES, BOXES, 1))},
+            {"table": columns_first(table, angles)},
         ),
         Case(
             "yolov8_obb_output, as ultralytics",
@@ -208,16 +211,13 @@ def all_cases() -> list[Case]:
                 pixels=True,
                 decision={"iou": "probiou", "suppression": "fast"},
             ),
-            {"table": columns_first(table, _logits(15, 3, IMAGES, BOXES, 1))},
+            {"table": columns_first(table, angles)},
             discarded,
         ),
         Case(
             "yolov8_seg_output",
             _detection("yolov8_seg_output", output_tensor="table", prototypes_tensor="masks", pixels=True),
-            {
-                "table": columns_first(table, _logits(16, 2, IMAGES, BOXES, 4)),
-                "masks": _logits(17, 2, IMAGES, 4, 12, 12),
-            },
+            {"table": columns_first(table, coefficients), "masks": prototypes},
         ),
         Case(
             "yolox_output",
@@ -283,6 +283,56 @@ def all_cases() -> list[Case]:
             "end_to_end_output",
             _detection("end_to_end_output", output_tensor="rows"),
             {"rows": np.concatenate([corners, objectness, rows], axis=2)},
+        ),
+        Case(
+            "end_to_end_output, classes apart",
+            _detection(
+                "end_to_end_output",
+                output_tensor="rows",
+                columns=["box", "score"],
+                classes_tensor="classes",
+                classes="ids",
+            ),
+            {"rows": np.concatenate([corners, objectness], axis=2), "classes": classes},
+        ),
+        Case(
+            "end_to_end_output, oriented boxes",
+            _rows(
+                "angle",
+                box_format="cxcywh",
+                pixels=True,
+                decision={"iou": "probiou", "nms_threshold": 0.1},  # where the exact index keeps others
+            ),
+            {"rows": np.concatenate([centres, sizes, objectness, rows, angles], axis=2)},
+        ),
+        Case(
+            "end_to_end_output, keypoints",
+            _rows("keypoints", box_format="cxcywh", keypoints=2, dimensions=2, pixels=True),
+            {"rows": np.concatenate([centres, sizes, objectness, rows, *points], axis=2)},
+        ),
+        Case(
+            "end_to_end_output, mask coefficients",
+            _rows("coefficients", prototypes_tensor="prototypes"),
+            {
+                "rows": np.concatenate([corners, objectness, rows, coefficients], axis=2),
+                "prototypes": prototypes,
+            },
+        ),
+        Case(
+            "end_to_end_output, pasted masks",
+            _detection(
+                "end_to_end_output",
+                boxes_tensor="boxes",
+                scores_tensor="scores",
+                classes_tensor="classes",
+                masks_tensor="masks",
+            ),
+            {
+                "boxes": corners,
+                "scores": objectness[:, :, 0].copy(),
+                "classes": rows[:, :, 0].copy(),
+                "masks": uniform(61, IMAGES, BOXES, LABELS, 5, 5),
+            },
         ),
         Case(
             "ssd_output",
@@ -361,6 +411,11 @@ def _detection(
 
 def _standard(**options: Any) -> dict[str, Any]:
     return _detection("standard_output", boxes_tensor="boxes", scores_tensor="scores", **options)
+
+
+def _rows(more: str, **options: Any) -> dict[str, Any]:
+    columns = ["box", "score", "class", more]
+    return _detection("end_to_end_output", output_tensor="rows", columns=columns, **options)
 
 
 def _corners(seed: int) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from postproc.inspection.observed import Observed
 from postproc.inspection.proposal import Proposal
 from postproc.inspection.readings import Certainty, Reading, concluded
 from postproc.inspection.recognisers import RECOGNISERS
+from postproc.inspection.recognisers.grids import sizes_of_joined
 from postproc.isolation import RUN_SECONDS
 from postproc.transforms import Size
 
@@ -114,10 +115,13 @@ def inspect_model(
     'classification'
     """
     graph = read_graph(path, size)
+    fitting: tuple[Size, ...] = ()
+    if graph.size_source == "assumed":
+        graph, fitting = _fitted(path, graph)
     faults = faults_of(graph)
     outputs: Mapping[str, NDArray[Any]] = {}
     if run:
-        tried = run_network(path, graph, run_seconds)
+        tried = run_network(path, graph, run_seconds, fitting)
         outputs = tried.outputs
         if tried.fault:
             faults = list(dict.fromkeys([*faults, tried.fault]))
@@ -129,6 +133,20 @@ def inspect_model(
     elif labels is not None:
         graph = graph.with_labels(LabelNames(tuple(labels), "the caller"))
     return weighed(Observed(graph, outputs), faults)
+
+
+def _fitted(path: str | os.PathLike[str], graph: Graph) -> tuple[Graph, tuple[Size, ...]]:
+    """Give a graph whose size is assumed the one that its levels' fixed cells fit, and all such sizes.
+
+    Exporters write the cells of the traced image into a graph whose axes are called free. Cells that follow
+    the size fit no other one once it is taken.
+    """
+    found = sizes_of_joined(graph)
+    if graph.input_size in found:
+        return graph, ()
+    graphs = {size: replace(read_graph(path, size), size_source="cells") for size in found}
+    fitting = {size: other for size, other in graphs.items() if size in sizes_of_joined(other)}
+    return next(iter(fitting.values()), graph), tuple(fitting)
 
 
 def weighed(observed: Observed, faults: Sequence[str] = ()) -> Inspection:

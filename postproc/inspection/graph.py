@@ -141,8 +141,8 @@ class Graph:
         The operators of the main graph, and how they hang together.
     input_size : (int, int) or None
         Height and width of the image input.
-    size_source : {"given", "graph", "metadata", "config", "assumed"}
-        Where `input_size` is from.
+    size_source : {"given", "graph", "metadata", "config", "cells", "run", "assumed"}
+        Where `input_size` is from: "cells" are those of its outputs' levels.
     labels : LabelNames or None
         Names of labels, of the caller, else the metadata, else `config_labels`.
     config_labels : LabelNames or None

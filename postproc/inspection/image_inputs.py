@@ -72,7 +72,12 @@ def preprocessing_for(
         for name in ("mean", "std"):
             if name in image:
                 image[name] = [round(sum(image[name]) / 3, 4)]
-    if graph.size_source in ("assumed", "run"):
+    if graph.size_source == "cells":
+        checks.append(
+            f"the file calls the input's size free, but its outputs have the cells of {size[1]}x{size[0]} "
+            "(width x height); give another with --size"
+        )
+    elif graph.size_source in ("assumed", "run"):
         checks.append(
             f"the input's size is free: {size[1]}x{size[0]} assumed (width x height); choose another with "
             "--size"

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,12 @@ class NetworkRun:
     fault: str = ""
 
 
-def run_network(path: str | os.PathLike[str], graph: Graph, timeout: float = RUN_SECONDS) -> NetworkRun:
+def run_network(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    timeout: float = RUN_SECONDS,
+    fitting: Sequence[Size] = (),
+) -> NetworkRun:
     """Run a network once on the CPU, with limits of time and memory.
 
     Parameters
@@ -60,6 +65,8 @@ def run_network(path: str | os.PathLike[str], graph: Graph, timeout: float = RUN
         What its file says.
     timeout : float
         Seconds for all of it.
+    fitting : sequence of (int, int)
+        Sizes that fit its outputs, where the file leaves it free: they are tried first.
 
     Returns
     -------
@@ -75,7 +82,7 @@ def run_network(path: str | os.PathLike[str], graph: Graph, timeout: float = RUN
     if fault := weight_fault(graph) or (outputs[0] if len(outputs) == len(graph.outputs) else ""):
         return NetworkRun(fault=fault)
     try:
-        trials = [generated_inputs(graph, size) for size in _sizes(graph)]
+        trials = [generated_inputs(graph, size) for size in _sizes(graph, fitting)]
         return _run(Path(path), graph, trials, timeout)
     except TimeoutError:
         fault = (
@@ -106,8 +113,8 @@ def _run(path: Path, graph: Graph, trials: list[dict[str, GeneratedInput]], time
     return NetworkRun({name: arrays[f"arr_{row}"] for row, name in names}, image.size)
 
 
-def _sizes(graph: Graph) -> list[Size]:
-    """Give the sizes to try: the network's own, or the usual ones where it is only assumed."""
-    if graph.input_size is not None and graph.size_source != "assumed":
+def _sizes(graph: Graph, fitting: Sequence[Size]) -> list[Size]:
+    """Give the sizes to try: the network's own, or those that fit and the usual ones where it is free."""
+    if graph.input_size is not None and graph.size_source not in ("assumed", "cells"):
         return [graph.input_size]
-    return [(side, side) for side in _USUAL]
+    return list(dict.fromkeys([*fitting, *((side, side) for side in _USUAL)]))

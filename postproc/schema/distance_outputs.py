@@ -18,6 +18,7 @@ from postproc.schema.outputs import (
     DetectionOutput,
     Layout,
     ScoreActivation,
+    shared_names,
 )
 from postproc.schema.problems import Location, counted, describe, expecting, repeated
 from postproc.schema.sizes import AtMost
@@ -195,7 +196,8 @@ class DistanceOutput(DetectionOutput):
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
         yield from self._column_problems()
-        yield from self._name_problems()
+        yield from self._count_problems()
+        yield from shared_names(self)
         # By value: a dump with its defaults filled in is a valid document too.
         if self.bins == 1 and self.first_bin != 0:
             yield ("first_bin",), f"only where bins is above 1, got {self.first_bin}; leave it out"
@@ -231,9 +233,8 @@ class DistanceOutput(DetectionOutput):
             if column in self.columns and getattr(self, field) is not None:
                 yield (field,), f'columns has "{column}"; leave {field} out'
 
-    def _name_problems(self) -> Iterator[tuple[Location, str]]:
+    def _count_problems(self) -> Iterator[tuple[Location, str]]:
         levels = len(self.strides)
-        seen: dict[str, str] = {}
         for field in _ROLES:
             names = getattr(self, field)
             if names is None:
@@ -241,8 +242,3 @@ class DistanceOutput(DetectionOutput):
             if len(names) not in (1, levels):
                 one = "expected 1 name" if levels == 1 else f"expected {levels} names, one per stride, or 1"
                 yield (field,), f"{one}, got {counted(len(names), 'name')}"
-            for row, name in enumerate(names):
-                first = seen.setdefault(name, f"{field}[{row}]")
-                if first != f"{field}[{row}]":
-                    found = describe(name)
-                    yield (field, row), f"expected unique names, got {found}, the name of {first}"

@@ -31,6 +31,7 @@ from postproc.schema.outputs import (
     Layout,
     OffsetsScale,
     ScoreActivation,
+    shared_names,
 )
 from postproc.schema.problems import Location, describe, expecting
 from postproc.schema.sizes import AtMost
@@ -47,13 +48,6 @@ _FORMS = {
     "boxes_tensor, scores_tensor and classes_tensor": ("boxes_tensor", "scores_tensor", "classes_tensor"),
 }
 _TENSORS_OF_FORMS = ("output_tensor", "boxes_tensor", "scores_tensor", "classes_tensor")
-# What is no part of the rows, and which tensors it can therefore not be.
-_APART = {
-    "classes_tensor": ("output_tensor",),
-    **dict.fromkeys(
-        ("keypoints_tensor", "prototypes_tensor", "masks_tensor"), (*_TENSORS_OF_FORMS, "count_tensor")
-    ),
-}
 # What there may be beside a box, in a column or in a tensor: what results are by then.
 _YIELDS = {
     "angle": "oriented boxes",
@@ -240,7 +234,7 @@ class EndToEndOutput(DetectionOutput):
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
         yield from self._rules_of_columns()
-        yield from self._rules_of_names()
+        yield from shared_names(self)
         yield from self._rules_of_masks()
         if len(self._more) > 1:
             found = " and ".join(self._more)
@@ -285,13 +279,6 @@ class EndToEndOutput(DetectionOutput):
             yield ("columns",), f"expected {names} once each and others at most once, got {found}"
         if "image" in columns and self.count_tensor is not None:
             yield ("count_tensor",), "each row names its image in columns; leave count_tensor out"
-
-    def _rules_of_names(self) -> Iterator[tuple[Location, str]]:
-        for field, others in _APART.items():
-            name = getattr(self, field)
-            for other in others:
-                if name is not None and getattr(self, other) == name:
-                    yield (field,), f"expected another tensor than {other}, got {describe(name)} for both"
 
     def _rules_of_masks(self) -> Iterator[tuple[Location, str]]:
         if self.masks_tensor is None and self.masks_cover != "box":
@@ -377,4 +364,5 @@ class SsdOutput(DetectionOutput):
             landmarks_tensor=self.landmarks_tensor is not None,
             skeleton=self.skeleton is not None,
         )
+        yield from shared_names(self)
         yield from skeleton_problems(self.keypoints, self.skeleton)

@@ -15,7 +15,7 @@ from pydantic import Field
 from postproc.schema.base import Alternative
 from postproc.schema.fields import Name, NonEmpty, PositiveNumber, Quadruple
 from postproc.schema.limits import MOST_ANCHORS
-from postproc.schema.problems import Location, counted, expecting
+from postproc.schema.problems import Location, counted, describe, expecting, path_of, repeated
 from postproc.schema.sizes import AtMost
 
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
@@ -176,6 +176,24 @@ class YoloOutput(DetectionOutput):
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong."""
         yield from odd_anchors(self.anchors)
+
+
+def shared_names(output: DetectionOutput) -> Iterator[tuple[Location, str]]:
+    """Yield the broken rule of each tensor of an output that an earlier field or row names already."""
+    places: dict[Location, str] = {}
+    for field in type(output).model_fields:
+        if field.endswith("_tensor") and getattr(output, field) is not None:
+            places[field,] = getattr(output, field)
+        elif field.endswith("_tensors"):
+            names: tuple[str, ...] = getattr(output, field) or ()
+            places |= {(field, row): name for row, name in enumerate(names)}
+    locations, names = [*places], tuple(places.values())
+    for row, first in repeated(names):
+        found, other = describe(names[row]), path_of(locations[first])
+        if len(locations[row]) == 1:
+            yield locations[row], f"expected another tensor than {other}, got {found} for both"
+        else:
+            yield locations[row], f"expected unique names, got {found}, the name of {other}"
 
 
 def odd_anchors(anchors: tuple[float, ...]) -> Iterator[tuple[Location, str]]:

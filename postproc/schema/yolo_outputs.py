@@ -31,8 +31,9 @@ from postproc.schema.outputs import (
     FactorConfidence,
     Layout,
     odd_anchors,
+    shared_names,
 )
-from postproc.schema.problems import Location, counted, describe, expecting, repeated
+from postproc.schema.problems import Location, counted, expecting, repeated
 from postproc.schema.sizes import AtMost
 
 AnchorMask = Annotated[NonEmpty[Index], AtMost(MOST_ANCHORS, "anchors")]
@@ -131,12 +132,7 @@ class Yolov3Output(DetectionOutput):
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
         yield from odd_anchors(self.anchors)
-        for row, first in repeated(self.output_tensors):
-            name = describe(self.output_tensors[row])
-            yield (
-                ("output_tensors", row),
-                f"expected unique names, got {name}, the name of output_tensors[{first}]",
-            )
+        yield from shared_names(self)
         grids, count = len(self.output_tensors), len(self.anchors) // 2
         if isinstance(self.scale_x_y, tuple) and len(self.scale_x_y) != grids:
             yield (
@@ -308,7 +304,7 @@ class YoloxOutput(DetectionOutput):
             yield ("landmarks_tensors",), "output_tensor has no landmarks; leave landmarks_tensors out"
         yield from needless(self.keypoints, skeleton=self.skeleton is not None)
         yield from skeleton_problems(self.keypoints, self.skeleton)
-        first_of: dict[str, str] = {}
+        yield from shared_names(self)
         for field in (*_LEVELS, "landmarks_tensors"):
             names: tuple[str, ...] = getattr(self, field) or ()
             if names and len(names) != len(self.strides):
@@ -316,6 +312,3 @@ class YoloxOutput(DetectionOutput):
                     (field,),
                     f"expected {counted(len(self.strides), 'name')}, one per stride, got {len(names)}",
                 )
-            for row, name in enumerate(names):
-                if (first := first_of.setdefault(name, f"{field}[{row}]")) != f"{field}[{row}]":
-                    yield (field, row), f"expected unique names, got {describe(name)}, the name of {first}"

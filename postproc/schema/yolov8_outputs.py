@@ -16,8 +16,8 @@ from postproc.schema.keypoints import (
     Skeleton,
     skeleton_problems,
 )
-from postproc.schema.outputs import KEEP_EMPTY_MASKS_DESCRIPTION
-from postproc.schema.problems import Location, describe
+from postproc.schema.outputs import KEEP_EMPTY_MASKS_DESCRIPTION, shared_names
+from postproc.schema.problems import Location
 from postproc.schema.yolo_outputs import TableOutput, UprightTableOutput
 
 
@@ -92,6 +92,4 @@ class Yolov8SegOutput(UprightTableOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
-        if self.prototypes_tensor == self.output_tensor:
-            name = describe(self.prototypes_tensor)
-            yield ("prototypes_tensor",), f"expected another tensor than output_tensor, got {name} for both"
+        yield from shared_names(self)

@@ -126,6 +126,12 @@ def test_doctor_answers_are_those_of_the_reference(case: Case) -> None:
     assert sum(map(len, load_answers()[case.name])) > 2
 
 
+def test_doctor_cases_have_no_sign_of_another_kind(caplog: pytest.LogCaptureFixture) -> None:
+    for case in all_cases():
+        case.post_processor()(case.tensors, **case.options)
+    assert caplog.messages == []
+
+
 def test_doctor_cases_include_discarded_results() -> None:
     discarded = {
         name for name, images in load_answers().items() for rows in images for row in rows if not row[3]

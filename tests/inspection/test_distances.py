@@ -119,3 +119,74 @@ def test_inspect_distances_times_their_stride_are_in_pixels(tmp_path: Path) -> N
     found = inspected(tmp_path, model)
     assert {proposal.reading.values[Part.UNITS] for proposal in found.proposals} == {"pixels"}
     assert said_against(found, "the graph multiplies it by its stride, 16")
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_inspect_takes_the_size_of_the_cells_that_a_graph_with_free_axes_has(
+    run: bool, tmp_path: Path
+) -> None:
+    """NanoDet traced at 160x160: a channel shuffle holds the sides of its maps."""
+    graph, side = Builder((1, 3, "height", "width"), name="data"), 160
+    parts = []
+    for stride in STRIDES:
+        cells = side // stride
+        x = graph.features(stride, "LeakyRelu")
+        shuffled = x.reshape(1, 2, 6, cells, cells).transpose(0, 2, 1, 3, 4).reshape(1, 12, cells, cells)
+        x = graph.noted(shuffled, 12)
+        joined = graph.concat(x.conv(7, gain=2.5, bias=-4).sigmoid(), x.conv(32, gain=2), axis=1)
+        parts.append(joined.reshape(0, 39, -1))
+    rows = graph.concat(*parts, axis=2).transpose(0, 2, 1)
+    graph.output("output", rows, (1, "cells", 39))
+    found = inspected(tmp_path, graph.model(), run)
+    assert (found.graph.input_size, found.was_run) == ((side, side), run)
+    assert kinds(found) == {"distance_output"}
+    assert any("cells of 160x160" in check for proposal in found.proposals for check in proposal.checks)
+
+
+@pytest.mark.parametrize("labels", [1, 7, 80])
+@pytest.mark.parametrize("is_sigmoid", [True, False])
+def test_inspect_levels_of_boxes_objectness_and_scores_are_yolox(
+    labels: int, is_sigmoid: bool, tmp_path: Path
+) -> None:
+    def made(x: Value, stride: int) -> list[tuple[Value, int]]:
+        boxes, *others = (x.conv(n, gain=2, bias=-1) for n in (4, 1, labels))
+        factors = [value.sigmoid() if is_sigmoid else value for value in others]
+        return list(zip([boxes, *factors], (4, 1, labels), strict=True))
+
+    found = inspected(tmp_path, of_levels(made))
+    assert found.decided is not None
+    assert found.decided.kind == "yolox_output"
+    output = found.decided.version.dump()["post_processings"][0]["detection"]["yolox_output"]
+    assert output["boxes_tensors"] == ["8_0", "16_0", "32_0"]
+    assert output.get("score_activation", "none") == ("none" if is_sigmoid else "sigmoid")
+    if labels > 1:
+        assert output["objectness_tensors"] == ["8_1", "16_1", "32_1"]
+
+
+def test_inspect_levels_of_four_logits_may_be_boxes_or_scores(tmp_path: Path) -> None:
+    found = inspected(
+        tmp_path, of_levels(lambda x, stride: [(x.conv(n, gain=2, bias=-1), n) for n in (4, 4, 1)])
+    )
+    assert kinds(found) == {"yolox_output"}
+    assert found.decided is None
+
+
+@pytest.mark.parametrize("activation", ["Exp", "Relu"])
+def test_inspect_levels_with_activated_distances_are_no_yolox(activation: str, tmp_path: Path) -> None:
+    model = of_levels(
+        lambda x, stride: [
+            (x.conv(7, gain=2, bias=-3), 7),
+            (x.conv(4).op(activation), 4),
+            (x.conv(1, gain=2), 1),
+        ]
+    )
+    assert kinds(inspected(tmp_path, model)) == {"distance_output"}
+
+
+def test_inspect_levels_with_sums_of_scores_are_no_yolox(tmp_path: Path) -> None:
+    def made(x: Value, stride: int) -> list[tuple[Value, int]]:
+        scores = x.conv(7, gain=2, bias=-3).sigmoid()
+        summed = scores.op("ReduceSum", np.array([1], np.int64), keepdims=1).op("Clip", 0.0, 1.0)
+        return [(x.conv(4, bias=1), 4), (scores, 7), (summed, 1)]
+
+    assert kinds(inspected(tmp_path, of_levels(made))) == {"distance_output"}

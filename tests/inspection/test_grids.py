@@ -121,19 +121,10 @@ def test_inspect_single_grid_of_fine_cells_is_no_yolov2(tmp_path: Path) -> None:
     assert not kinds(grids(tmp_path, [(4, [125])]))
 
 
-@pytest.mark.parametrize(
-    ("channels", "family"),
-    [
-        ([63, 36], "EfficientDet"),
-        ([4, 1, 7], "YOLOX"),
-    ],
-)
-def test_inspect_heads_of_several_strides_are_refused_by_name(
-    tmp_path: Path, channels: list[int], family: str
-) -> None:
-    conclusion = grids(tmp_path, [(8, channels), (16, channels), (32, channels)], "Relu")
+def test_inspect_heads_of_several_strides_are_refused_by_name(tmp_path: Path) -> None:
+    conclusion = grids(tmp_path, [(8, [63, 36]), (16, [63, 36]), (32, [63, 36])], "Relu")
     assert len(conclusion.best) == 1
-    assert family in conclusion.best[0].network
+    assert "EfficientDet" in conclusion.best[0].network
     assert conclusion.best[0].meaning is None
 
 

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.reference.decode_rows import finished_rows
+from tests.reference.decode_yolo import table_of
 from tests.reference.hypothesis import Size
 from tests.reference.points import Transform
+from tests.reference.tensors import Tensors
 
 Frame = tuple[tuple[float, float], tuple[float, float]]  # factor and offset, for x and y
 
@@ -27,6 +30,18 @@ def frame_of(size: Size | None, transform: Transform | None) -> Frame:
         )
         for axis in (0, 1)
     )
+
+
+def coefficients(
+    output: dict[str, Any], tensors: Tensors, labels: int, image: int, region: int
+) -> NDArray[np.float32]:
+    """Return the coefficients of a region: a column of finished rows, else behind the labels of a table."""
+    if "columns" in output:
+        more = finished_rows(output, tensors, None)[image].more
+        assert more is not None
+        return np.asarray(more[region], np.float32)
+    count = tensors[output["prototypes_tensor"]].shape[-3]
+    return table_of(output, tensors, 4 + labels + count)[image, region, 4 + labels :].astype(np.float32)
 
 
 def sums_at(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tests.reference.boxes import rounded, to_centre
 from tests.reference.decode_distances import landmarks
 from tests.reference.decode_offsets import priors_of
+from tests.reference.decode_rows import finished_rows
 from tests.reference.decode_yolo import levels_of, places_of, table_of
 from tests.reference.hypothesis import Size
 from tests.reference.tensors import Tensors, as_float32, batched
@@ -95,6 +96,10 @@ def _points_of(
         with np.errstate(all="ignore"):
             return rounded((numbers.reshape(count, 2).astype(np.float64) + cell) * stride)
     dimensions = output.get("dimensions", 3)
+    if kind == "end_to_end_output":
+        more = finished_rows(output, tensors, None)[image].more
+        assert more is not None
+        return np.asarray(more[region], np.float32).reshape(count, dimensions)
     has_objectness = kind == "yolov5_output"
     line = table_of(output, tensors, 4 + has_objectness + labels + count * dimensions)[image, region]
     first = 4 + has_objectness + (0 if output.get("keypoints_first") else labels)

@@ -213,6 +213,11 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
                 ".boxes_tensors: expected 2 names, one per stride, got 1",
             ),
             (
+                "level_twice",
+                {**YUNET, "landmarks_tensors": ["kps_8", "kps_8"]},
+                '.landmarks_tensors[1]: expected unique names, got "kps_8", the name of landmarks_tensors[0]',
+            ),
+            (
                 "levels_twice",
                 {**YUNET, "boxes_tensors": ["bbox_8", "cls_8"]},
                 '.boxes_tensors[1]: expected unique names, got "cls_8", the name of scores_tensors[0]',
@@ -447,6 +452,11 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         "end_to_end_output.classes_tensor: expected another tensor than output_tensor, got "
         f'"{PACKED["output_tensor"]}" for both',
     ),
+    "end_to_end_scores_that_are_classes": (
+        {"end_to_end_output": {**SEPARATE, "classes_tensor": SEPARATE["scores_tensor"]}},
+        "end_to_end_output.classes_tensor: expected another tensor than scores_tensor, got "
+        f'"{SEPARATE["scores_tensor"]}" for both',
+    ),
     "end_to_end_cover_of_no_masks": (
         packed(masks_cover="image"),
         "end_to_end_output.masks_cover: only masks_tensor has masks that cover something; leave masks_cover "
@@ -472,6 +482,18 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         ssd(priors_tensor=None, priors=[]),
         "ssd_output.priors: expected a list that is not empty, got []",
     ),
+    **{
+        f"ssd_{field}_that_is_{other}": (
+            ssd(**{"landmarks_tensor": "marks", "keypoints": 5, field: SSD[other]}),
+            f'ssd_output.{field}: expected another tensor than {other}, got "{SSD[other]}" for both',
+        )
+        for field, other in (
+            ("landmarks_tensor", "offsets_tensor"),
+            ("landmarks_tensor", "scores_tensor"),
+            ("scores_tensor", "offsets_tensor"),
+            ("priors_tensor", "offsets_tensor"),
+        )
+    },
     "ssd_order": (
         ssd(offsets_order="yxwh"),
         'ssd_output.offsets_order: expected "xywh" or "yxhw", got "yxwh"',

@@ -38,6 +38,12 @@ def documents(required: dict[str, Any], optional: dict[str, Any]) -> Documents:
     return st.fixed_dictionaries(required, optional=optional)
 
 
+def has_own_names(output: dict[str, Any]) -> bool:
+    """Say whether each tensor of an output has a name of its own."""
+    given = [name for field, name in output.items() if field.endswith("_tensor")]
+    return len({*given}) == len(given)
+
+
 def tensors(*fields: str) -> dict[str, Any]:
     return dict.fromkeys(fields, names)
 
@@ -216,8 +222,8 @@ TOGETHER: dict[str, Documents] = {  # kinds whose fields have rules together
     "yolov5_output": yolov5,
     "yolox_output": yolox(),
     "yolov8_seg_output": seg,
-    "end_to_end_output": end_to_end,
-    "ssd_output": ssd,
+    "end_to_end_output": end_to_end.filter(has_own_names),
+    "ssd_output": ssd.filter(has_own_names),
     "distance_output": distance(),
 }
 OUTPUTS: dict[str, Documents] = {

@@ -25,7 +25,7 @@ from postproc.inspection.recognisers.scored_boxes import scored_boxes
 from postproc.inspection.recognisers.separate_rows import separate_rows
 from postproc.inspection.recognisers.tables import tables
 from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
-from postproc.inspection.recognisers.yunet import yunet
+from postproc.inspection.recognisers.yolox_levels import yolox_levels
 
 __all__ = ["RECOGNISERS"]
 
@@ -48,7 +48,7 @@ RECOGNISERS: tuple[Callable[[Observed], Iterator[Reading]], ...] = (
     without_priors,
     blazeface,
     retinaface,
-    yunet,
+    yolox_levels,
     keypoints,
     texts,
     hidden_states,

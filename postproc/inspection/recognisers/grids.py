@@ -68,6 +68,26 @@ def strides_of(graph: Graph, boxes: int | None) -> tuple[tuple[int, ...], int]:
     return (), 0
 
 
+def sizes_of_joined(graph: Graph) -> tuple[Size, ...]:
+    """Give the square images whose grids have the cells of the levels that the outputs join."""
+    each = [
+        sorted(widths, reverse=True)
+        for tensor in graph.of_rank(3)
+        for axis in (1, 2)
+        if len(widths := graph.links.widths(tensor.name, axis)) > 1
+    ]
+    return tuple(dict.fromkeys(size for widths in each for size in _sizes_of(widths)))
+
+
+def _sizes_of(levels: Sequence[int]) -> Iterator[Size]:
+    for per_cell in (1, 3):
+        for strides in _STRIDES_OF_YOLO:
+            side = math.isqrt(levels[0] // per_cell) * strides[0]
+            cells = [per_cell * math.prod(_cells((side, side), stride)) for stride in strides]
+            if cells == list(levels):
+                yield side, side
+
+
 def _cells(size: Size, stride: int) -> Size:
     """Give the rows and columns of a grid: layers round up where the image is no multiple of the stride."""
     height, width = size

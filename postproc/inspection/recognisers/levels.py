@@ -46,15 +46,6 @@ def _anchored(channels: tuple[int, ...]) -> str:
     return ""
 
 
-def _objects(channels: tuple[int, ...]) -> str:
-    others = list(channels)
-    if len(channels) != 3 or 4 not in others or 1 not in others:
-        return ""
-    others.remove(4)
-    others.remove(1)
-    return f"a box, an objectness and {others[0]} scores"
-
-
 def _joined(channels: tuple[int, ...]) -> str:
     return f"a box, an objectness and {channels[0] - 5} scores" if len(channels) == 1 else ""
 
@@ -81,15 +72,6 @@ _FAMILIES = (
         "effdet's DetBenchPredict ends in rows, for end_to_end_output. Or join the levels (Reshape, Concat) "
         "and describe them as ssd_output, with the anchors in its priors",
         ("cls", "box"),
-    ),
-    _Family(
-        "YOLOX without decoding, level by level",
-        _objects,
-        "yolox_output reads YOLOX's: write it by hand, with scores_tensors, objectness_tensors and "
-        "boxes_tensors, and score_activation sigmoid where scores are logits. YOLOX's tools/export_onnx.py "
-        "and YOLOv6's deploy/ONNX/export_onnx.py give one table, for yolox_output and yolov5_output; "
-        "MMDeploy ends in rows",
-        ("cls", "reg"),
     ),
     _Family(
         "YOLOX without decoding, level by level",

@@ -128,6 +128,19 @@ def movenet() -> bytes:
     return graph.model()
 
 
+YOLOX_LEVELS = Reads(
+    "yolox_output",
+    {
+        "scores_tensors": ("7_0", "7_1", "7_2"),
+        "objectness_tensors": ("1_0", "1_1", "1_2"),
+        "boxes_tensors": ("4_0", "4_1", "4_2"),
+        "strides": (8, 16, 32),
+        "score_activation": "sigmoid",
+        "confidence": "product",
+    },
+    7,
+    (256, 256),
+)
 V8 = Reads("yolov8_output", {"coordinates": "pixels", "box_format": "cxcywh"}, 7, (SIDE, SIDE))
 CORNERS = {"coordinates": "pixels", "box_format": "xyxy"}
 FRACTIONS = V8.but(fields={"coordinates": "normalized", "box_format": "cxcywh"}, input_size=None)
@@ -211,7 +224,7 @@ CASES = (
         lambda: raw_levels(False),
         Refused("levels|undecoded|without decoding"),
     ),
-    Case("mmdetection: yolox' levels", raw_yolox, Refused("yolox_output with .*objectness_tensors")),
+    Case("mmdetection: yolox' levels", raw_yolox, YOLOX_LEVELS),
     Case("rtmpose", places_along_axes, Refused("keypoint|simcc")),
     Case("movenet", movenet, Refused("keypoint")),
 )
