@@ -13,6 +13,7 @@ from benchmarks.data.anchored import faster_rcnn, retinanet
 from benchmarks.data.candidates import PATTERNS, Candidates, nms_candidates
 from benchmarks.data.distances import distance_maps
 from benchmarks.data.masks import BoxMasks, PrototypeMasks, box_masks, prototype_masks
+from benchmarks.data.oriented import OrientedCandidates, oriented_candidates
 from benchmarks.data.others import direct_boxes, softmax_scores
 from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
 from benchmarks.peers import PEERS
@@ -23,6 +24,7 @@ from benchmarks.peers.yolo import GridCase, Yolov8Case
 from benchmarks.timing import Turning
 
 SIZES = (100, 300, 1_000, 3_000, 10_000, 100_000)
+ORIENTED_SIZES = (100, 300, 1_000, 3_000)
 # How long each peer's results are compared with ours, input by input: the first one always.
 _CHECK_SECONDS = 1.0
 _VOC_ANCHORS = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
@@ -31,6 +33,10 @@ _COCO_ANCHORS = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282,
 
 def _nms(pattern: str, count: int, labels: int, image: int) -> Candidates:
     return nms_candidates(pattern, count, labels, image)
+
+
+def _oriented(pattern: str, count: int, image: int) -> OrientedCandidates:
+    return oriented_candidates(pattern, count, image)
 
 
 def _yolov8(batch: int, threshold: float, number: int) -> Yolov8Case:
@@ -90,6 +96,17 @@ WORKLOADS = (
         for kind, labels in (("NMS, one label", 1), ("NMS, 80 labels", 80))
         for pattern in PATTERNS
         for count in SIZES
+    ),
+    *(
+        Workload(
+            "NMS, oriented boxes",
+            f"{pattern}, N = {count:,}",
+            partial(_oriented, pattern, count),
+            count=16 if count > 1_000 else INPUTS,
+            is_large=count > 1_000,
+        )
+        for pattern in PATTERNS
+        for count in ORIENTED_SIZES
     ),
     *(
         work

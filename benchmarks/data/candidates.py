@@ -33,8 +33,8 @@ class _Pattern(NamedTuple):
 # Kept at an IoU threshold of 0.5: 5 % of the clustered ones, a detector sure of its objects; half of the
 # scattered ones, one that is not.
 PATTERNS = {"clustered": _Pattern(20, 0.055), "scattered": _Pattern(5, 0.175)}
-_CANDIDATES_PER_PAGE = 300
-_PAGE = 640.0
+CANDIDATES_PER_PAGE = 300
+PAGE = 640.0
 
 
 def nms_candidates(pattern: str, count: int, labels: int = 1, image: int = 0) -> Candidates:
@@ -42,7 +42,7 @@ def nms_candidates(pattern: str, count: int, labels: int = 1, image: int = 0) ->
     rng = np.random.default_rng([count, labels, image])
     per_object, jitter = PATTERNS[pattern]
     objects = max(1, count // per_object)
-    corners = random_objects(rng, objects, _PAGE * np.sqrt(count / _CANDIDATES_PER_PAGE), 16, 160)
+    corners = random_objects(rng, objects, PAGE * np.sqrt(count / CANDIDATES_PER_PAGE), 16, 160)
     owner = np.arange(count) % objects
     moves = rng.normal(0, jitter, (count, 4))
     boxes = corners[owner] + moves * np.tile(sizes_of(corners)[owner], 2)

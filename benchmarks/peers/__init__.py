@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.contest import Peer
-from benchmarks.peers import anchored, distances, masks, nms, others, yolo
+from benchmarks.peers import anchored, distances, masks, nms, oriented, others, yolo
 
 PEERS: Mapping[str, Mapping[str, Peer]] = {
     "NMS, one label": nms.ONE_LABEL,
     "NMS, 80 labels": nms.MANY_LABELS,
+    "NMS, oriented boxes": oriented.ORIENTED,
     "YOLOv8": yolo.YOLOV8,
     "YOLOv2": yolo.YOLOV2,
     "distances": distances.DISTANCES,

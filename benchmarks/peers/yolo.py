@@ -66,18 +66,24 @@ def our_columns(case: Any, result: Any) -> Columns:
     return by_content(images, found.labels, found.scores, found.boxes)
 
 
-def ultralytics(case: Yolov8Case) -> Run:
-    """Run its NMS as it is where torchvision has been imported before."""
-    # It writes settings on import, and asks the network for news.
+def ultralytics_nms() -> Callable[..., Any]:
+    """Import its NMS, which writes settings, and asks the network for news."""
     os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.gettempdir())
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    import torch
-    import torchvision  # noqa: F401
     from ultralytics.utils.nms import non_max_suppression
 
+    run: Callable[..., Any] = non_max_suppression
+    return run
+
+
+def ultralytics(case: Yolov8Case) -> Run:
+    """Run its NMS as it is where torchvision has been imported before."""
+    import torch
+    import torchvision  # noqa: F401
+
     return partial(
-        non_max_suppression,
+        ultralytics_nms(),
         torch.from_numpy(case.tensor),
         case.threshold,
         IOU_THRESHOLD,

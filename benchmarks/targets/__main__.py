@@ -17,7 +17,7 @@ from benchmarks.data.candidates import PATTERNS
 from benchmarks.machine import describe
 from benchmarks.targets import processes, speed
 from benchmarks.targets.result import Result
-from benchmarks.workloads import SIZES
+from benchmarks.workloads import ORIENTED_SIZES, SIZES
 
 Measure = Callable[[], Iterator[Result]]
 
@@ -40,6 +40,12 @@ FULL: tuple[Measure, ...] = (
         partial(speed.nms_beside_peers, kind, pattern, count)
         for count in SIZES
         for kind in speed.NMS_KINDS
+        for pattern in PATTERNS
+    ),
+    *(
+        partial(speed.oriented_nms_beside_peers, pattern, count)
+        for count in ORIENTED_SIZES
+        if count >= 300
         for pattern in PATTERNS
     ),
 )

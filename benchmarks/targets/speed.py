@@ -58,6 +58,12 @@ def nms_beside_peers(kind: str, pattern: str, count: int) -> Iterator[Result]:
         yield _ratio(f"{kind}, {case}: fastest peer / ours", timings[best], ours, 1.0, True, f"{best} ")
 
 
+def oriented_nms_beside_peers(pattern: str, count: int) -> Iterator[Result]:
+    """Suppression of oriented boxes, a whole call of a document, against that of ultralytics."""
+    case = f"{pattern}, N = {count:,}"
+    yield from _beside_peers("NMS, oriented boxes", case, {"ultralytics": _NMS_LIMIT})
+
+
 def nms_growth(pattern: str) -> Iterator[Result]:
     """Time of ten times more boxes at the same density.
 

@@ -30,7 +30,16 @@ from .arguments import (
     Table,
 )
 from .driver import Scan, unpacking
-from .survivors import DetectionColumns, add_placed, end_image, found, is_cut, new_survivors
+from .survivors import (
+    DetectionColumns,
+    add_placed,
+    end_image,
+    found,
+    is_cut,
+    is_full,
+    new_survivors,
+    with_room_for_one,
+)
 
 _FURTHEST = 3e38  # a corner further away than float32 reaches stays finite
 
@@ -128,7 +137,9 @@ def detect_rectangles(
                         used = add(bucket, heads, links, bounds, shapes, used, bound, shape)
                     if is_gone:
                         continue
-                survivors = add_placed(key, corners, image, call, survivors)
+                if is_full(survivors):
+                    survivors = with_room_for_one(survivors)
+                add_placed(key, corners, image, call, survivors)
             is_wanting = not is_cut(survivors) and continue_below(collector)
             if is_wanting:
                 collector, room = widened(collector, room, most_keys)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import inlined, inner
+from ..core.bits import lowest_bit
 from ..core.gaussians import is_probiou_above
 from ..core.rectangles import shared_area
 
@@ -27,6 +28,8 @@ _SIZE = 1
 # More than a number loses when it is rounded to float32.
 _ROUNDING = 1.2e-7
 _SMALLEST = 1e-37
+_NO_HITS = np.uint64(0)
+_ONE = np.uint64(1)
 
 
 @inlined
@@ -57,19 +60,20 @@ def is_suppressed(
     block = heads[bucket]
     while block >= 0:
         lanes = bounds[block]
+        # As bits: branches on each lane would be mispredicted for most that are near.
         near = 0
         for lane in range(LANES):
             # Unused lanes end before they begin.
-            near += _is_near(left, top, right, bottom, lanes, lane)
-        if near > 0:
-            for lane in range(links[block, _SIZE]):
-                if not _is_near(left, top, right, bottom, lanes, lane):
-                    continue
-                if probiou:
-                    if is_probiou_above(shapes[block, lane], shape, limit, beyond):
-                        return True
-                elif _is_exact_above(shapes[block, lane], shape, np.float64(limit), polygons):
+            near |= _is_near(left, top, right, bottom, lanes, lane) << lane
+        bits = np.uint64(near)
+        while bits != _NO_HITS:
+            lane = lowest_bit(bits)
+            bits &= bits - _ONE
+            if probiou:
+                if is_probiou_above(shapes[block, lane], shape, limit, beyond):
                     return True
+            elif _is_exact_above(shapes[block, lane], shape, np.float64(limit), polygons):
+                return True
         block = links[block, _NEXT]
     return False
 
