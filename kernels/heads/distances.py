@@ -20,9 +20,26 @@ from ..core.sampling import guess_cutoff
 from ..core.scores import best_label, lowest_equal, scan_part
 from .arguments import Activation, Rule
 from .driver import detector
-
-PART_TENSOR, IS_PLANAR, PART_START, INNER, SIZE, FIRST_COLUMN, PART_BOX, BOX_STEP = range(8)
-FIRST_BOX, COLUMNS, STRIDE, TENSOR, START, CELL_STEP, ANCHOR_STEP, CHANNEL_STEP = range(8)
+from .levels import (
+    BOX_STEP,
+    CHANNEL_STEP,
+    FIRST_COLUMN,
+    INNER,
+    IS_PLANAR,
+    PART_BOX,
+    PART_START,
+    PART_TENSOR,
+    SIZE,
+    STRIDE,
+    TENSOR,
+    AnchorsPerCell,
+    CellOffset,
+    InStrides,
+    LevelTable,
+    Parts,
+    level_of,
+    place_cell,
+)
 
 PLAIN = 0
 RELU = 1
@@ -30,13 +47,8 @@ EXP = 2
 
 LevelScores = NewType("LevelScores", NDArray[np.float32])
 LevelDistances = NewType("LevelDistances", NDArray[np.float32])
-Parts = NewType("Parts", NDArray[np.int64])
-LevelTable = NewType("LevelTable", NDArray[np.int64])
-AnchorsPerCell = NewType("AnchorsPerCell", int)
-CellOffset = NewType("CellOffset", float)
 Bins = NewType("Bins", int)
 FirstBin = NewType("FirstBin", float)
-InStrides = NewType("InStrides", bool)
 DistanceActivation = NewType("DistanceActivation", int)
 Factors = NewType("Factors", NDArray[np.float32])
 IsRoot = NewType("IsRoot", bool)
@@ -249,27 +261,6 @@ def _decode(
         corners[index, 1] = y - np.float64(distances[1, index]) * scale
         corners[index, 2] = x + np.float64(distances[2, index]) * scale
         corners[index, 3] = y + np.float64(distances[3, index]) * scale
-
-
-@inner
-def level_of(box: int, levels: NDArray[np.int64]) -> int:
-    """Level of a box."""
-    level = 0
-    while level + 1 < levels.shape[0] and box >= levels[level + 1, FIRST_BOX]:
-        level += 1
-    return level
-
-
-@inlined
-def place_cell(
-    box: int, level: NDArray[np.int64], anchors: int, cell_offset: float, centre: NDArray[np.float64]
-) -> int:
-    """Write the centre of a box's cell; return where its first number is."""
-    cell, anchor = divmod(box - level[FIRST_BOX], anchors)
-    row, column = divmod(cell, level[COLUMNS])
-    centre[0] = (column + cell_offset) * level[STRIDE]
-    centre[1] = (row + cell_offset) * level[STRIDE]
-    return int(level[START] + cell * level[CELL_STEP] + anchor * level[ANCHOR_STEP])
 
 
 @inner

@@ -13,7 +13,7 @@ from ..core.boxes import to_corners
 from ..core.placement import placed
 from .anchored import Anchors, Offsets, OffsetsScale, YFirst
 from .arguments import BoxFormat, FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
-from .distances import (
+from .levels import (
     CHANNEL_STEP,
     STRIDE,
     TENSOR,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,44 +23,42 @@ from postproc.decoding.base import (
     Decoder,
     Sizes,
     check_order,
-    pixel_sizes,
 )
 from postproc.decoding.decision import Decision
-from postproc.decoding.keypoints import with_keypoints
-from postproc.decoding.levels import Array, Columns, Forms, Group, HeadLevels, Shape
-from postproc.errors import TensorError
-from postproc.kernels.heads.arguments import BoxesALabel, FirstImage, KeptOffsets, KeptRegions, Placement
+from postproc.decoding.keypoints import landmarks_of_levels
+from postproc.decoding.levels import (
+    Array,
+    Columns,
+    Forms,
+    Group,
+    HeadLevels,
+    Shape,
+    Six,
+    read_levels,
+    six_levels,
+)
+from postproc.kernels.heads.arguments import BoxesALabel
 from postproc.kernels.heads.distances import (
     EXP,
     PLAIN,
     RELU,
     SUM_MARGIN,
-    AnchorsPerCell,
     Bins,
-    CellOffset,
     DistanceActivation,
     Distances,
     Factors,
     FirstBin,
-    InStrides,
     IsRoot,
-    LevelTable,
-    Parts,
     ScoreSums,
 )
-from postproc.results import Detections
+from postproc.kernels.heads.levels import AnchorsPerCell, CellOffset, InStrides, LevelTable, Parts
 from postproc.schema import DistanceOutput
-from postproc.schema.limits import MOST_LEVELS
-from postproc.tensors import as_float32, find
 
 logger = logging.getLogger(__name__)
 
 _FIELDS = ("scores", "distances", "centerness", "landmarks", "score_sum")
 _ACTIVATIONS = {"none": PLAIN, "relu": RELU, "exp": EXP}
-_NO_LEVELS = [np.empty((1, 0), np.float32)] * MOST_LEVELS
 _MOST_REMEMBERED = 64
-_Six: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
-_LONGEST_SIDE = 2.0**31
 
 
 class _Plan(NamedTuple):
@@ -123,10 +121,7 @@ class DistanceDecoder(Decoder[_Read]):
         self.example_size = (self._side, self._side)
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
-        arrays = []
-        for name in self.tensor_names:
-            array = as_float32(name, find(tensors, name))
-            arrays.append(array if array.ndim != 2 else array[None])
+        arrays = read_levels(tensors, self.tensor_names)
         shapes = tuple([array.shape for array in arrays])
         known = self._known.get(shapes)
         if known is None:
@@ -162,8 +157,7 @@ class DistanceDecoder(Decoder[_Read]):
                 np.ascontiguousarray(self._levels.by_box(array, form, columns)).reshape(batch, -1)
                 for array, form in zip(read.arrays[self._own["scores"]], forms, strict=True)
             ]
-            first, second, third, fourth, fifth, sixth = of_boxes + _NO_LEVELS[len(of_boxes) :]
-            scores: _Six = first, second, third, fourth, fifth, sixth
+            scores = six_levels(of_boxes)
         else:
             scores = self._six(read, "scores")
         factors = sums = known.nothing
@@ -177,21 +171,19 @@ class DistanceDecoder(Decoder[_Read]):
         )  # fmt: skip
         extras = of_labels = None
         if plan.points is not None:
-            given = (*self._six(read, "landmarks"), plan.points, *self._geometry)
-            gather = partial(_landmarks, given, self._columns["landmarks"].width // 2)
-            extras = with_keypoints(gather, self._output.skeleton)
+            extras = landmarks_of_levels(
+                self._six(read, "landmarks"), plan.points, self._geometry,
+                self._columns["landmarks"].width // 2, self._output.skeleton,
+            )  # fmt: skip
         if self._activation == NO_ACTIVATION:
             of_labels = partial(self._of_labels, read)
         return Candidates(batch, head, plan.boxes, extras=extras, scores=of_labels)
 
-    def _six(self, read: _Read, columns: str) -> _Six:
+    def _six(self, read: _Read, columns: str) -> Six:
         """Tensors of each level, flat; empty ones for levels that there are none of."""
         own = self._own[columns]
-        flat = [
-            array.reshape(shape) for array, shape in zip(read.arrays[own], read.known.flat[own], strict=True)
-        ]
-        first, second, third, fourth, fifth, sixth = flat + _NO_LEVELS[len(flat) :]
-        return first, second, third, fourth, fifth, sixth
+        flat = zip(read.arrays[own], read.known.flat[own], strict=True)
+        return six_levels([array.reshape(shape) for array, shape in flat])
 
     def _of_boxes(self, read: _Read, name: str) -> Array:
         """Columns (B, N, C) of all boxes of all levels."""
@@ -230,16 +222,9 @@ class DistanceDecoder(Decoder[_Read]):
         return np.ascontiguousarray(sums)
 
     def _plan(self, known: _Known, sizes: Sizes) -> _Plan:
-        name = self.tensor_names[0]
-        sides = pixel_sizes(name, sizes)
-        if sides.max(initial=0.0) > _LONGEST_SIDE:
-            raise TensorError(f"tensor {name!r}: no input has a side of {sides.max():g} pixels")
-        inputs = sides.astype(np.int64).tolist()
-        of_images = [self._levels.grids(known.forms, height, width) for width, height in inputs]
-        if all(grids == of_images[0] for grids in of_images):
-            of_images = of_images[:1]
+        of_images = self._levels.grids_of_images(known.forms, sizes)
         boxes = sum(form.boxes for form in known.forms[0])
-        check_order(name, boxes_count=boxes, labels=self._labels)
+        check_order(self.tensor_names[0], boxes_count=boxes, labels=self._labels)
         columns = self._columns
         parts = self._levels.parts(
             known.forms, columns["scores"], self._first_label, self._labels, in_rows=known.in_rows
@@ -320,18 +305,3 @@ def _remember(remembered: dict[Any, Any], key: Any, value: Any) -> None:
     if len(remembered) >= _MOST_REMEMBERED:
         remembered.clear()
     remembered[key] = value
-
-
-def _landmarks(
-    given: tuple[Any, Any, Any, Any, Any, Any, LevelTable, AnchorsPerCell, CellOffset, InStrides],
-    points: int,
-    found: Detections,
-    placement: Placement,
-    start: FirstImage,
-) -> NDArray[np.float32]:
-    # Not at the top: every import of postproc would pay for what few documents need.
-    from postproc.kernels.heads.keypoints import Points, gather_landmarks
-
-    return gather_landmarks(
-        *given, Points(points), KeptRegions(found.regions), KeptOffsets(found.offsets), placement, start
-    )

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.decoding.base import Extras, Sizes, rows_of
-from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, Placement, Planar, Table
+from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
 from postproc.results import Detections
 
 if TYPE_CHECKING:
+    from postproc.decoding.levels import Six
+    from postproc.kernels.heads.levels import AnchorsPerCell, CellOffset, InStrides, LevelTable
     from postproc.results.keypoints import KeypointDetections, Skeleton
 
 Gather: TypeAlias = Callable[[Detections, Placement, FirstImage], NDArray[np.float32]]
@@ -72,3 +74,29 @@ def _with_keypoints(
     if skeleton is None:
         skeleton = usual_skeleton(keypoints.shape[1], found.table.names)
     return KeypointDetections.from_detections(found, keypoints=keypoints, skeleton=skeleton)
+
+
+def landmarks_of_levels(
+    tensors: Six,
+    levels: LevelTable,
+    geometry: tuple[AnchorsPerCell, CellOffset, InStrides],
+    points: int,
+    skeleton: Skeleton | None,
+) -> Extras:
+    """Return what adds landmarks that are distances from the cells of grids."""
+    return with_keypoints(partial(_of_levels, tensors, levels, geometry, points), skeleton)
+
+
+def _of_levels(
+    tensors: Six,
+    levels: LevelTable,
+    geometry: tuple[AnchorsPerCell, CellOffset, InStrides],
+    points: int,
+    found: Detections,
+    placement: Placement,
+    start: FirstImage,
+) -> NDArray[np.float32]:
+    from postproc.kernels.heads.keypoints import Points, gather_landmarks
+
+    kept = KeptRegions(found.regions), KeptOffsets(found.offsets)
+    return gather_landmarks(*tensors, levels, *geometry, Points(points), *kept, placement, start)

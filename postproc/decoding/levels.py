@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.decoding.base import Sizes, pixel_sizes
 from postproc.errors import TensorError
-from postproc.kernels.heads.distances import LevelTable, Parts
+from postproc.kernels.heads.levels import LevelTable, Parts
+from postproc.schema.limits import MOST_LEVELS
 from postproc.schema.outputs import Layout
-from postproc.tensors import wrong_shape
+from postproc.tensors import as_float32, find, wrong_shape
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
 Grid = tuple[int, int]
+Six = tuple[Any, Any, Any, Any, Any, Any]
+"""Tensors of up to six levels, (B, numbers of an image) each, as kernels take them."""
+
+_LONGEST_SIDE = 2.0**31
+_NO_LEVELS = [np.empty((1, 0), np.float32)] * MOST_LEVELS
 
 
 class Group(NamedTuple):
@@ -64,6 +71,21 @@ class Form(NamedTuple):
 
 Forms = tuple[tuple[Form, ...], ...]
 """Of the tensors of each group."""
+
+
+def read_levels(tensors: Mapping[str, Any], names: Sequence[str]) -> list[Array]:
+    """Return tensors as they are named; those without an axis of images, of boxes and channels, get one."""
+    arrays = []
+    for name in names:
+        array = as_float32(name, find(tensors, name))
+        arrays.append(array if array.ndim != 2 else array[None])
+    return arrays
+
+
+def six_levels(flat: list[Array]) -> Six:
+    """Return tensors of each level, and empty ones for levels that there are none of."""
+    first, second, third, fourth, fifth, sixth = flat + _NO_LEVELS[len(flat) :]
+    return first, second, third, fourth, fifth, sixth
 
 
 class HeadLevels:
@@ -154,6 +176,21 @@ class HeadLevels:
         if len(shape) == 3 and shape[1 if is_first else 2] == channels:
             return Form(shape[0], None, shape[2 if is_first else 1], is_first)
         return None
+
+    def grids_of_images(self, forms: Forms, sizes: Sizes) -> list[list[Grid]]:
+        """Return the grids of each image, or of one if those of all are the same.
+
+        Raises
+        ------
+        TensorError
+            If no size is given, an image has a side that no image has, or a tensor has other cells.
+        """
+        name = self.groups[0].names[0]
+        sides = pixel_sizes(name, sizes)
+        if sides.max(initial=0.0) > _LONGEST_SIDE:
+            raise TensorError(f"tensor {name!r}: no input has a side of {sides.max():g} pixels")
+        of_images = [self.grids(forms, height, width) for width, height in sides.astype(np.int64).tolist()]
+        return of_images[:1] if all(grids == of_images[0] for grids in of_images) else of_images
 
     def grids(self, forms: Forms, height: int, width: int) -> list[Grid]:
         """Return rows and columns of each level of an input: rounded up, or down where only that fits.

@@ -43,7 +43,7 @@ MOST_STRIDES = 16
 """Grids of YOLOX: it has three or four."""
 
 MOST_LEVELS = 6
-"""Levels of a head that gives distances: as many as from a stride of 4 to 128, and as a kernel takes."""
+"""Levels of a head with tensors of each: as many as from a stride of 4 to 128, and as a kernel takes."""
 
 MOST_BINS = 1_000
 """Bins of a distance: GFL's are 17, those of D-FINE 33."""

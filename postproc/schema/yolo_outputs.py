@@ -18,7 +18,7 @@ from postproc.schema.keypoints import (
     needless,
     skeleton_problems,
 )
-from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_STRIDES
+from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_LEVELS, MOST_STRIDES
 from postproc.schema.outputs import (
     BOX_FORMAT_TEXT,
     CONFIDENCE_DESCRIPTION,
@@ -214,7 +214,7 @@ class Yolov8Output(UprightTableOutput):
     )
 
 
-LevelTensors = Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "levels")]
+LevelTensors = Annotated[NonEmpty[Name], AtMost(MOST_LEVELS, "levels")]
 _LEVELS = ("scores_tensors", "objectness_tensors", "boxes_tensors")
 _ARRAY: JsonDict = {"type": "array"}
 _LEFT_OUT: JsonDict = {"type": "null"}
@@ -227,8 +227,9 @@ class YoloxOutput(DetectionOutput):
     exp(th)*s, and a landmark's x and y as those of the centre. The score of a label is the float32 product
     of objectness and probability, each rounded to float32 first, or the square root of that product, or the
     objectness alone. One tensor holds the grids one after the other, each with input_height//s rows of
-    input_width//s cells, row by row. A tensor of a level has as many, or, where only that fits, rounded up.
-    Regions run over the levels in their order, within each over row*W + col. An extension of v0.7.
+    input_width//s cells, row by row. A tensor of a level has ceil(input_height/s) rows of ceil(input_width/s)
+    cells, or the floor of both where only that fits; those of one field have one layout. Regions run
+    over the levels in their order, within each over row*W + col. An extension of v0.7.
     """
 
     model_config = ConfigDict(
@@ -257,7 +258,7 @@ class YoloxOutput(DetectionOutput):
     scores_tensors: LevelTensors | None = Field(
         default=None,
         description="In the place of output_tensor, one name per stride: the probabilities of each level, "
-        "(B, H*W, L), (B, L, H, W) or (B, H, W, L).",
+        "(B, N, L), (B, L, N), (B, L, H, W) or (B, H, W, L).",
     )
     objectness_tensors: LevelTensors | None = Field(
         default=None, description="The objectness of each level, likewise with 1 in the place of L."

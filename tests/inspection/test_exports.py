@@ -167,9 +167,3 @@ def test_export_lies_beside_its_configuration(tmp_path: Path) -> None:
         "model.onnx",
         "preprocessor_config.json",
     ]
-
-
-def test_advice_for_levels_of_yolox_names_the_kind_that_describes_them(tmp_path: Path) -> None:
-    found = inspect_model(BY_NAME["mmdetection: yolox' levels"].save(tmp_path))
-    assert not found.proposals
-    assert "yolox_output with scores_tensors, objectness_tensors" in " ".join(found.unsupported)

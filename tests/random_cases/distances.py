@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests import reference
+from tests.random_cases.levels import LevelOutputs
 from tests.random_cases.numbers import Json, Made, optional
-from tests.random_cases.v07 import V07Outputs
 from tests.reference.activation import sigmoid64
 from tests.reference.boxes import rounded
 
 Array = NDArray[Any]
 
 
-class DistanceOutputs(V07Outputs):
+class DistanceOutputs(LevelOutputs):
     """Makes an output and its tensors, for images whose inputs are of the given heights and widths."""
 
     def distance(self, sizes: Array) -> Made:
@@ -58,10 +58,6 @@ class DistanceOutputs(V07Outputs):
             ),
         }
         return output, values
-
-    def grid_of(self, size: Array, stride: int) -> tuple[int, int]:
-        height, width = (-(-side // stride) if self.are_up else side // stride for side in size.tolist())
-        return int(height), int(width)
 
     def distances(self, boxes: int, bins: int) -> Array:
         if bins > 1:
@@ -112,27 +108,3 @@ class DistanceOutputs(V07Outputs):
             for name, table in numbers.items()
         }
         return {**fields, **optional(columns=(packed, []), layout=(layout, "auto"))}
-
-    def is_unclear(self, table: Array, form: str, anchors: int) -> bool:
-        """Say whether the shapes of all tensors of a field may fit both layouts."""
-        channels = table.shape[2]
-        counts = [rows * columns * anchors for rows, columns in self.grids]
-        if form == "maps":
-            return all(anchors * channels in grid for grid in self.grids)
-        return all(count == channels for count in (counts if form == "levels" else [sum(counts)]))
-
-    def levels_of(self, name: str, table: Array, form: str, anchors: int, layout: str) -> list[str]:
-        counts = [rows * columns * anchors for rows, columns in self.grids]
-        parts = [table] if form == "all" else np.split(table, np.cumsum(counts)[:-1], axis=1)
-        first = self.pick(True, False) if layout == "auto" else layout == "channels_first"
-        names = []
-        for level, part in enumerate(parts):
-            if form == "maps":
-                rows, columns = self.grids[level]
-                part = part.reshape(self.batch, rows, columns, anchors * part.shape[2])
-                own = f"{self.prefix}{name}_{level}"
-                self.tensors[own] = part.transpose(0, 3, 1, 2) if first else part
-                names.append(own)
-            else:
-                names.append(self.keep(f"{name}_{level}", part.transpose(0, 2, 1) if first else part))
-        return names

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.random_cases.levels import LevelOutputs
 from tests.random_cases.numbers import Json, Made, optional
-from tests.random_cases.v07 import V07Outputs
 from tests.reference.activation import sigmoid64
 from tests.reference.boxes import rounded
 
 
-class YoloOutputs(V07Outputs):
+class YoloOutputs(LevelOutputs):
     """Makes an output and its tensors, for images whose inputs are of the given heights and widths."""
 
     def yolov3(self, sizes: NDArray[Any]) -> Made:
@@ -140,14 +140,10 @@ class YoloOutputs(V07Outputs):
 
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
-        height, width = sizes[0]
         is_levels = self.pick(False, True)
-        up = is_levels and self.pick(False, True)
-        sides = [
-            tuple(int(-(-side // stride) if up else side // stride) for side in (height, width))
-            for stride in strides
-        ]
-        cells = int(sum(rows * columns for rows, columns in sides))
+        self.are_up = is_levels and self.pick(False, True)
+        self.grids = [self.grid_of(sizes[0], stride) for stride in strides]
+        cells = sum(rows * columns for rows, columns in self.grids)
         activation = self.pick("none", "sigmoid")
         confidence = str(self.pick(self.confidence(), "sqrt_product"))
         offsets = self.rng.normal(0, 0.7, (self.batch, cells, 4))
@@ -156,8 +152,8 @@ class YoloOutputs(V07Outputs):
         offsets[..., 2:][self.rng.random((self.batch, cells, 2)) < 0.03] = 200  # exp beyond float32
         scores = self.plain_scores((self.batch, cells, 1 + self.labels), activation)
         table = self.spoiled(np.concatenate([offsets, scores], axis=2))
-        axes = self.pick(3, 4) if (sizes == sizes[0]).all() else 3
-        output = self.levels(table, sides, axes) if is_levels else self.table(table)
+        may_be_maps = bool((sizes == sizes[0]).all())
+        output = self.levels(table, may_be_maps) if is_levels else self.table(table)
         output |= optional(
             strides=(strides, [8, 16, 32]),
             score_activation=(activation, "none"),
@@ -165,32 +161,21 @@ class YoloOutputs(V07Outputs):
         )
         return output, _scores(table, activation, confidence)
 
-    def levels(self, table: NDArray[Any], sides: list[tuple[int, ...]], axes: int) -> Json:
+    def levels(self, table: NDArray[Any], may_be_maps: bool) -> Json:
         """Keep the columns of a (B, N, 5+L) table level by level, perhaps with landmarks."""
-        columns = {
-            "boxes_tensors": table[..., :4],
-            "objectness_tensors": table[..., 4:5],
-            "scores_tensors": table[..., 5:],
-        }
+        numbers = {"boxes": table[..., :4], "objectness": table[..., 4:5], "scores": table[..., 5:]}
         output: Json = {}
         if self.pick(False, True):
             output["keypoints"] = self.pick(2, 1, 5)
             shape = (*table.shape[:2], 2 * output["keypoints"])
-            columns["landmarks_tensors"] = self.spoiled(self.rng.normal(0, 2, shape))
-        layout = self.pick("channels_last", "channels_first")
-        ends = np.cumsum([rows * columns for rows, columns in sides])[:-1]
-        for field, numbers in columns.items():
-            output[field] = []
-            for row, (level, cells) in enumerate(zip(np.split(numbers, ends, axis=1), sides, strict=True)):
-                name = f"{self.prefix}{field}_{row}"
-                if axes == 4 and self.pick(True, False):
-                    level = level.reshape(len(level), *cells, level.shape[2])
-                    level = level.transpose(0, 3, 1, 2) if layout == "channels_first" else level
-                self.tensors[name] = level
-                output[field].append(name)
-        boxes = [self.tensors[name] for name in output["boxes_tensors"]]
-        tells = axes == 3 or any(level.ndim == 4 and level.shape[1] != level.shape[3] for level in boxes)
-        return output | optional(layout=(self.pick("auto", layout) if tells else layout, "auto"))
+            numbers["landmarks"] = self.spoiled(self.rng.normal(0, 2, shape))
+        layout = self.pick("auto", "channels_last", "channels_first")
+        forms = {name: self.pick("levels", *["maps"] * may_be_maps) for name in numbers}
+        if layout == "auto" and any(self.is_unclear(of, forms[name], 1) for name, of in numbers.items()):
+            layout = "channels_last"
+        for name, of in numbers.items():
+            output[f"{name}_tensors"] = self.levels_of(name, of, forms[name], 1, layout)
+        return output | optional(layout=(layout, "auto"))
 
     def confidence(self) -> str:
         return str(self.pick("product", *(["objectness"] if self.labels == 1 else [])))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from tests.reference.activation import activated, sigmoid64, softmax64
 from tests.reference.boxes import Box, rounded
 from tests.reference.hypothesis import Call, Hypothesis, Images, Size
-from tests.reference.tensors import Floats, Tensors, as_float32, batched
+from tests.reference.levels import of_levels
+from tests.reference.tensors import Floats, Tensors
 
 Cell = tuple[int, int, int]  # row, column, stride
 
@@ -69,24 +70,7 @@ def columns_of(
         packed = output.get("columns", ("distances", "scores"))
         first = sum(widths[other] for other in packed[: list(packed).index(name)])
         names, channels = output["output_tensors"], sum(widths[other] for other in packed)
-    anchors, layout = output.get("anchors_per_cell", 1), output.get("layout", "auto")
-    values = [as_float32(tensors[one]) for one in names]
-    values = [tensor if tensor.ndim == 4 else batched(tensor, 3) for tensor in values]
-    if layout == "auto":  # the one that all tensors of the field have
-        is_first = all(
-            tensor.shape[1] == channels * (anchors if tensor.ndim == 4 else 1) for tensor in values
-        )
-        layout = "channels_first" if is_first else "channels_last"
-    tables, levels = [], []
-    for tensor in values:
-        table = np.moveaxis(tensor, 1, -1) if layout == "channels_first" else tensor
-        tables.append(
-            table.reshape(len(table), -1, channels)
-            if table.size
-            else np.zeros((len(table), 0, channels), np.float32)
-        )
-        levels.append(table.shape[1:-1])
-    table = np.concatenate(tables, axis=1)
+    table, levels = of_levels(output, tensors, names, channels)
     return table[:, :, first : first + widths[name]], levels
 
 

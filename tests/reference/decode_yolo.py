@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 
 from tests.reference.activation import activated, sigmoid64, softmax64
 from tests.reference.boxes import Box, rounded, to_corners
+from tests.reference.decode_distances import cells_of as level_cells
 from tests.reference.hypothesis import Call, Hypothesis, Images
+from tests.reference.levels import of_levels
 from tests.reference.rectangles import turned_box
 from tests.reference.tensors import Floats, Tensors, as_float32, batched, grid, scores_by_row
 
@@ -192,32 +193,8 @@ def cells_of(output: dict[str, Any], tensors: Tensors, labels: int) -> Floats:
     if output.get("output_tensor") is not None:
         return table_of(output, tensors, 5 + labels)
     roles = (("boxes_tensors", 4), ("objectness_tensors", 1), ("scores_tensors", labels))
-    return np.concatenate([levels_of(output, tensors, *role) for role in roles], axis=2)
-
-
-def levels_of(output: dict[str, Any], tensors: Tensors, field: str, channels: int) -> Floats:
-    """Return the (B, N, C) numbers of all levels."""
-    first = _is_channels_first(output, tensors)
-    levels = []
-    for name in output[field]:
-        level = as_float32(tensors[name])
-        if level.ndim == 4:
-            level = level.transpose(0, 2, 3, 1) if first else level
-            level = level.reshape(len(level), level.shape[1] * level.shape[2], channels)
-        levels.append(level)
-    return np.concatenate(levels, axis=1)
-
-
-def _is_channels_first(output: dict[str, Any], tensors: Tensors) -> bool:
-    """Say where the channels lie of tensors with cells in two axes: not last, unless all can be read so."""
-    layout = output.get("layout", "auto")
-    if layout != "auto":
-        return bool(layout == "channels_first")
-    channels = {"boxes_tensors": 4, "objectness_tensors": 1}
-    return not all(
-        tensors[name].ndim == 3 or tensors[name].shape[3] == count
-        for field, count in channels.items()
-        for name in output[field]
+    return np.concatenate(
+        [of_levels(output, tensors, output[field], channels)[0] for field, channels in roles], axis=2
     )
 
 
@@ -225,15 +202,16 @@ def places_of(
     output: dict[str, Any], tensors: Tensors, height: float, width: float
 ) -> list[tuple[int, int, int]]:
     """Return row, column and stride of each cell: sides rounded up for levels that have as many cells."""
-    places = []
-    for index, stride in enumerate(output.get("strides", (8, 16, 32))):
-        sides = int(height // stride), int(width // stride)
-        if output.get("output_tensor") is None:
-            tensor = tensors[output["objectness_tensors"][index]]
-            if tensor[0].size != sides[0] * sides[1]:
-                sides = math.ceil(height / stride), math.ceil(width / stride)
-        places += [(row, col, stride) for row in range(sides[0]) for col in range(sides[1])]
-    return places
+    strides = output.get("strides", (8, 16, 32))
+    if output.get("output_tensor") is None:
+        _, levels = of_levels(output, tensors, output["objectness_tensors"], 1)
+        return level_cells({"strides": strides}, levels, (height, width))
+    return [
+        (row, col, stride)
+        for stride in strides
+        for row in range(int(height // stride))
+        for col in range(int(width // stride))
+    ]
 
 
 def table_of(output: dict[str, Any], tensors: Tensors, channels: int) -> Floats:

@@ -11,8 +11,9 @@ from tests.reference.boxes import rounded, to_centre
 from tests.reference.decode_distances import landmarks
 from tests.reference.decode_offsets import priors_of
 from tests.reference.decode_rows import finished_rows
-from tests.reference.decode_yolo import levels_of, places_of, table_of
+from tests.reference.decode_yolo import places_of, table_of
 from tests.reference.hypothesis import Size
+from tests.reference.levels import of_levels
 from tests.reference.tensors import Tensors, as_float32, batched
 
 
@@ -90,7 +91,7 @@ def _points_of(
         return _of_prior(output, tensors, image, region)
     if kind == "yolox_output":
         assert size is not None
-        numbers = levels_of(output, tensors, "landmarks_tensors", 2 * count)[image, region]
+        numbers = of_levels(output, tensors, output["landmarks_tensors"], 2 * count)[0][image, region]
         row, col, stride = places_of(output, tensors, *size)[region]
         cell = np.array([col, row], np.float64)
         with np.errstate(all="ignore"):

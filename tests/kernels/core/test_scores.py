@@ -117,7 +117,7 @@ def scores_scans(
             return result
 
 
-scan_listed = listed._scan
+scan_listed = listed.scan_listed
 
 
 @numba.njit  # type: ignore[untyped-decorator]
