@@ -90,6 +90,8 @@ def _of_a_large_input(case: Case) -> Case:
     post, output = _output_of(case)
     if "normalize_wrt_tensor" in post["detection"] or case.options["input_size"] is None:
         return case
+    if "output_tensor" not in output:
+        return case
     ((name, table),) = case.tensors.items()
     first = output.get("layout", "auto") == "channels_first" or (
         "layout" not in output and table.shape[-1] != 5 + len(case.spec["outputs"][0]["labels"]["labels"])
@@ -111,9 +113,11 @@ def _tiled(case: Case, times: int) -> Case:
         if "/grid" not in name:
             tensors[name] = tensor
             continue
-        if tensor.ndim < 5 and layout == "auto":
+        if layout == "auto" and (tensor.ndim < 5 or "yolov3_output" in post["detection"]):
             return case
-        axes = (1, 2) if tensor.ndim == 5 else (-2, -1) if layout == "channels_first" else (-3, -2)
+        axes = (-2, -1) if layout == "channels_first" else (-3, -2)
+        if tensor.ndim == 5 and layout != "anchors_first":
+            axes = (1, 2)
         repeats = np.ones(tensor.ndim, int)
         repeats[list(axes)] = times
         tiled = np.tile(tensor, repeats)
