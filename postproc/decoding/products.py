@@ -83,7 +83,7 @@ def _of_products(head: Products, count: BoxesALabel, labels: int) -> Candidates:
 
 
 # Cells are counted as int64, those of all strides together.
-LONGEST_SIDE = 2.0**24
+_LONGEST_SIDE = 2.0**24
 
 
 class YoloxDecoder(Decoder[ReadTable]):
@@ -115,7 +115,7 @@ class YoloxDecoder(Decoder[ReadTable]):
         (name,) = self.tensor_names
         count, levels = read.boxes, []
         inputs = pixel_sizes(name, sizes)
-        if inputs.max(initial=0.0) > LONGEST_SIDE:
+        if inputs.max(initial=0.0) > _LONGEST_SIDE:
             raise TensorError(
                 f"tensor {name!r} has {count} boxes an image; an input of {inputs.max():g} pixels has more"
             )
