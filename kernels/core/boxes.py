@@ -62,6 +62,7 @@ def decode_boxes(
     count: int,
     boxes: NDArray[np.float32],
     planar: bool,
+    first_number: int,
     box_format: int,
     per_label: int,
     columns: int,
@@ -71,9 +72,10 @@ def decode_boxes(
 ) -> None:
     """Write the corners of the first `count` candidates of an image, whose boxes stand in a tensor.
 
-    The tensor is (R, 4 or more), or (4 or more, R) if `planar`. A label has `per_label` boxes, `columns` of
-    them from one region of the network. If `boxes_a_region` is 0, the box of region r is row r; otherwise the
-    rows of a region are its boxes, label l's in row ``r * boxes_a_region + first_box + l``.
+    The tensor is (R, 4 or more), or (4 or more, R) if `planar`; a box begins at `first_number`. A label has
+    `per_label` boxes, `columns` of them from one region of the network. If `boxes_a_region` is 0, the box of
+    region r is row r; otherwise the rows of a region are its boxes, label l's in row
+    ``r * boxes_a_region + first_box + l``.
     """
     numbers = boxes.reshape(-1)
     row_step, number_step = (1, boxes.shape[1]) if planar else (boxes.shape[1], 1)
@@ -82,7 +84,7 @@ def decode_boxes(
         row = box // columns
         if boxes_a_region > 0:
             row = row * boxes_a_region + first_box + label
-        at = row * row_step
+        at = row * row_step + first_number * number_step
         corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3] = to_corners(
             np.float64(numbers[at]),
             np.float64(numbers[at + number_step]),

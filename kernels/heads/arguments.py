@@ -19,6 +19,8 @@ Planar = NewType("Planar", bool)
 PlanarBoxes = NewType("PlanarBoxes", bool)
 FirstScore = NewType("FirstScore", int)
 """Row or plane of the first label's score."""
+FirstNumber = NewType("FirstNumber", int)
+"""Column of a box's first number in a table."""
 Activation = NewType("Activation", int)
 BoxFormat = NewType("BoxFormat", int)
 ObjectnessAlone = NewType("ObjectnessAlone", bool)

@@ -11,8 +11,8 @@ from .._jit import inner, kernel, pasted
 from ..core import activation as act
 from ..core.boxes import decode_boxes
 from ..core.candidates import LOWEST_KEY, pack
-from ..core.collector import Collector, begin_scan, end_scan, make_room, push
-from .arguments import Activation, Boxes, BoxFormat, Rule, Scores
+from ..core.collector import Collector, begin_scan, end_scan, lowest, make_room, push
+from .arguments import Activation, Boxes, BoxFormat, FirstNumber, FirstScore, Rule, Scores
 from .driver import detector
 
 _INT64_END = 2.0**63
@@ -27,18 +27,21 @@ RowsOfIds = NewType("RowsOfIds", NDArray[np.int64])
 
 
 class Listed(NamedTuple):
-    """Scores and their label rows (N, C), negative for none, and boxes (N, 4) or (N * C, 4).
+    """C scores in each row of a table (N, C or more), their label rows (N, C), negative for none, and boxes.
 
     Image i has rows ``firsts[i]`` to ``ends[i]``, as many as a label has boxes, ``n * C + c``, or fewer. All
-    C scores of a row share its box, or have boxes of their own.
+    C scores of a row share its box, in (N, 4 or more), or have boxes of their own, in (N * C, 4 or more).
+    Scores and boxes begin in a column of their tables, which may be one and the same.
     """
 
     scores: Scores
+    first_score: FirstScore
     rows: LabelRows
     firsts: FirstRows
     ends: EndRows
     activation: Activation
     boxes: Boxes
+    first_number: FirstNumber
     box_format: BoxFormat
     own_boxes: BoxesOfTheirOwn
 
@@ -47,28 +50,34 @@ class Listed(NamedTuple):
 def scan_listed(head: Listed, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
     """Collect the candidates of an image's rows; of other heads too, that have such scores and rows."""
     first, end, activation = head.firsts[image], head.ends[image], head.activation
-    scores, rows = head.scores[first:end], head.rows[first:end]
-    thresholds, discard = rule.thresholds, rule.discard
+    width, columns = head.scores.shape[1], head.rows.shape[1]
+    numbers, owners = head.scores.reshape(-1), head.rows.reshape(-1)
+    thresholds, discard, multi_label = rule.thresholds, rule.discard, rule.multi_label
     begin_scan(collector, thresholds, discard, act.NONE, LOWEST_KEY)
     buffer, count, bounds, limits = collector
-    columns = scores.shape[1]
     logits, activated = act.new_row(columns), act.new_row(columns)
-    for row in range(scores.shape[0]):
-        values, owners = scores[row], rows[row]
+    least = lowest(limits)
+    for row in range(first, end):
+        at, of_row = row * width + head.first_score, row * columns
+        values = numbers[at : at + columns]
         if activation != act.NONE:
             _activate(values, activation, logits, activated)
             values = activated[:columns]
         begin, stop = 0, columns
-        if not rule.multi_label:
-            begin = _best_column(values, owners)
-            stop = min(begin + 1, columns)
+        if columns > 1 and not multi_label:
+            begin = _best_column(values, owners[of_row : of_row + columns])
+            stop = begin + 1
         for column in range(begin, stop):
-            label = owners[column]
-            if label >= 0 and values[column] > limits[label]:
-                order = label * boxes + row * columns + column
-                key = pack(values[column], order, thresholds[label], discard)
+            value = values[column]
+            if not value > least:
+                continue
+            label = owners[of_row + column]
+            if label >= 0 and value > limits[label]:
+                order = label * boxes + (row - first) * columns + column
+                key = pack(value, order, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
                     make_room(buffer, count, bounds, limits, thresholds, discard, act.NONE)
+                    least = lowest(limits)
     return end_scan(collector, 0)
 
 
@@ -76,10 +85,10 @@ def scan_listed(head: Listed, image: int, boxes: int, rule: Rule, room: int, col
 def _decode(
     head: Listed, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
 ) -> None:
-    first, columns = head.firsts[image], head.scores.shape[1]
+    first, columns = head.firsts[image], head.rows.shape[1]
     decode_boxes(
-        keys, count, head.boxes[first * columns if head.own_boxes else first :], False, head.box_format,
-        boxes, 1 if head.own_boxes else columns, 0, 0, corners,
+        keys, count, head.boxes[first * columns if head.own_boxes else first :], False, head.first_number,
+        head.box_format, boxes, 1 if head.own_boxes else columns, 0, 0, corners,
     )  # fmt: skip
 
 
@@ -128,14 +137,14 @@ def rows_of_ids(classes: NDArray[np.int64], ids: SortedIds, rows: RowsOfIds) -> 
 
 @kernel
 def rows_of_numbers(
-    classes: NDArray[np.float64], ids: SortedIds, rows: RowsOfIds
+    table: NDArray[np.float32] | NDArray[np.float64], column: int, ids: SortedIds, rows: RowsOfIds
 ) -> tuple[NDArray[np.int64], int, int]:
-    """Do what `rows_of_ids` does for floats, which are ids where they are whole, and count the others."""
-    result = np.empty(classes.shape[0], np.int64)
+    """Do what `rows_of_ids` does for a column of floats, which are ids where whole, and count the others."""
+    result = np.empty(table.shape[0], np.int64)
     unknown = 0
     odd = 0
-    for index in range(classes.shape[0]):
-        number = classes[index]
+    for index in range(table.shape[0]):
+        number = table[index, column]
         whole = np.trunc(number) == number
         odd += not whole
         whole = whole and abs(number) < _INT64_END
@@ -146,7 +155,10 @@ def rows_of_numbers(
 
 @inner
 def _row_of(value: int, ids: SortedIds, rows: RowsOfIds) -> int:
-    position = np.searchsorted(ids, value)
+    # Most ids follow each other without a gap.
+    position = value - ids[0]
+    if not (0 <= position < ids.shape[0] and ids[position] == value):
+        position = np.searchsorted(ids, value)
     if position < ids.shape[0] and ids[position] == value:
         return int(rows[position])
     return -1

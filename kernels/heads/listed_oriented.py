@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import pasted
-from .arguments import Activation, Planar, Scores, Table
+from .arguments import Activation, FirstScore, Planar, Scores, Table
 from .driver import unpacking
 from .listed import EndRows, FirstRows, LabelRows, scan_listed
 from .oriented import AngleColumn, FastSuppression, Probiou, Scales, detect_rectangles
 
 
 class ListedOriented(NamedTuple):
-    """Scores and label rows (N, 1) as of `Listed`, and rectangles as of `Oriented`: a table (N, 1, C)."""
+    """Scores and label rows as of `Listed`, and rectangles as of `Oriented`: a table (N, 1, C)."""
 
     scores: Scores
+    first_score: FirstScore
     rows: LabelRows
     firsts: FirstRows
     ends: EndRows

@@ -126,7 +126,7 @@ def _decode(
         levels = head.levels[image if head.levels.shape[0] > 1 else 0]
         _decode_cells(keys, count, head.table[image], head.planar, levels, corners)
     else:
-        decode_boxes(keys, count, head.table[image], head.planar, head.box_format, boxes, 1, 0, 0, corners)
+        decode_boxes(keys, count, head.table[image], head.planar, 0, head.box_format, boxes, 1, 0, 0, corners)
 
 
 @inner

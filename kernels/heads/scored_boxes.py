@@ -50,8 +50,8 @@ def _decode(
     corners: NDArray[np.float32],
 ) -> None:
     decode_boxes(
-        keys, count, head.boxes[image], head.boxes_planar, head.box_format, boxes, 1, head.rows_a_region,
-        head.first_row, corners,
+        keys, count, head.boxes[image], head.boxes_planar, 0, head.box_format, boxes, 1,
+        head.rows_a_region, head.first_row, corners,
     )  # fmt: skip
 
 

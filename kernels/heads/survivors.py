@@ -49,6 +49,7 @@ _TOTAL = 1
 _EARLIER = 2
 _CUT = 3
 _ROOM = 128
+_BLOCKS_AT_FIRST = 32
 
 
 @inner
@@ -57,7 +58,7 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     heads = np.empty(1 if class_agnostic else labels, np.int32)
     for bucket in range(heads.shape[0]):
         heads[bucket] = -1
-    links, pool = np.empty((4, 2), np.int32), np.empty((4, 5, LANES), np.float32)
+    links, pool = np.empty((_BLOCKS_AT_FIRST, 2), np.int32), np.empty((_BLOCKS_AT_FIRST, 5, LANES), np.float32)
     keys, boxes = np.empty(_ROOM, np.uint64), np.empty((_ROOM, 4), np.float32)
     counts, ends, furthest = np.empty(4, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
     counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = counts[_CUT] = ends[0] = 0
@@ -99,6 +100,10 @@ def select(
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     used, total = counts[_BLOCKS], counts[_TOTAL]
     end = counts[_EARLIER] + call.most
+    is_placed = placement.shape[0] > 0
+    along_x = along_y = np.empty(4, np.float64)
+    if is_placed:
+        along_x, along_y = placement[image, 0], placement[image, 1]
     for index in range(count):
         x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
         if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
@@ -114,12 +119,13 @@ def select(
         if iou_threshold < 1.0:
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
                 continue
-            links, pool = with_room(links, pool, used, 1)
+            if used == pool.shape[0]:
+                links, pool = with_room(links, pool, used, 1)
             used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
         furthest[0] = max(furthest[0], reach)
-        if placement.shape[0] > 0:
-            x1, x2 = place(x1, placement[image, 0]), place(x2, placement[image, 0])
-            y1, y2 = place(y1, placement[image, 1]), place(y2, placement[image, 1])
+        if is_placed:
+            x1, x2 = place(x1, along_x), place(x2, along_x)
+            y1, y2 = place(y1, along_y), place(y2, along_y)
             if not (x1 < x2 and y1 < y2):
                 continue
         if total == end:

@@ -81,7 +81,10 @@ def keep(
         return used
     block = heads[bucket]
     if block < 0 or links[block, _SIZE] == LANES:
-        pool[used] = 0.0
+        lanes = pool[used]
+        for side in range(5):
+            for lane in range(LANES):
+                lanes[side, lane] = 0.0
         links[used, _NEXT] = block
         links[used, _SIZE] = 0
         heads[bucket] = used

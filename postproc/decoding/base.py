@@ -29,6 +29,7 @@ from postproc.kernels.heads.arguments import (
     Table,
 )
 from postproc.kernels.heads.driver import Head
+from postproc.kernels.heads.listed import EndRows, FirstRows
 from postproc.results import Detections
 from postproc.results.rows import images_of_rows
 from postproc.schema import DetectionOutput
@@ -229,6 +230,13 @@ class SingleTable:
             for layout, shape in shapes.items()
             if self._layout in ("auto", layout)
         ]
+
+
+@remembered
+def whole_images(batch: int, count: int) -> tuple[FirstRows, EndRows]:
+    """First row of each image in a list, and the row behind its last, where each has `count`."""
+    firsts = np.arange(batch, dtype=np.int64) * count
+    return FirstRows(firsts), EndRows(firsts + count)
 
 
 def rows_of(found: Detections, firsts: NDArray[np.int64] | None, start: FirstImage) -> KeptRegions:

@@ -40,33 +40,36 @@ class ClassRows:
 
     def of(
         self,
-        classes: NDArray[Any],
+        table: NDArray[Any],
+        column: int,
         matter: Callable[[], NDArray[np.bool_]],
         given: Callable[[], NDArray[np.bool_]] | None = None,
     ) -> tuple[NDArray[np.int64], float | None]:
-        """Label row of each class (N,), as `as_ids` gives them; -1 where the spec has none.
+        """Label row of each class (N,), -1 where the spec has none.
 
-        Those are logged, each once; but not where ``matter()``, a mask (N,), is false: what scores too little
-        anyway is padding, more often than not. Fractions are not: the first of those that are ``given()`` is
-        returned as well, since in a tensor of classes there is none.
+        They stand in a column of a table (N, C), of float32 or as `as_ids` gives them. Those that the spec
+        does not have are logged, each once; but not where ``matter()``, a mask (N,), is false: what scores
+        too little anyway is padding, more often than not. Fractions are not: the first of those that are
+        ``given()`` is returned as well, since in a tensor of classes there is none.
         """
         odd = 0
-        if classes.dtype == np.uint64:
-            # Some are beyond every id. What they turn into is overwritten.
-            rows, unknown = rows_of_ids(classes.astype(np.int64), self._sorted, self._rows)
-            rows[classes > np.iinfo(np.int64).max] = -1
-            unknown = len(classes)
-        elif classes.dtype == np.int64:
-            rows, unknown = rows_of_ids(classes, self._sorted, self._rows)
+        if table.dtype.kind == "f":
+            rows, unknown, odd = rows_of_numbers(table, column, self._sorted, self._rows)
+        elif table.dtype == np.int64:
+            rows, unknown = rows_of_ids(np.ascontiguousarray(table[:, column]), self._sorted, self._rows)
         else:
-            rows, unknown, odd = rows_of_numbers(classes, self._sorted, self._rows)
+            # Some are beyond every id. What they turn into is overwritten.
+            rows, unknown = rows_of_ids(table[:, column].astype(np.int64), self._sorted, self._rows)
+            rows[table[:, column] > np.iinfo(np.int64).max] = -1
+            unknown = len(rows)
         odd_class = None
         if odd:
+            classes = table[:, column]
             fractions = _are_fractions(classes)
             of_boxes = classes[fractions if given is None else fractions & given()]
             odd_class = float(of_boxes[0]) if len(of_boxes) else None
         if unknown and len(self._unknown) < _MOST_UNKNOWN:
-            others = classes[(rows < 0) & matter()]
+            others = table[:, column][(rows < 0) & matter()]
             self._log(np.unique(others[~_are_fractions(others)]).tolist())
         return rows, odd_class
 

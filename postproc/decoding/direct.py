@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,20 @@ from postproc.decoding.base import (
     as_rows,
     check_order,
     is_planar,
+    whole_images,
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
 from postproc.decoding.decision import Decision
-from postproc.kernels.heads.arguments import Boxes, BoxesALabel, BoxesARegion, Scores
-from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, LabelRows, Listed
+from postproc.kernels.heads.arguments import (
+    Boxes,
+    BoxesALabel,
+    BoxesARegion,
+    FirstNumber,
+    FirstScore,
+    Scores,
+)
+from postproc.kernels.heads.listed import BoxesOfTheirOwn, LabelRows, Listed
 from postproc.schema import DirectOutput
 from postproc.tensors import as_float32, as_ids, find, wrong_shape
 
@@ -80,20 +88,21 @@ class DirectDecoder(SizelessDecoder):
         flat = scores.reshape(batch * count, columns)
         # Where an activation is still to come, a score says nothing yet.
         rows, odd_class = self._classes.of(
-            np.ascontiguousarray(classes).reshape(-1),
+            np.ascontiguousarray(classes).reshape(-1, 1),
+            0,
             lambda: (
                 flat.reshape(-1)
                 > (self._decision.thresholds.min() if self._activation == NO_ACTIVATION else -np.inf)
             ),
         )
-        firsts, ends = _ranges(batch, count)
         head = Listed(
             Scores(flat),
+            FirstScore(0),
             LabelRows(rows.reshape(flat.shape)),
-            firsts,
-            ends,
+            *whole_images(batch, count),
             self._activation,
             Boxes(corners.reshape(math.prod(corners.shape[:-1]), 4)),
+            FirstNumber(0),
             self._format,
             BoxesOfTheirOwn(corners.ndim == 4),
         )
@@ -120,10 +129,3 @@ class DirectDecoder(SizelessDecoder):
             columns=columns,
             layout=self._output.layout,
         )
-
-
-@lru_cache(maxsize=64)
-def _ranges(batch: int, count: int) -> tuple[FirstRows, EndRows]:
-    """First row of each image, and the row behind its last."""
-    firsts = np.arange(batch, dtype=np.int64) * count
-    return FirstRows(firsts), EndRows(firsts + count)

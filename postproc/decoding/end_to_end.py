@@ -22,6 +22,7 @@ from postproc.decoding.base import (
     Sizes,
     check_order,
     pixel_sizes,
+    whole_images,
     without_padding,
 )
 from postproc.decoding.class_rows import ClassRows
@@ -40,6 +41,8 @@ from postproc.errors import TensorError
 from postproc.kernels.heads.arguments import (
     Boxes,
     BoxesALabel,
+    FirstNumber,
+    FirstScore,
     Scores,
     Table,
 )
@@ -56,20 +59,30 @@ Floats = NDArray[np.float32]
 
 
 class _Rows(NamedTuple):
-    """Rows of a batch: boxes (R, 4), scores (R,), classes (R,), and which of them each image has.
+    """Rows of a batch, and which of them each image has.
 
-    What comes with a box begins in column `first` of `more` (R, C), if anything does.
+    The box, the score and the class of row r stand in row r of a table each, from a column of it on: often it
+    is one table. What comes with a box begins in column `first` of `more` (R, C), if anything does.
     """
 
-    boxes: Boxes
+    numbers: Boxes
+    first_number: FirstNumber
     scores: Scores
+    first_score: FirstScore
     classes: NDArray[Any]
+    class_column: int
     firsts: FirstRows
     ends: EndRows
+    longest: int  # how many rows an image has at most
     axes: tuple[int, ...]  # of the tensors: what they have of rows
     order: Ints | None = None  # numbers of the rows in the tensors, where they are in another order
     more: Floats | None = None
     first: int = 0
+
+    @property
+    def boxes(self) -> Boxes:
+        """Boxes (R, 4)."""
+        return Boxes(np.ascontiguousarray(self.numbers[:, self.first_number : self.first_number + 4]))
 
     def listed(self) -> NDArray[np.bool_]:
         """Which rows are those of an image."""
@@ -78,6 +91,15 @@ class _Rows(NamedTuple):
         np.add.at(steps, self.ends, -1)
         mask: NDArray[np.bool_] = np.cumsum(steps[:-1]) > 0
         return mask
+
+    def are_above(self, threshold: np.float32) -> NDArray[np.bool_]:
+        """Which rows are those of an image, and have a score above a threshold."""
+        above: NDArray[np.bool_] = self.listed() & (self.scores[:, self.first_score] > threshold)
+        return above
+
+    def given_scores(self) -> Floats:
+        """Scores of these rows, but for those that fill them up."""
+        return without_padding(self.scores[self.listed(), self.first_score])
 
     def angles(self) -> Floats:
         """Angles of these rows (K,)."""
@@ -126,21 +148,25 @@ class EndToEndDecoder(Decoder[_Read]):
             rows = self._separate(tensors)
         else:
             rows = self._packed(tensors, options, prototypes)
-        longest = int((rows.ends - rows.firsts).max(initial=0))
-        check_order(self.tensor_names[0], boxes_count=longest, labels=self._labels)
+        check_order(self.tensor_names[0], boxes_count=rows.longest, labels=self._labels)
         if name is not None and prototypes is not None and len(prototypes) != len(rows.firsts):
             expected = f"({len(rows.firsts)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
         labels, odd_class = self._classes.of(
-            rows.classes, lambda: rows.listed() & (rows.scores > self._decision.thresholds.min()), rows.listed
+            rows.classes,
+            rows.class_column,
+            lambda: rows.are_above(self._decision.thresholds.min()),
+            rows.listed,
         )
         listed = Listed(
-            Scores(rows.scores.reshape(-1, 1)),
+            rows.scores,
+            rows.first_score,
             LabelRows(labels.reshape(-1, 1)),
             rows.firsts,
             rows.ends,
             NO_ACTIVATION,
-            rows.boxes,
+            rows.numbers,
+            rows.first_number,
             self._format,
             BoxesOfTheirOwn(False),
         )
@@ -154,9 +180,9 @@ class EndToEndDecoder(Decoder[_Read]):
         candidates = Candidates(
             len(rows.firsts),
             head,
-            BoxesALabel(longest),
+            BoxesALabel(rows.longest),
             extras=extras,
-            scores=lambda: without_padding(rows.scores[rows.listed()]),
+            scores=rows.given_scores,
             angles=rows.angles if self._yields == "oriented boxes" else None,
             odd_class=odd_class,
         )
@@ -226,8 +252,11 @@ class EndToEndDecoder(Decoder[_Read]):
         batch, count = boxes.shape[:2] if boxes.ndim == 3 else (1, len(boxes))
         return _Rows(
             Boxes(boxes.reshape(batch * count, 4)),
-            Scores(scores.reshape(-1)),
-            np.ascontiguousarray(classes).reshape(-1),
+            FirstNumber(0),
+            Scores(scores.reshape(-1, 1)),
+            FirstScore(0),
+            np.ascontiguousarray(classes).reshape(-1, 1),
+            0,
             *self._first_rows(tensors, batch, count),
             boxes.shape[:-1],
             None,
@@ -263,9 +292,9 @@ class EndToEndDecoder(Decoder[_Read]):
             rows = rows[order]
             classes, more = (apart if apart is None else apart[order] for apart in (classes, more))
         elif table.ndim == 3:
-            firsts, ends = self._first_rows(tensors, *table.shape[:2])
+            firsts, ends, longest = self._first_rows(tensors, *table.shape[:2])
         elif self._output.count_tensor is None:
-            firsts, ends = FirstRows(np.zeros(1, np.int64)), EndRows(np.array([len(rows)]))
+            firsts, ends, longest = self._first_rows(tensors, 1, len(rows))
         else:
             ends = EndRows(np.cumsum(self._counts(tensors, len(rows))))
             firsts = FirstRows(np.concatenate([[0], ends[:-1]])[: len(ends)].astype(np.int64))
@@ -274,16 +303,20 @@ class EndToEndDecoder(Decoder[_Read]):
                     f"tensor {self._output.count_tensor!r} counts {ends[-1]} rows in all; {name!r} has "
                     f"{len(rows)}"
                 )
+        if table.ndim == 2 or names_images:
+            longest = int((ends - firsts).max(initial=0))
         numbers = as_float32(name, rows)
-        if classes is None:
-            classes = np.ascontiguousarray(as_ids(name, rows[:, starts["class"]]))
+        class_column = 0
+        if classes is None and rows.dtype.itemsize <= numbers.itemsize:
+            classes, class_column = numbers, starts["class"]
+        elif classes is None:
+            classes = as_ids(name, rows[:, starts["class"]]).reshape(-1, 1)
         in_rows = [starts[self._more]] if self._more else []
         return _Rows(
-            Boxes(np.ascontiguousarray(numbers[:, starts["box"] : starts["box"] + 4])),
-            Scores(np.ascontiguousarray(numbers[:, starts["score"]])),
-            classes,
-            firsts,
-            ends,
+            *(Boxes(numbers), FirstNumber(starts["box"])),
+            *(Scores(numbers), FirstScore(starts["score"])),
+            *(classes, class_column),
+            *(firsts, ends, longest),
             table.shape[:-1],
             order,
             numbers if in_rows else more,
@@ -309,7 +342,7 @@ class EndToEndDecoder(Decoder[_Read]):
             raise wrong_shape(
                 name, classes.shape, f"{shape[:-1]}, one per row of {self.tensor_names[0]!r} {shape}"
             )
-        return classes.reshape(-1)
+        return classes.reshape(-1, 1)
 
     def _keypoints_apart(self, tensors: Mapping[str, Any], shape: tuple[int, ...]) -> Floats | None:
         """Keypoints (R, P * D) beside a table of such a shape, if they are in a tensor of their own."""
@@ -355,15 +388,17 @@ class EndToEndDecoder(Decoder[_Read]):
         firsts = FirstRows(np.concatenate([[0], ends[:-1]])[:batch])
         return np.argsort(images, kind="stable"), firsts, EndRows(ends)
 
-    def _first_rows(self, tensors: Mapping[str, Any], batch: int, count: int) -> tuple[FirstRows, EndRows]:
-        """Which rows each image of `count` has: all, or as many of the first ones as a tensor says."""
-        firsts = np.arange(batch, dtype=np.int64) * count
+    def _first_rows(
+        self, tensors: Mapping[str, Any], batch: int, count: int
+    ) -> tuple[FirstRows, EndRows, int]:
+        """Which rows each image of `count` has, and how many at most: all, or the first, as a tensor says."""
+        firsts, ends = whole_images(batch, count)
         if self._output.count_tensor is None:
-            return FirstRows(firsts), EndRows(firsts + count)
+            return firsts, ends, count
         counts = self._counts(tensors, count)
         if len(counts) != batch:
             raise wrong_shape(self._output.count_tensor, (len(counts),), f"({batch},) or ({batch}, 1)")
-        return FirstRows(firsts), EndRows(firsts + counts)
+        return firsts, EndRows(firsts + counts), int(counts.max(initial=0))
 
     def _counts(self, tensors: Mapping[str, Any], most: int) -> Ints:
         name = self._output.count_tensor
@@ -391,5 +426,5 @@ def _oriented(listed: Listed, rows: _Rows, decision: Decision) -> tuple[Head, Ex
     angles = rows.more[:, rows.first : rows.first + 1]
     table = Table(np.concatenate([rows.boxes, angles], axis=1)[:, None])
     rectangles = table, ROWS, AngleColumn(4), Scales(UNIT)
-    head = ListedOriented(*listed[:5], *rectangles, Probiou(decision.probiou), FastSuppression(decision.fast))
+    head = ListedOriented(*listed[:6], *rectangles, Probiou(decision.probiou), FastSuppression(decision.fast))
     return head, partial(with_corners, *rectangles, firsts=rows.firsts)

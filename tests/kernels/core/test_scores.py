@@ -126,7 +126,7 @@ def listed_scans(
 ) -> Any:
     none = np.empty((0, 4), np.float32)
     ends = np.array([len(scores)])
-    head = Listed(scores, rows, np.zeros(1, np.int64), ends, activation, none, 0, False)
+    head = Listed(scores, 0, rows, np.zeros(1, np.int64), ends, activation, none, 0, 0, False)
     rule = Rule(thresholds, multi_label, discard, thresholds, False)
     collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
     collecting.begin_image(collector)
