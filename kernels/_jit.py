@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+import numpy as np
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.types import Array
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import AppDirs
 
@@ -106,25 +106,37 @@ def _compile(
         # Now, and not on the first call: sources that change in between are not what this process runs.
         source_digest()
         dispatcher._cache = _KernelCache(function)
-        dispatcher.typeof_pyval = functools.partial(_argument_type, dispatcher.typeof_pyval)
         dispatcher.get_call_template = functools.partial(_call_template, dispatcher.get_call_template)
         if is_inner:
             dispatcher.add_overload = functools.partial(_add_for_kernels, dispatcher)
             dispatcher._compile_for_args = functools.partial(_refuse, function.__qualname__)
         else:
-            dispatcher._compile_for_args = functools.partial(holding_signals, dispatcher._compile_for_args)
+            dispatcher._compile_for_args = functools.partial(
+                holding_signals, _compile_for_call, dispatcher, dispatcher._compile_for_args
+            )
     compiled: Callable[P, R] = dispatcher
     return compiled
 
 
-def _argument_type(typeof: Callable[[Any], Any], value: Any) -> Any:
-    """Type that a kernel is compiled for where Python calls it with a value.
+def _compile_for_call(dispatcher: Any, compile_for: Callable[..., Any], *args: Any) -> Any:
+    """Code for a call from Python with arguments of types that none has had.
 
     Every array counts as read-only: numba passes a writable one to such code as well, so memory of both kinds
-    shares one specialisation, without a copy or a view.
+    shares one specialisation, without a copy or a view. It is entered for the arguments as they are, too:
+    numba remembers types of arrays for all functions of a process, and would compare here at every call.
     """
-    kind = typeof(value)
-    return kind.copy(readonly=True) if isinstance(kind, Array) else kind
+    code = compile_for(*map(_read_only, args))
+    dispatcher._insert([dispatcher.typeof_pyval(value)._code for value in args], code)
+    return code
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_read_only, value))
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 def _call_template(template: Callable[[Any, Any], Any], args: Any, kws: Any) -> Any:

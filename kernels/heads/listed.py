@@ -24,6 +24,7 @@ EndRows = NewType("EndRows", NDArray[np.int64])
 BoxesOfTheirOwn = NewType("BoxesOfTheirOwn", bool)
 SortedIds = NewType("SortedIds", NDArray[np.int64])
 RowsOfIds = NewType("RowsOfIds", NDArray[np.int64])
+RowsFromLowest = NewType("RowsFromLowest", NDArray[np.int64])
 
 
 class Listed(NamedTuple):
@@ -122,43 +123,63 @@ detect_listed = detector(Listed, scan_listed, _decode)
 
 
 @kernel
-def rows_of_ids(classes: NDArray[np.int64], ids: SortedIds, rows: RowsOfIds) -> tuple[NDArray[np.int64], int]:
+def rows_of_ids(
+    classes: NDArray[np.int64], ids: SortedIds, rows: RowsOfIds, near: RowsFromLowest
+) -> tuple[NDArray[np.int64], int]:
     """Label row of each class id (N,), -1 where none has it, and how many those are.
 
-    `ids` ascend, and label row `rows[i]` has ``ids[i]``.
+    `ids` ascend, and label row `rows[i]` has ``ids[i]``. Where ids lie near each other, `near` has the row,
+    or -1, of each number from the lowest id on; it is empty where they do not.
     """
     result = np.empty(classes.shape[0], np.int64)
     unknown = 0
+    lowest_id, span = ids[0], near.shape[0]
     for index in range(classes.shape[0]):
-        result[index] = _row_of(classes[index], ids, rows)
-        unknown += result[index] < 0
+        place = classes[index] - lowest_id
+        row = -1
+        if 0 <= place < span:
+            row = near[np.uint64(place)]
+        elif span == 0:
+            row = _row_of(classes[index], ids, rows)
+        result[index] = row
+        unknown += row < 0
     return result, unknown
 
 
 @kernel
 def rows_of_numbers(
-    table: NDArray[np.float32] | NDArray[np.float64], column: int, ids: SortedIds, rows: RowsOfIds
+    table: NDArray[np.float32] | NDArray[np.float64],
+    column: int,
+    ids: SortedIds,
+    rows: RowsOfIds,
+    near: RowsFromLowest,
 ) -> tuple[NDArray[np.int64], int, int]:
     """Do what `rows_of_ids` does for a column of floats, which are ids where whole, and count the others."""
     result = np.empty(table.shape[0], np.int64)
     unknown = 0
     odd = 0
+    numbers, width = table.reshape(-1), table.shape[1]
+    lowest_id, span = ids[0], near.shape[0]
     for index in range(table.shape[0]):
-        number = table[index, column]
-        whole = np.trunc(number) == number
-        odd += not whole
-        whole = whole and abs(number) < _INT64_END
-        result[index] = _row_of(int(number), ids, rows) if whole else -1
-        unknown += result[index] < 0
+        number = np.float64(numbers[index * width + column])
+        in_range = abs(number) < _INT64_END
+        value = int(number if in_range else 0.0)
+        is_whole = in_range and np.float64(value) == number
+        place = value - lowest_id
+        row = -1
+        if is_whole and 0 <= place < span:
+            row = near[np.uint64(place)]
+        elif is_whole and span == 0:
+            row = _row_of(value, ids, rows)
+        result[index] = row
+        unknown += row < 0
+        odd += not (is_whole or abs(number) >= _INT64_END)
     return result, unknown, odd
 
 
 @inner
 def _row_of(value: int, ids: SortedIds, rows: RowsOfIds) -> int:
-    # Most ids follow each other without a gap.
-    position = value - ids[0]
-    if not (0 <= position < ids.shape[0] and ids[position] == value):
-        position = np.searchsorted(ids, value)
+    position = np.searchsorted(ids, value)
     if position < ids.shape[0] and ids[position] == value:
         return int(rows[position])
     return -1

@@ -49,7 +49,7 @@ _TOTAL = 1
 _EARLIER = 2
 _CUT = 3
 _ROOM = 128
-_BLOCKS_AT_FIRST = 32
+_FIRST_BLOCKS = 32
 
 
 @inner
@@ -58,7 +58,10 @@ def new_survivors(labels: int, class_agnostic: bool, images: int) -> Survivors:
     heads = np.empty(1 if class_agnostic else labels, np.int32)
     for bucket in range(heads.shape[0]):
         heads[bucket] = -1
-    links, pool = np.empty((_BLOCKS_AT_FIRST, 2), np.int32), np.empty((_BLOCKS_AT_FIRST, 5, LANES), np.float32)
+    links, pool = (
+        np.empty((_FIRST_BLOCKS, 2), np.int32),
+        np.empty((_FIRST_BLOCKS, 5, LANES), np.float32),
+    )
     keys, boxes = np.empty(_ROOM, np.uint64), np.empty((_ROOM, 4), np.float32)
     counts, ends, furthest = np.empty(4, np.int64), np.empty(images + 1, np.int64), np.empty(1, np.float64)
     counts[_BLOCKS] = counts[_TOTAL] = counts[_EARLIER] = counts[_CUT] = ends[0] = 0

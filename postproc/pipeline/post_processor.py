@@ -14,7 +14,7 @@ from postproc.call_options import CallOptions
 from postproc.errors import SchemaError, TensorError
 from postproc.pipeline import interrupts
 from postproc.pipeline.lazy import lazy
-from postproc.pipeline.stages import ClassificationStage, DetectionStage, Stage
+from postproc.pipeline.stages import Bound, ClassificationStage, DetectionStage, Stage
 from postproc.pipeline.thresholds import (
     Changes,
     ThresholdsLike,
@@ -384,15 +384,21 @@ class PostProcessor:
         try:
             bound = [stage.bind(tensors, options) for stage in self._stages]
             batch = bound[0].batch
-            for stage, other in zip(self._stages, bound, strict=True):
-                if other.batch != batch:
-                    raise TensorError(
-                        f"tensors disagree on the number of images: {self._stages[0].tensor_names} have "
-                        f"{batch}, {stage.tensor_names} {other.batch}"
-                    )
-            return Recognitions(tuple([self._workers.run(part.run, batch, part.join) for part in bound]))
+            if len(bound) > 1:
+                self._check_batches(bound)
+            run = self._workers.run
+            return Recognitions(tuple([run(part.run, batch, part.join) for part in bound]))
         except SystemError as error:
             raise interrupts.cause_of(error) from None
+
+    def _check_batches(self, bound: Sequence[Bound]) -> None:
+        first = bound[0].batch
+        for stage, other in zip(self._stages, bound, strict=True):
+            if other.batch != first:
+                raise TensorError(
+                    f"tensors disagree on the number of images: {self._stages[0].tensor_names} have {first}, "
+                    f"{stage.tensor_names} {other.batch}"
+                )
 
 
 interrupts.guard(PostProcessor.__call__.__code__)

@@ -208,6 +208,43 @@ def test_inner_called_from_python_is_refused_before_and_after_a_kernel_has_calle
         helpers.doubled(20)
 
 
+# numba keeps the types of arrays for all functions of a process: who calls first decides what they are.
+NEIGHBOURS = """
+import sys
+import numba, numpy as np
+from tiny.callers import element
+
+own = numba.njit(lambda values, index: values[index])
+calls = []
+
+def noted(name, compile_for):
+    return lambda *args: calls.append(name) or compile_for(*args)
+
+for name, function in (("own", own), ("kernel", element)):
+    function._compile_for_args = noted(name, function._compile_for_args)
+values = np.arange(6, dtype=np.float32).reshape(2, 3)[:, 0].copy()
+constant = values.copy()
+constant.flags.writeable = False
+for function in (own, element) if sys.argv[1] == "before" else (element, own):
+    for _ in range(3):
+        assert function(values, 1) == 3.0
+for _ in range(3):
+    assert element(constant, 1) == 3.0
+assert len(element.overloads) == 1, element.signatures
+print(*calls)
+"""
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_kernel_and_other_functions_of_the_process_are_found_in_a_first_look(
+    package: Path, order: str
+) -> None:
+    command = [sys.executable, "-c", NEIGHBOURS, order]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["kernel", "own"]
+
+
 def test_kernel_second_process_loads_what_the_first_compiled(package: Path) -> None:
     first = outcome(start(package, "20", "1.25"))
     files = files_of(first["directory"])
