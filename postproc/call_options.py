@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ HeightWidth: TypeAlias = tuple[float, float]
 MOST_PREDICTIONS = 2**31 - 1  # more than any image has: all of them
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class CallOptions:
     """The arguments of a call besides its tensors, checked."""
 
@@ -43,18 +44,22 @@ class CallOptions:
         input_size: Sequence[int] | None,
         transforms: Sequence[ImageTransform] | None,
         batch_size: int | None = None,
+        size_is_for_all: bool = True,
     ) -> CallOptions:
         """Check the arguments of a call."""
-        if type(max_predictions) is not int or max_predictions < 0:
-            max_predictions = _count("max_predictions", max_predictions)
-        if batch_size is not None:
-            batch_size = _count("batch_size", batch_size)
+        if type(show_discarded) is not bool:
+            show_discarded = _flag("show_discarded", show_discarded)
+        if type(max_predictions) is not int or not 0 <= max_predictions <= MOST_PREDICTIONS:
+            max_predictions = min(_count("max_predictions", max_predictions), MOST_PREDICTIONS)
+        if input_size is None and transforms is None and batch_size is None:
+            return _options(show_discarded, max_predictions)
         return cls(
-            _flag("show_discarded", show_discarded),
-            min(max_predictions, MOST_PREDICTIONS),
+            show_discarded,
+            max_predictions,
             None if input_size is None else _size(input_size),
             None if transforms is None else _transforms(transforms),
-            batch_size,
+            None if batch_size is None else _count("batch_size", batch_size),
+            size_is_for_all,
         )
 
     def check_batch(self, names: tuple[str, ...], batch: int) -> None:
@@ -68,6 +73,12 @@ class CallOptions:
             raise BatchSizeError(
                 f"the tensors {names} hold {batch} images; batch_size says {self.batch_size}"
             )
+
+
+@lru_cache(maxsize=64)
+def _options(show_discarded: bool, max_predictions: int) -> CallOptions:
+    """Those of most calls, which need not be made for each."""
+    return CallOptions(show_discarded, max_predictions, None, None)
 
 
 def _flag(name: str, value: Any) -> bool:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, reassociating_inner
+from .._jit import inlined, inner, reassociating_inner
 from .bits import BLOCK
 
 NONE = 0
@@ -95,17 +95,17 @@ def softmax(logits: NDArray[np.float32], count: int, probabilities: NDArray[np.f
         probabilities[index] /= total
 
 
-@inner
+@inlined
 def exponentials(logits: NDArray[np.float32], count: int, powers: NDArray[np.float32]) -> np.float32:
     """Write what a softmax divides by the sum of them all, and return that sum.
 
     Whole vectors are computed, since a row of 21 would leave five numbers to a loop without them.
     """
     end = (count + _LANES - 1) // _LANES * _LANES
-    highest = largest(logits[:end])
+    highest = _largest(logits, end)
     for index in range(end):
         powers[index] = _exp_of_difference(logits[index], highest)
-    return np.float32(_sum(powers[:end]))
+    return np.float32(_sum(powers, end))
 
 
 @inner
@@ -123,20 +123,25 @@ def log_limit(limit: np.float32) -> np.float32:
 @inner
 def largest(values: NDArray[np.float32]) -> np.float32:
     """Highest of `values`; anything if one of them is NaN."""
+    return _largest(values, values.shape[0])
+
+
+@inlined
+def _largest(values: NDArray[np.float32], count: int) -> np.float32:
     # As integers, which order as the numbers do once negative ones are mirrored: LLVM vectorises an integer
     # maximum, but not one of floats, where NaN makes the order of comparisons matter.
-    bits = values.view(np.int32)
     highest = np.int32(-0x80000000)
-    for index in range(bits.shape[0]):
-        mirrored = np.int32(bits[index] ^ ((bits[index] >> 31) & 0x7FFFFFFF))
+    for index in range(count):
+        bits = np.float32(values[index]).view(np.int32)
+        mirrored = np.int32(bits ^ ((bits >> 31) & 0x7FFFFFFF))
         highest = mirrored if mirrored > highest else highest
     return np.int32(highest ^ ((highest >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
 @reassociating_inner
-def _sum(values: NDArray[np.float32]) -> float:
+def _sum(values: NDArray[np.float32], count: int) -> float:
     total = 0.0
-    for index in range(values.shape[0]):
+    for index in range(count):
         total += values[index]
     return total
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -281,12 +281,7 @@ def probabilities(
     """
     if score_activation != activation.NONE:
         return None
-    return partial(_of_labels, values, planar, slice(first, first + labels))
-
-
-def _of_labels(values: NDArray[np.float32], planar: bool, labels: slice) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = (np.swapaxes(values, 1, 2) if planar else values)[:, :, labels]
-    return found
+    return lambda: (np.swapaxes(values, 1, 2) if planar else values)[:, :, first : first + labels]
 
 
 def without_padding(scores: NDArray[np.float32]) -> NDArray[np.float32]:

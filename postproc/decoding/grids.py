@@ -65,21 +65,13 @@ class YoloDecoder(SizelessDecoder):
         (name,) = self.tensor_names
         grid = as_float32(name, find(tensors, name))
         labels = self._labels
-        batch, shapes, boxes = _one_grid(
-            name, grid.shape, count=len(self._anchors), channels=5 + labels, layout=self._layout
-        )
+        batch, shapes, boxes = _one_grid(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
         check_order(name, boxes_count=boxes, labels=labels)
+        # By position: keywords cost 0.3 us.
         head = Grids(
-            *(Grid(grid.reshape(batch, boxes * (5 + labels))), _NO_GRID, _NO_GRID, _NO_GRID, _NO_GRID),
-            shapes=shapes,
-            anchors=self._anchors,
-            anchors_in_cells=_IN_CELLS,
-            stretches=_NO_STRETCH,
-            squared_sizes=_EXPONENTIAL,
-            sizes=_UNIT,
-            activation=SOFTMAX,
-            objectness_alone=_WITH_LABELS,
-        )
+            Grid(grid.reshape(batch, boxes * (5 + labels))), _NO_GRID, _NO_GRID, _NO_GRID, _NO_GRID,
+            shapes, self._anchors, _IN_CELLS, _NO_STRETCH, _EXPONENTIAL, _UNIT, SOFTMAX, _WITH_LABELS,
+        )  # fmt: skip
         return Candidates(batch, head, boxes)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
@@ -267,7 +259,7 @@ def _geometry(
 
 @remembered
 def _one_grid(
-    name: str, shape: Shape, *, count: int, channels: int, layout: GridLayout
+    name: str, shape: Shape, count: int, channels: int, layout: GridLayout
 ) -> tuple[int, GridShapes, BoxesALabel]:
     """Batch size, description for the kernel and number of boxes of a single grid."""
     geometry = _geometry(name, shape, count=count, channels=channels, layout=layout)

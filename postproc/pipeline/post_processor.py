@@ -12,8 +12,8 @@ import numpy as np
 from postproc import tensors as tensors_gate
 from postproc.call_options import CallOptions
 from postproc.errors import SchemaError, TensorError
+from postproc.lazy import lazy
 from postproc.pipeline import interrupts
-from postproc.pipeline.lazy import lazy
 from postproc.pipeline.stages import Bound, ClassificationStage, DetectionStage, Stage
 from postproc.pipeline.thresholds import (
     Changes,
@@ -25,7 +25,7 @@ from postproc.pipeline.thresholds import (
     without_numpy,
 )
 from postproc.pipeline.workers import Workers
-from postproc.results import Recognitions
+from postproc.results import Classifications, Detections, Recognitions
 from postproc.results.labels import LabelTable
 from postproc.schema import (
     Classification,
@@ -379,15 +379,21 @@ class PostProcessor:
             interrupts.hold_daemons()
         if type(tensors) is not dict and not isinstance(tensors, Mapping):
             raise TensorError(f"tensors must be a mapping of names to arrays; got {type(tensors).__name__}")
-        options = CallOptions.checked(show_discarded, max_predictions, input_size, transforms, batch_size)
-        options.size_is_for_all = not self._uses_input_size
+        size_is_for_all = not self._uses_input_size
+        options = CallOptions.checked(
+            show_discarded, max_predictions, input_size, transforms, batch_size, size_is_for_all
+        )
+        # Plain loops: until Python 3.12 a comprehension is a call.
+        bound: list[Bound] = []
+        outputs: list[Detections | Classifications] = []
         try:
-            bound = [stage.bind(tensors, options) for stage in self._stages]
-            batch = bound[0].batch
+            for stage in self._stages:
+                bound.append(stage.bind(tensors, options))
             if len(bound) > 1:
                 self._check_batches(bound)
-            run = self._workers.run
-            return Recognitions(tuple([run(part.run, batch, part.join) for part in bound]))
+            for part in bound:
+                outputs.append(self._workers.run(part.run, part.batch, part.join))
+            return Recognitions(tuple(outputs))
         except SystemError as error:
             raise interrupts.cause_of(error) from None
 

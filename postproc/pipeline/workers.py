@@ -52,9 +52,9 @@ class Workers:
         The caller's thread takes the first range, and each that no other has begun. An error of one range is
         raised when the others have ended: none reads the caller's arrays after the call.
         """
-        count = min(self._count, size)
-        if count <= 1:
+        if size <= 1 or self._count <= 1:
             return function(0, size)
+        count = min(self._count, size)
         bounds = [size * index // count for index in range(count + 1)]
         first, *others = pairwise(bounds)
         jobs = [_Job(function, start, stop) for start, stop in others]

@@ -45,7 +45,8 @@ def image_sizes(sizes: Any, images: int) -> NDArray[np.float64]:
         raise TensorError(f"{expected}; found {type(sizes).__name__}: {error}") from None
     if array.shape not in ((2,), (images, 2)):
         raise TensorError(f"{expected}; found shape {array.shape}")
-    if not ((array > 0) & (array < _LONGEST_SIDE)).all():
+    # NumPy's comparisons take longer than those of a few numbers.
+    if not all(0 < side < _LONGEST_SIDE for side in array.ravel().tolist()):
         raise TensorError(f"sizes must be positive and below {_LONGEST_SIDE}; found {array.tolist()}")
     return array
 

@@ -108,6 +108,11 @@ class Classifications:
         before = np.concatenate([[0], np.cumsum(mask)])
         return self._with(mask, before[self.offsets].astype(np.int64))
 
+    def _predicted_rows(self: Result) -> Result:
+        if np.count_nonzero(self.predicted) == len(self.predicted):  # most often
+            return self
+        return self._rows(self.predicted)
+
     def _with(
         self: Result,
         rows: slice | NDArray[np.bool_] | NDArray[np.int64],

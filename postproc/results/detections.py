@@ -19,6 +19,7 @@ from postproc.results.rows import images_of_rows
 if TYPE_CHECKING:
     import supervision
 
+_OF_CORNERS = np.array([0, 1, 0, 1])
 _MOST_PADDED = 1 << 28  # rows of all images, which take 28 bytes each
 
 Result = TypeVar("Result", bound="Detections")
@@ -111,7 +112,7 @@ class Detections(Classifications):
         TensorError
             If there is not one size, or one per image.
         """
-        pixels = self.boxes * self._widths_and_heights(sizes)[:, [0, 1, 0, 1]]
+        pixels = self.boxes * self._widths_and_heights(sizes).take(_OF_CORNERS, axis=1)
         return np.floor(pixels + 0.5).astype(np.int64) if rounded else pixels.astype(np.float32)
 
     def padded(self, most: int) -> PaddedDetections:
@@ -131,7 +132,7 @@ class Detections(Classifications):
             raise TensorError(f"most must be an integer of 0 or more; got {most!r}")
         if len(self) * int(most) > _MOST_PADDED:
             raise TensorError(f"{most} rows of {len(self)} images are more than {_MOST_PADDED}")
-        found = self[self.predicted]
+        found = self._predicted_rows()
         counts = np.diff(found.offsets)
         images = images_of_rows(found.offsets)
         places = np.arange(len(images)) - found.offsets[images]
@@ -148,9 +149,11 @@ class Detections(Classifications):
         )
 
     def _widths_and_heights(self, sizes: SizesLike) -> NDArray[np.float64]:
-        """Width and height (K, 2) of the image of each row."""
-        per_image = np.broadcast_to(image_sizes(sizes, len(self)), (len(self), 2))[:, ::-1]
-        return np.repeat(per_image, np.diff(self.offsets), axis=0)
+        """Width and height of the image of each row, (K, 2), or (1, 2) of all."""
+        given = image_sizes(sizes, len(self))
+        if given.ndim == 1:
+            return given[np.newaxis, ::-1]
+        return np.repeat(given[:, ::-1], np.diff(self.offsets), axis=0)
 
     def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.
@@ -191,12 +194,12 @@ class Detections(Classifications):
         require_one_image(self, "to_supervision")
         import supervision
 
-        found = self[self.predicted]
+        found = self._predicted_rows()
         return supervision.Detections(
             xyxy=found.to_pixels(size),
             confidence=found.scores,
             class_id=found.label_ids,
-            data={"class_name": np.array(found.label_names, dtype=str)},
+            data={"class_name": found.table.name_array[found.labels].astype(str, copy=False)},
         )
 
 

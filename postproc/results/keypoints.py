@@ -127,7 +127,7 @@ class KeypointDetections(Detections):
             If these are the boxes of several images: index one first.
         """
         made = super(KeypointDetections, self).to_supervision(size)
-        made.data["keypoints"] = self[self.predicted].keypoints_to_pixels(size)
+        made.data["keypoints"] = self._predicted_rows().keypoints_to_pixels(size)
         return made
 
     def to_supervision_keypoints(self, size: SizeLike) -> supervision.KeyPoints:
@@ -146,7 +146,7 @@ class KeypointDetections(Detections):
         require_one_image(self, "to_supervision_keypoints")
         import supervision
 
-        found = self[self.predicted]
+        found = self._predicted_rows()
         if not len(found.labels):
             return supervision.KeyPoints.empty()  # which alone it takes for empty
         points = found.keypoints_to_pixels(size)

@@ -185,7 +185,7 @@ class MaskedDetections(Detections):
             If the image ids or the sizes do not match the images.
         """
         results = super(MaskedDetections, self).to_coco(image_ids, sizes)
-        for result, mask in zip(results, self[self.predicted].to_rle(sizes), strict=True):
+        for result, mask in zip(results, self._predicted_rows().to_rle(sizes), strict=True):
             result["segmentation"] = mask
         return results
 
@@ -198,7 +198,7 @@ class MaskedDetections(Detections):
             If these are the boxes of several images: index one first.
         """
         made = super(MaskedDetections, self).to_supervision(size)
-        made.mask = self[self.predicted].masks(size)
+        made.mask = self._predicted_rows().masks(size)
         return made
 
 

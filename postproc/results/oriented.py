@@ -98,5 +98,5 @@ class OrientedDetections(Detections):
             If these are the boxes of several images: index one first.
         """
         made = super(OrientedDetections, self).to_supervision(size)
-        made.data["xyxyxyxy"] = self[self.predicted].polygons_to_pixels(size)
+        made.data["xyxyxyxy"] = self._predicted_rows().polygons_to_pixels(size)
         return made
