@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from postproc.errors import ImageError, PostprocError, RunnerError, SchemaError, TensorError
 from postproc.pipeline import PostProcessor
+from postproc.quantization import QuantizedTensor
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.schema import (
     AnchoredOutput,
@@ -56,6 +57,7 @@ __all__ = [
     "PostProcessor",
     "PostprocError",
     "Preprocessing",
+    "QuantizedTensor",
     "RecognitionSpec",
     "RecognitionVersion",
     "Recognitions",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.core.float16 import bfloat16_to_float32, float16_to_float32
+from postproc.quantization import DTYPES as QUANTIZED_DTYPES
+from postproc.quantization import QuantizedTensor, array_of
 
 _FLOAT32 = np.dtype(np.float32)
 # A view can repeat a few bytes as an array of any size (np.broadcast_to), and kernels take no strides.
@@ -17,6 +20,10 @@ _MOST_REPEATED = 1 << 30
 # And an array without elements can have axes of any length: a million images of no boxes, still.
 _MOST_OF_NOTHING = 1 << 20
 QUANTISED_ADVICE = "quantised numbers q stand for (q - zero_point) * scale"
+_BOTH_WAYS = (
+    f"{QUANTISED_ADVICE}: give those in the output's quantization, or pass QuantizedTensor(array, scale, "
+    "zero_point)"
+)
 
 
 def find(tensors: Mapping[str, Any], name: str) -> Any:
@@ -29,6 +36,8 @@ def find(tensors: Mapping[str, Any], name: str) -> Any:
     """
     try:
         return tensors[name]
+    except TensorError:
+        raise
     except KeyError:
         raise TensorError(f"tensor {name!r} is missing; the tensors given are {_names(tensors)}") from None
     except Exception as error:
@@ -48,6 +57,8 @@ def _names(tensors: Mapping[str, Any]) -> str:
 def as_array(name: str, value: Any) -> NDArray[Any]:
     """NumPy array that shares the memory of an array or CPU tensor, where that is possible.
 
+    Of a `QuantizedTensor` it is the float32 numbers.
+
     Raises
     ------
     TensorError
@@ -55,18 +66,33 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     """
     if type(value) is np.ndarray:
         return value
+    if isinstance(value, QuantizedTensor):
+        return _dequantized(name, value)
     try:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise TensorError("masked elements have no value; fill them in, with .filled(...)")
-        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)
-        return np.asarray(value)
+        return array_of(value)
     except Exception as error:
-        # Each framework has its own exceptions for tensors on a GPU, with gradients or in bfloat16.
         raise TensorError(
             f"tensor {name!r} ({type(value).__module__}.{type(value).__name__}) cannot be read as an array: "
             f"{error}; pass a NumPy array or a CPU tensor (in PyTorch .detach().cpu(); of bfloat16 .float())"
         ) from error
+
+
+def _dequantized(name: str, tensor: QuantizedTensor) -> NDArray[np.float32]:
+    _check_repeats(name, tensor.array, tensor.array.size * _FLOAT32.itemsize)
+    try:
+        with named(name):
+            return tensor.dequantize()
+    except MemoryError as error:
+        raise TensorError(f"tensor {name!r} of shape {tensor.shape} cannot be copied: {error}") from error
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Say of which tensor an error of a `QuantizedTensor` is."""
+    try:
+        yield
+    except TensorError as error:
+        raise type(error)(f"tensor {name!r}: {error}") from None
 
 
 def as_float32(name: str, value: Any) -> NDArray[np.float32]:
@@ -100,19 +126,24 @@ def as_contiguous(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 def _copied(name: str, array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Copy an array, C-contiguous and in another dtype."""
-    spanned = array.itemsize + sum(
-        (length - 1) * abs(stride) for length, stride in zip(array.shape, array.strides, strict=True)
-    )
-    if spanned < array.nbytes > _MOST_REPEATED:
-        raise TensorError(
-            f"tensor {name!r} has shape {array.shape} and strides {array.strides}: it repeats {spanned} "
-            f"bytes, and a copy would take {array.nbytes}, of which {_MOST_REPEATED} are allowed"
-        )
+    _check_repeats(name, array, array.nbytes)
     try:
         with np.errstate(all="ignore"):  # out of the dtype's range is infinity, and dropped
             return array.astype(dtype, order="C")
     except MemoryError as error:
         raise TensorError(f"tensor {name!r} of shape {array.shape} cannot be copied: {error}") from error
+
+
+def _check_repeats(name: str, array: NDArray[Any], copied: int) -> None:
+    """Check that an array whose copy takes so many bytes does not repeat a few."""
+    spanned = array.itemsize + sum(
+        (length - 1) * abs(stride) for length, stride in zip(array.shape, array.strides, strict=True)
+    )
+    if spanned < array.nbytes and copied > _MOST_REPEATED:
+        raise TensorError(
+            f"tensor {name!r} has shape {array.shape} and strides {array.strides}: it repeats {spanned} "
+            f"bytes, and a copy would take {copied}, of which {_MOST_REPEATED} are allowed"
+        )
 
 
 def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
@@ -123,7 +154,9 @@ def _converted(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype.kind == "f":
         return _copied(name, array, np.float32)
     advice = "convert it with .astype(np.float32)"
-    if array.dtype.kind in "iu":
+    if array.dtype.name in QUANTIZED_DTYPES:
+        advice = _BOTH_WAYS
+    elif array.dtype.kind in "iu":
         advice = f"{QUANTISED_ADVICE}: pass that as float32, which a mere cast is not"
     raise TensorError(
         f"tensor {name!r} must be of float32, float16, bfloat16 or float64; found dtype {array.dtype}; "

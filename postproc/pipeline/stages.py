@@ -34,7 +34,9 @@ from postproc.kernels.heads.arguments import (
 )
 from postproc.kernels.heads.classifications import classify
 from postproc.kernels.heads.driver import detect
+from postproc.pipeline.quantized import Quantizations
 from postproc.pipeline.signs import HIGHEST_PROBABILITY, ScoreSigns
+from postproc.quantization import OpenAxisError
 from postproc.results import Classifications, Detections
 from postproc.results.labels import LabelTable
 from postproc.schema import Classification, Detection
@@ -121,6 +123,7 @@ class ClassificationStage:
     def __init__(self, task: Classification, table: LabelTable) -> None:
         self.task = task
         self.tensor_names = (task.output_tensor,)
+        self._quantizations = Quantizations(task)
         self.table = table
         self._thresholds = Thresholds(np.array(table.thresholds, np.float32))
         self._activation = ACTIVATIONS[task.score_activation]
@@ -136,7 +139,12 @@ class ClassificationStage:
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundClassification:
         """Check the tensors and options of a call."""
         (name,) = self.tensor_names
-        scores = as_float32(name, find(tensors, name))
+        if self._quantizations.given:
+            tensors = self._quantizations.of(tensors)
+        try:
+            scores = as_float32(name, find(tensors, name))
+        except OpenAxisError:  # but the labels lie along one axis
+            scores = as_float32(name, find(self._quantizations.of(tensors), name))
         labels = len(self._thresholds)
         shape = scores.shape
         values = scores
@@ -201,6 +209,7 @@ class DetectionStage:
         self.task = task
         self.decision = Decision.of(task, table, nms_thresholds)
         self._decoder = decoder_for(task.output, self.decision)
+        self._quantizations = Quantizations(task.output)
         self._input_size = task.input_size
         self._size_tensor = task.normalize_wrt_tensor
         self._boxes_are_normalized = task.output.boxes_are_normalized
@@ -240,7 +249,12 @@ class DetectionStage:
 
     def bind(self, tensors: Mapping[str, Any], options: CallOptions) -> BoundDetection | BoundExtras:
         """Check the tensors and options of a call."""
-        read = self._decoder.read(tensors, options)
+        if self._quantizations.given:
+            tensors = self._quantizations.of(tensors)
+        try:
+            read = self._decoder.read(tensors, options)
+        except OpenAxisError:  # but the layout may tell
+            read = self._decoder.read(self._quantizations.of(tensors), options)
         batch = read.batch
         options.check_batch(self._decoder.tensor_names, batch)
         sizes = self._sizes(tensors, batch, options) if self._reads_size else None

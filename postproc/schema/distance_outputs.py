@@ -195,6 +195,7 @@ class DistanceOutput(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from self._column_problems()
         yield from self._count_problems()
         yield from shared_names(self)

@@ -64,7 +64,7 @@ def _itself(value: object) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class _OrOne:
+class OrOne:
     """Lets one item stand in the place of a list of them: of equal ones, as many as are needed."""
 
     many: Any
@@ -93,5 +93,5 @@ class _OrOne:
 
 PerLabel = Annotated[Listed[UnitNumber], AtMost(MOST_LABELS, "thresholds")]
 Thresholds = Annotated[
-    float | tuple[float, ...], _OrOne(PerLabel, "a number from 0 to 1, or a list of them, one per label")
+    float | tuple[float, ...], OrOne(PerLabel, "a number from 0 to 1, or a list of them, one per label")
 ]

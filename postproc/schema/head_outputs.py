@@ -233,6 +233,7 @@ class EndToEndOutput(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from self._rules_of_columns()
         yield from shared_names(self)
         yield from self._rules_of_masks()
@@ -359,6 +360,7 @@ class SsdOutput(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from needless(
             self.keypoints,
             landmarks_tensor=self.landmarks_tensor is not None,

@@ -51,6 +51,12 @@ MOST_BINS = 1_000
 MOST_PRIORS = 100_000
 """Priors that lie in a document: SSD512 has 24,564, FaceBoxes at 1024 pixels 21,824."""
 
+MOST_CHANNELS = 500_000
+"""Scales of a quantised tensor: one a channel, of which there may be four a label and some more."""
+
+MOST_QUANTIZED = 100
+"""Tensors of an output that are quantised: five kinds of them for each of six levels are 30."""
+
 MOST_KEYPOINTS = 1_000
 """Keypoints of a box: COCO-WholeBody has 133, MediaPipe's face mesh 478."""
 

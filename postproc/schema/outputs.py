@@ -12,10 +12,10 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from postproc.schema.base import Alternative
 from postproc.schema.fields import Name, NonEmpty, PositiveNumber, Quadruple
 from postproc.schema.limits import MOST_ANCHORS
 from postproc.schema.problems import Location, counted, describe, expecting, path_of, repeated
+from postproc.schema.quantization import FromTensors
 from postproc.schema.sizes import AtMost
 
 BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
@@ -53,7 +53,7 @@ _SCORES = ("scores_tensor", "scores_tensors", "output_tensor", "output_tensors")
 _KEYPOINTS = ("keypoints_tensor", "landmarks_tensor", "landmarks_tensors")
 
 
-class DetectionOutput(Alternative):
+class DetectionOutput(FromTensors):
     """What describes the tensors of one kind of detection network."""
 
     @property
@@ -162,6 +162,7 @@ class DirectOutput(DetectionOutput):
 class YoloOutput(DetectionOutput):
     """A YOLOv2 grid: per cell and anchor an offset, an objectness and class logits."""
 
+    channels_of_maps: ClassVar[bool] = True
     boxes_are_normalized: ClassVar[bool] = True
     makes_probabilities: ClassVar[bool] = True
 
@@ -175,18 +176,13 @@ class YoloOutput(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong."""
+        yield from super().rules()
         yield from odd_anchors(self.anchors)
 
 
 def shared_names(output: DetectionOutput) -> Iterator[tuple[Location, str]]:
     """Yield the broken rule of each tensor of an output that an earlier field or row names already."""
-    places: dict[Location, str] = {}
-    for field in type(output).model_fields:
-        if field.endswith("_tensor") and getattr(output, field) is not None:
-            places[field,] = getattr(output, field)
-        elif field.endswith("_tensors"):
-            names: tuple[str, ...] = getattr(output, field) or ()
-            places |= {(field, row): name for row, name in enumerate(names)}
+    places = dict(output.tensor_fields())
     locations, names = [*places], tuple(places.values())
     for row, first in repeated(names):
         found, other = describe(names[row]), path_of(locations[first])

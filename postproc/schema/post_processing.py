@@ -30,6 +30,7 @@ from postproc.schema.outputs import (
     YoloOutput,
 )
 from postproc.schema.problems import Location, describe, expecting
+from postproc.schema.quantization import FromTensors
 from postproc.schema.yolo_outputs import Yolov3Output, Yolov5Output, Yolov8Output, YoloxOutput
 from postproc.schema.yolov8_outputs import Yolov8ObbOutput, Yolov8PoseOutput, Yolov8SegOutput
 
@@ -46,7 +47,7 @@ _NOT_NULL = WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})  # it
 InputSize = Annotated[Pair[PositiveInteger], expecting("[height, width] in pixels, two positive integers")]
 
 
-class Classification(Alternative):
+class Classification(FromTensors):
     """A score per label and image."""
 
     output_tensor: Name = Field(description="Scores, (B, L); further axes of size 1 are accepted.")
@@ -59,6 +60,10 @@ class Classification(Alternative):
         default="none",
         description="Function to apply to the scores before they are compared. An extension of v0.7.",
     )
+
+    def channel_axes(self, field: str, ndim: int) -> tuple[int, ...]:
+        """Return the axes along which channels of a field's tensor of so many axes may lie."""
+        return (min(ndim - 1, 1),) if ndim else ()
 
     def thresholds_for(self, labels: Labels) -> tuple[float, ...]:
         """Return the threshold of each label, in their order: the document's, or the default."""

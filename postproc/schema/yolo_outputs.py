@@ -94,6 +94,7 @@ class Yolov3Output(DetectionOutput):
     boxes_are_in_pixels: ClassVar[bool] = True
     needs_input_size: ClassVar[bool] = True
     makes_probabilities: ClassVar[bool] = True
+    channels_of_maps: ClassVar[bool] = True
 
     output_tensors: Annotated[NonEmpty[Name], AtMost(MOST_GRIDS, "grids")] = Field(
         description="The grids, one per scale: each (B, H, W, A*(5+L)), (B, H, W, A, 5+L), "
@@ -131,6 +132,7 @@ class Yolov3Output(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from odd_anchors(self.anchors)
         yield from shared_names(self)
         grids, count = len(self.output_tensors), len(self.anchors) // 2
@@ -194,6 +196,7 @@ class Yolov5Output(UprightTableOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from needless(
             self.keypoints,
             dimensions=self.dimensions != 3,
@@ -298,6 +301,7 @@ class YoloxOutput(DetectionOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         if (self.landmarks_tensors is None) != (self.keypoints is None):
             missing = "keypoints" if self.keypoints is None else "landmarks_tensors"
             yield (missing,), "expected keypoints and landmarks_tensors together, got one of them"

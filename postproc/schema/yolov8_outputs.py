@@ -38,6 +38,7 @@ class Yolov8PoseOutput(UprightTableOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from skeleton_problems(self.keypoints, self.skeleton)
 
 
@@ -92,4 +93,5 @@ class Yolov8SegOutput(UprightTableOutput):
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield what the fields get wrong together."""
+        yield from super().rules()
         yield from shared_names(self)

@@ -12,9 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from postproc import KeypointDetections, PostprocError, PostProcessor, Recognitions, SchemaError
+from postproc import (
+    KeypointDetections,
+    PostprocError,
+    PostProcessor,
+    QuantizedTensor,
+    Recognitions,
+    SchemaError,
+)
 from tests import reference
-from tests.array_forms import WithArray, WithDlpack
+from tests.array_forms import FORMS, WithArray, WithDlpack
 from tests.comparison import assert_rows_equal
 from tests.decoding.test_end_to_end import check_more
 from tests.decoding.test_yolov8_obb import check_corners
@@ -24,6 +31,7 @@ from tests.fuzz.drawing import Drawn
 from tests.fuzz.mutations import Broken, Mutation
 from tests.kinds import kinds_with
 from tests.pipelines import assert_same
+from tests.random_cases.narrow import SORTS, narrow
 from tests.reference import Row
 from tests.strategies import near_tie
 
@@ -34,6 +42,15 @@ MORE_THAN_BOXES = {
     "end_to_end": check_more,
 }
 MAY_HAVE_KEYPOINTS = kinds_with("keypoints")
+NARROW_FORMS = (
+    "Fortran order",
+    "reversed",
+    "every second",
+    "unaligned",
+    "read-only",
+    "subclass",
+    "__array__",
+)
 MASKS_EVERY = 20  # pixel by pixel, in Python
 NEAR_TIE, EQUAL = "near tie", "equal"  # what becomes of a whole case
 REFUSED, VALID, NOT_APPLICABLE = "refused", "valid", "not applicable"  # what becomes of a broken one
@@ -93,7 +110,35 @@ def check_whole(drawn: Drawn) -> str:
             MORE_THAN_BOXES[drawn.kind](case)
         elif drawn.kind in MAY_HAVE_KEYPOINTS and isinstance(everything.outputs[0], KeypointDetections):
             check_keypoints(case)
+    check_narrow(drawn)
     return EQUAL
+
+
+def check_narrow(drawn: Drawn) -> None:
+    """Compare a case in half precision, or of quantised integers, with the float32 that these stand for."""
+    rng = np.random.default_rng([drawn.seed, 3])
+    made = narrow(drawn.case, rng, SORTS[drawn.seed % len(SORTS)], thresholds=not drawn.large)
+    case = made.case
+    tensors = {
+        name: in_a_form(tensor, str(rng.choice(NARROW_FORMS))) if rng.random() < 0.3 else tensor
+        for name, tensor in made.tensors.items()
+    }
+    with strictly():
+        expected = PostProcessor(case.spec, case.version)(case.tensors, **case.options)
+        threads = int(rng.choice([1, 2]))
+        post = PostProcessor(case.spec, made.version, num_threads=threads)
+        assert_same(called(post, tensors, case.options), expected)
+    if not drawn.large and not near_tie(case):
+        rows = reference.run(case.spec, case.version, case.tensors, **case.options)
+        assert_rows_equal(expected, rows, case.version, case.options)
+
+
+def in_a_form(tensor: Any, form: str) -> Any:
+    """Bring a tensor of any numbers into a form."""
+    if isinstance(tensor, QuantizedTensor):
+        array = FORMS[form](tensor.array.copy())
+        return QuantizedTensor(array, tensor.scale, tensor.zero_point, tensor.axis)
+    return FORMS[form](tensor.copy())
 
 
 def outputs_of(version: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -115,6 +160,8 @@ def called(post: PostProcessor, tensors: dict[str, Any], options: dict[str, Any]
 
 def memory(value: Any) -> bytes:
     """Return all of the memory that a tensor is of."""
+    if isinstance(value, QuantizedTensor):
+        value = value.array
     if isinstance(value, (WithArray, WithDlpack)):
         value = value._array
     if not isinstance(value, np.ndarray) or value.dtype.hasobject:

@@ -172,6 +172,28 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
             }
         },
     ),
+    "classification_quantized": (
+        PostProcessing,
+        {"classification": {"output_tensor": "p", "quantization": {"p": {"scale": 1, "zero_point": -128}}}},
+    ),
+    "distance_quantized": (
+        PostProcessing,
+        {
+            "detection": {
+                "distance_output": {
+                    **DISTANCE,
+                    "quantization": {
+                        "s": {"scale": [0.5, 1e-45], "zero_point": [65535, -32768]},
+                        "d": {"scale": 3.4e38},
+                    },
+                }
+            }
+        },
+    ),
+    "quantization_null": (
+        PostProcessing,
+        {"detection": {"yolov8_output": {"output_tensor": "o", "quantization": None}}},
+    ),
     "anchored_all_fields": (
         PostProcessing,
         {

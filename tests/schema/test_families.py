@@ -139,8 +139,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     },
     "yolov5_activation": (
         {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
-        "yolov5_output.score_activation: unknown field; known: output_tensor, coordinates, layout, "
-        "box_format, keypoints, dimensions, keypoints_first, skeleton, confidence",
+        "yolov5_output.score_activation: unknown field; known: quantization, output_tensor, coordinates, "
+        "layout, box_format, keypoints, dimensions, keypoints_first, skeleton, confidence",
     ),
     "yolov3_scale_of_v5": (
         yolov3(box_coding="yolov5", scale_x_y=1.2),

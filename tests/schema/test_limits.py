@@ -50,6 +50,10 @@ def images(count: int, target_size: str = "1") -> dict[str, Any]:
     return {"inputs": [{"tensor_name": f"{row}", "image": {"target_size": target_size}} for row in rows]}
 
 
+def quantized(quantization: dict[str, Any]) -> dict[str, Any]:
+    return {"yolov8_output": {"output_tensor": "table", "quantization": quantization}}
+
+
 MANY = 5_000
 LONG, TEXT = most.LONGEST_NAME, most.LONGEST_TEXT
 CLASSIFIED = {"classification": CLASSIFICATION}
@@ -205,6 +209,24 @@ LIMITS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any], str]] = {
         {"yolov8_pose_output": {**YOLOX, "keypoints": 2, "skeleton": [[1, 2]] * most.MOST_LIMBS}},
         {"yolov8_pose_output": {**YOLOX, "keypoints": 2, "skeleton": [[1, 2]] * (most.MOST_LIMBS + 1)}},
         "yolov8_pose_output.skeleton: expected at most 10,000 pairs, got 10,001",
+    ),
+    "scales": (
+        Detection,
+        quantized({"table": {"scale": [1] * most.MOST_CHANNELS}}),
+        quantized({"table": {"scale": [1] * (most.MOST_CHANNELS + 1)}}),
+        "yolov8_output.quantization.table.scale: expected at most 500,000 scales, got 500,001",
+    ),
+    "zero_points": (
+        Detection,
+        quantized({"table": {"scale": 1, "zero_point": [0] * most.MOST_CHANNELS}}),
+        quantized({"table": {"scale": 1, "zero_point": [0] * (most.MOST_CHANNELS + 1)}}),
+        "yolov8_output.quantization.table.zero_point: expected at most 500,000 zero points, got 500,001",
+    ),
+    "quantized_tensors": (
+        Detection,
+        quantized({}),
+        quantized({f"{row}": {"scale": 1} for row in range(most.MOST_QUANTIZED + 1)}),
+        "yolov8_output.quantization: expected at most 100 tensors, got 101",
     ),
     "inputs": (
         Preprocessing,

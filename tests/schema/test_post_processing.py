@@ -71,7 +71,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "classification_nms": (
         classification(nms_threshold=0.3),
-        "classification.nms_threshold: unknown field; known: output_tensor, thresholds, score_activation",
+        "classification.nms_threshold: unknown field; known: quantization, output_tensor, thresholds, "
+        "score_activation",
     ),
     **{
         f"thresholds_{case}": (document(thresholds=value), f"{path}.thresholds: {EACH}, got {found}")
@@ -237,8 +238,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     },
     "anchored_unknown_field": (
         anchored(box_format="xyxy"),
-        "detection.anchored_output.box_format: unknown field; known: anchors_tensor, offsets_tensor, "
-        "scores_tensor, anchors_format, offsets_scale, score_activation, background, layout",
+        "detection.anchored_output.box_format: unknown field; known: quantization, anchors_tensor, "
+        "offsets_tensor, scores_tensor, anchors_format, offsets_scale, score_activation, background, layout",
     ),
     "box_format": (
         direct(box_format=["xyxy"]),
@@ -274,7 +275,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     },
     "yolo_activation": (
         yolo(score_activation="none"),
-        "detection.yolo_output.score_activation: unknown field; known: output_tensor, anchors, layout",
+        "detection.yolo_output.score_activation: unknown field; known: quantization, output_tensor, anchors, "
+        "layout",
     ),
 }
 

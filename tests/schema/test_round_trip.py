@@ -63,17 +63,39 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+numbers = st.integers(1, 9) | st.floats(1e-38, 1e38)
+zero_points = st.integers(-(2**15), 2**16 - 1)
+quantizations = documents(
+    {"scale": numbers | st.lists(numbers, min_size=3, max_size=3)},
+    {"zero_point": zero_points | st.lists(zero_points, min_size=3, max_size=3)},
+)
+
+
+@st.composite
+def quantized(draw: st.DrawFn, outputs: Documents) -> dict[str, Any]:
+    """Draw an output with a quantization for each of its tensors, or for none."""
+    output = draw(outputs)
+    named = {name for field, name in output.items() if field.endswith("_tensor")}
+    for field in output:
+        if field.endswith("_tensors"):
+            named |= {*output[field]}
+    named -= {output.get("classes_tensor"), output.get("count_tensor"), None}
+    described = st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(named), quantizations))
+    return output | draw(documents({}, {"quantization": described}))
+
+
 def drawn(output: type[DetectionOutput]) -> Documents:
     """Draw any output of a kind whose fields have no rules together."""
     fields = output.model_fields
     strategies = {
         name: names if name.endswith("_tensor") else st.sampled_from(get_args(field.annotation))
         for name, field in fields.items()
-        if name not in FIELDS
+        if name not in FIELDS and name != "quantization"
     }
     strategies |= {name: FIELDS[name] for name in fields if name in FIELDS}
     required = {name: strategies[name] for name, field in fields.items() if field.is_required()}
-    return documents(required, {name: strategies[name] for name in strategies if name not in required})
+    others = {name: strategies[name] for name in strategies if name not in required}
+    return documents(required, others)
 
 
 @st.composite
@@ -255,7 +277,7 @@ def detections(draw: st.DrawFn, thresholds: st.SearchStrategy[list[float]]) -> d
             "class_agnostic": st.booleans(),
         },
     )
-    output = draw(OUTPUTS[kind])
+    output = draw(quantized(OUTPUTS[kind]))
     is_normalized = output.get("coordinates") == "normalized"
     described = Detection.alternatives[kind]
     in_cells = described.boxes_are_normalized is True  # a property where a document decides
@@ -278,7 +300,7 @@ def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
             post_processings.append({"detection": draw(detections(thresholds))})
         else:
             optional = {"thresholds": thresholds, "score_activation": activations}
-            classification = documents(tensors("output_tensor"), optional)
+            classification = quantized(documents(tensors("output_tensor"), optional))
             post_processings.append({"classification": draw(classification)})
     spec_id = draw(identifiers)
     unknown = st.dictionaries(st.text().map("x{}".format), json_values, max_size=2)

@@ -48,6 +48,8 @@ OUT_OF_RANGE: dict[str, tuple[Any, ...]] = {
     "keypoints": (*COUNTS, *NOT_FINITE),
     "dimensions": (0, 1, 4, 2.5, math.nan),
     "anchor_masks": (-1, 2**31, 1.0, 0.5, math.nan),
+    "scale": (*POSITIVE, *NOT_FINITE, 1e-46, 1e39),
+    "zero_point": (-(2**15) - 1, 2**16, 10**30, 1.0, 2.5, math.nan),
     "id": (2**63, -(2**63) - 1, 1.0, 0.5, 10**400, math.nan),
 }
 

@@ -315,3 +315,36 @@ def size_of_normalized_boxes(broken: Broken, rng: Rng, path: str, task: Any) -> 
     field, value = one_of(rng, [("input_size", [5, 5]), ("normalize_wrt_tensor", "im_info")])
     task[field] = value
     return broken.names(f"{path}.{field}")
+
+
+def quantizable(output: Any) -> list[str]:
+    """Return the tensors of an output that may have a quantization."""
+    named = []
+    for field, value in output.items():
+        if field.endswith("_tensor") and field not in ("classes_tensor", "count_tensor"):
+            named.append(value)
+        elif field.endswith("_tensors"):
+            named += value or []
+    return [name for name in named if name is not None]
+
+
+@REGISTRY.add
+@to_one_of(outputs, *KINDS)
+def quantization_of_no_tensor(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
+    integers = [output[field] for field in ("classes_tensor", "count_tensor") if output.get(field)]
+    name = one_of(rng, ["other", "", f"{one_of(rng, quantizable(output))} ", *integers])
+    output["quantization"] = {name: {"scale": 0.5}}
+    return broken.names(f"{path}.quantization")
+
+
+@REGISTRY.add
+@to_one_of(outputs, *KINDS)
+def quantization_that_is_none(broken: Broken, rng: Rng, path: str, output: Any) -> Broken | None:
+    """A scale or a zero point is none, or their lists differ."""
+    wrong: list[Any] = [
+        *({}, {"zero_point": 0}, {"scale": 0}, {"scale": []}, {"scale": [1, -1]}, {"scale": "1"}),
+        *({"scale": 1, "zero_point": 2**16}, {"scale": 1, "zero_point": 0.5}, {"scale": 1, "axis": 0}),
+        *({"scale": [1, 2], "zero_point": [1, 2, 3]}, {"scale": 1e39}, {"scale": 1e-46}, [], 0.5),
+    ]
+    output["quantization"] = {one_of(rng, quantizable(output)): one_of(rng, wrong)}
+    return broken.names(f"{path}.quantization")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from postproc import TensorError
+from postproc import QuantizedTensor, TensorError
 from tests.fuzz.mutations.documents import one_of
 from tests.fuzz.mutations.registry import Broken, Registry, Rng
 from tests.fuzz.mutations.rules import detections, outputs, to_one_of
@@ -92,6 +92,17 @@ def integers_for_floats(broken: Broken, rng: Rng) -> Broken | None:
     name = any_tensor(broken, rng, INTEGERS_TOO)
     dtype = one_of(rng, [np.int8, np.uint8, np.int32, np.int64, np.uint64, ">i4"])
     return replaced(broken, name, np.zeros(broken.tensors[name].shape, dtype))
+
+
+@REGISTRY.add
+def lists_of_no_axis(broken: Broken, rng: Rng) -> Broken | None:
+    """A quantised tensor has more scales than any axis is long."""
+    name = any_tensor(broken, rng, INTEGERS_TOO)
+    if name is None:
+        return None
+    shape = broken.tensors[name].shape
+    scales = [1.0] * (max(shape, default=0) + 2)
+    return replaced(broken, name, QuantizedTensor(np.zeros(shape, np.int8), scales))
 
 
 @REGISTRY.add
