@@ -62,6 +62,8 @@ class Workload:
     is_warm : bool
         Whether the arrays of an input are read before each call, outside of what is timed: for inputs that
         together do not fit the last-level cache. Without, such a workload is a cold one.
+    is_behind : bool
+        Whether each call comes right behind a network that has emptied the caches: see `timing.Turning`.
     is_large : bool
         Whether some peer needs seconds for it.
     """
@@ -71,6 +73,7 @@ class Workload:
     make: Callable[[int], Any]
     count: int = INPUTS
     is_warm: bool = False
+    is_behind: bool = False
     is_large: bool = False
 
     def inputs(self, most: int = sys.maxsize) -> tuple[Any, ...]:

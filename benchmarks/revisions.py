@@ -1,8 +1,11 @@
 """What a change costs: calls of two revisions, in turns, each in a process of its own.
 
     python -m benchmarks.revisions cb87256          # against the working tree
+    python -m benchmarks.revisions main ../other --only "behind a network"
 
-Medians in microseconds, and their ratio. Kernels are compiled first, into a cache that is thrown away.
+The second is a revision beside a folder that holds a checkout. Medians in microseconds, and their ratio.
+Kernels are compiled first, into a cache that is thrown away. The benchmarks are those of the working tree for
+both.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +33,55 @@ SECONDS = 0.4  # of each workload in a round
 IMAGES = 64
 
 
-def workloads() -> dict[str, Turning]:
+def workloads(only: str = "") -> dict[str, Turning]:
+    """Give all calls in whose names a text is."""
+    return {name: call for name, call in {**_scans(), **_small_calls()}.items() if only in name}
+
+
+def _small_calls() -> dict[str, Turning]:
+    """Calls that scan next to nothing, in a loop and behind a network, and what no revision changes."""
+    from benchmarks.contest import is_installed
+    from benchmarks.data.others import direct_boxes, finished_rows
+    from benchmarks.timing import Turning
+    from postproc import DirectOutput, EndToEndOutput, PostProcessor
+
+    labels = [str(label) for label in range(80)]
+    rows = PostProcessor.for_detection(
+        labels, EndToEndOutput(output_tensor="rows"), thresholds=0.25, input_size=[640, 640]
+    )
+    output = DirectOutput(
+        boxes_tensor="boxes", scores_tensor="scores", classes_tensor="labels", classes="rows"
+    )
+    direct = PostProcessor.for_detection(labels, output, thresholds=0.05, nms_threshold=0.5)
+    tables = [{"rows": finished_rows(20, image)} for image in range(IMAGES)]
+    boxes = [
+        {name: column[np.newaxis] for name, column in direct_boxes(100, image=image)._asdict().items()}
+        for image in range(IMAGES)
+    ]
+    calls: dict[str, tuple[list[partial[Any]], list[dict[str, Any]]]] = {
+        "finished rows": ([partial(rows, table) for table in tables], tables),
+        "direct": ([partial(direct, tensors) for tensors in boxes], boxes),
+        "NumPy, three lines": ([partial(_three_lines, table["rows"]) for table in tables], tables),
+    }
+    if is_installed("supervision"):
+        found = [rows(table).outputs[0] for table in tables]
+        calls["to_supervision"] = ([partial(one.to_supervision, (480, 640)) for one in found], tables)
+    return {
+        f"{name}, {'behind a network' if is_behind else 'hot'}": Turning(
+            ready, inputs if is_behind else (), is_behind
+        )
+        for name, (ready, inputs) in calls.items()
+        for is_behind in (False, True)
+    }
+
+
+def _three_lines(table: Any) -> Any:
+    (rows,) = table
+    rows = rows[rows[:, 4] > 0.25]
+    return rows[:, 5].astype(np.int64), rows[:, 4], rows[:, :4] / 640
+
+
+def _scans() -> dict[str, Turning]:
     """Calls of YOLOv8, 84 x 8400, ordinary and crowded, at two thresholds."""
     from benchmarks.data.yolo import yolov8_tensor
     from benchmarks.timing import Turning
@@ -53,6 +104,7 @@ def workloads() -> dict[str, Turning]:
     every_label[0, 5:, 1:100] = 0
     tensors = {
         "ordinary": ordinary,
+        "float16": [tensor.astype(np.float16) for tensor in ordinary],
         "nothing found": nothing,
         "crowd": [crowd],
         "crowd of 80 labels": [every_label],
@@ -66,6 +118,9 @@ def workloads() -> dict[str, Turning]:
             nms_threshold=0.45,
             input_size=[640, 640],
         )
+        if threshold == 0.25:
+            ready = [partial(post, {"output0": tensor}) for tensor in ordinary]
+            calls[f"YOLOv8, threshold {threshold}, behind a network"] = Turning(ready, ordinary, True)
         for name, inputs in tensors.items():
             most = 179 if "80" in name else 100
             calls[f"{name}, threshold {threshold}"] = Turning(
@@ -74,9 +129,12 @@ def workloads() -> dict[str, Turning]:
     return calls
 
 
-def serve() -> None:
+def serve(only: str) -> None:
     """Time a round whenever a line comes in."""
-    calls = workloads()
+    import postproc
+
+    assert Path(postproc.__file__).parent.parent == Path.cwd()
+    calls = workloads(only)
     for call in calls.values():
         call()
     for _ in sys.stdin:
@@ -94,26 +152,21 @@ def serve() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("revision", help="what the working tree is compared with; - to serve")
-    revision = parser.parse_args().revision
-    if revision == "-":
-        serve()
+    parser.add_argument("before", help="a revision, or a folder that holds a checkout; - to serve")
+    parser.add_argument("after", nargs="?", default=str(ROOT), help="the same; the working tree if left out")
+    parser.add_argument("--only", default="", help="calls in whose names this text is")
+    options = parser.parse_args()
+    if options.before == "-":
+        serve(options.only)
         return
     with tempfile.TemporaryDirectory() as folder:
-        before, after = Path(folder, "before"), Path(folder, "after")
-        before.mkdir()
-        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-        subprocess.run(["tar", "-x", "-C", before], input=archive.stdout, check=True)
-        for name in ("postproc", "kernels"):
-            shutil.copytree(ROOT / name, after / name)
         processes = []
-        for place in (before, after):
-            (place / "kernels").rename(place / "postproc" / "kernels")
-            shutil.rmtree(place / "benchmarks", ignore_errors=True)
-            shutil.copytree(ROOT / "benchmarks", place / "benchmarks")
+        for name in ("before", "after"):
+            place = Path(folder, name)
+            _put(getattr(options, name), place)
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "benchmarks.revisions", "-"],
+                    [sys.executable, "-m", "benchmarks.revisions", "-", "--only", options.only],
                     cwd=place,
                     env={**os.environ, "PYTHONPATH": str(place), "NUMBA_CACHE_DIR": str(place / "cache")},
                     stdin=subprocess.PIPE,
@@ -134,6 +187,20 @@ def main() -> None:
         for name in rounds[0][0]:
             old, new = (float(np.median([times[name] for times in medians])) for medians in rounds)
             print(f"{name:40} {old:10.1f} {new:10.1f}  x {new / old:.2f}")  # noqa: T201
+
+
+def _put(source: str, place: Path) -> None:
+    """Copy a checkout, or a revision of this one, with the benchmarks of the working tree."""
+    place.mkdir()
+    if Path(source).is_dir():
+        for name in ("postproc", "kernels"):
+            shutil.copytree(Path(source, name), place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        archive = subprocess.run(["git", "archive", source], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        subprocess.run(["tar", "-x", "-C", place], input=archive.stdout, check=True)
+    (place / "kernels").rename(place / "postproc" / "kernels")
+    shutil.rmtree(place / "benchmarks", ignore_errors=True)
+    shutil.copytree(ROOT / "benchmarks", place / "benchmarks")
 
 
 if __name__ == "__main__":

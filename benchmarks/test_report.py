@@ -12,7 +12,7 @@ import pytest
 from benchmarks import report
 from benchmarks.targets import __main__ as targets
 from benchmarks.targets.result import Result
-from benchmarks.timing import Timing, Turning, race
+from benchmarks.timing import _MEMORY, Timing, Turning, race
 
 FAST = Timing(0.00001, 0.0000095, 0.000011, 50)._asdict()
 SLOW = Timing(0.0123, 0.012, 0.0125, 50)._asdict()
@@ -153,6 +153,29 @@ def test_turning_runs_each_input_in_turn_and_reads_its_arrays_first() -> None:
     assert met == [-1]
     race({"warm": warm}, seconds=0.001)
     assert met[1:] == [-1, 7] * (len(met) // 2)
+
+
+def test_turning_behind_a_network_empties_the_caches_before_it_reads_the_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    met: list[str] = []
+
+    class Memory:
+        def find(self, byte: int) -> int:
+            met.append("memory")
+            return -1
+
+    class Read(np.ndarray[Any, Any]):
+        def reshape(self, *args: Any, **kws: Any) -> Any:
+            met.append("input")
+            return super().reshape(*args, **kws)
+
+    monkeypatch.setattr("benchmarks.timing._memory", Memory)
+    behind = Turning([partial(met.append, "call")], [(np.zeros(1).view(Read),)], is_behind=True)
+    race({"behind": behind}, seconds=0.001)
+    assert met == ["memory", "input", "call"] * (len(met) // 3)
+    assert len(met) >= 15
+    assert _MEMORY >= 64 << 20
 
 
 def test_race_meets_all_inputs_of_a_short_call() -> None:

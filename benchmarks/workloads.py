@@ -13,13 +13,15 @@ from benchmarks.data.anchored import faster_rcnn, retinanet
 from benchmarks.data.candidates import PATTERNS, Candidates, nms_candidates
 from benchmarks.data.distances import distance_maps
 from benchmarks.data.masks import BoxMasks, PrototypeMasks, box_masks, prototype_masks
+from benchmarks.data.narrow import NARROW_CASES
 from benchmarks.data.oriented import OrientedCandidates, oriented_candidates
-from benchmarks.data.others import direct_boxes, softmax_scores
+from benchmarks.data.others import direct_boxes, finished_rows, softmax_scores
 from benchmarks.data.yolo import yolov2_grid, yolov8_tensor
 from benchmarks.peers import PEERS
 from benchmarks.peers.anchored import AnchoredCase
 from benchmarks.peers.distances import DistanceCase
 from benchmarks.peers.others import ClassificationCase, DirectCase
+from benchmarks.peers.rows import RowsCase
 from benchmarks.peers.yolo import GridCase, Yolov8Case
 from benchmarks.timing import Turning
 
@@ -27,6 +29,7 @@ SIZES = (100, 300, 1_000, 3_000, 10_000, 100_000)
 ORIENTED_SIZES = (100, 300, 1_000, 3_000)
 # How long each peer's results are compared with ours, input by input: the first one always.
 _CHECK_SECONDS = 1.0
+BEHIND = "behind a network"
 _VOC_ANCHORS = (1.3221, 1.73145, 3.19275, 4.00944, 5.05587, 8.09892, 9.47112, 4.84053, 11.2364, 10.0071)
 _COCO_ANCHORS = (0.57273, 0.677385, 1.87446, 2.06253, 3.33843, 5.47434, 7.88282, 3.52778, 9.77052, 9.16828)
 
@@ -59,6 +62,10 @@ def _distances(is_empty: bool, image: int) -> DistanceCase:
     return DistanceCase(*distance_maps(image, is_empty=is_empty))
 
 
+def _finished_rows(above: int, image: int) -> RowsCase:
+    return RowsCase(finished_rows(above, image))
+
+
 def _direct(count: int, image: int) -> DirectCase:
     return DirectCase(direct_boxes(count, image=image), 80, 0.05)
 
@@ -81,6 +88,17 @@ def warm_and_cold(
     """The same inputs, which all together exceed the last-level cache, read before each call and not."""
     yield Workload(kind, case, make, count, is_warm=True)
     yield Workload(kind, f"{case}, cold", make, count)
+
+
+def hot_and_behind(kind: str, case: str, make: Callable[[int], Any]) -> Iterator[Workload]:
+    """The same small inputs, call after call, and each behind a network."""
+    yield Workload(kind, case, make)
+    yield behind(kind, case, make)
+
+
+def behind(kind: str, case: str, make: Callable[[int], Any]) -> Workload:
+    """Inputs of which each comes right behind a network."""
+    return Workload(kind, f"{case}, {BEHIND}", make, count=16, is_behind=True)
 
 
 WORKLOADS = (
@@ -113,6 +131,7 @@ WORKLOADS = (
         for threshold in (0.25, 0.001)
         for work in warm_and_cold("YOLOv8", f"batch 1, threshold {threshold}", partial(_yolov8, 1, threshold))
     ),
+    behind("YOLOv8", "batch 1, threshold 0.25", partial(_yolov8, 1, 0.25)),
     *(
         Workload(
             "YOLOv8",
@@ -133,7 +152,10 @@ WORKLOADS = (
     Workload("Faster R-CNN", "300 x 81", partial(_faster_rcnn, 300), is_warm=True),
     *warm_and_cold("Faster R-CNN", "1,000 x 81", partial(_faster_rcnn, 1_000)),
     *warm_and_cold("RetinaNet", "101,601 x 80", _retinanet, count=16),
-    Workload("direct", "100 boxes", partial(_direct, 100)),
+    *hot_and_behind("finished rows", "20 of 300", partial(_finished_rows, 20)),
+    *hot_and_behind("direct", "100 boxes", partial(_direct, 100)),
+    *hot_and_behind("to_supervision", "20 boxes", partial(_finished_rows, 20)),
+    *(Workload("narrow numbers", case, make, count=32, is_warm=True) for case, make in NARROW_CASES.items()),
     Workload("classification", "64 x 1,000", partial(_classification, 1_000)),
     *warm_and_cold("classification", "64 x 21,000", partial(_classification, 21_000)),
     *(
@@ -184,4 +206,5 @@ def contestants(
                 check_equal(columns, expected[number], f"{work.kind}, {work.case}, input {number}: {name}")
             if name != OURS and time.perf_counter() - begin > _CHECK_SECONDS:
                 break
-    return {name: Turning(calls[name], inputs if work.is_warm else ()) for name in peers}
+    read = inputs if work.is_warm or work.is_behind else ()
+    return {name: Turning(calls[name], read, work.is_behind) for name in peers}

@@ -1,4 +1,7 @@
-"""Masks as networks give them: probabilities of Mask R-CNN, and prototypes with coefficients."""
+"""Masks as networks give them: probabilities of Mask R-CNN, and prototypes with coefficients.
+
+No pixel of a mask in its box is so near to one half that the last bit of a peer's arithmetic decides on it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.data.scenes import Floats
+from benchmarks.data.scenes import Doubles, Floats
 
 SIDE = 28
 PROTOTYPES = 32
 _CELLS = 160
+# Wider than what float32 makes of a probability between cells, however it is computed.
+_TIE = 1e-5
 
 
 class BoxMasks(NamedTuple):
@@ -38,7 +43,30 @@ def box_masks(height: int, width: int, count: int, image: int) -> BoxMasks:
     centres, radii = rng.uniform(-0.3, 0.3, (2, count, 1, 1)), rng.uniform(0.4, 0.9, (count, 1, 1))
     logits = 8 * (radii - np.hypot(x - centres[0], y - centres[1]))
     logits += rng.normal(0, 0.3, logits.shape)
-    return BoxMasks(height, width, boxes, (1 / (1 + np.exp(-logits))).astype(np.float32)[:, None])
+    masks = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    for mask, box in zip(masks, boxes, strict=True):
+        pasted = _pasted(mask, box)
+        near, factor = pasted[(pasted > 0.4) & (pasted < 0.6)], 1.0
+        while np.any(np.abs(near * factor - 0.5) < _TIE):
+            factor *= 0.999
+        mask *= np.float32(factor)
+    return BoxMasks(height, width, boxes, masks[:, None])
+
+
+def _pasted(mask: Floats, box: Floats) -> Doubles:
+    """Probabilities of the pixels of a box, as torchvision's ``paste_masks_in_image`` interpolates them."""
+    columns, rows = (_weights(*box[axis::2].tolist()) for axis in (0, 1))
+    return rows @ np.pad(mask.astype(np.float64), 1) @ columns.T
+
+
+def _weights(low: float, high: float) -> Doubles:
+    """Weight (pixels, cells) of each cell in each pixel along an axis, with a cell more on each side."""
+    cells = SIDE + 2
+    half = (high - low) / 2 * cells / SIDE
+    first, last = int((high + low) / 2 - half), int((high + low) / 2 + half)
+    pixels = max(last - first + 1, 1)
+    places = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
+    return np.maximum(1 - np.abs(places[:, None] - np.arange(cells)), 0)
 
 
 def prototype_masks(count: int, image: int) -> PrototypeMasks:

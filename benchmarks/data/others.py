@@ -1,11 +1,14 @@
-"""Outputs that hold decoded boxes, and outputs of classifiers."""
+"""Outputs that hold decoded boxes or finished rows, and outputs of classifiers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from benchmarks.data.candidates import Candidates, nms_candidates
-from benchmarks.data.scenes import Floats, distinct
+from benchmarks.data.scenes import Floats, distinct, frequent_labels, random_objects
+from benchmarks.data.yolo import LABELS, PAGE
+
+_ROWS = 300
 
 
 def direct_boxes(count: int, labels: int = 80, image: int = 0) -> Candidates:
@@ -14,6 +17,18 @@ def direct_boxes(count: int, labels: int = 80, image: int = 0) -> Candidates:
     order = np.argsort(-candidates.scores)
     boxes = candidates.boxes[order] / candidates.boxes.max()
     return Candidates(boxes, candidates.scores[order], candidates.labels[order])
+
+
+def finished_rows(above: int, image: int = 0) -> Floats:
+    """Rows (1, 300, 6) by falling score: corners in pixels of 640 x 640, score and class.
+
+    `above` of them score more than 0.25, the others less, as of a network that needs no suppression.
+    """
+    rng = np.random.default_rng([above, image])
+    boxes = np.clip(random_objects(rng, _ROWS, PAGE, 16, 160), 0, PAGE)
+    scores = np.concatenate([rng.uniform(0.3, 0.95, above), rng.uniform(0.001, 0.2, _ROWS - above)])
+    labels = frequent_labels(rng, _ROWS, LABELS)
+    return np.column_stack([boxes, -np.sort(-scores), labels])[None].astype(np.float32)
 
 
 def softmax_scores(batch: int, labels: int, number: int = 0) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.contest import Peer
-from benchmarks.peers import anchored, distances, masks, nms, oriented, others, yolo
+from benchmarks.peers import anchored, distances, masks, narrow, nms, oriented, others, rows, yolo
 
 PEERS: Mapping[str, Mapping[str, Peer]] = {
     "NMS, one label": nms.ONE_LABEL,
@@ -16,7 +16,10 @@ PEERS: Mapping[str, Mapping[str, Peer]] = {
     "distances": distances.DISTANCES,
     "Faster R-CNN": anchored.FASTER_RCNN,
     "RetinaNet": anchored.RETINANET,
+    "finished rows": rows.ROWS,
     "direct": others.DIRECT,
+    "to_supervision": rows.OBJECTS,
+    "narrow numbers": narrow.NARROW,
     "classification": others.CLASSIFICATION,
     "masks in boxes": masks.PASTING,
     "masks as RLE": masks.RUN_LENGTHS,

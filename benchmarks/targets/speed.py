@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contest import INPUTS, OURS
+from benchmarks.data.narrow import NARROW_CASES
 from benchmarks.data.scenes import Floats
 from benchmarks.data.yolo import yolov8_tensor
 from benchmarks.peers.distances import SCAN
 from benchmarks.peers.floors import READ
+from benchmarks.peers.narrow import FLOATS
+from benchmarks.peers.rows import LINES, READY
 from benchmarks.peers.yolo import MOST, our_yolov8
 from benchmarks.targets.result import Result, readable
 from benchmarks.timing import Call, Timing, Turning, race
-from benchmarks.workloads import contestants, workload
+from benchmarks.workloads import BEHIND, contestants, workload
 from postproc import AnchoredOutput, DirectOutput, PostProcessor, YoloOutput
 
 NMS_KINDS = ("NMS, one label", "NMS, 80 labels")
@@ -43,6 +46,16 @@ def _beside_peers(kind: str, case: str, limits: Mapping[str, float]) -> Iterator
     for peer, limit in limits.items():
         if peer in timings:
             yield _ratio(f"{kind}, {case}: {peer} / ours", timings[peer], timings[OURS], limit, True)
+
+
+def _over(kind: str, case: str, limits: Mapping[str, float]) -> Iterator[Result]:
+    """How many times longer than peers ours takes."""
+    calls = contestants(workload(kind, case), {OURS, *limits})
+    if len(calls) > 1:
+        timings = race(calls)
+        for peer, limit in limits.items():
+            if peer in timings:
+                yield _ratio(f"{kind}, {case}: ours / {peer}", timings[OURS], timings[peer], limit)
 
 
 def nms_beside_peers(kind: str, pattern: str, count: int) -> Iterator[Result]:
@@ -102,14 +115,12 @@ def masks_beside_peers() -> Iterator[Result]:
 def yolov8_beside_one_read() -> Iterator[Result]:
     """Whole calls in units of one `numpy.max` over the float32 tensor 84 x 8400."""
     tensors = [yolov8_tensor(1, image) for image in range(INPUTS)]
-    halves = [tensor.astype(np.float16) for tensor in tensors]
     serving, everything = our_yolov8(0.25), our_yolov8(0.0)
     hundreds = [our_yolov8(0.001)({"tensor": tensor}, max_predictions=100) for tensor in tensors]
     assert all(len(hundred.outputs[0].scores) == 100 for hundred in hundreds)
     calls: dict[str, tuple[float, Call]] = {
         "threshold 0.25": (3.5, _warm_yolov8(serving, tensors)),
         "all 672,000 candidates pass": (20.0, _warm_yolov8(everything, tensors)),
-        "threshold 0.25, float16": (6.0, _warm_yolov8(serving, halves)),
         "to_dicts() of 100 detections": (6.0, Turning([hundred.to_dicts for hundred in hundreds])),
         **{f"empty image, {kind}": (0.8, call) for kind, call in _empty_calls().items()},
     }
@@ -165,6 +176,31 @@ def distances_beside_a_scan() -> Iterator[Result]:
         yield _ratio(f"{kind}, {case}: ours / {SCAN}", timings[OURS], timings[SCAN], limit)
         if "cold" not in case:
             yield _ratio(f"{kind}, {case}: NumPy / ours", timings["NumPy"], timings[OURS], 10.0, True)
+
+
+def narrow_beside_float32() -> Iterator[Result]:
+    """Tensors in fewer bytes, in units of the call on the same numbers in float32."""
+    for case in NARROW_CASES:
+        limit = 0.6 if case.startswith("uint8") else 1.0
+        yield from _over("narrow numbers", case, {FLOATS: limit})
+
+
+def small_calls() -> Iterator[Result]:
+    """Calls that scan next to nothing, beside what users write without."""
+    yield from _over("finished rows", "20 of 300", {LINES: 4.0})
+    yield from _over("direct", "100 boxes", {"NumPy + OpenCV": 1.0})
+    yield from _over("to_supervision", "20 boxes", {READY: 3.0})
+
+
+def behind_a_network() -> Iterator[Result]:
+    """Calls where a network has emptied the caches: half of what was first measured."""
+    for kind, case, peer, limit in (
+        ("finished rows", "20 of 300", LINES, 1.8),
+        ("direct", "100 boxes", "NumPy + OpenCV", 0.6),
+        ("to_supervision", "20 boxes", READY, 2.1),
+        ("YOLOv8", "batch 1, threshold 0.25", READ, 1.25),
+    ):
+        yield from _over(kind, f"{case}, {BEHIND}", {peer: limit})
 
 
 def two_threads() -> Iterator[Result]:

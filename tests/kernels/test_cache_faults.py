@@ -16,7 +16,14 @@ import numba
 import pytest
 from numba.core import config
 
-from tests.kernels.test_jit import import_anew, loaded_and_compiled, outcome, package, start
+from tests.kernels.test_jit import (
+    import_anew,
+    loaded_and_compiled,
+    outcome,
+    package,
+    set_cache_directory,
+    start,
+)
 
 __all__ = ["package"]  # the fixture
 
@@ -34,7 +41,7 @@ def root(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """Set NUMBA_CACHE_DIR."""
     root = tmp_path / "cache"
     root.mkdir()
-    monkeypatch.setattr(config, "CACHE_DIR", str(root))
+    set_cache_directory(monkeypatch, root)
     return root
 
 

@@ -93,9 +93,19 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.syspath_prepend(root)
         # Without .pyc files, which Python takes for fresh when a source of the same size changes in a second.
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
-        monkeypatch.setattr(config, "CACHE_DIR", "")
+        set_cache_directory(monkeypatch, "")
         yield tiny
         forget()
+
+
+def set_cache_directory(monkeypatch: pytest.MonkeyPatch, path: Path | str) -> None:
+    """Set NUMBA_CACHE_DIR; an empty string unsets it.
+
+    Numba compares the environment with that of the compilation before, and reads every setting anew where a
+    test has changed one of them: a setting that is only an attribute is lost then.
+    """
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(path))
+    monkeypatch.setattr(config, "CACHE_DIR", str(path))
 
 
 def forget() -> None:
@@ -316,7 +326,7 @@ def test_cache_directory_without_settings_lies_in_the_package(package: Path) -> 
 def test_cache_directory_numba_cache_dir_takes_its_place(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "new" / "cache"))
+    set_cache_directory(monkeypatch, tmp_path / "new" / "cache")
     import_anew().doubled_and_one(20)
     (directory,) = (tmp_path / "new" / "cache").iterdir()
     assert {path.suffix for path in directory.iterdir()} == {".nbi", ".nbc"}
@@ -351,7 +361,7 @@ def test_kernel_no_writable_place_compiles_in_memory_and_says_so_once(
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path / "file"))
     if place == "NUMBA_CACHE_DIR":
-        monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "file"))
+        set_cache_directory(monkeypatch, tmp_path / "file")
     callers = import_anew()
     assert (callers.doubled_and_one(20), callers.doubled_and_one(1.25)) == (41, 3.5)
     assert sys.modules["tiny._jit"].cache_directory() is None

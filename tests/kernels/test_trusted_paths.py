@@ -17,7 +17,7 @@ from numba.core import config
 from postproc.kernels import _trusted_paths
 from postproc.kernels._trusted_paths import DistrustError, TrustedDirectory
 from tests.kernels.test_cache_faults import AS_ROOT, directory_of, only_warning, root
-from tests.kernels.test_jit import import_anew, loaded_and_compiled, package
+from tests.kernels.test_jit import import_anew, loaded_and_compiled, package, set_cache_directory
 
 __all__ = ["package", "root"]  # the fixtures
 
@@ -188,7 +188,7 @@ def test_cache_in_a_layer_of_a_container_is_used(
         if done.returncode:
             pytest.skip(f"an overlay may not be mounted here: {done.stderr.strip()}")
         try:
-            monkeypatch.setattr(config, "CACHE_DIR", str(layers / "merged"))
+            set_cache_directory(monkeypatch, layers / "merged")
             kernel = import_anew().doubled_and_one
             kernel(20)
             assert directory_of(kernel).is_relative_to(layers / "merged")
@@ -215,7 +215,7 @@ def test_cache_directory_is_where_it_was_when_the_process_changes_its_directory(
 ) -> None:
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(config, "CACHE_DIR", "cache")
+    set_cache_directory(monkeypatch, "cache")
     kernel = import_anew().doubled_and_one
     kernel(20)
     monkeypatch.chdir(tmp_path / "other")
