@@ -58,18 +58,18 @@ def scan_listed(head: Listed, image: int, boxes: int, rule: Rule, room: int, col
     buffer, count, bounds, limits = collector
     logits, activated = act.new_row(columns), act.new_row(columns)
     least = lowest(limits)
+    is_activated = activation != act.NONE
     for row in range(first, end):
         at, of_row = row * width + head.first_score, row * columns
-        values = numbers[at : at + columns]
-        if activation != act.NONE:
-            _activate(values, activation, logits, activated)
-            values = activated[:columns]
+        if is_activated:
+            _activate(numbers[at : at + columns], activation, logits, activated)
         begin, stop = 0, columns
         if columns > 1 and not multi_label:
+            values = activated[:columns] if is_activated else numbers[at : at + columns]
             begin = _best_column(values, owners[of_row : of_row + columns])
             stop = begin + 1
         for column in range(begin, stop):
-            value = values[column]
+            value = activated[column] if is_activated else numbers[at + column]
             if not value > least:
                 continue
             label = owners[of_row + column]

@@ -14,6 +14,7 @@ from postproc.call_options import CallOptions
 from postproc.decoding.base import (
     BOX_FORMATS,
     NO_ACTIVATION,
+    ONE_COLUMN,
     ROWS,
     UNIT,
     Candidates,
@@ -177,15 +178,12 @@ class EndToEndDecoder(Decoder[_Read]):
             head, extras = _oriented(listed, rows, self._decision)
         elif rows.more is not None:
             extras = self._extras(rows, prototypes)
+        angles = rows.angles if self._yields == "oriented boxes" else None
+        # By position: keywords cost 0.3 us.
         candidates = Candidates(
-            len(rows.firsts),
-            head,
-            BoxesALabel(rows.longest),
-            extras=extras,
-            scores=rows.given_scores,
-            angles=rows.angles if self._yields == "oriented boxes" else None,
-            odd_class=odd_class,
-        )
+            len(rows.firsts), head, BoxesALabel(rows.longest), ONE_COLUMN, extras, rows.given_scores, angles,
+            odd_class,
+        )  # fmt: skip
         return _Read(candidates, masks, rows)
 
     def bind(self, read: _Read, sizes: Sizes) -> Candidates:
@@ -270,12 +268,13 @@ class EndToEndDecoder(Decoder[_Read]):
         table = as_contiguous(name, as_array(name, find(tensors, name)))
         starts, width = self._places if prototypes is None else self._places_of(prototypes.shape[1])
         names_images, order = "image" in starts, None
+        fits = table.ndim in (2, 3) and table.shape[-1] == width
         if names_images:
-            fits, expected = table.ndim in (2, 3, 4), f"(M, {width}), (1, M, {width}) or (1, 1, M, {width})"
-            fits = fits and all(side == 1 for side in table.shape[:-2])
-        else:
-            fits, expected = table.ndim in (2, 3), f"(B, N, {width}) or (N, {width})"
-        if not fits or table.shape[-1] != width:
+            fits = table.ndim in (2, 3, 4) and table.shape[-1] == width and set(table.shape[:-2]) <= {1}
+        if not fits:
+            expected = f"(B, N, {width}) or (N, {width})"
+            if names_images:
+                expected = f"(M, {width}), (1, M, {width}) or (1, 1, M, {width})"
             columns = ", ".join(self._output.columns)
             takes = "box takes four"
             if "keypoints" in starts:
