@@ -19,7 +19,7 @@ ROOT = 4
 # Below it squares leave the normal range of float32.
 _LEAST_ROOT = 1e-15
 
-_LANES = 16
+_LANES = 8
 
 
 @inner

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner
+from .._jit import borrowing, inlined, inner
 from ..core.candidates import is_predicted, order_of, score_of
 from ..core.placement import clip, place
 from ..nms.greedy import LANES, is_suppressed, keep, with_room
@@ -98,16 +98,47 @@ def select(
     -------
     The survivors.
     """
+    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
+    done = 0
+    while done < count and counts[_CUT] == 0:
+        if counts[_BLOCKS] == pool.shape[0]:
+            links, pool = with_room(links, pool, counts[_BLOCKS], 1)
+        if counts[_TOTAL] == keys.shape[0]:
+            keys, boxes = _doubled(keys, boxes)
+        done = _select_some(
+            candidates, done, count, corners, image, rule, call, heads, links, pool, keys, boxes, counts,
+            furthest,
+        )  # fmt: skip
+    return heads, links, pool, keys, boxes, counts, ends, cuts, furthest
+
+
+@borrowing
+def _select_some(
+    candidates: NDArray[np.uint64],
+    first: int,
+    count: int,
+    corners: Floats,
+    image: int,
+    rule: Rule,
+    call: Call,
+    heads: NDArray[np.int32],
+    links: NDArray[np.int32],
+    pool: Floats,
+    keys: NDArray[np.uint64],
+    boxes: Floats,
+    counts: NDArray[np.int64],
+    furthest: NDArray[np.float64],
+) -> int:
+    """Do what `select` does from candidate `first` on, as long as there is room; return how many are done."""
     iou_thresholds, class_agnostic = rule.iou_thresholds, rule.class_agnostic
     bounds, placement, per_label = call.bounds, call.placement, call.boxes
-    heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
     used, total = counts[_BLOCKS], counts[_TOTAL]
     end = counts[_EARLIER] + call.most
-    is_placed = placement.shape[0] > 0
-    along_x = along_y = np.empty(4, np.float64)
-    if is_placed:
-        along_x, along_y = placement[image, 0], placement[image, 1]
-    for index in range(count):
+    done = count
+    for index in range(first, count):
+        if used == pool.shape[0] or total == keys.shape[0]:
+            done = index
+            break
         x1, y1, x2, y2 = corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3]
         if not (math.isfinite(x1) and math.isfinite(y1) and math.isfinite(x2) and math.isfinite(y2)):
             continue
@@ -122,25 +153,21 @@ def select(
         if iou_threshold < 1.0:
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
                 continue
-            if used == pool.shape[0]:
-                links, pool = with_room(links, pool, used, 1)
             used = keep(bucket, heads, links, pool, used, x1, y1, x2, y2)
         furthest[0] = max(furthest[0], reach)
-        if is_placed:
-            x1, x2 = place(x1, along_x), place(x2, along_x)
-            y1, y2 = place(y1, along_y), place(y2, along_y)
+        if placement.shape[0] > 0:
+            x1, x2 = place(x1, placement[image, 0]), place(x2, placement[image, 0])
+            y1, y2 = place(y1, placement[image, 1]), place(y2, placement[image, 1])
             if not (x1 < x2 and y1 < y2):
                 continue
         if total == end:
             counts[_CUT] = 1
             break
-        if total == keys.shape[0]:
-            keys, boxes = _doubled(keys, boxes)
         keys[total] = key
         boxes[total, 0], boxes[total, 1], boxes[total, 2], boxes[total, 3] = x1, y1, x2, y2
         total += 1
     counts[_BLOCKS], counts[_TOTAL] = used, total
-    return heads, links, pool, keys, boxes, counts, ends, cuts, furthest
+    return done
 
 
 @inner
@@ -201,7 +228,7 @@ def is_cut(survivors: Survivors) -> bool:
     return bool(counts[_CUT] != 0)
 
 
-@inlined
+@inner
 def with_room_for_one(survivors: Survivors) -> Survivors:
     """Return the survivors in arrays that have room for one more."""
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors

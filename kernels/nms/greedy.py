@@ -100,7 +100,7 @@ def keep(
     return used
 
 
-@inlined
+@inner
 def with_room(
     links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -152,7 +152,7 @@ def add(
     return used
 
 
-@inlined
+@inner
 def with_room(
     links: NDArray[np.int32], bounds: NDArray[np.float32], shapes: NDArray[np.float64], used: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:
