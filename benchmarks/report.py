@@ -27,12 +27,12 @@ Median ± interquartile range of a call, and how many times longer it takes than
 in turns in one process, each on one thread, with the input in the form that it is fastest with. They turn
 through the same inputs, as many as the second column says: the processor's branch predictor learns a single
 one by heart. Tensors are in the cache, as a network that has just written them leaves them; those of a row
-named "cold" come from memory. Before anything is timed results are checked to be the same detections. The
-whole call is timed, Python included. `numpy.max` and `copy` read and copy the largest tensor once: the floor.
-A call of more than three seconds is timed once. "NumPy + OpenCV" is the script of most repositories, which
-looks for the best label of every box; the tuned one does so only for boxes above the threshold.
-"ultralytics, no torchvision" is its NMS where nothing has imported torchvision, which it uses if something
-has."""
+named "cold" come from memory, and where a row is "behind a network" nothing else is in the caches. Before
+anything is timed results are checked to be the same detections. The whole call is timed, Python included.
+`numpy.max` and `copy` read and copy the largest tensor once: the floor. A call of more than three seconds is
+timed once. "NumPy + OpenCV" is the script of most repositories, which looks for the best label of every box;
+the tuned one does so only for boxes above the threshold. "ultralytics, no torchvision" is its NMS where
+nothing has imported torchvision, which it uses if something has."""
 
 
 def measure(workloads: tuple[Workload, ...], seconds: float) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Turning:
         the processor's caches.
     is_behind : bool
         Whether memory larger than the caches is read before that, also outside of what is timed, and all of
-        it without NumPy: a call finds its own code as cold as a network leaves it. Each of five calls took as
+        it without NumPy: a call finds its own code as cold as a network leaves it. Each of six calls took as
         long as behind a YOLOv5 of 640 x 640 in ONNX Runtime, to a twentieth.
     """
 

@@ -1,12 +1,23 @@
 """Hypothesis has no time limits here: machines are shared, and the first example of a kind compiles."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run files in an order of our own; None leaves it to xdist."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.file_order import FilesInOrder
+
+    return FilesInOrder(config, log)
 
 
 @pytest.fixture

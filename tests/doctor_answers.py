@@ -7,6 +7,7 @@ corners, and for some kinds a keypoint's or corner's numbers each, or a mask as 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from postproc.doctor import cases
 from postproc.doctor.cases import ANSWERS, LABELS, MASK_SIDE, Case, all_cases
 from tests import reference
+from tests.random_cases.narrow import dequantised
 from tests.reference.hypothesis import Hypothesis
 from tests.reference.masks import coefficients, inside_box, pasted_at, sums_at
 from tests.reference.pipeline import Row, unclipped
@@ -28,12 +30,25 @@ IDENTITY = ((1.0, 0.0), (1.0, 0.0))
 
 def answer(case: Case) -> list[list[list[Any]]]:
     """Compute the rows of every image of a case."""
+    case = with_floats(case)
     (images,) = reference.run(case.spec, case.version, case.tensors, **case.options)
     (found,) = reference.hypotheses(case.spec, case.version, case.tensors)
     return [
         [_numbers(row) + _extras(case, image, row, found[image]) for row in rows]
         for image, rows in enumerate(images)
     ]
+
+
+def with_floats(case: Case) -> Case:
+    """Return a case with the floats that its quantised tensors stand for."""
+    fields = case.task.get("detection", case.task)
+    floats = {
+        name: dequantised(case.tensors[name], one["scale"], one.get("zero_point", 0), None)
+        for output in fields.values()
+        if isinstance(output, dict)
+        for name, one in output.get("quantization", {}).items()
+    }
+    return replace(case, tensors={**case.tensors, **floats})
 
 
 def _numbers(row: Row) -> list[Any]:

@@ -7,13 +7,12 @@ import pytest
 
 from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
 from tests import reference
-from tests.random_cases.builder import ALL, random_case
-
-METHODS = ("hard", "soft", "weighted")
+from tests.random_cases.builder import KINDS_AND_METHODS, random_case
 
 
-@pytest.mark.parametrize("nms_method", METHODS)
-@pytest.mark.parametrize("kind", [*ALL, "any"])
+@pytest.mark.parametrize(
+    ("kind", "nms_method"), [(kind, method) for kind, method in KINDS_AND_METHODS if kind != "several"]
+)
 def test_random_case_of_each_kind_is_valid_and_finds_something(kind: str, nms_method: str) -> None:
     predicted = discarded = 0
     for seed in range(50):
@@ -25,5 +24,6 @@ def test_random_case_of_each_kind_is_valid_and_finds_something(kind: str, nms_me
             assert np.isfinite([row.score for row in rows]).all()
             predicted += sum(row.predicted for row in rows)
             discarded += sum(not row.predicted for row in rows)
-    assert predicted >= 5
-    assert discarded >= 2
+        if predicted >= 5 and discarded >= 2:
+            return
+    pytest.fail(f"in 50 cases {predicted} are predicted and {discarded} discarded")

@@ -194,6 +194,24 @@ def all_cases() -> list[Case]:
             discarded,
         ),
         Case(
+            "yolov8_output, float16",
+            _detection("yolov8_output", output_tensor="table", pixels=True, decision=high),
+            {"table": columns_first(table).astype(np.float16)},
+            discarded,
+        ),
+        Case(
+            "yolov8_output, uint16",
+            _detection(
+                "yolov8_output",
+                output_tensor="table",
+                quantization={"table": {"scale": 1 / 1024, "zero_point": 100}},
+                pixels=True,
+                decision=high,
+            ),
+            {"table": (columns_first(table) * np.float32(1024)).astype(np.uint16) + np.uint16(100)},
+            discarded,
+        ),
+        Case(
             "yolov8_pose_output",
             _detection("yolov8_pose_output", output_tensor="table", keypoints=2, pixels=True),
             {"table": columns_first(table, points[0], parts[1][:, :, :1], points[1], parts[0][:, :, :1])},
@@ -278,6 +296,11 @@ def all_cases() -> list[Case]:
             "standard_output, float16",
             _standard(),
             {name: tensor.astype(np.float16) for name, tensor in standard.items()},
+        ),
+        Case(
+            "standard_output, uint8",
+            _standard(quantization={"scores": {"scale": 1 / 256}}),
+            {"boxes": corners, "scores": (scores * np.float32(256)).astype(np.uint8)},
         ),
         Case(
             "end_to_end_output",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from postproc.errors import BatchSizeError, RunnerError
+from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
+from postproc.onnx_runner.inputs import match_name
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.onnx_runner.session import Provider, Session, TensorInfo
 from postproc.results import Recognitions
@@ -52,6 +54,11 @@ class OnnxRunner:
     batched_input : bool, keyword-only
         False for a network whose inputs have no batch axis, as torchvision's detectors (``batched_input:
         false``): it runs one image at a time, on one row of each input.
+    quantized : bool, keyword-only
+        True to take the integers of outputs whose last node is a DequantizeLinear, which is left out: the
+        post-processor gets them as `postproc.QuantizedTensor`, with the same results. An output stays as it
+        is where that node's scales are computed or of blocks, or its integers have 4 bits. The graph is
+        written anew in memory, with the weights of files beside it; that needs the extra ``inspect``.
 
     Attributes
     ----------
@@ -66,7 +73,8 @@ class OnnxRunner:
     ------
     RunnerError
         If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
-        (``enable_cuda_graph``), or the model lacks a tensor that `post` needs.
+        (``enable_cuda_graph``), the model lacks a tensor that `post` needs, or `quantized` is asked for
+        where none of those ends with a DequantizeLinear that can be left out.
 
     Notes
     -----
@@ -85,7 +93,15 @@ class OnnxRunner:
         *,
         batched: bool = True,
         batched_input: bool = True,
+        quantized: bool = False,
     ) -> None:
+        dequantizing: dict[str, Dequantizing] = {}
+        if quantized and not isinstance(model, (OnnxNetwork, Session)):
+            model, dequantizing = with_integers(model)
+        elif quantized:
+            raise RunnerError(
+                "quantized belongs to a model to be opened: give a path, bytes or onnx.ModelProto"
+            )
         if isinstance(model, OnnxNetwork):
             if providers is not None or session_options is not None or not (batched and batched_input):
                 raise RunnerError(
@@ -97,8 +113,22 @@ class OnnxRunner:
                 model, providers, session_options, batched=batched, batched_input=batched_input
             )
         self.post = post
+        known = {*dequantizing, *self.network.outputs, *self.network.inputs.infos}
+        names = {needed: match_name(needed, known) for needed in post.tensor_names}
+        self._dequantizing = {
+            needed: dequantizing[name] for needed, name in names.items() if name in dequantizing
+        }
+        if quantized and not self._dequantizing:
+            raise RunnerError(
+                f"quantized: none of the tensors {', '.join(map(repr, post.tensor_names))} is an output that "
+                "ends with a DequantizeLinear of constant float32 scales, by tensor or by channel, and of "
+                "integers of 8 or 16 bits; leave quantized out"
+            )
         self._sources = {
-            needed: self.network.find(needed, "the post-processing") for needed in post.tensor_names
+            needed: self._dequantizing[needed].source
+            if needed in self._dequantizing
+            else self.network.find(needed, "the post-processing")
+            for needed in post.tensor_names
         }
 
     @property
@@ -164,9 +194,10 @@ class OnnxRunner:
             input_size = _image_size(image_tensor.shape)
         parts = []
         for rows, tensors in self.network.runs(feed, self._sources):
+            quantized = {name: one.tensor(tensors[name]) for name, one in self._dequantizing.items()}
             try:
                 part = self.post(
-                    tensors,
+                    {**tensors, **quantized},
                     show_discarded=show_discarded,
                     max_predictions=max_predictions,
                     input_size=input_size,

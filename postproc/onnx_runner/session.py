@@ -133,7 +133,7 @@ def open_session(
         if providers is not None or session_options is not None:
             raise RunnerError("providers and session_options belong to a session that is still to be opened")
         return model
-    source, name = _model_source(model)
+    source, name = model_source(model)
     onnxruntime = _load_onnxruntime()
     if providers is None:
         has_providers = getattr(session_options, "has_providers", None)  # since ONNX Runtime 1.22
@@ -243,7 +243,7 @@ def _load_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _model_source(model: object) -> tuple[str | bytes, str]:
+def model_source(model: object) -> tuple[str | bytes, str]:
     """Give what ONNX Runtime can load, and how to call it in messages."""
     if isinstance(model, (str, os.PathLike)):
         path = Path(model)

@@ -354,6 +354,7 @@ class PostProcessor:
         tensors : mapping of str to array
             The network's output tensors; those of `tensor_names` are read, none is modified. NumPy arrays, or
             anything with ``__array__`` or ``__dlpack__`` on the CPU; float32, float16, bfloat16 or float64.
+            Quantised ones of 8 or 16 bits as `QuantizedTensor`, or as the version's `quantization` says.
         show_discarded : bool
             Also return candidates between `discard_threshold` and their threshold.
         max_predictions : int

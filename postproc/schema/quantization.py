@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -60,6 +60,21 @@ class Quantization(Configuration):
             yield ("zero_point",), f"expected {expected}, got {len(zero_point)}"
 
 
+class ByName(dict[str, Quantization]):
+    """Quantizations by the names of tensors: a dict that cannot be changed, and is hashable therefore."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ByName, (dict(self),)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("documents are frozen: load one that differs")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+
 def _checked_names(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     if isinstance(value, dict):
         if len(value) > MOST_QUANTIZED:
@@ -67,7 +82,8 @@ def _checked_names(value: object, handler: ValidatorFunctionWrapHandler) -> obje
         for name in value:
             if not isinstance(name, str):
                 raise rule_error(f"expected names of tensors, which are text, got {describe(name)}")
-    return handler(value)
+    read = handler(value)
+    return ByName(read) if isinstance(read, dict) else read
 
 
 Quantizations: TypeAlias = Annotated[
@@ -101,6 +117,7 @@ class FromTensors(Alternative):
 
     def channel_axes(self, field: str, ndim: int) -> tuple[int, ...]:
         """Return the axes along which channels of a field's tensor of so many axes may lie."""
+        axes: tuple[int, ...]
         last = ndim - 1
         first = ndim - 3 if self.channels_of_maps or ndim > 3 else ndim - 2
         if field in _OF_MAPS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -447,6 +448,32 @@ def test_run_draw_again_replaces_what_it_drew(folder: Path) -> None:
 
 
 # --- run --tensors
+
+
+def test_run_tensors_of_integers_are_what_the_version_says(folder: Path) -> None:
+    quantization = {"boxes": {"scale": 0.005, "zero_point": -100}, "scores": {"scale": 1 / 255}}
+    version = copy.deepcopy(VERSION)
+    version["post_processings"][0]["detection"]["direct_output"]["quantization"] = quantization
+    write("version.json", version)
+    boxes = np.round(ANSWER["boxes"] * 200 - 100).astype(np.int8)
+    scores = np.round(ANSWER["scores"] * 255).astype(np.uint8)
+    save("t.npz", {"boxes": boxes[None], "scores": scores[None], "classes": ANSWER["classes"][None]})
+    (found,) = lines(run("--tensors", "t.npz"))
+    floats = {
+        "boxes": (boxes.astype(np.float32) + 100) * np.float32(0.005),
+        "scores": scores * np.float32(1 / 255),
+        "classes": ANSWER["classes"],
+    }
+    (expected,) = PostProcessor(SPEC, VERSION)(floats).to_dicts()
+    assert found == {"location": "t.npz#0", **expected}
+    assert invoke("validate", "version.json", "--spec", "spec.json").exit_code == 0
+    quantization["classes"] = {"scale": 1}
+    write("version.json", version)
+    result = run("--tensors", "t.npz")
+    assert result.exit_code != 0
+    assert "direct_output.quantization.classes: classes_tensor holds integers" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_run_tensors_post_processes_each_image_of_the_file(folder: Path) -> None:

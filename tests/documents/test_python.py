@@ -54,6 +54,7 @@ def test_every_block_of_readme_and_of_the_python_page_is_run_by_a_test_here() ->
     assert starts == [
         "import numpy as np",
         "from postproc import PostProcessor",
+        "from postproc import QuantizedTensor",
         "import json",  # by test_client_runs_the_readme_s_code in tests/service/test_client.py
     ]
     assert len(blocks(PYTHON)) == 8
@@ -76,6 +77,30 @@ def test_readme_runner_runs_a_network_on_images(folder: Path, capsys: pytest.Cap
     found: Any = names["batch"]
     assert found.outputs[0].label_names == ["cat", "cat"]
     np.testing.assert_allclose(found.outputs[0].boxes, [[0.45, 0.4, 0.55, 0.6]] * 2, rtol=1e-6)
+
+
+class Interpreter:
+    """Like TensorFlow Lite's: of one output, a table of a box in rows."""
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        scales, zero_points = np.array([1 / 256], np.float32), np.array([-128], np.int32)
+        quantization = {"scales": scales, "zero_points": zero_points, "quantized_dimension": 0}
+        return [{"index": 7, "quantization_parameters": quantization}]
+
+    def get_tensor(self, index: int) -> NDArray[np.int8]:
+        assert index == 7
+        return np.array([[[0, 0, -64, 0, 100, -100]] * 3], np.int8)
+
+
+def test_readme_takes_the_integers_of_tensorflow_lite(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Yolov8Output(output_tensor="output0", coordinates="normalized")
+    post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5)
+    names: dict[str, Any] = {"interpreter": Interpreter(), "post": post}
+    run(README, blocks(README)[2], names, capsys)
+    found = names["batch"].outputs[0]
+    assert found.label_names == ["cat"]
+    np.testing.assert_array_equal(found.boxes, [[0.375, 0.25, 0.625, 0.75]])
+    np.testing.assert_array_equal(found.scores, np.float32([228 / 256]))
 
 
 def ellipse(box: tuple[float, float, float, float]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from tests.fuzz.drawing import ALL_KINDS, draw
 from tests.fuzz.mutations import MUTATIONS
 from tests.fuzz.supervisor import Report, supervise
 from tests.fuzz.worker import Outcome, outcomes, run_case
+from tests.random_cases import narrow
 from tests.reference.nms import Rules
 
 CASES_FOR_A_MUTATION = 600
@@ -107,6 +108,18 @@ def test_fuzz_finds_that_an_equal_overlap_is_dropped(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Rules, "overlap", at_least)
     assert finds("direct")
+
+
+def test_fuzz_finds_numbers_that_are_dequantised_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = narrow.dequantised
+
+    def by_products(integers: Any, scale: Any, zero_point: Any, axis: int | None) -> Any:
+        if axis is not None:
+            return right(integers, scale, zero_point, axis)
+        return integers * np.float32(scale) - np.float32(zero_point) * np.float32(scale)
+
+    monkeypatch.setattr(narrow, "dequantised", by_products)
+    assert finds("standard")
 
 
 def test_fuzz_finds_a_kernel_that_loses_the_last_box(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,14 @@ from tests.random_cases.yolo import YoloOutputs
 
 V07 = ("classification", *kinds.V07)
 ALL = (*V07, *kinds.FURTHER)
+# Of the others every method makes the same cases.
+KINDS_AND_METHODS = [
+    (kind, method)
+    for kind in (*ALL, "several", "any")
+    for method in ("hard", "soft", "weighted")
+    if method == "hard" or kind not in kinds.KINDS or method in kinds.KINDS[kind].output.nms_methods
+    if method == "hard" or kind != "classification"
+]
 
 
 @dataclass(frozen=True, eq=False)

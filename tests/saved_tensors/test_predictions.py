@@ -88,6 +88,25 @@ def test_saved_half_precision_gives_what_the_same_array_gives(tmp_path: Path) ->
     assert documents(predict_saved([path], POST, **options)) == expected
 
 
+def test_saved_integers_give_what_the_documents_quantization_makes_of_them(tmp_path: Path) -> None:
+    scales = [0.5, 0.5, 0.25, 0.25, 1 / 256, 1 / 255]
+    output = Yolov8Output.load({"output_tensor": "out", "quantization": {"out": {"scale": scales}}})
+    post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5, input_size=[64, 64])
+    integers = np.random.default_rng(5).integers(0, 256, (2, 6, 40)).astype(np.uint8)
+    floats = integers.astype(np.float32) * np.array(scales, np.float32)[:, np.newaxis]
+    path = tmp_path / "t.npz"
+    np.savez(path, out=integers)
+    expected = POST({"out": floats}).to_dicts()
+    assert documents(predict_saved([path], post)) == [
+        (f"{path}#{row}", [0, 0], document) for row, document in enumerate(expected)
+    ]
+    images = [image_of(f"{row}", {"out": integers[row : row + 1]}, transformed=False) for row in range(2)]
+    saved = documents(predict_saved([write(tmp_path / "t.parquet", images)], post))
+    assert [document for _, _, document in saved] == expected
+    with pytest.raises(TensorError, match=r"t\.npz: tensor 'out' must be of float32.* found dtype uint8"):
+        list(predict_saved([path], POST))
+
+
 def test_saved_archive_gives_what_its_batch_gives(tmp_path: Path) -> None:
     batch = np.concatenate(tensors_of(3))
     expected = POST({"out": batch}).to_dicts()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -141,3 +144,28 @@ def test_channels_lie_along_the_axis_that_a_layout_names(kind: str) -> None:
     }
     assert axes == {"auto": (first, last), "channels_first": (first,), "channels_last": (last,)}
     assert output.model_copy(update={"layout": "channels_first"}).channel_axes(field, rank - 1) == (0,)
+
+
+def test_quantization_cannot_be_changed_and_survives_pickle_and_copy() -> None:
+    output = Detection.load(of({"table": {"scale": 0.5}})).output
+    quantization = output.quantization
+    assert quantization is not None
+    assert [*quantization] == ["table"]
+    one = quantization["table"]
+    changes: list[Callable[[], Any]] = [
+        lambda: quantization.__setitem__("table", one),
+        lambda: quantization.__delitem__("table"),
+        lambda: quantization.update(other=one),
+        quantization.clear,
+        lambda: quantization.pop("table"),
+        quantization.popitem,
+        lambda: quantization.setdefault("other", one),
+        lambda: quantization.__ior__({"other": one}),
+    ]
+    for change in changes:
+        with pytest.raises(TypeError, match="documents are frozen"):
+            change()
+    for twin in (pickle.loads(pickle.dumps(output)), copy.deepcopy(output)):
+        assert twin == output
+        assert hash(twin) == hash(output)
+        assert type(twin.quantization) is type(quantization)

@@ -204,6 +204,28 @@ def test_engine_gives_what_the_runner_gives_and_shares_calls(name: str, service:
         assert service.value("postproc_stage_seconds_count", stage=stage) >= 1
 
 
+def test_engine_takes_integers_that_a_version_says_the_meaning_of(service: Service, tmp_path: Path) -> None:
+    described = {"output_tensor": "steps", "quantization": {"steps": {"scale": 0.25, "zero_point": 16}}}
+    post = PostProcessor.for_classification(["grey"], Classification.load(described), thresholds=0)
+    steps = {"scale": np.float32(1 / 4), "zero": np.uint8(16)}
+    nodes = [
+        helper.make_node("ReduceMean", ["data"], ["mean"], axes=[2, 3]),
+        helper.make_node("QuantizeLinear", ["mean", "scale", "zero"], ["integers"]),
+        helper.make_node("Flatten", ["integers"], ["steps"]),
+    ]
+    content = network(
+        nodes,
+        {"data": (np.float32, ("N", 1, "H", "W"))},
+        {"steps": (np.uint8, ("N", 1))},
+        {name: np.asarray(value) for name, value in steps.items()},
+    )
+    files = small(tmp_path, content)
+    for task_id, grey in enumerate((64, 128, 255)):
+        service.submit(task_id, files, post, shade(grey))
+    service.engine.start()
+    assert greys(service.collect(3)) == {0: 0.25, 1: 0.5, 2: 1.0}
+
+
 def test_engine_keeps_apart_what_differs(service: Service, tmp_path: Path) -> None:
     files, other = small(tmp_path, averaging()), small(tmp_path, averaging(), 2)
     service.submit(1, files, GREY, shade(255))
