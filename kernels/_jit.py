@@ -67,23 +67,23 @@ def inner(function: Callable[P, R]) -> Callable[P, R]:
     return _compile(function, fastmath=False, is_inner=True)
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile like `inner`, but into its callers: for what the hot loops call with many arrays.
+
+    LLVM leaves a larger function apart, and each array of a call is seven numbers on the stack: 30 ns for
+    a row of scores (measured).
+    """
+    return _compile(function, fastmath=False, is_inner=True, is_inlined=True)
+
+
 def borrowing(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like `inner`, for what makes no arrays, but only looks at those that others hold.
+    """Compile like `inlined`, for what makes and returns no arrays, but only looks at those that others hold.
 
     numba counts the references to an array that a function takes, and to each part of one, in two atomic
     operations of 5 ns: half of the time of a loop over candidates (measured). It refuses to compile this
     where memory is taken.
     """
-    return _compile(function, fastmath=False, is_inner=True, is_borrowing=True)
-
-
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile like `borrowing`, but into its callers: for what the hot loops call with many arrays.
-
-    LLVM leaves a larger function apart, and each array of a call is seven numbers on the stack: 30 ns for
-    a row of scores (measured).
-    """
-    return _compile(function, fastmath=False, is_inner=True, is_borrowing=True, is_inlined=True)
+    return _compile(function, fastmath=False, is_inner=True, is_inlined=True, is_borrowing=True)
 
 
 def pasted(function: Callable[P, R]) -> Callable[P, R]:
@@ -105,8 +105,8 @@ def _compile(
     function: Callable[P, R],
     fastmath: bool | set[str],
     is_inner: bool = False,
-    is_borrowing: bool = False,
     is_inlined: bool = False,
+    is_borrowing: bool = False,
 ) -> Callable[P, R]:
     dispatcher = numba.njit(
         nogil=True,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from postproc.errors import TensorError
 from postproc.kernels.core.float16 import bfloat16_to_float32, float16_to_float32
+from postproc.kernels.core.numbers import Narrow, narrow, narrow_half
 from postproc.quantization import DTYPES as QUANTIZED_DTYPES
 from postproc.quantization import QuantizedTensor, array_of
 
@@ -19,6 +20,7 @@ _FLOAT32 = np.dtype(np.float32)
 _MOST_REPEATED = 1 << 30
 # And an array without elements can have axes of any length: a million images of no boxes, still.
 _MOST_OF_NOTHING = 1 << 20
+_NOTHING = np.empty((1, 0), np.float32)
 QUANTISED_ADVICE = "quantised numbers q stand for (q - zero_point) * scale"
 _BOTH_WAYS = (
     f"{QUANTISED_ADVICE}: give those in the output's quantization, or pass QuantizedTensor(array, scale, "
@@ -66,6 +68,8 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     """
     if type(value) is np.ndarray:
         return value
+    if isinstance(value, QuantizedArray) and value.scale is not None:
+        value = QuantizedTensor.of(value.view(np.ndarray), value.scale, value.zero_point)
     if isinstance(value, QuantizedTensor):
         return _dequantized(name, value)
     try:
@@ -108,6 +112,103 @@ def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _converted(name, array)
     return array if array.flags.carray and array.size else as_contiguous(name, array)
+
+
+class QuantizedArray(np.ndarray[Any, np.dtype[Any]]):
+    """Integers of a quantised tensor, whose views have its scale and zero point, too."""
+
+    scale: np.float32 | None
+    zero_point: np.int64
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.scale = getattr(source, "scale", None)
+        self.zero_point = getattr(source, "zero_point", np.int64(0))
+
+
+def as_scanned(name: str, value: Any) -> NDArray[Any]:
+    """C-contiguous array of a tensor in numbers that kernels scan: float32, or fewer bytes where it has such.
+
+    Float16 and bfloat16 stay what they are, and integers with one scale and zero point become a
+    `QuantizedArray`. `kernel_form` makes of it what a kernel takes, `as_float32` the numbers.
+
+    Raises
+    ------
+    TensorError
+        If the tensor is not of a floating dtype, nor quantised.
+    """
+    array = value if type(value) is np.ndarray else _as_any_array(name, value)
+    if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32 and not _is_narrow(array):
+        array = _converted(name, array)
+    return array if array.flags.carray and array.size else as_contiguous(name, array)
+
+
+def _as_any_array(name: str, value: Any) -> NDArray[Any]:
+    if not isinstance(value, QuantizedTensor) or value.channels is not None or not value.array.dtype.isnative:
+        return as_array(name, value)
+    array = value.array.view(QuantizedArray)
+    array.scale, array.zero_point = cast("np.float32", value.scale), cast("np.int64", value.zero_point)
+    return array
+
+
+def _is_narrow(array: NDArray[Any]) -> bool:
+    if type(array) is QuantizedArray:
+        return True
+    return array.dtype.name in ("float16", "bfloat16") and bool(array.dtype.isnative)
+
+
+def in_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return an array of `as_scanned`, or a view of one, in float32: itself if it is."""
+    return array if array.dtype == _FLOAT32 else as_float32("", array)
+
+
+def kernel_form(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what kernels take for an array of `as_scanned`: itself if of float32, else a `Narrow` tuple.
+
+    To those who hand it on it is an array of float32: kernels are compiled for what it is.
+    """
+    if array.dtype is _FLOAT32 or array.dtype == _FLOAT32:
+        return array
+    return cast("NDArray[np.float32]", _narrow_form(array))
+
+
+def kernel_form_beside(array: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what a kernel takes for an array beside scores: of their form, or float32.
+
+    Any other two forms would be a kernel of their own to compile.
+    """
+    if array.dtype is _FLOAT32 or array.dtype == _FLOAT32:
+        return array
+    return kernel_form(array if array.dtype.itemsize == scores.dtype.itemsize else in_float32(array))
+
+
+def kernel_forms(arrays: Sequence[NDArray[Any]], count: int) -> list[NDArray[np.float32]]:
+    """Return what a kernel takes for several arrays (B, numbers of an image), and empty ones up to a count.
+
+    They are of one form, since kernels choose among them: float32 if not all are of 8 or all of 16 bits.
+    """
+    for array in arrays:
+        if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
+            break
+    else:
+        return [*arrays, *[_NOTHING] * (count - len(arrays))]
+    if {array.dtype.itemsize for array in arrays} not in ({1}, {2}):
+        return kernel_forms([in_float32(array) for array in arrays], count)
+    return [kernel_form(array) for array in (*arrays, *[arrays[0][:1, :0]] * (count - len(arrays)))]
+
+
+def are_of_one_form(one: Any, other: Any) -> bool:
+    """Whether kernels take two results of `kernel_form` alike, or the first is float32, as it may be."""
+    if not isinstance(one, tuple):
+        return True
+    return isinstance(other, tuple) and bool(one[0].dtype == other[0].dtype)
+
+
+def _narrow_form(array: NDArray[Any]) -> Narrow:
+    if type(array) is QuantizedArray and array.scale is not None:
+        return narrow(array.view(np.ndarray), array.scale, int(array.zero_point))
+    if array.dtype.name in ("float16", "bfloat16"):
+        return narrow_half(array)
+    raise TypeError(f"no kernel takes an array of {array.dtype} without scale and zero point")
 
 
 def as_contiguous(name: str, array: NDArray[Any]) -> NDArray[Any]:

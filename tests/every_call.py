@@ -197,7 +197,7 @@ def compiled_late(kind: str) -> list[str]:
     pipelines = importlib.import_module("tests.pipelines")
     tensors, post = pipelines.tensors_of(kind), pipelines.post_processor(kind, num_threads=2)
     assert not signatures()
-    post.warmup()
+    post.warmup(["float32", "float16"])
     warm = signatures()
     assert len(warm) > 1
     in_every_form(post(tensors))

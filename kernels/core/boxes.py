@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .._jit import inner, kernel
 from .candidates import order_of
+from .numbers import Numbers, flat, number, raw
 
 XYXY = 0
 XYWH = 1
@@ -60,7 +61,7 @@ def convert(boxes: NDArray[np.float32], source: int, target: int) -> NDArray[np.
 def decode_boxes(
     keys: NDArray[np.uint64],
     count: int,
-    boxes: NDArray[np.float32],
+    boxes: Numbers,
     planar: bool,
     first_number: int,
     box_format: int,
@@ -77,8 +78,8 @@ def decode_boxes(
     region r is row r; otherwise the rows of a region are its boxes, label l's in row
     ``r * boxes_a_region + first_box + l``.
     """
-    numbers = boxes.reshape(-1)
-    row_step, number_step = (1, boxes.shape[1]) if planar else (boxes.shape[1], 1)
+    numbers, shape = flat(boxes), raw(boxes).shape
+    row_step, number_step = (1, shape[1]) if planar else (shape[1], 1)
     for index in range(count):
         label, box = divmod(order_of(keys[index]), per_label)
         row = box // columns
@@ -86,9 +87,9 @@ def decode_boxes(
             row = row * boxes_a_region + first_box + label
         at = row * row_step + first_number * number_step
         corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3] = to_corners(
-            np.float64(numbers[at]),
-            np.float64(numbers[at + number_step]),
-            np.float64(numbers[at + 2 * number_step]),
-            np.float64(numbers[at + 3 * number_step]),
+            np.float64(number(numbers, at)),
+            np.float64(number(numbers, at + number_step)),
+            np.float64(number(numbers, at + 2 * number_step)),
+            np.float64(number(numbers, at + 3 * number_step)),
             box_format,
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .._jit import inner
 from . import activation as act
 from .candidates import LOWEST_KEY, NO_KEY, keep_best, pack
+from .numbers import Numbers, number, raw
 
 # Primes, so that a sample does not keep to some columns of a table. The coarse one only tells whether a guess
 # pays: about 130 looks for the 672,000 scores of a YOLOv8.
@@ -22,7 +23,7 @@ _FINE = 61
 
 @inner
 def guess_cutoff(
-    values: NDArray[np.float32],
+    values: Numbers,
     planar: bool,
     inner: int,
     first: int,
@@ -38,7 +39,7 @@ def guess_cutoff(
     It is the lowest key if there are not many more. `values` are all scores of the image: planes of `inner`
     boxes, one a label, if `planar`; else rows of `inner` columns, where those of the labels begin at `first`.
     """
-    size = values.shape[0]
+    size = raw(values).shape[0]
     if size < 8 * top:
         return LOWEST_KEY
     sample = np.empty(size // _FINE + 1, np.uint64)
@@ -57,7 +58,7 @@ def guess_cutoff(
 def _draw(
     step: int,
     sample: NDArray[np.uint64],
-    values: NDArray[np.float32],
+    values: Numbers,
     planar: bool,
     inner: int,
     first: int,
@@ -69,17 +70,20 @@ def _draw(
 ) -> int:
     """Write the keys below `end` of candidates among every `step`-th value; return how many there are."""
     count = 0
-    boxes = inner if planar else values.shape[0] // inner
+    size = raw(values).shape[0]
+    boxes = inner if planar else size // inner
     rows, columns = divmod(step, inner)
     row, column = 0, 0
-    for index in range(0, values.shape[0], step):
+    for index in range(0, size, step):
         label, box = (row, column) if planar else (column - first, row)
-        if 0 <= label < limits.shape[0] and values[index] > limits[label]:
-            score = act.activate(values[index], activation)
-            key = pack(score, label * boxes + box, thresholds[label], discard)
-            if key != NO_KEY and key < end:
-                sample[count] = key
-                count += 1
+        if 0 <= label < limits.shape[0]:
+            value = number(values, index)
+            if value > limits[label]:
+                score = act.activate(value, activation)
+                key = pack(score, label * boxes + box, thresholds[label], discard)
+                if key != NO_KEY and key < end:
+                    sample[count] = key
+                    count += 1
         row, column = row + rows, column + columns  # two divisions an index would take most of the time
         if column >= inner:
             row, column = row + 1, column - inner

@@ -1,4 +1,4 @@
-"""Find the numbers above their limits at the speed of reading.
+"""Find the numbers that pass their limits at the speed of reading.
 
 Strides of a fixed length are searched without a branch, which LLVM turns into straight vector code (older
 ones do not where the bound varies, even as ``min(stride, rest)``); only in a stride with hits are blocks
@@ -8,19 +8,18 @@ turned into bits, one a number. A test keeps it so.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._jit import inner
 from .bits import BLOCK, above
+from .numbers import Numbers, Raw, part, passes, raw, stride_of
 
-STRIDE = 128
 NO_HITS = np.uint64(0)
 ONE = np.uint64(1)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inner
-def repeat(limits: NDArray[np.float32], first: int, width: int, repeated: NDArray[np.float32]) -> None:
+def repeat(limits: Raw, first: int, width: int, repeated: Raw) -> None:
     """Write `limits` at column `first` of every row of `width` numbers that fits into `repeated`."""
     for start in range(first, repeated.shape[0], width):
         for label in range(min(limits.shape[0], repeated.shape[0] - start)):
@@ -28,25 +27,24 @@ def repeat(limits: NDArray[np.float32], first: int, width: int, repeated: NDArra
 
 
 @inner
-def next_hits(
-    values: NDArray[np.float32], position: int, stop: int, limits: NDArray[np.float32], period: int
-) -> tuple[np.uint64, int]:
-    """Scan from `position` to the next block with values above their limits.
+def next_hits(values: Numbers, position: int, stop: int, limits: Raw, period: int) -> tuple[np.uint64, int]:
+    """Scan from `position` to the next block with numbers that pass their limits.
 
-    `limits` repeat with the `period`, for as long as a stride behind one period. Returns the block's hits,
-    bit i for value i of the block, and where it begins; no hits and `stop` if there is none before that.
+    The raw `limits` repeat with the `period`, for as long as a stride behind one period: see `stride_of`.
+    Returns the block's hits, bit i for value i of the block, and where it begins; no hits and `stop` if there
+    is none before that.
     """
-    size = values.shape[0]
-    phase, step = position % period, STRIDE % period
+    size, stride = raw(values).shape[0], stride_of(values)
+    phase, step = position % period, stride % period
     while position < stop:
-        if position + STRIDE <= stop:
-            stride, stride_limits = values[position:], limits[phase:]
+        if position + stride <= stop:
+            numbers, number_limits = part(values, position, size), limits[phase:]
             # As bool: an integer count of hits takes vectors of eight bytes a number, a third slower.
-            any_above = False
-            for index in range(STRIDE):
-                any_above |= stride[index] > stride_limits[index]
-            if not any_above:
-                position += STRIDE
+            is_any = False
+            for index in range(stride):
+                is_any |= passes(numbers, index, number_limits[index])
+            if not is_any:
+                position += stride
                 phase += step
                 if phase >= period:
                     phase -= period
@@ -58,7 +56,8 @@ def next_hits(
         else:
             hits = NO_HITS
             for index in range(stop - position):
-                hits |= np.uint64(values[position + index] > limits[phase + index]) << np.uint64(index)
+                is_hit = passes(values, position + index, limits[phase + index])
+                hits |= np.uint64(is_hit) << np.uint64(index)
         if hits != NO_HITS:
             return hits, position
         position += BLOCK

@@ -5,13 +5,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner, pasted
+from .._jit import borrowing, inner, pasted
 from . import activation as act
 from .bits import BLOCK, lowest_bit
 from .candidates import LOWEST_KEY, pack
 from .collector import Collector, begin_scan, ceiling, end_scan, lowest, make_room, push
+from .numbers import (
+    Numbers,
+    as_float32,
+    flat,
+    highest_limits,
+    number,
+    part,
+    raw,
+    raw_limit,
+    raw_limits,
+    stride_of,
+    with_softmax,
+)
 from .sampling import guess_cutoff
-from .scan import NO_HITS, ONE, STRIDE, next_hits, repeat
+from .scan import NO_HITS, ONE, next_hits, repeat
 
 # In a block with more candidates than this the best label of each box is looked for plane by plane.
 _CROWDED = 8
@@ -19,7 +32,7 @@ _CROWDED = 8
 
 @inner
 def scan_scores(
-    scores: NDArray[np.float32],
+    scores: Numbers,
     planar: bool,
     first: int,
     thresholds: NDArray[np.float32],
@@ -32,15 +45,15 @@ def scan_scores(
     """Collect the best candidates of an image, about `top` or more of those that the collector takes.
 
     Scores are (N, S), a row per box, or (S, N) if `planar`, a plane per label; those of the L labels begin at
-    column or plane `first`. A softmax goes along rows, so planar scores have none. Returns how many keys the
-    collector holds, best first.
+    column or plane `first`. A softmax goes along rows, so planar scores have none, and it is for float32
+    alone. Returns how many keys the collector holds, best first.
     """
     labels = thresholds.shape[0]
-    boxes, width = scores.shape
-    values = scores.reshape(-1)
+    boxes, width = raw(scores).shape
+    values = flat(scores)
     if planar:
         boxes, width = width, boxes
-        values = values[first * boxes : (first + labels) * boxes]
+        values = part(values, first * boxes, (first + labels) * boxes)
     begin_scan(collector, thresholds, discard, activation, LOWEST_KEY)
     if multi_label and activation != act.SOFTMAX:
         _, _, _, limits = collector
@@ -59,7 +72,7 @@ def scan_scores(
 
 @pasted
 def scan_part(
-    values: NDArray[np.float32],
+    values: Numbers,
     planar: bool,
     inner: int,
     first: int,
@@ -99,7 +112,7 @@ def scan_part(
 
 @inner
 def _scan_rows(
-    values: NDArray[np.float32],
+    values: Numbers,
     width: int,
     first: int,
     thresholds: NDArray[np.float32],
@@ -116,24 +129,23 @@ def _scan_rows(
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
     limiting = activation + act.ROOT if is_root else activation
-    # The limits of a row over and over, infinite for columns that hold no label's score.
-    row_limits = np.empty(width + STRIDE, np.float32)
-    row_limits[:] = np.inf
-    repeat(limits, first, width, row_limits)
+    # The limits of a row over and over, the highest for columns that hold no label's score.
+    row_limits = highest_limits(values, width + stride_of(values))
+    repeat(raw_limits(values, limits), first, width, row_limits)
     logits, probabilities = act.new_row(width), act.new_row(width)
     least_difference = act.log_limit(lowest(limits))
     # A softmax goes row by row; otherwise the scan takes no notice of rows.
-    for run in range(values.shape[0] // width if activation == act.SOFTMAX else 1):
-        scores, size = values, values.shape[0]
+    for run in range(raw(values).shape[0] // width if activation == act.SOFTMAX else 1):
+        scores, size = values, raw(values).shape[0]
         if activation == act.SOFTMAX:
             for column in range(width):
-                logits[column] = values[run * width + column]
+                logits[column] = number(values, run * width + column)
             # Most rows are of the background, which one look at the logits shows.
             highest = act.largest(logits[first : first + labels])
             if highest - act.largest(logits[:width]) <= least_difference:
                 continue
             act.softmax(logits, width, probabilities)
-            scores, size = probabilities, width
+            scores, size = with_softmax(values, probabilities), width
         position = 0
         last_row = -1
         while position < size:
@@ -143,18 +155,18 @@ def _scan_rows(
                 hits &= hits - ONE
                 row = place // width
                 label = place - row * width - first
+                if not 0 <= label < labels:
+                    continue
                 box = first_box + (run + row) * box_step
                 if not multi_label:
                     if row == last_row:
                         continue
                     last_row = row
-                    begin = row * width + first
-                    label = best_label(scores[begin : begin + labels], activation)
+                    own = as_float32(scores, row * width + first, labels, logits)
+                    label = best_label(own, activation)
                     if factors is not None:
-                        label = lowest_equal(
-                            scores[begin : begin + labels], label, factors[box], activation, is_root
-                        )
-                value = scores[row * width + first + label]
+                        label = lowest_equal(own, label, factors[box], activation, is_root)
+                value = number(scores, row * width + first + label)
                 if factors is None:
                     score = act.activate(value, activation)
                 else:
@@ -162,14 +174,14 @@ def _scan_rows(
                 key = pack(score, label * boxes + box, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
                     make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
-                    repeat(limits, first, width, row_limits)
+                    repeat(raw_limits(values, limits), first, width, row_limits)
                     least_difference = act.log_limit(lowest(limits))
             position += BLOCK
 
 
 @inner
 def _scan_planes(
-    values: NDArray[np.float32],
+    values: Numbers,
     size: int,
     thresholds: NDArray[np.float32],
     discard: np.float32,
@@ -183,9 +195,9 @@ def _scan_planes(
 ) -> None:
     buffer, count, bounds, limits = collector
     limiting = activation + act.ROOT if is_root else activation
-    plane_limits = np.empty(1 + STRIDE, np.float32)
+    plane_limits = highest_limits(values, 1 + stride_of(values))
     for label in range(thresholds.shape[0]):
-        plane_limits[:] = limits[label]
+        plane_limits[:] = raw_limit(values, limits[label])
         position = label * size
         stop = position + size
         while position < stop:
@@ -195,19 +207,19 @@ def _scan_planes(
                 hits &= hits - ONE
                 box = first_box + (place - label * size) * box_step
                 if factors is None:
-                    score = act.activate(values[place], activation)
+                    score = act.activate(number(values, place), activation)
                 else:
-                    score = act.combined(values[place], factors[box], activation, is_root)
+                    score = act.combined(number(values, place), factors[box], activation, is_root)
                 key = pack(score, label * boxes + box, thresholds[label], discard)
                 if push(key, buffer, count, bounds):
                     make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
-                    plane_limits[:] = limits[label]
+                    plane_limits[:] = raw_limit(values, limits[label])
             position += BLOCK
 
 
 @inner
 def _scan_across_planes(
-    values: NDArray[np.float32],
+    values: Numbers,
     size: int,
     thresholds: NDArray[np.float32],
     discard: np.float32,
@@ -227,9 +239,9 @@ def _scan_across_planes(
     marks = np.empty(blocks, np.uint64)
     for block in range(blocks):
         marks[block] = NO_HITS
-    plane_limits = np.empty(1 + STRIDE, np.float32)
+    plane_limits = highest_limits(values, 1 + stride_of(values))
     for label in range(labels):
-        plane_limits[:] = limits[label]
+        plane_limits[:] = raw_limit(values, limits[label])
         first = label * size
         position = first
         while position < first + size:
@@ -255,13 +267,13 @@ def _scan_across_planes(
             label = int(best_labels[place - first])
             if not is_crowded or activation == act.SIGMOID or factors is not None:
                 for other in range(labels):
-                    column[other] = values[other * size + place]
+                    column[other] = number(values, other * size + place)
                 label = best_label(column, activation)
             if factors is None:
-                score = act.activate(values[label * size + place], activation)
+                score = act.activate(number(values, label * size + place), activation)
             else:
                 label = lowest_equal(column, label, factors[box], activation, is_root)
-                score = act.combined(values[label * size + place], factors[box], activation, is_root)
+                score = act.combined(number(values, label * size + place), factors[box], activation, is_root)
             key = pack(score, label * boxes + box, thresholds[label], discard)
             if push(key, buffer, count, bounds):
                 make_room(buffer, count, bounds, limits, thresholds, discard, limiting)
@@ -278,7 +290,7 @@ def _count_bits(bits: np.uint64) -> int:
 
 @inner
 def _best_labels(
-    values: NDArray[np.float32],
+    values: Numbers,
     boxes: int,
     labels: int,
     first: int,
@@ -292,16 +304,16 @@ def _best_labels(
         best[box] = -np.inf
         best_labels[box] = 0
     for label in range(labels):
-        run = values[label * boxes + first : label * boxes + first + size]
+        run = part(values, label * boxes + first, label * boxes + first + size)
         for box in range(size):
-            value = run[box]
+            value = number(run, box)
             # An infinite score is none; an infinite logit has the score 1.
             better = value > best[box] and (activation == act.SIGMOID or value < np.inf)
             best[box] = value if better else best[box]
             best_labels[box] = label if better else best_labels[box]
 
 
-@inlined
+@borrowing
 def push_row(
     scores: NDArray[np.float32],
     box: int,

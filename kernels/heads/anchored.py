@@ -12,6 +12,7 @@ from .._jit import inner, pasted
 from ..core.boxes import to_corners
 from ..core.candidates import order_of
 from ..core.collector import Collector
+from ..core.numbers import image_of, number
 from ..core.scores import scan_scores
 from .arguments import Activation, BoxFormat, FirstScore, Planar, Rule, Scores
 from .driver import detector
@@ -54,7 +55,7 @@ class Anchored(NamedTuple):
 @pasted
 def _scan(head: Anchored, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
     return scan_scores(
-        head.scores[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        image_of(head.scores, image), head.planar, head.first, rule.thresholds, rule.discard, head.activation,
         rule.multi_label, room, collector,
     )  # fmt: skip
 
@@ -63,7 +64,7 @@ def _scan(head: Anchored, image: int, boxes: int, rule: Rule, room: int, collect
 def _decode(
     head: Anchored, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
 ) -> None:
-    anchors, offsets, scale = head.anchors, head.offsets[image], head.scale
+    anchors, offsets, scale = head.anchors, image_of(head.offsets, image), head.scale
     rows = anchors[image if anchors.shape[0] > 1 else 0]
     first, is_linear = head.first_offsets, head.linear_sizes
     column = rows.shape[1] - 4
@@ -80,10 +81,10 @@ def _decode(
         at = 0 if first < 0 else 4 * (first + label)
         anchor_width = x2 - x1
         anchor_height = y2 - y1
-        center_x = 0.5 * (x1 + x2) + np.float64(offsets[row, at + x]) * scale[0] * anchor_width
-        center_y = 0.5 * (y1 + y2) + np.float64(offsets[row, at + y]) * scale[1] * anchor_height
-        growth_x = np.float64(offsets[row, at + 2 + x]) * scale[2]
-        growth_y = np.float64(offsets[row, at + 2 + y]) * scale[3]
+        center_x = 0.5 * (x1 + x2) + np.float64(number(offsets, (row, at + x))) * scale[0] * anchor_width
+        center_y = 0.5 * (y1 + y2) + np.float64(number(offsets, (row, at + y))) * scale[1] * anchor_height
+        growth_x = np.float64(number(offsets, (row, at + 2 + x))) * scale[2]
+        growth_y = np.float64(number(offsets, (row, at + 2 + y))) * scale[3]
         width = anchor_width * (growth_x if is_linear else _bounded_exp(growth_x))
         height = anchor_height * (growth_y if is_linear else _bounded_exp(growth_y))
         corners[index, 0] = center_x - 0.5 * width

@@ -9,7 +9,8 @@ from .._jit import inner, kernel
 from ..core import activation as act
 from ..core.bits import BLOCK, lowest_bit
 from ..core.candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
-from ..core.scan import ALL, NO_HITS, ONE, STRIDE, next_hits, repeat
+from ..core.numbers import STRIDE
+from ..core.scan import ALL, NO_HITS, ONE, next_hits, repeat
 from .arguments import Activation, Scores, Thresholds
 
 Classified = tuple[

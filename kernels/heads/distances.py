@@ -16,6 +16,7 @@ from .._jit import inlined, inner
 from ..core import activation as act
 from ..core.candidates import LOWEST_KEY, order_of, pack
 from ..core.collector import Collector, begin_scan, ceiling, end_scan, make_room, push
+from ..core.numbers import Numbers, image_of, number, part
 from ..core.sampling import guess_cutoff
 from ..core.scores import best_label, lowest_equal, scan_part
 from .arguments import Activation, Rule
@@ -109,12 +110,12 @@ def _scan(head: Distances, image: int, boxes: int, rule: Rule, room: int, collec
     has_factors = factors.shape[0] > 0
     if multi_label and activation != act.SOFTMAX and not has_factors and parts.shape[0] > 0:
         # What the first part shows is taken for all: it is the largest, or there is no other.
-        part = parts[0]
-        values = tensors[part[PART_TENSOR]][image][part[PART_START] : part[PART_START] + part[SIZE]]
+        run = parts[0]
+        values = _run_of(tensors, image, run)
         _, _, _, limits = collector
-        top = room * (part[SIZE] // part[INNER] if not part[IS_PLANAR] else part[INNER]) // max(boxes, 1)
+        top = room * (run[SIZE] // run[INNER] if not run[IS_PLANAR] else run[INNER]) // max(boxes, 1)
         guess = guess_cutoff(
-            values, part[IS_PLANAR] != 0, part[INNER], part[FIRST_COLUMN], limits, thresholds, discard,
+            values, run[IS_PLANAR] != 0, run[INNER], run[FIRST_COLUMN], limits, thresholds, discard,
             activation, max(top, 1), ceiling(collector),
         )  # fmt: skip
         begin_scan(collector, thresholds, discard, activation, guess)
@@ -124,30 +125,39 @@ def _scan(head: Distances, image: int, boxes: int, rule: Rule, room: int, collec
     if is_root:
         least *= least
     for index in range(parts.shape[0]):
-        part = parts[index]
-        values = tensors[part[PART_TENSOR]][image][part[PART_START] : part[PART_START] + part[SIZE]]
+        run = parts[index]
+        values = _run_of(tensors, image, run)
         if sums.shape[0] > 0 and _scan_some(
-            values, part, sums, least - SUM_MARGIN, rule, activation, limiting, collector, boxes, factors,
+            values, run, sums, least - SUM_MARGIN, rule, activation, limiting, collector, boxes, factors,
             has_factors, is_root,
         ):  # fmt: skip
             continue
         if has_factors:
             scan_part(
-                values, part[IS_PLANAR] != 0, part[INNER], part[FIRST_COLUMN], thresholds, discard,
-                activation, multi_label, collector, boxes, part[PART_BOX], part[BOX_STEP], factors, is_root,
+                values, run[IS_PLANAR] != 0, run[INNER], run[FIRST_COLUMN], thresholds, discard,
+                activation, multi_label, collector, boxes, run[PART_BOX], run[BOX_STEP], factors, is_root,
             )  # fmt: skip
         else:
             scan_part(
-                values, part[IS_PLANAR] != 0, part[INNER], part[FIRST_COLUMN], thresholds, discard,
-                activation, multi_label, collector, boxes, part[PART_BOX], part[BOX_STEP], None, False,
+                values, run[IS_PLANAR] != 0, run[INNER], run[FIRST_COLUMN], thresholds, discard,
+                activation, multi_label, collector, boxes, run[PART_BOX], run[BOX_STEP], None, False,
             )  # fmt: skip
     return end_scan(collector, 0)
 
 
+@inlined
+def _run_of(tensors: tuple[Numbers, ...], image: int, run: NDArray[np.int64]) -> Numbers:
+    """Return the numbers of a row of `Parts`."""
+    found: Numbers = part(
+        image_of(tensors[run[PART_TENSOR]], image), run[PART_START], run[PART_START] + run[SIZE]
+    )
+    return found
+
+
 @inner
 def _scan_some(
-    values: NDArray[np.float32],
-    part: NDArray[np.int64],
+    values: Numbers,
+    run: NDArray[np.int64],
     sums: NDArray[np.float32],
     least: np.float32,
     rule: Rule,
@@ -163,10 +173,10 @@ def _scan_some(
     thresholds, discard, multi_label = rule.thresholds, rule.discard, rule.multi_label
     buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    is_planar, first = part[IS_PLANAR] != 0, part[FIRST_COLUMN]
-    size = part[INNER] if is_planar else part[SIZE] // part[INNER]
-    box_step, label_step = (1, part[INNER]) if is_planar else (part[INNER], 1)
-    start, step = part[PART_BOX], part[BOX_STEP]
+    is_planar, first = run[IS_PLANAR] != 0, run[FIRST_COLUMN]
+    size = run[INNER] if is_planar else run[SIZE] // run[INNER]
+    box_step, label_step = (1, run[INNER]) if is_planar else (run[INNER], 1)
+    start, step = run[PART_BOX], run[BOX_STEP]
     # Not above, since a sum that is NaN says nothing.
     passing = 0
     for index in range(size):
@@ -180,7 +190,7 @@ def _scan_some(
             continue
         at = index * box_step + first
         for label in range(labels):
-            row[label] = values[at + label * label_step]
+            row[label] = number(values, at + label * label_step)
         factor = factors[box] if has_factors else np.float32(1.0)
         best = -1
         if not multi_label:
@@ -235,12 +245,12 @@ def _decode(
             many += of_level[index] == level
         if many == 0:
             continue
-        source, step = tensors[levels[level, TENSOR]][image], levels[level, CHANNEL_STEP]
+        source, step = image_of(tensors[levels[level, TENSOR]], image), levels[level, CHANNEL_STEP]
         for channel in range(4 * bins):
             row, offset = numbers[channel], channel * step
             for member in range(many):
                 index = members[member]
-                row[index] = source[starts[index] + offset]
+                row[index] = number(source, starts[index] + offset)
     distances = numbers
     if bins > 1:
         distances = np.empty((4, count), np.float32)

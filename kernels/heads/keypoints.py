@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._jit import inner, kernel
 from ..core.boxes import to_corners
+from ..core.numbers import flat, image_of, number, raw
 from ..core.placement import placed
 from .anchored import Anchors, Offsets, OffsetsScale, YFirst
 from .arguments import BoxFormat, FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
@@ -58,9 +59,9 @@ def gather_keypoints(
 
     A point with a number that is not finite becomes zeros, COCO's mark of a point that is not there.
     """
-    numbers = table.reshape(-1)
-    size = table.shape[1] * table.shape[2]
-    row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
+    numbers, shape = flat(table), raw(table).shape
+    size = shape[1] * shape[2]
+    row_step, column_step = (1, shape[2]) if planar else (shape[2], 1)
     found = np.empty((regions.shape[0], points, dimensions), np.float32)
     for image in range(offsets.shape[0] - 1):
         for row in range(offsets[image], offsets[image + 1]):
@@ -68,10 +69,10 @@ def gather_keypoints(
             for point in range(points):
                 written = found[row, point]
                 is_there = write_point(
-                    numbers[at], numbers[at + column_step], placement[start + image], written
+                    number(numbers, at), number(numbers, at + column_step), placement[start + image], written
                 )
                 if dimensions == 3:
-                    written[2] = numbers[at + 2 * column_step]
+                    written[2] = number(numbers, at + 2 * column_step)
                     if not (is_there and math.isfinite(written[2])):
                         written[:] = 0.0
                 at += dimensions * column_step
@@ -113,8 +114,8 @@ def gather_landmarks_of_priors(
             )
             for point in range(points):
                 at = first + 2 * point
-                dx = np.float64(table[image, region, at + x_column]) * scale[0]
-                dy = np.float64(table[image, region, at + y_column]) * scale[1]
+                dx = np.float64(number(table, (image, region, at + x_column))) * scale[0]
+                dy = np.float64(number(table, (image, region, at + y_column))) * scale[1]
                 x = np.float32(0.5 * (x1 + x2) + dx * (x2 - x1))
                 y = np.float32(0.5 * (y1 + y2) + dy * (y2 - y1))
                 write_point(x, y, placement[image], found[kept, point])
@@ -151,12 +152,12 @@ def gather_landmarks(
         for row in range(offsets[image - start], offsets[image - start + 1]):
             level = of_image[level_of(regions[row], of_image)]
             at = place_cell(regions[row], level, anchors, cell_offset, centre)
-            numbers, step = tensors[level[TENSOR]][image], level[CHANNEL_STEP]
+            numbers, step = image_of(tensors[level[TENSOR]], image), level[CHANNEL_STEP]
             scale = np.float64(level[STRIDE]) if in_strides else 1.0
             for point in range(points):
                 x_at = at + 2 * point * step
-                x = np.float32(centre[0] + np.float64(numbers[x_at]) * scale)
-                y = np.float32(centre[1] + np.float64(numbers[x_at + step]) * scale)
+                x = np.float32(centre[0] + np.float64(number(numbers, x_at)) * scale)
+                y = np.float32(centre[1] + np.float64(number(numbers, x_at + step)) * scale)
                 write_point(x, y, placement[image], found[row, point])
     return found
 

@@ -13,7 +13,7 @@ from typing import NewType
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner
+from .._jit import borrowing, inner
 
 FIRST_BOX, COLUMNS, STRIDE, TENSOR, START, CELL_STEP, ANCHOR_STEP, CHANNEL_STEP = range(8)
 PART_TENSOR, IS_PLANAR, PART_START, INNER, SIZE, FIRST_COLUMN, PART_BOX, BOX_STEP = range(8)
@@ -37,7 +37,7 @@ def level_of(box: int, levels: NDArray[np.int64]) -> int:
     return level
 
 
-@inlined
+@borrowing
 def place_cell(
     box: int, level: NDArray[np.int64], anchors: int, cell_offset: float, centre: NDArray[np.float64]
 ) -> int:

@@ -13,6 +13,7 @@ from .._jit import inlined, inner, kernel, pasted
 from ..core.candidates import order_of
 from ..core.collector import Collector, begin_image, continue_below, new_collector, widened
 from ..core.gaussians import nearness, reach, read_gaussian
+from ..core.numbers import Numbers, flat, image_of, number, raw
 from ..core.placement import placed
 from ..core.rectangles import enclosing_box, new_polygons, read_rectangle
 from ..core.scores import scan_scores
@@ -44,7 +45,7 @@ from .survivors import (
 _FURTHEST = 3e38  # a corner further away than float32 reaches stays finite
 
 
-Numbers: TypeAlias = Callable[[Any, int], NDArray[np.float32]]
+NumbersOf: TypeAlias = Callable[[Any, int], Numbers]
 AngleColumn = NewType("AngleColumn", int)
 Scales = NewType("Scales", NDArray[np.float64])
 Probiou = NewType("Probiou", bool)
@@ -72,7 +73,7 @@ class Oriented(NamedTuple):
 
 @pasted
 def detect_rectangles(
-    head: Any, rule: Rule, call: Call, scan: Scan[Any], numbers_of: Numbers
+    head: Any, rule: Rule, call: Call, scan: Scan[Any], numbers_of: NumbersOf
 ) -> DetectionColumns:
     """Detect in the images of a call.
 
@@ -84,7 +85,8 @@ def detect_rectangles(
     height is not positive has no area, and is left out. The call's bounds are not used.
     """
     table, angle_column = head.table, head.angle_column
-    row_step, column_step = (1, table.shape[2]) if head.planar else (table.shape[2], 1)
+    shape_of_table = raw(table).shape
+    row_step, column_step = (1, shape_of_table[2]) if head.planar else (shape_of_table[2], 1)
     labels = rule.thresholds.shape[0]
     most_keys = call.boxes * labels
     narrow = new_collector(call.top, most_keys, labels)
@@ -150,14 +152,14 @@ def detect_rectangles(
 @pasted
 def _scan(head: Oriented, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
     return scan_scores(
-        head.table[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        image_of(head.table, image), head.planar, head.first, rule.thresholds, rule.discard, head.activation,
         rule.multi_label, room, collector,
     )  # fmt: skip
 
 
 @pasted
-def _numbers(head: Oriented, image: int) -> NDArray[np.float32]:
-    numbers: NDArray[np.float32] = head.table[image].reshape(-1)
+def _numbers(head: Oriented, image: int) -> Numbers:
+    numbers: Numbers = flat(image_of(head.table, image))
     return numbers
 
 
@@ -180,9 +182,9 @@ def gather_corners(
     The arguments are as of `Oriented` and `gather_keypoints`. The corners are not clipped; they go
     around as ultralytics' do: at an angle of 0 from the lower right to the upper right one.
     """
-    numbers = table.reshape(-1)
-    size = table.shape[1] * table.shape[2]
-    row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
+    numbers, shape = flat(table), raw(table).shape
+    size = shape[1] * shape[2]
+    row_step, column_step = (1, shape[2]) if planar else (shape[2], 1)
     corners = np.empty((regions.shape[0], 4, 2), np.float32)
     angles = np.empty(regions.shape[0], np.float32)
     box, rectangle = np.empty(5, np.float64), np.empty(6, np.float64)
@@ -192,7 +194,7 @@ def gather_corners(
             at = (start + image) * size + regions[row] * row_step
             _read(numbers, at, column_step, angle_column, scale_x, scale_y, box)
             read_rectangle(box[0], box[1], box[2], box[3], box[4], rectangle)
-            angles[row] = numbers[at + angle_column * column_step]
+            angles[row] = number(numbers, at + angle_column * column_step)
             for corner in range(4):
                 along_width = 1.0 if corner == 0 or corner == 1 else -1.0
                 along_height = 1.0 if corner == 0 or corner == 3 else -1.0
@@ -215,7 +217,7 @@ def _scale(scales: NDArray[np.float64], image: int) -> tuple[float, float]:
 
 @inlined
 def _read(
-    numbers: NDArray[np.float32],
+    numbers: Numbers,
     at: int,
     step: int,
     angle_column: int,
@@ -224,10 +226,13 @@ def _read(
     box: NDArray[np.float64],
 ) -> None:
     """Write cx, cy, width and height in pixels, and the angle."""
-    box[0], box[1] = np.float64(numbers[at]) * scale_x, np.float64(numbers[at + step]) * scale_y
-    box[2] = np.float64(numbers[at + 2 * step]) * scale_x
-    box[3] = np.float64(numbers[at + 3 * step]) * scale_y
-    box[4] = np.float64(numbers[at + angle_column * step])
+    box[0], box[1] = (
+        np.float64(number(numbers, at)) * scale_x,
+        np.float64(number(numbers, at + step)) * scale_y,
+    )
+    box[2] = np.float64(number(numbers, at + 2 * step)) * scale_x
+    box[3] = np.float64(number(numbers, at + 3 * step)) * scale_y
+    box[4] = np.float64(number(numbers, at + angle_column * step))
 
 
 @inner

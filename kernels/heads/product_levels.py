@@ -11,6 +11,7 @@ from .._jit import pasted
 from ..core import activation as act
 from ..core.candidates import LOWEST_KEY, order_of
 from ..core.collector import Collector, begin_scan, end_scan
+from ..core.numbers import image_of, raw
 from .arguments import Activation, ObjectnessAlone, Rule
 from .driver import detector
 from .levels import CELL_STEP, CHANNEL_STEP, COLUMNS, FIRST_BOX, STRIDE, LevelTable, level_of
@@ -61,11 +62,12 @@ def _scan(head: ProductLevels, image: int, boxes: int, rule: Rule, room: int, co
     levels = head.score_levels[image if head.score_levels.shape[0] > 1 else 0]
     begin_scan(collector, rule.thresholds, rule.discard, act.NONE, LOWEST_KEY)
     for level in range(levels.shape[0]):
-        of_image = certainties[level][image]
+        of_image = image_of(certainties[level], image)
         scan_products(
-            of_image, 1, scores[level][image], levels[level, CELL_STEP], levels[level, CHANNEL_STEP],
-            of_image.shape[0], levels[level, FIRST_BOX], boxes, head.activation, head.objectness_alone,
-            head.square_root, rule.thresholds, rule.discard, rule.multi_label, collector,
+            of_image, 1, image_of(scores[level], image), levels[level, CELL_STEP],
+            levels[level, CHANNEL_STEP], raw(of_image).shape[0], levels[level, FIRST_BOX], boxes,
+            head.activation, head.objectness_alone, head.square_root, rule.thresholds, rule.discard,
+            rule.multi_label, collector,
         )  # fmt: skip
     return end_scan(collector, 0)
 
@@ -87,8 +89,8 @@ def _decode(
         cell = box - levels[level, FIRST_BOX]
         row, column = divmod(cell, levels[level, COLUMNS])
         write_cell(
-            numbers[level][image], cell * levels[level, CELL_STEP], levels[level, CHANNEL_STEP], row, column,
-            levels[level, STRIDE], index, corners,
+            image_of(numbers[level], image), cell * levels[level, CELL_STEP], levels[level, CHANNEL_STEP],
+            row, column, levels[level, STRIDE], index, corners,
         )  # fmt: skip
 
 

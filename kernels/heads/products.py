@@ -13,7 +13,8 @@ from ..core import activation as act
 from ..core.boxes import decode_boxes
 from ..core.candidates import LOWEST_KEY, order_of
 from ..core.collector import Collector, begin_scan, end_scan, lowest
-from ..core.scan import STRIDE, repeat
+from ..core.numbers import STRIDE, Numbers, flat, image_of, number, part, passes, raw, raw_limit
+from ..core.scan import repeat
 from ..core.scores import push_row
 from .arguments import Activation, BoxFormat, FirstScore, ObjectnessAlone, Planar, Rule, Table
 from .driver import detector
@@ -45,23 +46,24 @@ class Products(NamedTuple):
 
 @pasted
 def _scan(head: Products, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
-    table = head.table[image]
-    numbers = table.reshape(-1)
-    box_step, channel_step = (1, boxes) if head.planar else (table.shape[1], 1)
+    table = image_of(head.table, image)
+    numbers, size = flat(table), raw(table).size
+    box_step, channel_step = (1, boxes) if head.planar else (raw(table).shape[1], 1)
     begin_scan(collector, rule.thresholds, rule.discard, act.NONE, LOWEST_KEY)
     scan_products(
-        numbers[_OBJECTNESS * channel_step :], box_step, numbers[head.first * channel_step :], box_step,
-        channel_step, boxes, 0, boxes, head.activation, head.objectness_alone, head.square_root,
-        rule.thresholds, rule.discard, rule.multi_label, collector,
+        part(numbers, _OBJECTNESS * channel_step, size), box_step,
+        part(numbers, head.first * channel_step, size), box_step, channel_step, boxes, 0, boxes,
+        head.activation, head.objectness_alone, head.square_root, rule.thresholds, rule.discard,
+        rule.multi_label, collector,
     )  # fmt: skip
     return end_scan(collector, 0)
 
 
 @inner
 def scan_products(
-    certainties: NDArray[np.float32],
+    certainties: Numbers,
     certainty_step: int,
-    values: NDArray[np.float32],
+    values: Numbers,
     value_step: int,
     label_step: int,
     count: int,
@@ -87,18 +89,17 @@ def scan_products(
     scores = act.new_row(labels)
     row_limits = np.empty(labels + STRIDE, np.float32)
     repeat(limits, 0, labels, row_limits)
-    objectness_limit = act.value_limit(lowest(limits), limiting)
+    objectness_limit = raw_limit(certainties, act.value_limit(lowest(limits), limiting))
     for box in range(count):
-        objectness = certainties[box * certainty_step]
-        if not objectness > objectness_limit:
+        if not passes(certainties, box * certainty_step, objectness_limit):
             continue
-        objectness = act.activate(objectness, activation)
+        objectness = act.activate(number(certainties, box * certainty_step), activation)
         if objectness_alone:
             scores[0] = objectness
         else:
             at = box * value_step
             for label in range(labels):
-                probability = act.activate(values[at + label * label_step], activation)
+                probability = act.activate(number(values, at + label * label_step), activation)
                 if square_root:
                     scores[label] = math.sqrt(_limited(objectness) * _limited(probability))
                 else:
@@ -107,7 +108,7 @@ def scan_products(
             scores, first_box + box, boxes, row_limits, thresholds, discard, multi_label, buffer, found,
             bounds, limits,
         ):  # fmt: skip
-            objectness_limit = act.value_limit(lowest(limits), limiting)
+            objectness_limit = raw_limit(certainties, act.value_limit(lowest(limits), limiting))
 
 
 @inner
@@ -124,24 +125,27 @@ def _decode(
 ) -> None:
     if head.levels.shape[1] > 0:
         levels = head.levels[image if head.levels.shape[0] > 1 else 0]
-        _decode_cells(keys, count, head.table[image], head.planar, levels, corners)
+        _decode_cells(keys, count, image_of(head.table, image), head.planar, levels, corners)
     else:
-        decode_boxes(keys, count, head.table[image], head.planar, 0, head.box_format, boxes, 1, 0, 0, corners)
+        decode_boxes(
+            keys, count, image_of(head.table, image), head.planar, 0, head.box_format, boxes, 1, 0, 0,
+            corners,
+        )  # fmt: skip
 
 
 @inner
 def _decode_cells(
     keys: NDArray[np.uint64],
     count: int,
-    table: NDArray[np.float32],
+    table: Numbers,
     planar: bool,
     levels: NDArray[np.int64],
     corners: NDArray[np.float32],
 ) -> None:
     """Write the corners of the first `count` candidates of an image, whose boxes are in cells."""
-    boxes = table.shape[1 if planar else 0]
-    numbers = table.reshape(-1)
-    box_step, channel_step = (1, boxes) if planar else (table.shape[1], 1)
+    shape, numbers = raw(table).shape, flat(table)
+    boxes = shape[1 if planar else 0]
+    box_step, channel_step = (1, boxes) if planar else (shape[1], 1)
     for index in range(count):
         box = order_of(keys[index]) % boxes
         level = 0
@@ -153,7 +157,7 @@ def _decode_cells(
 
 @inner
 def write_cell(
-    numbers: NDArray[np.float32],
+    numbers: Numbers,
     at: int,
     step: int,
     row: int,
@@ -163,10 +167,10 @@ def write_cell(
     corners: NDArray[np.float32],
 ) -> None:
     """Write as corners number `index` the box of a cell, whose numbers begin at `at`, a `step` apart."""
-    center_x = (np.float64(numbers[at]) + column) * stride
-    center_y = (np.float64(numbers[at + step]) + row) * stride
-    width = math.exp(np.float64(numbers[at + 2 * step])) * stride
-    height = math.exp(np.float64(numbers[at + 3 * step])) * stride
+    center_x = (np.float64(number(numbers, at)) + column) * stride
+    center_y = (np.float64(number(numbers, at + step)) + row) * stride
+    width = math.exp(np.float64(number(numbers, at + 2 * step))) * stride
+    height = math.exp(np.float64(number(numbers, at + 3 * step))) * stride
     corners[index, 0] = center_x - 0.5 * width
     corners[index, 1] = center_y - 0.5 * height
     corners[index, 2] = center_x + 0.5 * width

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .._jit import pasted
 from ..core.boxes import decode_boxes
 from ..core.collector import Collector
+from ..core.numbers import image_of
 from ..core.scores import scan_scores
 from .arguments import Activation, Boxes, BoxFormat, FirstScore, Planar, PlanarBoxes, Rule, Scores
 from .driver import detector
@@ -35,7 +36,7 @@ class ScoredBoxes(NamedTuple):
 @pasted
 def _scan(head: ScoredBoxes, image: int, boxes: int, rule: Rule, room: int, collector: Collector) -> int:
     return scan_scores(
-        head.scores[image], head.planar, head.first, rule.thresholds, rule.discard, head.activation,
+        image_of(head.scores, image), head.planar, head.first, rule.thresholds, rule.discard, head.activation,
         rule.multi_label, room, collector,
     )  # fmt: skip
 
@@ -50,7 +51,7 @@ def _decode(
     corners: NDArray[np.float32],
 ) -> None:
     decode_boxes(
-        keys, count, head.boxes[image], head.boxes_planar, 0, head.box_format, boxes, 1,
+        keys, count, image_of(head.boxes, image), head.boxes_planar, 0, head.box_format, boxes, 1,
         head.rows_a_region, head.first_row, corners,
     )  # fmt: skip
 

@@ -228,7 +228,7 @@ def is_cut(survivors: Survivors) -> bool:
     return bool(counts[_CUT] != 0)
 
 
-@inner
+@inlined
 def with_room_for_one(survivors: Survivors) -> Survivors:
     """Return the survivors in arrays that have room for one more."""
     heads, links, pool, keys, boxes, counts, ends, cuts, furthest = survivors
@@ -243,7 +243,7 @@ def is_full(survivors: Survivors) -> bool:
     return bool(counts[_TOTAL] == keys.shape[0])
 
 
-@inlined
+@borrowing
 def add_placed(
     key: np.uint64,
     corners: tuple[np.float32, np.float32, np.float32, np.float32],

@@ -18,7 +18,8 @@ from .._jit import inner, pasted
 from ..core import activation as act
 from ..core.candidates import LOWEST_KEY, order_of
 from ..core.collector import Collector, begin_scan, end_scan, lowest
-from ..core.scan import STRIDE, repeat
+from ..core.numbers import STRIDE, Numbers, image_of, number, part, passes, raw, raw_limit
+from ..core.scan import repeat
 from ..core.scores import push_row
 from .arguments import Activation, ObjectnessAlone, Rule
 from .driver import detector
@@ -64,7 +65,7 @@ def _scan(head: Grids, image: int, boxes: int, rule: Rule, room: int, collector:
     begin_scan(collector, rule.thresholds, rule.discard, act.NONE, LOWEST_KEY)
     for index in range(head.shapes.shape[0]):
         scan_grid(
-            grids[index][image], head.shapes[index], boxes, head.activation, head.objectness_alone,
+            image_of(grids[index], image), head.shapes[index], boxes, head.activation, head.objectness_alone,
             rule.thresholds, rule.discard, rule.multi_label, collector,
         )  # fmt: skip
     return end_scan(collector, 0)
@@ -72,7 +73,7 @@ def _scan(head: Grids, image: int, boxes: int, rule: Rule, room: int, collector:
 
 @inner
 def scan_grid(
-    numbers: NDArray[np.float32],
+    numbers: Numbers,
     shape: NDArray[np.int64],
     boxes: int,
     activation: int,
@@ -94,22 +95,21 @@ def scan_grid(
     row_limits = np.empty(labels + STRIDE, np.float32)
     repeat(limits, 0, labels, row_limits)
     step = shape[CHANNEL_STEP]
-    objectness_limit = act.logit_limit(lowest(limits))
+    objectness_limit = raw_limit(numbers, act.logit_limit(lowest(limits)))
     for cell in range(shape[HEIGHT] * shape[WIDTH]):
         for anchor in range(shape[ANCHORS]):
             at = cell * shape[CELL_STEP] + anchor * shape[ANCHOR_STEP]
-            objectness = numbers[at + 4 * step]
-            if not objectness > objectness_limit:
+            if not passes(numbers, at + 4 * step, objectness_limit):
                 continue
             # The usual layout by itself: a copy is vector code if its step is a constant.
             if step == 1:
-                found_logits = numbers[at + 5 :]
+                found_logits = part(numbers, at + 5, raw(numbers).shape[0])
                 for label in range(labels):
-                    logits[label] = found_logits[label]
+                    logits[label] = number(found_logits, label)
             else:
                 for label in range(labels):
-                    logits[label] = numbers[at + (5 + label) * step]
-            certainty = _sigmoid(objectness)
+                    logits[label] = number(numbers, at + (5 + label) * step)
+            certainty = _sigmoid(number(numbers, at + 4 * step))
             if objectness_alone:
                 scores[0] = certainty
             elif activation == act.SOFTMAX:
@@ -129,7 +129,7 @@ def scan_grid(
                 limits,
             )  # fmt: skip
             if has_risen:
-                objectness_limit = act.logit_limit(lowest(limits))
+                objectness_limit = raw_limit(numbers, act.logit_limit(lowest(limits)))
 
 
 @inner
@@ -144,7 +144,7 @@ def _decode(
         scale = 0
         while scale + 1 < shapes.shape[0] and box >= shapes[scale + 1, FIRST_BOX]:
             scale += 1
-        shape, numbers = shapes[scale], grids[scale][image]
+        shape, numbers = shapes[scale], image_of(grids[scale], image)
         height, width = np.float64(shape[HEIGHT]), np.float64(shape[WIDTH])
         cell, anchor = divmod(box - shape[FIRST_BOX], shape[ANCHORS])
         row, column = divmod(cell, shape[WIDTH])
@@ -152,11 +152,11 @@ def _decode(
         step = shape[CHANNEL_STEP]
         stretch = stretches[scale]
         shift = (stretch - 1.0) / 2.0
-        center_x = (_sigmoid(numbers[at]) * stretch - shift + column) * size[0] / width
-        center_y = (_sigmoid(numbers[at + step]) * stretch - shift + row) * size[1] / height
+        center_x = (_sigmoid(number(numbers, at)) * stretch - shift + column) * size[0] / width
+        center_y = (_sigmoid(number(numbers, at + step)) * stretch - shift + row) * size[1] / height
         anchor += shape[FIRST_ANCHOR]
-        box_width = anchors[anchor, 0] * _growth(numbers[at + 2 * step], head.squared_sizes)
-        box_height = anchors[anchor, 1] * _growth(numbers[at + 3 * step], head.squared_sizes)
+        box_width = anchors[anchor, 0] * _growth(number(numbers, at + 2 * step), head.squared_sizes)
+        box_height = anchors[anchor, 1] * _growth(number(numbers, at + 3 * step), head.squared_sizes)
         if head.anchors_in_cells:
             box_width = box_width * size[0] / width
             box_height = box_height * size[1] / height

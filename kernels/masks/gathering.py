@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._jit import inner, kernel
 from ..core.boxes import to_corners
+from ..core.numbers import flat, number, raw
 from ..core.placement import placed
 from ..heads.arguments import BoxFormat, FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
 
@@ -50,15 +51,15 @@ def gather_coefficients(
     sizes : (B, 2) float64
         Height and width of the network's input in the coordinates that were placed.
     """
-    numbers = table.reshape(-1)
-    size = table.shape[1] * table.shape[2]
-    row_step, column_step = (1, table.shape[2]) if planar else (table.shape[2], 1)
+    numbers, shape = flat(table), raw(table).shape
+    size = shape[1] * shape[2]
+    row_step, column_step = (1, shape[2]) if planar else (shape[2], 1)
     coefficients = np.empty((regions.shape[0], count), np.float32)
     for image in range(offsets.shape[0] - 1):
         for row in range(offsets[image], offsets[image + 1]):
             at = (start + image) * size + regions[row] * row_step + first * column_step
-            for number in range(count):
-                coefficients[row, number] = numbers[at + number * column_step]
+            for column in range(count):
+                coefficients[row, column] = number(numbers, at + column * column_step)
     return coefficients, _frames(offsets.shape[0] - 1, placement, sizes, start)
 
 
@@ -78,7 +79,7 @@ def gather_whole_boxes(
     Returns them as parts of the network's input, relative to what results are relative to, and the frames of
     their images. The other arguments are those of `gather_coefficients`.
     """
-    numbers = boxes.reshape(-1)
+    numbers = flat(boxes)
     count = first_numbers.shape[0]
     inside, placed_boxes = np.empty((count, 4), np.float64), np.empty((count, 4), np.float64)
     for image in range(offsets.shape[0] - 1):
@@ -86,10 +87,10 @@ def gather_whole_boxes(
         for row in range(offsets[image], offsets[image + 1]):
             at = first_numbers[row]
             corners = to_corners(
-                np.float64(numbers[at]),
-                np.float64(numbers[at + step]),
-                np.float64(numbers[at + 2 * step]),
-                np.float64(numbers[at + 3 * step]),
+                np.float64(number(numbers, at)),
+                np.float64(number(numbers, at + step)),
+                np.float64(number(numbers, at + 2 * step)),
+                np.float64(number(numbers, at + 3 * step)),
                 box_format,
             )
             for side in range(4):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner, kernel
+from .._jit import borrowing, inlined, inner, kernel
 from ..core.candidates import sort_descending
 from ..core.iou import box_area, intersection
 from .few import GONE, nms_in_blocks, sort_keys, take_best
@@ -30,7 +30,7 @@ _SIZE = 1
 _ROWS = np.uint64(0xFFFFFFFF)
 
 
-@inlined
+@borrowing
 def is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -60,7 +60,7 @@ def is_suppressed(
     return False
 
 
-@inlined
+@borrowing
 def keep(
     bucket: int,
     heads: NDArray[np.int32],
@@ -100,7 +100,7 @@ def keep(
     return used
 
 
-@inner
+@inlined
 def with_room(
     links: NDArray[np.int32], pool: NDArray[np.float32], used: int, room: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inlined, inner
+from .._jit import borrowing, inlined, inner
 from ..core.bits import lowest_bit
 from ..core.gaussians import is_probiou_above
 from ..core.rectangles import shared_area
@@ -41,7 +41,7 @@ def outward(low: float, high: float) -> tuple[np.float32, np.float32]:
     )
 
 
-@inlined
+@borrowing
 def is_suppressed(
     bucket: int,
     heads: NDArray[np.int32],
@@ -78,7 +78,7 @@ def is_suppressed(
     return False
 
 
-@inlined
+@borrowing
 def _is_near(
     left: np.float32,
     top: np.float32,
@@ -118,7 +118,7 @@ def _shared(middle: float, half: float, other_middle: float, other_half: float) 
     return min(middle + half, other_middle + other_half) - max(middle - half, other_middle - other_half)
 
 
-@inlined
+@borrowing
 def add(
     bucket: int,
     heads: NDArray[np.int32],
@@ -152,7 +152,7 @@ def add(
     return used
 
 
-@inner
+@inlined
 def with_room(
     links: NDArray[np.int32], bounds: NDArray[np.float32], shapes: NDArray[np.float64], used: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float64]]:

@@ -20,6 +20,7 @@ from postproc.decoding.base import (
     check_order,
     is_planar,
     probabilities,
+    scores_gate,
     with_batch,
 )
 from postproc.decoding.decision import Decision
@@ -34,7 +35,7 @@ from postproc.kernels.heads.anchored import (
 )
 from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, Scores
 from postproc.schema import AnchoredOutput
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import as_float32, as_scanned, find, kernel_form, kernel_form_beside, wrong_shape
 
 
 class AnchoredDecoder(SizelessDecoder):
@@ -53,8 +54,8 @@ class AnchoredDecoder(SizelessDecoder):
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         anchors_name, offsets_name, scores_name = self.tensor_names
         anchors = with_batch(as_float32(anchors_name, find(tensors, anchors_name)), 3)
-        offsets = with_batch(as_float32(offsets_name, find(tensors, offsets_name)), 3)
-        scores = with_batch(as_float32(scores_name, find(tensors, scores_name)), 3)
+        offsets = with_batch(as_scanned(offsets_name, find(tensors, offsets_name)), 3)
+        scores = with_batch(scores_gate(self._activation)(scores_name, find(tensors, scores_name)), 3)
         labels = self._labels
         background = self._output.background
         classes = labels if background == "none" else labels + 1
@@ -88,13 +89,13 @@ class AnchoredDecoder(SizelessDecoder):
         if offsets.shape[2] == 4:
             first_offset = -1
         head = Anchored(
-            scores=Scores(scores),
+            scores=Scores(kernel_form(scores)),
             planar=planar,
             first=first,
             activation=self._activation,
             anchors=Anchors(anchors),
             anchors_format=self._format,
-            offsets=Offsets(offsets),
+            offsets=Offsets(kernel_form_beside(offsets, scores)),
             first_offsets=FirstOffsets(first_offset),
             scale=self._scale,
             y_first=YFirst(False),

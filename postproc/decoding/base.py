@@ -34,7 +34,7 @@ from postproc.results import Detections
 from postproc.results.rows import images_of_rows
 from postproc.schema import DetectionOutput
 from postproc.schema.outputs import Layout
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import as_float32, as_scanned, find, in_float32, wrong_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -205,7 +205,7 @@ class SingleTable:
         self._reason = reason
 
     def read(self, tensors: Mapping[str, Any], labels: int) -> tuple[Table, Planar, BoxesALabel]:
-        """Table of a call, whether it is (B, channels, N), and N.
+        """Table of a call as `as_scanned` gives it, whether it is (B, channels, N), and N.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class SingleTable:
             If it is missing, has the wrong shape, or more boxes than can be told apart.
         """
         name, channels = self._name, self._channels
-        table = with_batch(as_float32(name, find(tensors, name)), 3)
+        table = with_batch(as_scanned(name, find(tensors, name)), 3)
         shape = table.shape
         if len(shape) != 3 or channels not in shape[1:]:
             raise wrong_shape(name, shape, f"(B, {channels}, N) or (B, N, {channels}), from {self._reason}")
@@ -272,6 +272,11 @@ def with_batch(array: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
     return array[None] if array.ndim == rank - 1 else array
 
 
+def scores_gate(score_activation: Activation) -> Callable[[str, Any], NDArray[Any]]:
+    """Return the gate of a tensor of scores: a softmax is of float32."""
+    return as_float32 if score_activation == activation.SOFTMAX else as_scanned
+
+
 def probabilities(
     values: NDArray[np.float32], planar: Planar, first: FirstScore, labels: int, score_activation: Activation
 ) -> Callable[[], NDArray[np.float32]] | None:
@@ -281,7 +286,15 @@ def probabilities(
     """
     if score_activation != activation.NONE:
         return None
-    return lambda: (np.swapaxes(values, 1, 2) if planar else values)[:, :, first : first + labels]
+
+    def of_labels() -> NDArray[np.float32]:
+        numbers = in_float32(values)
+        found: NDArray[np.float32] = (np.swapaxes(numbers, 1, 2) if planar else numbers)[
+            :, :, first : first + labels
+        ]
+        return found
+
+    return of_labels
 
 
 def without_padding(scores: NDArray[np.float32]) -> NDArray[np.float32]:

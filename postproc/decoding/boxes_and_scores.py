@@ -24,6 +24,7 @@ from postproc.decoding.base import (
     check_order,
     is_planar,
     probabilities,
+    scores_gate,
     with_batch,
 )
 from postproc.decoding.decision import Decision
@@ -54,7 +55,7 @@ from postproc.kernels.heads.scored_boxes import FirstRow, RowsARegion, ScoredBox
 from postproc.results import Detections
 from postproc.schema import SsdOutput, StandardOutput
 from postproc.schema.outputs import Background, Layout, ScoreActivation
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import as_float32, as_scanned, find, kernel_form, kernel_form_beside, wrong_shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -85,7 +86,7 @@ class _Scores:
 
     def read(self, tensors: Mapping[str, Any], count: int) -> tuple[Scores, Planar]:
         """Scores of `count` boxes, and whether they are by label."""
-        scores = with_batch(as_float32(self._name, find(tensors, self._name)), 3)
+        scores = with_batch(scores_gate(self.activation)(self._name, find(tensors, self._name)), 3)
         if scores.ndim != 3:
             raise wrong_shape(self._name, scores.shape, f"(B, {count}, {self.columns})")
         planar = is_planar(
@@ -131,7 +132,7 @@ class StandardDecoder(SizelessDecoder):
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         boxes_name, scores_name = self.tensor_names
-        boxes = with_batch(as_float32(boxes_name, find(tensors, boxes_name)), 3)
+        boxes = with_batch(as_scanned(boxes_name, find(tensors, boxes_name)), 3)
         labels, columns = self._labels, self._scores.columns
         per_region = boxes.shape[2] if boxes.ndim == 4 else 1
         if boxes.ndim not in (3, 4) or boxes.shape[-1] != 4 or per_region not in (1, labels, columns):
@@ -144,10 +145,11 @@ class StandardDecoder(SizelessDecoder):
                 scores_name, scores.shape, f"{batch} images, as the boxes {boxes_name!r} {boxes.shape} have"
             )
         is_shared = per_region == 1
+        rows = boxes.reshape(batch, count * per_region, 4)
         # By position, as in `boxes_of_table`.
         head = ScoredBoxes(
-            scores, planar, self._scores.first, self._scores.activation,
-            Boxes(boxes.reshape(batch, count * per_region, 4)), _BOXES_IN_ROWS, self._format,
+            Scores(kernel_form(scores)), planar, self._scores.first, self._scores.activation,
+            Boxes(kernel_form_beside(rows, scores)), _BOXES_IN_ROWS, self._format,
             RowsARegion(0 if is_shared else per_region),
             FirstRow(self._scores.first if per_region == columns else 0),
         )  # fmt: skip
@@ -188,13 +190,13 @@ class SsdDecoder(SizelessDecoder):
             )
         priors = self._priors_of(tensors, batch, count)
         head = Anchored(
-            scores=scores,
+            scores=Scores(kernel_form(scores)),
             planar=planar,
             first=self._scores.first,
             activation=self._scores.activation,
             anchors=priors,
             anchors_format=self._format,
-            offsets=Offsets(offsets),
+            offsets=Offsets(kernel_form_beside(offsets, scores)),
             first_offsets=_SHARED_OFFSETS,
             scale=self._scale,
             y_first=self._y_first,
@@ -207,7 +209,8 @@ class SsdDecoder(SizelessDecoder):
     def _offsets_of(self, tensors: Mapping[str, Any]) -> Floats:
         """Offsets (B, N, C)."""
         name, points = self._output.offsets_tensor, self._output.keypoints
-        offsets = as_float32(name, find(tensors, name))
+        # Keypoints are read from float32.
+        offsets = (as_scanned if points is None else as_float32)(name, find(tensors, name))
         if offsets.shape[2:] == (1, 4):
             offsets = offsets[:, :, 0]  # TensorFlow's (B, N, 1, 4)
         elif offsets.shape[1:] == (1, 4) and np.ndim(find(tensors, self._output.scores_tensor)) == 2:

@@ -53,6 +53,7 @@ from postproc.kernels.heads.distances import (
 )
 from postproc.kernels.heads.levels import AnchorsPerCell, CellOffset, InStrides, LevelTable, Parts
 from postproc.schema import DistanceOutput
+from postproc.tensors import in_float32
 
 logger = logging.getLogger(__name__)
 
@@ -154,12 +155,12 @@ class DistanceDecoder(Decoder[_Read]):
             columns = self._columns["scores"]
             forms = known.forms[columns.group]
             of_boxes = [
-                np.ascontiguousarray(self._levels.by_box(array, form, columns)).reshape(batch, -1)
+                np.ascontiguousarray(in_float32(self._levels.by_box(array, form, columns))).reshape(batch, -1)
                 for array, form in zip(read.arrays[self._own["scores"]], forms, strict=True)
             ]
             scores = six_levels(of_boxes)
         else:
-            scores = self._six(read, "scores")
+            scores = self._six(read, "scores", is_float32=self._activation == SOFTMAX)
         factors = sums = known.nothing
         if "centerness" in self._columns:
             factors = np.ascontiguousarray(self._of_boxes(read, "centerness")[..., 0])
@@ -167,7 +168,7 @@ class DistanceDecoder(Decoder[_Read]):
             sums = self._sums(read)
         head = Distances(
             *scores, plan.parts, self._activation, Factors(factors), self._is_root, ScoreSums(sums),
-            *self._six(read, "distances"), plan.levels, *self._geometry, *self._distances,
+            *self._six(read, "distances", beside=scores), plan.levels, *self._geometry, *self._distances,
         )  # fmt: skip
         extras = of_labels = None
         if plan.points is not None:
@@ -179,17 +180,23 @@ class DistanceDecoder(Decoder[_Read]):
             of_labels = partial(self._of_labels, read)
         return Candidates(batch, head, plan.boxes, extras=extras, scores=of_labels)
 
-    def _six(self, read: _Read, columns: str) -> Six:
-        """Tensors of each level, flat; empty ones for levels that there are none of."""
+    def _six(self, read: _Read, columns: str, *, is_float32: bool = False, beside: Six | None = None) -> Six:
+        """Tensors of each level, flat: see `six_levels`."""
         own = self._own[columns]
-        flat = zip(read.arrays[own], read.known.flat[own], strict=True)
-        return six_levels([array.reshape(shape) for array, shape in flat])
+        arrays = read.arrays[own]
+        if is_float32:
+            arrays = [in_float32(array) for array in arrays]
+        flat = zip(arrays, read.known.flat[own], strict=True)
+        return six_levels([array.reshape(shape) for array, shape in flat], beside)
 
     def _of_boxes(self, read: _Read, name: str) -> Array:
-        """Columns (B, N, C) of all boxes of all levels."""
+        """Columns (B, N, C) of all boxes of all levels, in float32."""
         columns = self._columns[name]
         arrays, forms = read.arrays[self._own[name]], read.known.forms[columns.group]
-        found = [self._levels.by_box(array, form, columns) for array, form in zip(arrays, forms, strict=True)]
+        found = [
+            in_float32(self._levels.by_box(array, form, columns))
+            for array, form in zip(arrays, forms, strict=True)
+        ]
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def _of_labels(self, read: _Read) -> Array:

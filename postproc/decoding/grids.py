@@ -38,9 +38,8 @@ from postproc.kernels.heads.yolo_grids import (
 from postproc.schema import YoloOutput, Yolov3Output
 from postproc.schema.limits import MOST_GRIDS
 from postproc.schema.yolo_outputs import GridLayout
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import as_scanned, find, kernel_forms, wrong_shape
 
-_NO_GRID = Grid(np.empty((1, 0), np.float32))
 _NO_STRETCH = Stretches(np.ones(1, np.float64))
 _EXPONENTIAL = SquaredSizes(False)
 _STRETCH_OF_V5 = 2.0
@@ -49,6 +48,7 @@ _IN_CELLS, _IN_PIXELS = AnchorsInCells(True), AnchorsInCells(False)
 _WITH_LABELS = ObjectnessAlone(False)
 
 Shape = tuple[int, ...]
+_Five = tuple[Grid, Grid, Grid, Grid, Grid]
 
 
 class YoloDecoder(SizelessDecoder):
@@ -63,13 +63,13 @@ class YoloDecoder(SizelessDecoder):
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         (name,) = self.tensor_names
-        grid = as_float32(name, find(tensors, name))
+        grid = as_scanned(name, find(tensors, name))
         labels = self._labels
         batch, shapes, boxes = _one_grid(name, grid.shape, len(self._anchors), 5 + labels, self._layout)
         check_order(name, boxes_count=boxes, labels=labels)
         # By position: keywords cost 0.3 us.
         head = Grids(
-            Grid(grid.reshape(batch, boxes * (5 + labels))), _NO_GRID, _NO_GRID, _NO_GRID, _NO_GRID,
+            *_five_grids([grid.reshape(batch, boxes * (5 + labels))]),
             shapes, self._anchors, _IN_CELLS, _NO_STRETCH, _EXPONENTIAL, _UNIT, SOFTMAX, _WITH_LABELS,
         )  # fmt: skip
         return Candidates(batch, head, boxes)
@@ -82,7 +82,7 @@ class YoloDecoder(SizelessDecoder):
 
 class _Read(NamedTuple):
     batch: int
-    grids: tuple[Grid, Grid, Grid, Grid, Grid]
+    grids: _Five
     shapes: GridShapes
     boxes: BoxesALabel
 
@@ -112,7 +112,7 @@ class Yolov3Decoder(Decoder[_Read]):
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> _Read:
         labels = self._labels
-        grids = [as_float32(name, find(tensors, name)) for name in self.tensor_names]
+        grids = [as_scanned(name, find(tensors, name)) for name in self.tensor_names]
         geometries = tuple(
             _geometry(
                 name,
@@ -134,11 +134,10 @@ class Yolov3Decoder(Decoder[_Read]):
         shapes, boxes = _table(geometries, self._first_anchors(geometries))
         check_order(self.tensor_names[0], boxes_count=boxes, labels=labels)
         numbers = [
-            Grid(grid.reshape(batch, geometry.cells * count * (5 + labels)))
+            grid.reshape(batch, geometry.cells * count * (5 + labels))
             for grid, geometry, count in zip(grids, geometries, self._counts, strict=True)
         ]
-        first, second, third, fourth, fifth = numbers + [_NO_GRID] * (MOST_GRIDS - len(numbers))
-        return _Read(batch, (first, second, third, fourth, fifth), shapes, boxes)
+        return _Read(batch, _five_grids(numbers), shapes, boxes)
 
     def bind(self, read: _Read, sizes: Sizes) -> Candidates:
         head = Grids(
@@ -182,6 +181,12 @@ class Yolov3Decoder(Decoder[_Read]):
                 shape = 1, count, side, side, 5 + self._labels
             tensors[name] = np.zeros(shape, np.float32)
         return [tensors]
+
+
+def _five_grids(flat: list[NDArray[Any]]) -> _Five:
+    """Return grids as kernels take them, and empty ones for those that there are none of."""
+    first, second, third, fourth, fifth = map(Grid, kernel_forms(flat, MOST_GRIDS))
+    return first, second, third, fourth, fifth
 
 
 class _Geometry(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from postproc.decoding.base import Extras, Sizes, rows_of
 from postproc.kernels.heads.arguments import FirstImage, KeptOffsets, KeptRegions, Placement, Planar, Table
 from postproc.results import Detections
+from postproc.tensors import kernel_form
 
 if TYPE_CHECKING:
     from postproc.decoding.levels import Six
@@ -55,7 +56,7 @@ def _of_table(
     from postproc.kernels.heads.keypoints import Dimensions, FirstPoint, Points, gather_keypoints
 
     return gather_keypoints(
-        table, planar, FirstPoint(first), Points(points), Dimensions(dimensions),
+        Table(kernel_form(table)), planar, FirstPoint(first), Points(points), Dimensions(dimensions),
         rows_of(found, firsts, start), KeptOffsets(found.offsets), placement, start,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from postproc.errors import TensorError
 from postproc.kernels.heads.levels import LevelTable, Parts
 from postproc.schema.limits import MOST_LEVELS
 from postproc.schema.outputs import Layout
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import are_of_one_form, as_scanned, find, in_float32, kernel_forms, wrong_shape
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -22,7 +22,6 @@ Six = tuple[Any, Any, Any, Any, Any, Any]
 """Tensors of up to six levels, (B, numbers of an image) each, as kernels take them."""
 
 _LONGEST_SIDE = 2.0**31
-_NO_LEVELS = [np.empty((1, 0), np.float32)] * MOST_LEVELS
 
 
 class Group(NamedTuple):
@@ -74,17 +73,26 @@ Forms = tuple[tuple[Form, ...], ...]
 
 
 def read_levels(tensors: Mapping[str, Any], names: Sequence[str]) -> list[Array]:
-    """Return tensors as they are named; those without an axis of images, of boxes and channels, get one."""
+    """Return tensors as they are named, as `as_scanned` gives them.
+
+    Those without an axis of images, of boxes and channels, get one.
+    """
     arrays = []
     for name in names:
-        array = as_float32(name, find(tensors, name))
+        array = as_scanned(name, find(tensors, name))
         arrays.append(array if array.ndim != 2 else array[None])
     return arrays
 
 
-def six_levels(flat: list[Array]) -> Six:
-    """Return tensors of each level, and empty ones for levels that there are none of."""
-    first, second, third, fourth, fifth, sixth = flat + _NO_LEVELS[len(flat) :]
+def six_levels(flat: list[Array], beside: Six | None = None) -> Six:
+    """Return tensors of each level as kernels take them, and empty ones for levels that there are none of.
+
+    They are of the form of those `beside`, or float32.
+    """
+    forms = kernel_forms(flat, MOST_LEVELS)
+    if beside is not None and not are_of_one_form(forms[0], beside[0]):
+        forms = kernel_forms([in_float32(array) for array in flat], MOST_LEVELS)
+    first, second, third, fourth, fifth, sixth = forms
     return first, second, third, fourth, fifth, sixth
 
 

@@ -23,7 +23,7 @@ from postproc.kernels.heads.arguments import (
 )
 from postproc.results import Detections
 from postproc.results.rows import images_of_rows
-from postproc.tensors import as_float32, find, wrong_shape
+from postproc.tensors import as_float32, find, kernel_form, wrong_shape
 
 if TYPE_CHECKING:
     from postproc.kernels.masks.gathering import InputSizes
@@ -96,7 +96,7 @@ def with_prototypes(
     from postproc.results.segmented import SegmentedDetections
 
     coefficients, frames = gather_coefficients(
-        table,
+        Table(kernel_form(table)),
         planar,
         FirstCoefficient(first),
         CoefficientCount(prototypes.shape[1]),
@@ -268,7 +268,7 @@ def _whole_boxes(
     from postproc.kernels.masks.gathering import FirstNumbers, Step, gather_whole_boxes
 
     return gather_whole_boxes(
-        boxes.values.reshape(-1),
+        kernel_form(boxes.values.reshape(-1)),
         FirstNumbers(boxes.firsts),
         Step(boxes.step),
         boxes.box_format,

@@ -20,6 +20,7 @@ from postproc.kernels.heads.levels import AnchorsPerCell, CellOffset, InStrides
 from postproc.kernels.heads.product_levels import ProductLevels
 from postproc.kernels.heads.products import SquareRoot
 from postproc.schema import YoloxOutput
+from postproc.tensors import are_of_one_form, in_float32
 
 Floats = NDArray[np.float32]
 
@@ -70,9 +71,14 @@ class YoloxLevelsDecoder(Decoder[_Read]):
         score_levels, box_levels = (
             self._levels.table(forms, self._columns[name], of_images) for name in ("scores", "boxes")
         )
+        # Both in one form.
+        scores = self._six(read, "scores")
+        certainties = self._six(read, "objectness", beside=scores)
+        if not are_of_one_form(scores[0], certainties[0]):
+            scores = self._six(read, "scores", beside=certainties)
         # By position, as many arrays of a role as the kernel takes.
         head = ProductLevels(
-            *self._six(read, "objectness"), *self._six(read, "scores"), *self._six(read, "boxes"),
+            *certainties, *scores, *self._six(read, "boxes", beside=scores),
             score_levels, box_levels, self._activation, self._objectness_alone, self._square_root,
         )  # fmt: skip
         extras = None
@@ -85,15 +91,16 @@ class YoloxLevelsDecoder(Decoder[_Read]):
         of_labels = None
         if self._activation == NO_ACTIVATION:
             role = "objectness" if self._objectness_alone else "scores"
-            of_labels = partial(np.concatenate, self._six(read, role)[: len(self._output.strides)], axis=1)
+            of_labels = partial(_concatenated, self._flat(read, role))
         return Candidates(batch, head, BoxesALabel(boxes), extras=extras, scores=of_labels)
 
-    def _six(self, read: _Read, role: str) -> Six:
+    def _six(self, read: _Read, role: str, *, beside: Six | None = None) -> Six:
+        return six_levels(self._flat(read, role), beside)
+
+    def _flat(self, read: _Read, role: str) -> list[NDArray[Any]]:
         levels = len(self._output.strides)
         first = self._columns[role].group * levels
-        return six_levels(
-            [array.reshape(read.batch, array[:1].size) for array in read.arrays[first : first + levels]]
-        )
+        return [array.reshape(read.batch, array[:1].size) for array in read.arrays[first : first + levels]]
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         side = max(self._output.strides)
@@ -104,3 +111,7 @@ class YoloxLevelsDecoder(Decoder[_Read]):
                 for name, stride in zip(group.names, self._output.strides, strict=True)
             }
         ]
+
+
+def _concatenated(levels: list[NDArray[Any]]) -> Floats:
+    return np.concatenate([in_float32(array) for array in levels], axis=1)

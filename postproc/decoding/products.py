@@ -29,9 +29,10 @@ from postproc.decoding.base import (
 from postproc.decoding.decision import Decision
 from postproc.decoding.keypoints import keypoints_of_table
 from postproc.errors import TensorError
-from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, ObjectnessAlone
+from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, ObjectnessAlone, Table
 from postproc.kernels.heads.products import Levels, Products, SquareRoot
 from postproc.schema import Yolov5Output, YoloxOutput
+from postproc.tensors import kernel_form
 
 _LARGEST_INT64 = 2**63 - 1
 _OBJECTNESS, _FIRST_LABEL = FirstScore(4), FirstScore(5)
@@ -60,10 +61,10 @@ class Yolov5Decoder(SizelessDecoder):
         table, planar, count = self._table.read(tensors, self._labels)
         # By position, as their types tell them apart: keywords cost time.
         head = Products(
-            table, planar, self._first, NO_ACTIVATION, self._objectness_alone, _PRODUCT, self._format,
-            _NO_LEVELS,
+            Table(kernel_form(table)), planar, self._first, NO_ACTIVATION, self._objectness_alone, _PRODUCT,
+            self._format, _NO_LEVELS,
         )  # fmt: skip
-        candidates = _of_products(head, count, self._labels)
+        candidates = _of_products(head, table, count, self._labels)
         output = self._output
         if output.keypoints is None:
             return candidates
@@ -76,10 +77,10 @@ class Yolov5Decoder(SizelessDecoder):
         return self._table.examples()
 
 
-def _of_products(head: Products, count: BoxesALabel, labels: int) -> Candidates:
+def _of_products(head: Products, table: Table, count: BoxesALabel, labels: int) -> Candidates:
     first, factors = (_OBJECTNESS, 1) if head.objectness_alone else (head.first, labels)
-    scores = probabilities(head.table, head.planar, first, factors, head.activation)
-    return Candidates(len(head.table), head, count, scores=scores)
+    scores = probabilities(table, head.planar, first, factors, head.activation)
+    return Candidates(len(table), head, count, scores=scores)
 
 
 # Cells are counted as int64, those of all strides together.
@@ -129,7 +130,7 @@ class YoloxDecoder(Decoder[ReadTable]):
                     "input_size and strides"
                 )
         head = Products(
-            table=read.values,
+            table=Table(kernel_form(read.values)),
             planar=read.planar,
             first=_FIRST_LABEL,
             activation=self._activation,
@@ -138,7 +139,7 @@ class YoloxDecoder(Decoder[ReadTable]):
             box_format=BOX_FORMATS["cxcywh"],
             levels=Levels(np.array(levels, np.int64).reshape(-1, len(self._strides), 3)),
         )
-        return _of_products(head, count, self._labels)
+        return _of_products(head, read.values, count, self._labels)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         _, cells = _levels(self._side, self._side, self._strides)

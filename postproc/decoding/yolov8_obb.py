@@ -33,6 +33,7 @@ from postproc.kernels.heads.arguments import (
 )
 from postproc.results import Detections
 from postproc.schema import Yolov8ObbOutput
+from postproc.tensors import kernel_form
 
 if TYPE_CHECKING:
     from postproc.kernels.heads.oriented import AngleColumn, Scales
@@ -65,7 +66,7 @@ class Yolov8ObbDecoder(Decoder[ReadTable]):
         scales = Scales(pixel_sizes(self.tensor_names[0], sizes) if self._needs_size else UNIT)
         angle_column = AngleColumn(self._angle_column)
         head = Oriented(
-            table=table,
+            table=Table(kernel_form(table)),
             planar=planar,
             first=_FIRST_SCORE,
             activation=NO_ACTIVATION,
@@ -98,7 +99,7 @@ def with_corners(
     from postproc.results.oriented import OrientedDetections
 
     polygons, angles = gather_corners(
-        table, planar, angle_column, scales, rows_of(found, firsts, start), KeptOffsets(found.offsets),
-        placement, start,
+        Table(kernel_form(table)), planar, angle_column, scales, rows_of(found, firsts, start),
+        KeptOffsets(found.offsets), placement, start,
     )  # fmt: skip
     return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)

@@ -12,6 +12,7 @@ from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
 from postproc.onnx_runner.inputs import match_name
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.onnx_runner.session import Provider, Session, TensorInfo
+from postproc.quantization import DTYPES
 from postproc.results import Recognitions
 from postproc.transforms import ImageTransform
 
@@ -230,7 +231,10 @@ class OnnxRunner:
         """
         self.post.warmup()
         inputs = self.network.inputs
-        next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
+        _, tensors = next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
+        narrow = {array.dtype.name for array in tensors.values() if array.dtype.itemsize < 4}
+        if dtypes := narrow.intersection(("float16", "bfloat16", *DTYPES)):
+            self.post.warmup(sorted(dtypes))
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, Literal
 
@@ -332,11 +332,20 @@ class PostProcessor:
         """Whether boxes of an output are in pixels of an `input_size`, which a call may replace."""
         return self._uses_input_size
 
-    def warmup(self) -> None:
-        """Compile or load every kernel that a call uses, so that the first image does not wait for it."""
+    def warmup(self, dtypes: Collection[str] = ("float32",)) -> None:
+        """Compile or load every kernel that a call uses, so that the first image does not wait for it.
+
+        Parameters
+        ----------
+        dtypes : collection of str
+            Names of the data types that tensors of calls are of. Those of 16 bits (float16, bfloat16, int16,
+            uint16) share their kernels, and those of 8 bits (int8, uint8); of outputs with a `quantization`
+            in the document these are compiled in any case.
+        """
         tensors_gate.warmup()
+        forms = ["float16" if name == "bfloat16" else name for name in dtypes]
         for stage in self._stages:
-            stage.warmup()
+            stage.warmup(forms)
 
     def __call__(
         self,

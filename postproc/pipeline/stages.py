@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from postproc.call_options import CallOptions, HeightWidth
 from postproc.decoding import (
@@ -36,7 +38,7 @@ from postproc.kernels.heads.classifications import classify
 from postproc.kernels.heads.driver import detect
 from postproc.pipeline.quantized import Quantizations
 from postproc.pipeline.signs import HIGHEST_PROBABILITY, ScoreSigns
-from postproc.quantization import OpenAxisError
+from postproc.quantization import DTYPES, OpenAxisError, QuantizedTensor
 from postproc.results import Classifications, Detections
 from postproc.results.labels import LabelTable
 from postproc.schema import Classification, Detection
@@ -110,8 +112,8 @@ class Stage(Protocol):
         """Check the tensors and options of a call."""
         ...
 
-    def warmup(self) -> None:
-        """Compile or load the kernels of this output."""
+    def warmup(self, dtypes: Iterable[str]) -> None:
+        """Compile or load the kernels of this output, for tensors of some data types."""
         ...
 
 
@@ -161,8 +163,8 @@ class ClassificationStage:
             len(values), Scores(values), self._thresholds, self._activation, options, self.table, self._signs
         )
 
-    def warmup(self) -> None:
-        """Compile or load the kernels of this output."""
+    def warmup(self, dtypes: Iterable[str]) -> None:
+        """Compile or load the kernels of this output; those of all data types are one."""
         (name,) = self.tensor_names
         tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
         stage = copy.copy(self)
@@ -328,21 +330,33 @@ class DetectionStage:
             self._warned.append(True)
             logger.warning("boxes of %s reach up to %.1f, though %s", self.tensor_names, furthest, advice)
 
-    def warmup(self) -> None:
-        """Compile or load the kernels of this output."""
+    def warmup(self, dtypes: Iterable[str]) -> None:
+        """Compile or load the kernels of this output, for tensors of some data types.
+
+        Where the document has quantised tensors, those of 8 bits are among them.
+        """
         stage = copy.copy(self)
         stage._decoder = self._decoder.for_examples()
         stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
         size = self._decoder.example_size
         options = CallOptions.checked(False, 1, None if self._size_tensor else size, None)
         sizes = {self._size_tensor: np.array([size or (1, 1)])} if self._size_tensor else {}
-        for tensors in self._decoder.examples():
-            found = stage.bind({**tensors, **sizes}, options).run(0, 1)
+        forms = dict.fromkeys(dtypes) | ({"int8": None} if self._quantizations.given else {})
+        for tensors, dtype in itertools.product(self._decoder.examples(), forms):
+            given = {name: _of_dtype(array, dtype) for name, array in tensors.items()}
+            found = stage.bind({**given, **sizes}, options).run(0, 1)
             # What is computed on request only.
             found.to_dicts()
             found.to_coco([0], (1, 1))
             if hasattr(found, "masks"):
                 found.masks((1, 1))
+
+
+def _of_dtype(array: NDArray[Any], dtype: str) -> NDArray[Any] | QuantizedTensor:
+    """Return zeros of a `warmup` in another data type, unless they are classes."""
+    if array.dtype != np.float32 or dtype == "float32":
+        return array
+    return QuantizedTensor(array.astype(dtype), 1.0) if dtype in DTYPES else array.astype(dtype)
 
 
 @dataclass(eq=False, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from postproc.kernels.core import activation as act
 from postproc.kernels.core import collector as collecting
+from postproc.kernels.core import numbers
 from postproc.kernels.core.candidates import LOWEST_KEY
 from postproc.kernels.core.scores import best_label, scan_scores
 from postproc.kernels.heads import listed
@@ -22,6 +23,7 @@ from postproc.kernels.heads.arguments import Rule
 from postproc.kernels.heads.listed import Listed
 from postproc.kernels.heads.yolo_grids import scan_grid
 from tests import reference
+from tests.kernels.core.forms import SCANNED, extent_of, in_form
 from tests.kernels.core.test_activation import softmax_of
 from tests.kernels.from_python import from_python
 
@@ -45,10 +47,13 @@ class Scan:
     discard: np.float32
     activation: int
     multi_label: bool
+    tensor: Any = None  # one whose numbers the scores are, in another form
 
     def run(self, planar: bool, top: int) -> list[list[Keys]]:
         """Scan images, each as often as there is more; give the keys of each scan."""
-        scores = np.ascontiguousarray(self.scores.transpose(0, 2, 1)) if planar else self.scores
+        raw, *quantisation = self.tensor if isinstance(self.tensor, tuple) else (self.scores,)
+        raw = np.ascontiguousarray(raw.transpose(0, 2, 1)) if planar else raw
+        scores = [(image, *quantisation) if self.tensor is not None else image for image in raw]
         arguments = (self.thresholds, self.discard, self.activation, self.multi_label, top)
         return [scores_scans(image, planar, self.first, *arguments) for image in scores]
 
@@ -105,7 +110,7 @@ def scores_scans(
     multi_label: Any,
     top: Any,
 ) -> Any:
-    collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
+    collector = collecting.new_collector(top, numbers.raw(scores).size, thresholds.shape[0])
     collecting.begin_image(collector)
     result = []
     while True:
@@ -163,10 +168,10 @@ def scans(draw: st.DrawFn, finite: bool = False) -> Scan:
     first, behind = draw(st.sampled_from((0, 1, 4))), draw(st.sampled_from((0, 1)))
     activation = draw(st.sampled_from((act.NONE, act.SIGMOID, act.SOFTMAX)))
     shape = (images, boxes, first + labels + behind)
-    numbers = rng.random(shape) if activation == act.NONE else rng.normal(0, 3, shape)
+    drawn = rng.random(shape) if activation == act.NONE else rng.normal(0, 3, shape)
     if draw(st.booleans()):  # ties, also with thresholds
-        numbers = np.round(numbers * 8) / 8
-    scores = numbers.astype(np.float32)
+        drawn = np.round(drawn * 8) / 8
+    scores = drawn.astype(np.float32)
     if not finite and draw(st.booleans()):
         spoiled = rng.random(shape) < 0.1
         strange = np.array([np.nan, -np.nan, np.inf, -np.inf, -1, 0], np.float32)
@@ -175,6 +180,16 @@ def scans(draw: st.DrawFn, finite: bool = False) -> Scan:
     thresholds = rng.choice(choices, labels)
     discard = draw(st.sampled_from((INF, np.float32(0), np.float32(0.25))))
     return Scan(scores, first, thresholds, discard, activation, draw(st.booleans()))
+
+
+@st.composite
+def narrow_scans(draw: st.DrawFn, form: str) -> Scan:
+    """Scores in another form: a softmax is of float32."""
+    scan = draw(scans().filter(lambda scan: scan.activation != act.SOFTMAX))
+    scale = draw(st.sampled_from((1 / 255, 1 / 8, 1 / 64)))
+    zero_point = draw(st.integers(*extent_of(form)))
+    tensor, scores = in_form(form, scan.scores, scale, zero_point)
+    return replace(scan, scores=scores, tensor=tensor)
 
 
 EXAMPLES = settings(max_examples=200)
@@ -188,6 +203,31 @@ def test_scan_scores_gives_the_best_candidates(scan: Scan, planar: bool, top: in
     if scan.activation == act.SOFTMAX:
         planar = False  # goes along rows
     assert_best(scan.run(planar, top), scan.expected(), top)
+
+
+@pytest.mark.parametrize("form", SCANNED)
+@settings(EXAMPLES, max_examples=100)
+@given(data=st.data(), planar=st.booleans(), top=TOPS)
+def test_scan_scores_of_narrow_numbers_gives_the_best_candidates(
+    data: st.DataObject, form: str, planar: bool, top: int
+) -> None:
+    scan = data.draw(narrow_scans(form))
+    assert_best(scan.run(planar, top), scan.expected(), top)
+
+
+@pytest.mark.parametrize("form", SCANNED)
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_scan_scores_of_narrow_numbers_that_nearly_all_pass_raises_its_limits(
+    form: str, planar: bool, multi_label: bool
+) -> None:
+    """In order, so that the limits rise again and again; then the highest number is scanned for as any."""
+    ascending = np.sort(np.random.default_rng(3).uniform(0, 1.5, (1, 5000, 3)), axis=1)
+    tensor, scores = in_form(form, ascending, 1 / 170, extent_of(form)[0])
+    thresholds = np.array([0.01, 0.5, 0.02], np.float32)
+    scan = Scan(scores, 0, thresholds, np.float32(0.005), act.NONE, multi_label, tensor)
+    for top in (50, 1024):
+        assert_best(scan.run(planar, top), scan.expected(), top)
 
 
 @settings(EXAMPLES, max_examples=50)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from postproc.kernels.core import bits, scan
+from postproc.kernels.core import bits, numbers, scan
 from postproc.kernels.nms import greedy
+from tests.kernels.core.forms import in_form
 
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
@@ -63,11 +64,30 @@ def read_only(array: Any) -> Any:
 
 
 def test_scans_of_strides_are_whole_vectors() -> None:
-    values = read_only(np.zeros(3 * scan.STRIDE, np.float32))
-    limits = np.ones(1 + scan.STRIDE, np.float32)
+    values = read_only(np.zeros(3 * numbers.STRIDE, np.float32))
+    limits = np.ones(1 + numbers.STRIDE, np.float32)
     code = compiled_afresh(scan.next_hits, values, 0, len(values), limits, 1)
     # All of a stride, and all of the block that becomes bits, each without a jump.
-    assert {scan.STRIDE, bits.BLOCK} <= {lanes["compare"] for lanes in code}, code
+    assert {numbers.STRIDE, bits.BLOCK} <= {lanes["compare"] for lanes in code}, code
+
+
+@pytest.mark.parametrize("form", ["float16", "uint8"])
+def test_scans_of_narrow_strides_are_whole_vectors(form: str) -> None:
+    """By LLVM's own code, which names the vectors of comparisons on every machine."""
+    values, _ = in_form(form, np.zeros(3000))
+    width = values[0].itemsize * 8
+    stride = numbers.STRIDE * 32 // width
+    limits = np.ones(1 + stride, values[0].dtype)
+    dispatcher: Any = scan.next_hits
+    fresh = numba.jit(**{**dispatcher.targetoptions, "no_cpython_wrapper": False})(dispatcher.py_func)
+    fresh(values, 0, 3000, limits, 1)
+    (code,) = fresh.inspect_llvm().values()
+    compared = [
+        sum(int(lanes) for lanes in re.findall(rf"= icmp s[gl][et] <(\d+) x i{width}> %\S+, %", block))
+        for block in re.split(r"\n\S+:", code)
+    ]
+    assert max(compared) * 4 >= stride, compared  # it may be a loop of a few turns
+    assert bits.BLOCK in compared, compared
 
 
 def test_iou_with_a_block_of_kept_boxes_is_straight_vector_code() -> None:
