@@ -14,11 +14,11 @@ from typing import NamedTuple, NewType
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, pasted
+from .._jit import borrowing, inner, pasted
 from ..core import activation as act
 from ..core.candidates import LOWEST_KEY, order_of
 from ..core.collector import Collector, begin_scan, end_scan, lowest
-from ..core.numbers import STRIDE, Numbers, image_of, number, part, passes, raw, raw_limit
+from ..core.numbers import STRIDE, Numbers, image_of, number, passes, raw_limit
 from ..core.scan import repeat
 from ..core.scores import push_row
 from .arguments import Activation, ObjectnessAlone, Rule
@@ -89,10 +89,33 @@ def scan_grid(
     once; or, of the only label, sigmoid(to) if `objectness_alone`. It is not above the first factor, so only
     cells whose objectness passes cost more than a look.
     """
-    buffer, count, bounds, limits = collector
     labels = thresholds.shape[0]
-    logits, scores = act.new_row(labels), act.new_row(labels)
     row_limits = np.empty(labels + STRIDE, np.float32)
+    _scan_cells(
+        numbers, shape, boxes, activation, objectness_alone, thresholds, discard, multi_label, *collector,
+        act.new_row(labels), act.new_row(labels), row_limits,
+    )  # fmt: skip
+
+
+@borrowing
+def _scan_cells(
+    numbers: Numbers,
+    shape: NDArray[np.int64],
+    boxes: int,
+    activation: int,
+    objectness_alone: bool,
+    thresholds: NDArray[np.float32],
+    discard: np.float32,
+    multi_label: bool,
+    buffer: NDArray[np.uint64],
+    count: NDArray[np.int64],
+    bounds: NDArray[np.uint64],
+    limits: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    row_limits: NDArray[np.float32],
+) -> None:
+    labels = thresholds.shape[0]
     repeat(limits, 0, labels, row_limits)
     step = shape[CHANNEL_STEP]
     objectness_limit = raw_limit(numbers, act.logit_limit(lowest(limits)))
@@ -101,14 +124,14 @@ def scan_grid(
             at = cell * shape[CELL_STEP] + anchor * shape[ANCHOR_STEP]
             if not passes(numbers, at + 4 * step, objectness_limit):
                 continue
+            first_logit = at + 5 * step
             # The usual layout by itself: a copy is vector code if its step is a constant.
             if step == 1:
-                found_logits = part(numbers, at + 5, raw(numbers).shape[0])
                 for label in range(labels):
-                    logits[label] = number(found_logits, label)
+                    logits[label] = number(numbers, first_logit + label)
             else:
                 for label in range(labels):
-                    logits[label] = number(numbers, at + (5 + label) * step)
+                    logits[label] = number(numbers, first_logit + label * step)
             certainty = _sigmoid(number(numbers, at + 4 * step))
             if objectness_alone:
                 scores[0] = certainty
