@@ -15,7 +15,7 @@ from postproc.kernels.core.numbers import Narrow, narrow, narrow_half
 from postproc.quantization import DTYPES as QUANTIZED_DTYPES
 from postproc.quantization import QuantizedTensor, array_of
 
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)
 # A view can repeat a few bytes as an array of any size (np.broadcast_to), and kernels take no strides.
 _MOST_REPEATED = 1 << 30
 # And an array without elements can have axes of any length: a million images of no boxes, still.
@@ -151,7 +151,7 @@ def _as_any_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def _is_narrow(array: NDArray[Any]) -> bool:
-    if type(array) is QuantizedArray:
+    if type(array) is QuantizedArray or array.dtype is _FLOAT16:
         return True
     return array.dtype.name in ("float16", "bfloat16") and bool(array.dtype.isnative)
 
@@ -206,7 +206,7 @@ def are_of_one_form(one: Any, other: Any) -> bool:
 def _narrow_form(array: NDArray[Any]) -> Narrow:
     if type(array) is QuantizedArray and array.scale is not None:
         return narrow(array.view(np.ndarray), array.scale, int(array.zero_point))
-    if array.dtype.name in ("float16", "bfloat16"):
+    if array.dtype is _FLOAT16 or array.dtype.name in ("float16", "bfloat16"):
         return narrow_half(array)
     raise TypeError(f"no kernel takes an array of {array.dtype} without scale and zero point")
 

@@ -248,18 +248,14 @@ class EndToEndDecoder(Decoder[_Read]):
                     name, array.shape, f"{boxes.shape[:-1]}, one per box of {boxes_name!r} {boxes.shape}"
                 )
         batch, count = boxes.shape[:2] if boxes.ndim == 3 else (1, len(boxes))
+        firsts, ends, longest = self._first_rows(tensors, batch, count)
         return _Rows(
-            Boxes(boxes.reshape(batch * count, 4)),
-            FirstNumber(0),
-            Scores(scores.reshape(-1, 1)),
-            FirstScore(0),
-            np.ascontiguousarray(classes).reshape(-1, 1),
-            0,
-            *self._first_rows(tensors, batch, count),
-            boxes.shape[:-1],
-            None,
-            self._keypoints_apart(tensors, boxes.shape),
-        )
+            Boxes(boxes.reshape(batch * count, 4)), FirstNumber(0),
+            Scores(scores.reshape(-1, 1)), FirstScore(0),
+            np.ascontiguousarray(classes).reshape(-1, 1), 0,
+            firsts, ends, longest,
+            boxes.shape[:-1], None, self._keypoints_apart(tensors, boxes.shape),
+        )  # fmt: skip
 
     def _packed(
         self, tensors: Mapping[str, Any], options: CallOptions, prototypes: NDArray[np.float32] | None
@@ -310,17 +306,13 @@ class EndToEndDecoder(Decoder[_Read]):
             classes, class_column = numbers, starts["class"]
         elif classes is None:
             classes = as_ids(name, rows[:, starts["class"]]).reshape(-1, 1)
-        in_rows = [starts[self._more]] if self._more else []
         return _Rows(
-            *(Boxes(numbers), FirstNumber(starts["box"])),
-            *(Scores(numbers), FirstScore(starts["score"])),
-            *(classes, class_column),
-            *(firsts, ends, longest),
-            table.shape[:-1],
-            order,
-            numbers if in_rows else more,
-            *in_rows,
-        )
+            Boxes(numbers), FirstNumber(starts["box"]),
+            Scores(numbers), FirstScore(starts["score"]),
+            classes, class_column,
+            firsts, ends, longest,
+            table.shape[:-1], order, numbers if self._more else more, starts.get(self._more, 0),
+        )  # fmt: skip
 
     def _places_of(self, coefficients: int) -> tuple[dict[str, int], int]:
         """Give the first column of what rows hold, by its name, and how many columns there are."""
