@@ -145,6 +145,8 @@ def as_scanned(name: str, value: Any) -> NDArray[Any]:
 def _as_any_array(name: str, value: Any) -> NDArray[Any]:
     if not isinstance(value, QuantizedTensor) or value.channels is not None or not value.array.dtype.isnative:
         return as_array(name, value)
+    if not value.array.flags.c_contiguous:
+        _check_repeats(name, value.array, value.array.size * _FLOAT32.itemsize)
     array = value.array.view(QuantizedArray)
     array.scale, array.zero_point = cast("np.float32", value.scale), cast("np.int64", value.zero_point)
     return array
