@@ -127,22 +127,33 @@ def _compile(
             dispatcher._compile_for_args = functools.partial(_refuse, function.__qualname__)
         else:
             dispatcher._compile_for_args = functools.partial(
-                holding_signals, _compile_for_call, dispatcher, dispatcher._compile_for_args
+                holding_signals, _compile_for_call, dispatcher, dispatcher._compile_for_args, {}
             )
     compiled: Callable[P, R] = dispatcher
     return compiled
 
 
-def _compile_for_call(dispatcher: Any, compile_for: Callable[..., Any], *args: Any) -> Any:
+def _compile_for_call(
+    dispatcher: Any, compile_for: Callable[..., Any], entered: dict[tuple[int, ...], object], *args: Any
+) -> Any:
     """Code for a call from Python with arguments of types that none has had.
 
     Every array counts as read-only: numba passes a writable one to such code as well, so memory of both kinds
     shares one specialisation, without a copy or a view. It is entered for the arguments as they are, too:
-    numba remembers types of arrays for all functions of a process, and would compare here at every call.
+    numba remembers types of arrays for all functions of a process, and would compare here at every call. But
+    once only, whichever threads come here at a time: of two that fit numba takes neither.
     """
-    code = compile_for(*map(_read_only, args))
-    dispatcher._insert([dispatcher.typeof_pyval(value)._code for value in args], code)
+    plain = tuple(map(_read_only, args))
+    code = compile_for(*plain)
+    given = _codes(dispatcher, args)
+    own = object()
+    if given != _codes(dispatcher, plain) and entered.setdefault(given, own) is own:
+        dispatcher._insert(given, code)
     return code
+
+
+def _codes(dispatcher: Any, values: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(dispatcher.typeof_pyval(value)._code for value in values)
 
 
 def _read_only(value: Any) -> Any:

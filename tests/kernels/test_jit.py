@@ -235,24 +235,40 @@ for name, function in (("own", own), ("kernel", element)):
 values = np.arange(6, dtype=np.float32).reshape(2, 3)[:, 0].copy()
 constant = values.copy()
 constant.flags.writeable = False
-for function in (own, element) if sys.argv[1] == "before" else (element, own):
+order = sys.argv[1]
+if order == "constant":
+    assert element(constant, 1) == 3.0
+for function in (own, element) if order == "before" else (element, own):
     for _ in range(3):
         assert function(values, 1) == 3.0
 for _ in range(3):
     assert element(constant, 1) == 3.0
 assert len(element.overloads) == 1, element.signatures
+if order == "threads":  # that find nothing at the same time
+    for _ in range(2):
+        assert callable(element._compile_for_args(values, 1))
+    calls.clear()
+    assert element(values, 1) == own(values, 1) == 3.0
 print(*calls)
 """
 
 
-@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("before", ["kernel", "own"]),
+        ("after", ["kernel", "own"]),
+        ("constant", ["kernel", "kernel", "own"]),
+        ("threads", []),
+    ],
+)
 def test_kernel_and_other_functions_of_the_process_are_found_in_a_first_look(
-    package: Path, order: str
+    package: Path, order: str, expected: list[str]
 ) -> None:
     command = [sys.executable, "-c", NEIGHBOURS, order]
     done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split()) == ["kernel", "own"]
+    assert sorted(done.stdout.split()) == expected
 
 
 def test_kernel_second_process_loads_what_the_first_compiled(package: Path) -> None:
