@@ -162,7 +162,7 @@ def rows_of_numbers(
     lowest_id, span = ids[0], near.shape[0]
     for index in range(table.shape[0]):
         number = np.float64(numbers[index * width + column])
-        in_range = abs(number) < _INT64_END
+        in_range = -_INT64_END <= number < _INT64_END
         value = int(number if in_range else 0.0)
         is_whole = in_range and np.float64(value) == number
         place = value - lowest_id

@@ -1,0 +1,52 @@
+"""Classes that a network names itself: which label each is of, whatever ids there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from postproc.decoding.class_rows import ClassRows
+
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+IDS = {
+    "without gaps": [0, 1, 2, 3],
+    "with gaps": [90, 1, 44, 13],
+    "below 0": [-3, 7, -1, 0],
+    "far apart": [2**40, 5, -(2**40), 6],
+    "the ends": [LOWEST, HIGHEST, 0, 1],
+    "one": [7],
+}
+
+
+def rows_of(ids: list[int], table: NDArray[Any], column: int = 0) -> list[int]:
+    rows, _ = ClassRows("classes", np.array(ids), "ids").of(
+        table, column, lambda: np.zeros(len(table), bool), lambda: np.ones(len(table), bool)
+    )
+    return rows.tolist()
+
+
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_integers_are_of_the_label_with_their_id(ids: list[int]) -> None:
+    near = {min(max(number + step, LOWEST), HIGHEST) for number in ids for step in (-1, 0, 1)}
+    classes = sorted(near | {LOWEST, HIGHEST, 0})
+    expected = [ids.index(number) if number in ids else -1 for number in classes]
+    assert rows_of(ids, np.array(classes)[:, None]) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+def test_whole_floats_are_of_the_label_with_their_id_and_nothing_else_is(ids: list[int], dtype: Any) -> None:
+    near = [float(number + step) for number in ids for step in (-1, 0, 0.5, 1)]
+    classes = np.array([*near, -(2.0**63), 2.0**63, 1e300, np.nan, np.inf, -np.inf], np.float64)
+    with np.errstate(over="ignore"):
+        table = np.stack([np.zeros(len(classes)), classes], axis=1).astype(dtype)
+    whole = [int(number) if np.isfinite(number) and number % 1 == 0 else None for number in table[:, 1]]
+    assert rows_of(ids, table, 1) == [ids.index(number) if number in ids else -1 for number in whole]
+
+
+def test_integers_beyond_every_id_are_of_no_label() -> None:
+    table = np.array([[5], [2**63], [2**64 - 3]], np.uint64)
+    assert rows_of([5, -3, LOWEST], table) == [0, -1, -1]
