@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from postproc.errors import TensorError
 from postproc.kernels.heads.listed import RowsFromLowest, RowsOfIds, SortedIds, rows_of_ids, rows_of_numbers
+from postproc.tensors import as_array, as_float32, as_ids
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,7 @@ _MOST_UNKNOWN = 100
 # Up to so many numbers an id there is a table of all from the lowest id to the highest: searches for 300
 # classes take 3 us longer.
 _LONGEST_GAPS = 64
+_END_OF_IDS = 2.0**63
 
 
 class ClassRows:
@@ -41,6 +44,43 @@ class ClassRows:
         ascending = named[order]
         self._known = SortedIds(ascending), RowsOfIds(order), _near(ascending, order)
         self._unknown: set[str] = set()
+        self._lacking: dict[np.dtype[Any], list[int]] = {}
+
+    def read(self, value: Any) -> NDArray[Any]:
+        """Classes of a tensor that holds nothing else: float32 as they are, others as `as_ids` gives them.
+
+        Raises
+        ------
+        TensorError
+            If it holds no numbers, or is of a type that cannot tell the spec's classes apart.
+        """
+        array = as_array(self._name, value)
+        if array.dtype.kind not in "fV" or array.dtype.itemsize > 4:
+            return as_ids(self._name, array)
+        numbers = as_float32(self._name, array)
+        self.check(array.dtype)
+        return numbers
+
+    def check(self, dtype: np.dtype[Any]) -> None:
+        """Check that numbers of a type tell the spec's classes apart, as half precision does up to 2048.
+
+        Raises
+        ------
+        TensorError
+            If some stand for another one.
+        """
+        lacking = self._lacking.get(dtype)
+        if lacking is None:
+            ids = self._known[0]
+            with np.errstate(all="ignore"):
+                lacking = ids[ids.astype(dtype).astype(np.float64) != ids.astype(np.float64)].tolist()
+            self._lacking[dtype] = lacking = lacking[:1]
+        if lacking:
+            raise TensorError(
+                f"tensor {self._name!r} is of {dtype}, which has no number for the label {self._what} "
+                f"{lacking[0]} of the spec, but would give another's: have the network give classes as "
+                "integers, or in a wider type"
+            )
 
     def of(
         self,
@@ -57,15 +97,21 @@ class ClassRows:
         ``given()`` is returned as well, since in a tensor of classes there is none.
         """
         odd = 0
-        if table.dtype.kind == "f":
+        if table.dtype == np.float32:
             rows, unknown, odd = rows_of_numbers(table, column, *self._known)
         elif table.dtype == np.int64:
             rows, unknown = rows_of_ids(np.ascontiguousarray(table[:, column]), *self._known)
         else:
-            # Some are beyond every id. What they turn into is overwritten.
-            rows, unknown = rows_of_ids(table[:, column].astype(np.int64), *self._known)
-            rows[table[:, column] > np.iinfo(np.int64).max] = -1
-            unknown = len(rows)
+            # Float64, and what lies beyond every id: what is none is overwritten.
+            classes = table[:, column]
+            if classes.dtype == np.uint64:
+                are_ids = classes <= np.iinfo(np.int64).max
+            else:
+                are_ids = (classes >= -_END_OF_IDS) & (classes < _END_OF_IDS) & (np.trunc(classes) == classes)
+            rows, _ = rows_of_ids(np.where(are_ids, classes, 0).astype(np.int64), *self._known)
+            rows[~are_ids] = -1
+            unknown = np.count_nonzero(rows < 0)
+            odd = np.count_nonzero(_are_fractions(classes))
         odd_class = None
         if odd:
             classes = table[:, column]

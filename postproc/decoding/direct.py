@@ -36,7 +36,7 @@ from postproc.kernels.heads.arguments import (
 )
 from postproc.kernels.heads.listed import BoxesOfTheirOwn, LabelRows, Listed
 from postproc.schema import DirectOutput
-from postproc.tensors import as_float32, as_ids, find, wrong_shape
+from postproc.tensors import as_float32, find, wrong_shape
 
 
 class DirectDecoder(SizelessDecoder):
@@ -55,7 +55,7 @@ class DirectDecoder(SizelessDecoder):
         boxes_name, scores_name, classes_name = self.tensor_names
         corners = as_float32(boxes_name, find(tensors, boxes_name))
         scores = as_float32(scores_name, find(tensors, scores_name))
-        classes = as_ids(classes_name, find(tensors, classes_name))
+        classes = self._classes.read(find(tensors, classes_name))
         if classes.shape != scores.shape:
             raise wrong_shape(
                 classes_name, classes.shape, f"{scores.shape}, as of the scores {scores_name!r}"

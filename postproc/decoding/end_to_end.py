@@ -239,7 +239,7 @@ class EndToEndDecoder(Decoder[_Read]):
         boxes_name, scores_name, classes_name = self.tensor_names[:3]
         boxes = as_float32(boxes_name, find(tensors, boxes_name))
         scores = as_float32(scores_name, find(tensors, scores_name))
-        classes = as_ids(classes_name, find(tensors, classes_name))
+        classes = self._classes.read(find(tensors, classes_name))
         if boxes.ndim not in (2, 3) or boxes.shape[-1] != 4:
             raise wrong_shape(boxes_name, boxes.shape, "(B, N, 4), or (N, 4): one image")
         for name, array in ((scores_name, scores), (classes_name, classes)):
@@ -302,6 +302,8 @@ class EndToEndDecoder(Decoder[_Read]):
             longest = int((ends - firsts).max(initial=0))
         numbers = as_float32(name, rows)
         class_column = 0
+        if classes is None and rows.dtype.kind not in "iu":
+            self._classes.check(rows.dtype)
         if classes is None and rows.dtype.itemsize <= numbers.itemsize:
             classes, class_column = numbers, starts["class"]
         elif classes is None:
@@ -328,7 +330,7 @@ class EndToEndDecoder(Decoder[_Read]):
         name = self._output.classes_tensor
         if name is None:
             return None
-        classes = as_ids(name, find(tensors, name))
+        classes = self._classes.read(find(tensors, name))
         if classes.shape != shape[:-1]:
             raise wrong_shape(
                 name, classes.shape, f"{shape[:-1]}, one per row of {self.tensor_names[0]!r} {shape}"

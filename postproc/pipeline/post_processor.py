@@ -25,6 +25,7 @@ from postproc.pipeline.thresholds import (
     without_numpy,
 )
 from postproc.pipeline.workers import Workers
+from postproc.quantization import DTYPES
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.results.labels import LabelTable
 from postproc.schema import (
@@ -40,6 +41,9 @@ from postproc.schema import (
 from postproc.schema.limits import MOST_LABELS
 from postproc.schema.problems import describe
 from postproc.transforms import ImageTransform
+
+WARM_DTYPES = ("float32", "float64", "float16", "bfloat16", *DTYPES)
+"""Data types of tensors that a warm-up knows."""
 
 DocumentLike = Mapping[str, Any] | str | bytes | os.PathLike[str]
 
@@ -341,7 +345,17 @@ class PostProcessor:
             Names of the data types that tensors of calls are of. Those of 16 bits (float16, bfloat16, int16,
             uint16) share their kernels, and those of 8 bits (int8, uint8); of outputs with a `quantization`
             in the document these are compiled in any case.
+
+        Raises
+        ------
+        TensorError
+            If a name is none of a type that tensors can have.
         """
+        if isinstance(dtypes, str) or (wrong := [name for name in dtypes if name not in WARM_DTYPES]):
+            found = dtypes if isinstance(dtypes, str) else wrong
+            raise TensorError(
+                f"dtypes must be a collection of some of {', '.join(WARM_DTYPES)}; got {found!r}"
+            )
         tensors_gate.warmup()
         forms = ["float16" if name == "bfloat16" else name for name in dtypes]
         for stage in self._stages:

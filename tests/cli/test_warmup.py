@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from numba.core import config
 from typer.testing import CliRunner
 
 import postproc
-from postproc import Classification, PostProcessor
+from postproc import Classification, PostProcessor, TensorError
 from postproc.cli.app import app
 from postproc.kernels._jit import cache_directory
 
@@ -25,7 +26,7 @@ from postproc import ops
 from postproc.cli.work.warmup import warm_up_everything
 from tests.every_call import kernels, signatures
 
-warm_up_everything()
+warm_up_everything(["float32", "float16"])
 before = signatures()
 assert sum(map(len, before.values())) > 10
 if left := kernels() - before.keys():
@@ -93,6 +94,19 @@ def test_warmup_of_one_document_without_the_other_is_a_usage_error(name: str, tm
     result = CliRunner().invoke(app, ["warmup", name, str(tmp_path / "document.json")])
     assert result.exit_code == 2
     assert "one needs the other" in result.stderr
+
+
+def test_warmup_of_a_type_that_no_tensor_has_is_a_usage_error() -> None:
+    result = CliRunner().invoke(app, ["warmup", "--dtype", "float32", "--dtype", "int4"])
+    assert result.exit_code == 2
+    assert "'int4' is none of float32, float64, float16" in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("dtypes", ["float16", ["float32", "int64"]])
+def test_warmup_of_a_post_processor_for_another_type_is_an_error(dtypes: Any) -> None:
+    post = PostProcessor.for_classification(["cat"], Classification(output_tensor="scores"))
+    with pytest.raises(TensorError, match="dtypes must be a collection of some of float32, float64, float16"):
+        post.warmup(dtypes)
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")

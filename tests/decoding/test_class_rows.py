@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from postproc import DirectOutput, EndToEndOutput, PostProcessor, TensorError
 from postproc.decoding.class_rows import ClassRows
+from postproc.schema import DetectionOutput
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 IDS = {
@@ -19,6 +22,13 @@ IDS = {
     "the ends": [LOWEST, HIGHEST, 0, 1],
     "one": [7],
 }
+BFLOAT16 = ml_dtypes.bfloat16
+APART = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
+OUTPUTS = [
+    EndToEndOutput(output_tensor="rows", classes="ids"),
+    EndToEndOutput(**APART, classes="ids"),
+    DirectOutput(**APART),
+]
 
 
 def rows_of(ids: list[int], table: NDArray[Any], column: int = 0) -> list[int]:
@@ -50,3 +60,24 @@ def test_whole_floats_are_of_the_label_with_their_id_and_nothing_else_is(ids: li
 def test_integers_beyond_every_id_are_of_no_label() -> None:
     table = np.array([[5], [2**63], [2**64 - 3]], np.uint64)
     assert rows_of([5, -3, LOWEST], table) == [0, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fitting", "lacking"),
+    [(np.float16, 2048, 2049), (BFLOAT16, 256, 257), (np.float32, 2**24, 2**24 + 1)],
+)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_type_without_a_number_for_a_label_is_an_error(
+    output: DetectionOutput, dtype: Any, fitting: int, lacking: int
+) -> None:
+    tensors = {
+        "rows": np.array([[[0, 0, 0.5, 0.5, 0.875, fitting]]]).astype(dtype),
+        "boxes": np.array([[[0, 0, 0.5, 0.5]]], np.float32),
+        "scores": np.array([[0.875]], np.float32),
+        "classes": np.array([[fitting]]).astype(dtype),
+    }
+    post = PostProcessor.for_detection(["cat"], output, label_ids=[fitting], thresholds=0.5)
+    assert post(tensors).outputs[0].label_names == ["cat"]
+    post = PostProcessor.for_detection(["cat", "dog"], output, label_ids=[fitting, lacking])
+    with pytest.raises(TensorError, match=f"label id {lacking} of the spec"):
+        post(tensors)

@@ -136,15 +136,15 @@ def test_fuzz_finds_a_kernel_that_loses_the_last_box(monkeypatch: pytest.MonkeyP
 
 
 def test_fuzz_finds_that_a_tensor_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    as_float32 = tensors.as_float32
+    as_scanned = tensors.as_scanned
 
     def writing(name: str, value: Any) -> Any:
-        array = as_float32(name, value)
+        array = as_scanned(name, value)
         if array.size and array.flags.writeable:
             array.flat[0] += 1
         return array
 
-    monkeypatch.setattr("postproc.decoding.base.as_float32", writing)
+    monkeypatch.setattr("postproc.decoding.base.as_scanned", writing)
     assert finds("yolov8", "was written to")
 
 

@@ -288,6 +288,8 @@ def of_blocks() -> bytes:
 def test_other_dequantizing_is_an_error_where_nothing_else_is_taken(make: Any) -> None:
     with pytest.raises(RunnerError) as caught:
         opened(make())
+    if "NOT_IMPLEMENTED" in str(caught.value):
+        pytest.skip(f"ONNX Runtime {onnxruntime.__version__} has no such numbers")
     assert str(caught.value) == (
         "quantized: none of the tensors 'out' is an output that ends with a DequantizeLinear of constant "
         "float32 scales, by tensor or by channel, and of integers of 8 or 16 bits; leave quantized out"

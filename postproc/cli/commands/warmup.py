@@ -13,6 +13,7 @@ from postproc.cli.terminal import load
 from postproc.cli.work.warmup import warm_up_everything
 from postproc.kernels._jit import cache_place
 from postproc.pipeline import PostProcessor
+from postproc.pipeline.post_processor import WARM_DTYPES
 from postproc.schema import RecognitionSpec, RecognitionVersion
 
 
@@ -21,13 +22,24 @@ def warmup(
     version: Annotated[
         Path | None, file("VERSION.json", "With --spec: only what these need.", "--version")
     ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dtype", metavar="NAME", help="Of the tensors; as often as there are some. [default: float32]"
+        ),
+    ] = None,
 ) -> None:
     """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
+    dtypes = dtype or ["float32"]
+    if wrong := set(dtypes) - set(WARM_DTYPES):
+        raise typer.BadParameter(
+            f"{', '.join(map(repr, sorted(wrong)))} is none of {', '.join(WARM_DTYPES)}", param_hint="--dtype"
+        )
     started = time.perf_counter()
     if spec is not None and version is not None:
-        PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup()
+        PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup(dtypes)
     elif spec is None and version is None:
-        warm_up_everything()
+        warm_up_everything(dtypes)
     else:
         raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
     seconds = time.perf_counter() - started

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from postproc import ops
@@ -48,15 +50,15 @@ _FORMS: tuple[DetectionOutput, ...] = (
 )
 
 
-def warm_up_everything() -> None:
-    """Compile or load every kernel: of each kind of output, and of `postproc.ops`."""
-    PostProcessor.for_classification(["label"], Classification(output_tensor="scores")).warmup()
+def warm_up_everything(dtypes: Collection[str]) -> None:
+    """Compile or load every kernel: of each kind of output, for such data types, and of `postproc.ops`."""
+    PostProcessor.for_classification(["label"], Classification(output_tensor="scores")).warmup(dtypes)
     for output in (*DETECTION_OUTPUTS, *_FORMS):
-        PostProcessor.for_detection(["label"], output).warmup()
+        PostProcessor.for_detection(["label"], output).warmup(dtypes)
     for method in ("soft", "weighted"):
         PostProcessor.for_detection(
             ["label"], DETECTION_OUTPUTS[0], nms_method=method, nms_threshold=0.5
-        ).warmup()
+        ).warmup(dtypes)
     boxes, scores = np.array([[0, 0, 1, 1]], np.float32), np.ones(1, np.float32)
     ops.nms(boxes, scores, 0.5)
     ops.batched_nms(boxes, scores, np.zeros(1, np.int64), 0.5)
