@@ -80,7 +80,7 @@ def scan_products(
     """Collect candidates of `count` boxes of an image that has `boxes`, numbered from `first_box` on.
 
     A box's objectness lies `certainty_step` behind the last one's, its first value `value_step`, and each
-    label's `label_step` behind the last. A probability is at most 1, so that a box whose objectness is not
+    label's `label_step` behind the last. A probability is 0 to 1, so that a box whose objectness is not
     above the lowest limit has no candidate: of most boxes one number is read.
     """
     buffer, found, bounds, limits = collector

@@ -31,6 +31,7 @@ from tests.fuzz.drawing import Drawn
 from tests.fuzz.mutations import Broken, Mutation
 from tests.kinds import kinds_with
 from tests.pipelines import assert_same
+from tests.random_cases.builder import Case
 from tests.random_cases.narrow import SORTS, narrow
 from tests.reference import Row
 from tests.strategies import near_tie
@@ -128,9 +129,16 @@ def check_narrow(drawn: Drawn) -> None:
         threads = int(rng.choice([1, 2]))
         post = PostProcessor(case.spec, made.version, num_threads=threads)
         assert_same(called(post, tensors, case.options), expected)
-    if not drawn.large and not near_tie(case):
+    if not drawn.large and not near_tie(case) and not goes_beyond_one(case):
         rows = reference.run(case.spec, case.version, case.tensors, **case.options)
         assert_rows_equal(expected, rows, case.version, case.options)
+
+
+def goes_beyond_one(case: Case) -> bool:
+    """Say whether a score is above 1, as infinity is where integers stand for it: no factor of one may be."""
+    options = {name: case.options.get(name) for name in ("input_size", "transforms", "batch_size")}
+    outputs = reference.hypotheses(case.spec, case.version, case.tensors, **options)
+    return any(one.score > 1 for images in outputs for found in images for one in found)
 
 
 def in_a_form(tensor: Any, form: str) -> Any:

@@ -235,7 +235,10 @@ def _confidence(output: dict[str, Any], values: Floats) -> Floats:
             limited = np.clip(finite, np.float32(0), np.float32(1))  # as OpenCV's FaceDetectorYN
             root: Floats = np.sqrt(limited[0] * limited[1:])
             return root
-        return values[:1] if alone(output) else values[0] * values[1:]
+        if alone(output):
+            return values[:1]
+        # No probability is below 0: two such make no score.
+        return values[0] * values[1:] if not values[0] < 0 else np.full(len(values) - 1, -1, np.float32)
 
 
 def _box_of(output: dict[str, Any], line: Floats) -> Box:
