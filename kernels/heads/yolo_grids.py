@@ -160,27 +160,50 @@ def _decode(
     head: Grids, image: int, boxes: int, keys: NDArray[np.uint64], count: int, corners: NDArray[np.float32]
 ) -> None:
     grids = (head.grid0, head.grid1, head.grid2, head.grid3, head.grid4)
-    shapes, anchors, stretches, sizes = head.shapes, head.anchors, head.stretches, head.sizes
-    size = sizes[image if sizes.shape[0] > 1 else 0]
+    size = head.sizes[image if head.sizes.shape[0] > 1 else 0]
+    for scale in range(head.shapes.shape[0]):
+        _decode_of_grid(
+            image_of(grids[scale], image), scale, head.shapes, head.anchors, head.anchors_in_cells,
+            head.stretches[scale], head.squared_sizes, size, boxes, keys, count, corners,
+        )  # fmt: skip
+
+
+@borrowing
+def _decode_of_grid(
+    numbers: Numbers,
+    scale: int,
+    shapes: NDArray[np.int64],
+    anchors: NDArray[np.float64],
+    anchors_in_cells: bool,
+    stretch: float,
+    squared_sizes: bool,
+    size: NDArray[np.float64],
+    boxes: int,
+    keys: NDArray[np.uint64],
+    count: int,
+    corners: NDArray[np.float32],
+) -> None:
+    """Write the corners of those of the first `count` candidates that are of one grid."""
+    shape = shapes[scale]
+    first, end = shape[FIRST_BOX], boxes
+    if scale + 1 < shapes.shape[0]:
+        end = shapes[scale + 1, FIRST_BOX]
+    height, width = np.float64(shape[HEIGHT]), np.float64(shape[WIDTH])
+    step = shape[CHANNEL_STEP]
+    shift = (stretch - 1.0) / 2.0
     for index in range(count):
         box = order_of(keys[index]) % boxes
-        scale = 0
-        while scale + 1 < shapes.shape[0] and box >= shapes[scale + 1, FIRST_BOX]:
-            scale += 1
-        shape, numbers = shapes[scale], image_of(grids[scale], image)
-        height, width = np.float64(shape[HEIGHT]), np.float64(shape[WIDTH])
-        cell, anchor = divmod(box - shape[FIRST_BOX], shape[ANCHORS])
+        if box < first or box >= end:
+            continue
+        cell, anchor = divmod(box - first, shape[ANCHORS])
         row, column = divmod(cell, shape[WIDTH])
         at = cell * shape[CELL_STEP] + anchor * shape[ANCHOR_STEP]
-        step = shape[CHANNEL_STEP]
-        stretch = stretches[scale]
-        shift = (stretch - 1.0) / 2.0
         center_x = (_sigmoid(number(numbers, at)) * stretch - shift + column) * size[0] / width
         center_y = (_sigmoid(number(numbers, at + step)) * stretch - shift + row) * size[1] / height
         anchor += shape[FIRST_ANCHOR]
-        box_width = anchors[anchor, 0] * _growth(number(numbers, at + 2 * step), head.squared_sizes)
-        box_height = anchors[anchor, 1] * _growth(number(numbers, at + 3 * step), head.squared_sizes)
-        if head.anchors_in_cells:
+        box_width = anchors[anchor, 0] * _growth(number(numbers, at + 2 * step), squared_sizes)
+        box_height = anchors[anchor, 1] * _growth(number(numbers, at + 3 * step), squared_sizes)
+        if anchors_in_cells:
             box_width = box_width * size[0] / width
             box_height = box_height * size[1] / height
         corners[index, 0] = center_x - 0.5 * box_width
