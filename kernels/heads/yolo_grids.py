@@ -192,11 +192,14 @@ def _decode_of_grid(
     step = shape[CHANNEL_STEP]
     shift = (stretch - 1.0) / 2.0
     for index in range(count):
-        box = order_of(keys[index]) % boxes
+        # Divisions of 32 bits, which an order has, take half of the time.
+        box = np.int64(np.uint32(order_of(keys[index])) % np.uint32(boxes))
         if box < first or box >= end:
             continue
-        cell, anchor = divmod(box - first, shape[ANCHORS])
-        row, column = divmod(cell, shape[WIDTH])
+        cell = np.int64(np.uint32(box - first) // np.uint32(shape[ANCHORS]))
+        anchor = box - first - cell * shape[ANCHORS]
+        row = np.int64(np.uint32(cell) // np.uint32(shape[WIDTH]))
+        column = cell - row * shape[WIDTH]
         at = cell * shape[CELL_STEP] + anchor * shape[ANCHOR_STEP]
         center_x = (_sigmoid(number(numbers, at)) * stretch - shift + column) * size[0] / width
         center_y = (_sigmoid(number(numbers, at + step)) * stretch - shift + row) * size[1] / height

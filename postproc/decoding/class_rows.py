@@ -110,8 +110,8 @@ class ClassRows:
                 are_ids = (classes >= -_END_OF_IDS) & (classes < _END_OF_IDS) & (np.trunc(classes) == classes)
             rows, _ = rows_of_ids(np.where(are_ids, classes, 0).astype(np.int64), *self._known)
             rows[~are_ids] = -1
-            unknown = np.count_nonzero(rows < 0)
-            odd = np.count_nonzero(_are_fractions(classes))
+            unknown = int(np.count_nonzero(rows < 0))
+            odd = int(np.count_nonzero(_are_fractions(classes)))
         odd_class = None
         if odd:
             classes = table[:, column]
