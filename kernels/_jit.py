@@ -81,7 +81,7 @@ def borrowing(function: Callable[P, R]) -> Callable[P, R]:
 
     numba counts the references to an array that a function takes, and to each part of one, in two atomic
     operations of 5 ns: half of the time of a loop over candidates (measured). It refuses to compile this
-    where memory is taken.
+    where memory is taken. What it calls must not return arrays either: nobody would give them back.
     """
     return _compile(function, fastmath=False, is_inner=True, is_inlined=True, is_borrowing=True)
 
