@@ -64,6 +64,8 @@ class ClassRows:
     def check(self, dtype: np.dtype[Any]) -> None:
         """Check that numbers of a type tell the spec's classes apart, as half precision does up to 2048.
 
+        An id beyond the type's largest number is infinity there, which is logged as no label where it comes.
+
         Raises
         ------
         TensorError
@@ -73,8 +75,9 @@ class ClassRows:
         if lacking is None:
             ids = self._known[0]
             with np.errstate(all="ignore"):
-                lacking = ids[ids.astype(dtype).astype(np.float64) != ids.astype(np.float64)].tolist()
-            self._lacking[dtype] = lacking = lacking[:1]
+                given = ids.astype(dtype).astype(np.float64)
+            others = ids[np.isfinite(given) & (given != ids.astype(np.float64))]
+            self._lacking[dtype] = lacking = others[:1].tolist()
         if lacking:
             raise TensorError(
                 f"tensor {self._name!r} is of {dtype}, which has no number for the label {self._what} "
@@ -107,7 +110,7 @@ class ClassRows:
             if classes.dtype == np.uint64:
                 are_ids = classes <= np.iinfo(np.int64).max
             else:
-                are_ids = (classes >= -_END_OF_IDS) & (classes < _END_OF_IDS) & (np.trunc(classes) == classes)
+                are_ids = (classes >= -_END_OF_IDS) & (classes < _END_OF_IDS) & ~_are_fractions(classes)
             rows, _ = rows_of_ids(np.where(are_ids, classes, 0).astype(np.int64), *self._known)
             rows[~are_ids] = -1
             unknown = int(np.count_nonzero(rows < 0))
@@ -149,5 +152,6 @@ def _near(ids: NDArray[np.int64], rows: NDArray[np.int64]) -> RowsFromLowest:
 
 
 def _are_fractions(classes: NDArray[Any]) -> NDArray[np.bool_]:
-    fractions: NDArray[np.bool_] = (np.trunc(classes) != classes) & np.isfinite(classes)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is none
+        fractions: NDArray[np.bool_] = (np.trunc(classes) != classes) & np.isfinite(classes)
     return fractions

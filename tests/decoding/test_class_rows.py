@@ -81,3 +81,15 @@ def test_type_without_a_number_for_a_label_is_an_error(
     post = PostProcessor.for_detection(["cat", "dog"], output, label_ids=[fitting, lacking])
     with pytest.raises(TensorError, match=f"label id {lacking} of the spec"):
         post(tensors)
+
+
+def test_label_beyond_the_type_is_infinity_there_and_of_no_label(caplog: pytest.LogCaptureFixture) -> None:
+    tensors = {
+        "boxes": np.array([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]], np.float32),
+        "scores": np.array([[0.875, 0.75]], np.float32),
+        "classes": np.array([[np.inf, 3]], np.float16),  # half precision ends at 65504
+    }
+    output = DirectOutput(**APART)
+    post = PostProcessor.for_detection(["cat", "dog"], output, label_ids=[100_000, 3], thresholds=0.5)
+    assert post(tensors).outputs[0].label_names == ["dog"]
+    assert "holds the label id inf, which the spec does not have" in caplog.text
