@@ -60,7 +60,11 @@ class ImageStyle:
 
 
 _RGB = {"color_channels": "RGB", "pixel_scaling": 1}
+_BGR = {"color_channels": "BGR", "pixel_scaling": 255}
 _IMAGENET = {**_RGB, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+_IMAGENET_BGR = {**_BGR, "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395]}
+_BYTES = {"color_channels": "RGB", "pixel_scaling": 255}
+_TOP_LEFT = {"resize_type": "FILL", "pad_align": "top_left"}
 
 ULTRALYTICS = DetectionStyle(
     0.25,
@@ -134,32 +138,15 @@ LETTERBOX = ImageStyle(
 )
 GUESSED_LETTERBOX = replace(LETTERBOX, is_guess=True)
 YOLOX_IMAGE = ImageStyle(
-    {
-        "resize_type": "FILL",
-        "pad_value": 114,
-        "pad_align": "top_left",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-    },
+    {**_TOP_LEFT, "pad_value": 114, **_BGR},
     "YOLOX's: image at the top left, grey 114 around it, BGR, 0 to 255",
 )
 YUNET_IMAGE = ImageStyle(
-    {
-        "resize_type": "FILL",
-        "pad_value": 0,
-        "pad_align": "top_left",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-    },
+    {**_TOP_LEFT, "pad_value": 0, **_BGR},
     "image at the top left, black around it, BGR, 0 to 255; OpenCV pads to multiples of 32 alone",
 )
 RETINAFACE_IMAGE = ImageStyle(
-    {
-        "resize_type": "SQUASH",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-        "mean": [104, 117, 123],
-    },
+    {"resize_type": "SQUASH", **_BGR, "mean": [104, 117, 123]},
     "squashed to the input's size, BGR, 0 to 255, minus the mean; Pytorch_Retinaface scales nothing",
     is_guess=True,
 )
@@ -191,78 +178,38 @@ DENSE_IMAGE = ImageStyle(
     is_guess=True,
 )
 MMDETECTION = ImageStyle(
-    {"resize_type": "FILL", "pad_value": 0, "pad_align": "top_left", **_IMAGENET},
+    {**_TOP_LEFT, "pad_value": 0, **_IMAGENET},
     "MMDetection's: image at the top left, black beside it, RGB, ImageNet's mean and standard deviation; "
     "RTMDet and YOLOX take BGR and grey 114",
     is_guess=True,
 )
 SSD_IMAGE = ImageStyle(
-    {
-        "resize_type": "SQUASH",
-        "color_channels": "RGB",
-        "pixel_scaling": 255,
-        "mean": [127] * 3,
-        "std": [128] * 3,
-    },
+    {"resize_type": "SQUASH", **_BYTES, "mean": [127] * 3, "std": [128] * 3},
     "squashed to the input's size, RGB, -1 to 1; Caffe's SSDs take BGR minus 104, 117, 123",
     is_guess=True,
 )
 CAFFE = ImageStyle(
-    {
-        "resize_type": "SQUASH",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-        "mean": [102.9801, 115.9465, 122.7717],
-    },
+    {"resize_type": "SQUASH", **_BGR, "mean": [102.9801, 115.9465, 122.7717]},
     "Caffe's Faster R-CNN: BGR, 0 to 255, minus the mean",
     is_guess=True,
 )
 PIXELS = ImageStyle(
-    {"resize_type": "SQUASH", "color_channels": "RGB", "pixel_scaling": 255},
+    {"resize_type": "SQUASH", **_BYTES},
     "squashed to the input's size, RGB, pixels as they are",
 )
 BLAZEFACE_IMAGE = ImageStyle(
-    {
-        "resize_type": "FILL",
-        "pad_value": 0,
-        "color_channels": "RGB",
-        "pixel_scaling": 255,
-        "mean": [127.5] * 3,
-        "std": [127.5] * 3,
-    },
+    {"resize_type": "FILL", "pad_value": 0, **_BYTES, "mean": [127.5] * 3, "std": [127.5] * 3},
     "MediaPipe's: black around the image, RGB, -1 to 1",
 )
 NANODET_IMAGE = ImageStyle(
-    {
-        "resize_type": "SQUASH",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-        "mean": [103.53, 116.28, 123.675],
-        "std": [57.375, 57.12, 58.395],
-    },
+    {"resize_type": "SQUASH", **_IMAGENET_BGR},
     "NanoDet's: squashed to the input's size, BGR, 0 to 255, ImageNet's mean and standard deviation",
 )
 RTMDET_IMAGE = ImageStyle(
-    {
-        "resize_type": "FILL",
-        "pad_value": 114,
-        "pad_align": "top_left",
-        "color_channels": "BGR",
-        "pixel_scaling": 255,
-        "mean": [103.53, 116.28, 123.675],
-        "std": [57.375, 57.12, 58.395],
-    },
+    {**_TOP_LEFT, "pad_value": 114, **_IMAGENET_BGR},
     "RTMDet's: image at the top left, grey 114 around it, BGR, 0 to 255, ImageNet's mean and deviation",
 )
 SCRFD_IMAGE = ImageStyle(
-    {
-        "resize_type": "FILL",
-        "pad_value": 0,
-        "pad_align": "top_left",
-        "color_channels": "RGB",
-        "pixel_scaling": 255,
-        "mean": [127.5] * 3,
-        "std": [128] * 3,
-    },
+    {**_TOP_LEFT, "pad_value": 0, **_BYTES, "mean": [127.5] * 3, "std": [128] * 3},
     "InsightFace's SCRFD: image at the top left, black around it, RGB, (x - 127.5) / 128",
 )

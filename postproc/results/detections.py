@@ -158,6 +158,10 @@ class Detections(Classifications):
     def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
         """COCO results of the predicted boxes: one dict a box, in pixels, ``[x, y, width, height]``.
 
+        Keypoints are its ``keypoints``, ``[x, y, v, ...]`` in pixels, where v is the point's score, or 1
+        where the network gives none; its ``segmentation`` is the mask, as of `to_rle`, or has the corners of
+        an oriented box.
+
         Parameters
         ----------
         image_ids : sequence of int
@@ -175,11 +179,19 @@ class Detections(Classifications):
         corners_and_sizes = np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]]).tolist()
         images = images_of_rows(self.offsets).tolist()
         columns = (images, self.label_ids.tolist(), corners_and_sizes, self.scores.tolist())
-        return [
+        results = [
             {"image_id": ids[image], "category_id": label_id, "bbox": box, "score": score}
             for image, label_id, box, score, predicted in zip(*columns, self.predicted.tolist(), strict=True)
             if predicted
         ]
+        for name, values in self._coco_columns(sizes):
+            for result, value in zip(results, values, strict=True):
+                result[name] = value
+        return results
+
+    def _coco_columns(self, sizes: SizesLike) -> Iterator[tuple[str, list[Any]]]:
+        """Give what COCO results have of the predicted rows beside boxes, by its name there."""
+        yield from ()
 
     def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` of the predicted boxes of one image, in pixels of `size` (height, width).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -91,30 +91,10 @@ class KeypointDetections(Detections):
         )
         return pixels
 
-    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
-        """COCO results of the predicted boxes, as of `Detections`, with ``keypoints`` ``[x, y, v, ...]``.
-
-        They are in pixels; v is the point's score, or 1 where the network gives none.
-
-        Parameters
-        ----------
-        image_ids : sequence of int
-            COCO's id of each image.
-        sizes : (2,) or (B, 2)
-            Height and width of all images, or of each.
-
-        Raises
-        ------
-        TensorError
-            If the image ids or the sizes do not match the images.
-        """
-        results = super(KeypointDetections, self).to_coco(image_ids, sizes)
+    def _coco_columns(self, sizes: SizesLike) -> Iterator[tuple[str, list[Any]]]:
         points = np.ones((len(self.keypoints), self.keypoints.shape[1], 3), np.float64)
         points[:, :, : self.keypoints.shape[2]] = self.keypoints_to_pixels(sizes)
-        flat = points.reshape(len(points), 3 * points.shape[1])[self.predicted].tolist()
-        for result, numbers in zip(results, flat, strict=True):
-            result["keypoints"] = numbers
-        return results
+        yield "keypoints", points.reshape(len(points), 3 * points.shape[1])[self.predicted].tolist()
 
     def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with (K, P, D) ``data["keypoints"]`` in pixels.

@@ -167,27 +167,8 @@ class MaskedDetections(Detections):
             row["roi"]["polygons"] = [[{"x": x, "y": y} for x, y in ring.tolist()] for ring in rings]
         return rows
 
-    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
-        """COCO results of the predicted boxes, as of `Detections`, with the mask as ``segmentation``.
-
-        It is that of `to_rle`, in the image's size.
-
-        Parameters
-        ----------
-        image_ids : sequence of int
-            COCO's id of each image.
-        sizes : (2,) or (B, 2)
-            Height and width of all images, or of each.
-
-        Raises
-        ------
-        TensorError
-            If the image ids or the sizes do not match the images.
-        """
-        results = super(MaskedDetections, self).to_coco(image_ids, sizes)
-        for result, mask in zip(results, self._predicted_rows().to_rle(sizes), strict=True):
-            result["segmentation"] = mask
-        return results
+    def _coco_columns(self, sizes: SizesLike) -> Iterator[tuple[str, list[Any]]]:
+        yield "segmentation", self._predicted_rows().to_rle(sizes)
 
     def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with the masks.

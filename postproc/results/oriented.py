@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,26 +66,9 @@ class OrientedDetections(Detections):
         """
         return as_finite(self.polygons * self._widths_and_heights(sizes)[:, np.newaxis])
 
-    def to_coco(self, image_ids: Sequence[int], sizes: SizesLike) -> list[dict[str, Any]]:
-        """COCO results of the predicted boxes, as of `Detections`, with the corners as ``segmentation``.
-
-        Parameters
-        ----------
-        image_ids : sequence of int
-            COCO's id of each image.
-        sizes : (2,) or (B, 2)
-            Height and width of all images, or of each.
-
-        Raises
-        ------
-        TensorError
-            If the image ids or the sizes do not match the images.
-        """
-        results = super(OrientedDetections, self).to_coco(image_ids, sizes)
-        corners = self.polygons_to_pixels(sizes).astype(np.float64).reshape(-1, 8)[self.predicted].tolist()
-        for result, numbers in zip(results, corners, strict=True):
-            result["segmentation"] = [numbers]
-        return results
+    def _coco_columns(self, sizes: SizesLike) -> Iterator[tuple[str, list[Any]]]:
+        corners = self.polygons_to_pixels(sizes).astype(np.float64).reshape(-1, 1, 8)
+        yield "segmentation", corners[self.predicted].tolist()
 
     def to_supervision(self, size: SizeLike) -> supervision.Detections:
         """`supervision.Detections` as of `Detections`, with (K, 4, 2) ``data["xyxyxyxy"]`` in pixels.
