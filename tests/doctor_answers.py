@@ -76,7 +76,7 @@ def _extras(case: Case, image: int, row: Row, found: list[Hypothesis]) -> list[A
         placed = [place_point(x, y, size, None) for x, y in corners(one.rectangle)]
         return [_short(number) for point in placed for number in point]
     if "prototypes_tensor" in output:
-        numbers = coefficients(output, case.tensors, LABELS, image, row.region)
+        numbers = coefficients(name, output, case.tensors, LABELS, image, row.region)
         prototypes = case.tensors[output["prototypes_tensor"]][image]
         values = sums_at(numbers, prototypes, IDENTITY, MASK_SIDE, MASK_SIDE)
         return [_mask(values, inside_box(row.box, MASK_SIDE, MASK_SIDE))]

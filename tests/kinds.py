@@ -219,6 +219,7 @@ KINDS: dict[str, Kind] = {
         YoloOutputs.yolov5,
         scores=("table", np.s_[:, :, 5]),
         two_layouts="table",
+        further=(Yolov5Output(output_tensor="table", prototypes_tensor="prototypes"),),
     ),
     "yolov8": Kind(
         Yolov8Output(output_tensor="table"),

@@ -42,7 +42,7 @@ from postproc.decoding.base import (
     Sizes,
 )
 from postproc.decoding.decision import Decision
-from postproc.schema import Detection, DetectionOutput, YoloxOutput
+from postproc.schema import Detection, DetectionOutput, Yolov5Output, YoloxOutput
 
 __all__ = [
     "ACTIVATIONS",
@@ -63,6 +63,10 @@ def decoder_for(output: DetectionOutput, decision: Decision) -> Decoder[Any]:
         from postproc.decoding.product_levels import YoloxLevelsDecoder
 
         return YoloxLevelsDecoder(output, decision)
+    if isinstance(output, Yolov5Output) and output.prototypes_tensor is not None:
+        from postproc.decoding.yolov5_seg import Yolov5SegDecoder
+
+        return Yolov5SegDecoder(output, decision)
     decoder: Decoder[Any] = decoder_class(Detection.kind_of(output))(output, decision)
     return decoder
 

@@ -1,6 +1,7 @@
 """`yolov5_output` and `yolox_output`: one tensor of boxes, objectness and probabilities.
 
-YOLOX a level is in `postproc.decoding.product_levels`, which few documents need.
+YOLOX a level is in `postproc.decoding.product_levels`, and masks are in `postproc.decoding.yolov5_seg`, which
+few documents need.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from postproc.decoding.base import (
     ACTIVATIONS,
     BOX_FORMATS,
     NO_ACTIVATION,
+    ONE_COLUMN,
     Candidates,
     Decoder,
+    Extras,
     ReadTable,
     SingleTable,
     SizelessDecoder,
@@ -29,13 +32,20 @@ from postproc.decoding.base import (
 from postproc.decoding.decision import Decision
 from postproc.decoding.keypoints import keypoints_of_table
 from postproc.errors import TensorError
-from postproc.kernels.heads.arguments import BoxesALabel, FirstScore, ObjectnessAlone, Table
+from postproc.kernels.heads.arguments import (
+    BoxesALabel,
+    BoxFormat,
+    FirstScore,
+    ObjectnessAlone,
+    Planar,
+    Table,
+)
 from postproc.kernels.heads.products import Levels, Products, SquareRoot
 from postproc.schema import Yolov5Output, YoloxOutput
 from postproc.tensors import kernel_form
 
 _LARGEST_INT64 = 2**63 - 1
-_OBJECTNESS, _FIRST_LABEL = FirstScore(4), FirstScore(5)
+_OBJECTNESS, FIRST_LABEL = FirstScore(4), FirstScore(5)
 _NO_LEVELS = Levels(np.empty((1, 0, 3), np.int64))
 _PRODUCT = SquareRoot(False)
 
@@ -53,34 +63,50 @@ class Yolov5Decoder(SizelessDecoder):
         more, reason = 0, "5 + labels"
         if output.keypoints is not None:
             more, reason = output.keypoints * output.dimensions, "5 + labels + keypoints * dimensions"
-        self._first = FirstScore(_FIRST_LABEL + (more if output.keypoints_first else 0))
-        self._first_point = _FIRST_LABEL + (0 if output.keypoints_first else self._labels)
+        self._first = FirstScore(FIRST_LABEL + (more if output.keypoints_first else 0))
+        self._first_point = FIRST_LABEL + (0 if output.keypoints_first else self._labels)
         self._table = SingleTable(output.output_tensor, 5 + self._labels + more, output.layout, reason)
 
     def read(self, tensors: Mapping[str, Any], options: CallOptions) -> Candidates:
         table, planar, count = self._table.read(tensors, self._labels)
-        # By position, as their types tell them apart: keywords cost time.
-        head = Products(
-            Table(kernel_form(table)), planar, self._first, NO_ACTIVATION, self._objectness_alone, _PRODUCT,
-            self._format, _NO_LEVELS,
-        )  # fmt: skip
-        candidates = _of_products(head, table, count, self._labels)
-        output = self._output
-        if output.keypoints is None:
-            return candidates
-        extras = keypoints_of_table(
-            table, planar, self._first_point, output.keypoints, output.dimensions, output.skeleton
+        output, extras = self._output, None
+        if output.keypoints is not None:
+            extras = keypoints_of_table(
+                table, planar, self._first_point, output.keypoints, output.dimensions, output.skeleton
+            )
+        return products_of_table(
+            table, planar, count, self._first, self._objectness_alone, self._format, self._labels, extras
         )
-        return candidates._replace(extras=extras)
 
     def examples(self) -> list[dict[str, NDArray[Any]]]:
         return self._table.examples()
 
 
-def _of_products(head: Products, table: Table, count: BoxesALabel, labels: int) -> Candidates:
+def products_of_table(
+    table: Table,
+    planar: Planar,
+    boxes: BoxesALabel,
+    first: FirstScore,
+    objectness_alone: ObjectnessAlone,
+    box_format: BoxFormat,
+    labels: int,
+    extras: Extras | None,
+) -> Candidates:
+    """Bind a table that begins with decoded boxes and an objectness; probabilities begin at `first`."""
+    # By position, as their types tell them apart: keywords cost time.
+    head = Products(
+        Table(kernel_form(table)), planar, first, NO_ACTIVATION, objectness_alone, _PRODUCT, box_format,
+        _NO_LEVELS,
+    )  # fmt: skip
+    return _of_products(head, table, boxes, labels, extras)
+
+
+def _of_products(
+    head: Products, table: Table, count: BoxesALabel, labels: int, extras: Extras | None = None
+) -> Candidates:
     first, factors = (_OBJECTNESS, 1) if head.objectness_alone else (head.first, labels)
     scores = probabilities(table, head.planar, first, factors, head.activation)
-    return Candidates(len(table), head, count, scores=scores)
+    return Candidates(len(table), head, count, ONE_COLUMN, extras, scores)
 
 
 # Cells are counted as int64, those of all strides together.
@@ -132,7 +158,7 @@ class YoloxDecoder(Decoder[ReadTable]):
         head = Products(
             table=Table(kernel_form(read.values)),
             planar=read.planar,
-            first=_FIRST_LABEL,
+            first=FIRST_LABEL,
             activation=self._activation,
             objectness_alone=self._objectness_alone,
             square_root=self._square_root,

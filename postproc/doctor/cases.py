@@ -188,6 +188,14 @@ def all_cases() -> list[Case]:
             {"table": np.concatenate([centres, sizes, objectness, *points, scores], axis=2)},
         ),
         Case(
+            "yolov5_output, masks",
+            _detection("yolov5_output", output_tensor="table", prototypes_tensor="masks", pixels=True),
+            {
+                "table": np.concatenate([centres, sizes, objectness, scores, coefficients], axis=2),
+                "masks": prototypes,
+            },
+        ),
+        Case(
             "yolov8_output",
             _detection("yolov8_output", output_tensor="table", pixels=True, decision=high),
             {"table": columns_first(table)},

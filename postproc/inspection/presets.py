@@ -91,6 +91,11 @@ ULTRALYTICS_QUERIES = DetectionStyle(
 YOLOV5 = DetectionStyle(
     0.25, 0.45, "thresholds 0.25, nms_threshold 0.45: equal to YOLOv5's detect.py", multi_label=False
 )
+YOLOV5_MASKS = replace(
+    YOLOV5,
+    reason="thresholds 0.25, nms_threshold 0.45: boxes equal to YOLOv5's segment/predict.py, outlines of "
+    "masks within a cell of the prototypes",
+)
 YOLOV5_FACE = DetectionStyle(
     0.6, 0.5, "thresholds 0.6, nms_threshold 0.5: as yolov5-face's detect_face.py", multi_label=False
 )

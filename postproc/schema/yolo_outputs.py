@@ -22,6 +22,7 @@ from postproc.schema.limits import MOST_ANCHORS, MOST_GRIDS, MOST_LEVELS, MOST_S
 from postproc.schema.outputs import (
     BOX_FORMAT_TEXT,
     CONFIDENCE_DESCRIPTION,
+    KEEP_EMPTY_MASKS_DESCRIPTION,
     LAYOUT_DESCRIPTION,
     Anchors,
     BoxFormat,
@@ -78,6 +79,35 @@ class UprightTableOutput(TableOutput):
         default="cxcywh",
         description=f"What the four numbers of a box are. {BOX_FORMAT_TEXT} An extension of v0.7.",
     )
+
+
+class MaskedTableOutput(UprightTableOutput):
+    """A table whose last columns may be coefficients of masks, with the prototypes beside it."""
+
+    prototypes_tensor: Name | None = Field(
+        default=None,
+        description="(B, M, h, w): the prototypes of masks, which cover the network's input. Left out: none.",
+    )
+    keep_empty_masks: Flag = Field(default=True, description=KEEP_EMPTY_MASKS_DESCRIPTION)
+
+    @property
+    def yields(self) -> str:
+        """What its results say where things are by."""
+        return super().yields if self.prototypes_tensor is None else "masks"
+
+    @property
+    def needs_input_size(self) -> bool:
+        """Whether the tensors cannot be decoded without the size of the network's input: to crop masks."""
+        has_masks = self.prototypes_tensor is not None
+        return has_masks and (self.coordinates == "normalized" or not self.keep_empty_masks)
+
+    def rules(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the fields get wrong together."""
+        yield from super().rules()
+        yield from shared_names(self)
+        # By value: a dump with its defaults filled in is a valid document too.
+        if self.prototypes_tensor is None and not self.keep_empty_masks:
+            yield ("keep_empty_masks",), "only outputs that yield masks have empty ones; leave it out"
 
 
 class Yolov3Output(DetectionOutput):
@@ -171,16 +201,21 @@ class Yolov3Output(DetectionOutput):
                 )
 
 
-class Yolov5Output(UprightTableOutput):
-    """The single tensor of YOLOv5, v6 and v7 exported with decoding, which may hold keypoints too.
+class Yolov5Output(MaskedTableOutput):
+    """The table of YOLOv5, v6 and v7 exported with decoding, which may hold keypoints or masks too.
 
     The score of a label is the float32 product of objectness and probability, or the objectness alone. The
-    keypoints of the boxes that are kept come with them, as of `Yolov8PoseOutput`. An extension of v0.7.
+    keypoints or masks of the boxes that are kept come with them, as of `Yolov8PoseOutput` and of
+    `Yolov8SegOutput`: masks are interpolated, then cropped to the box in the size that is asked for, as by
+    YOLOv5's ``process_mask_native`` (``segment/predict.py --retina-masks``); without that option it crops
+    before it interpolates. It interpolates probabilities, this their logits, so that outlines differ by less
+    than a cell of the prototypes. An extension of v0.7.
     """
 
     output_tensor: Name = Field(
         description="(B, N, 5+L) or (B, 5+L, N): a box, its objectness, then one probability per label. With "
-        "keypoints P*D more: the D numbers of each of P keypoints, last or as keypoints_first says."
+        "keypoints P*D more: the D numbers of each of P keypoints, last or as keypoints_first says. With "
+        "prototypes_tensor M more, last: the coefficients of the M prototypes."
     )
     keypoints: KeypointCount | None = Field(
         default=None, description="How many keypoints a box has: P. Left out: none."
@@ -204,6 +239,8 @@ class Yolov5Output(UprightTableOutput):
             skeleton=self.skeleton is not None,
         )
         yield from skeleton_problems(self.keypoints, self.skeleton)
+        if self.keypoints is not None and self.prototypes_tensor is not None:
+            yield (), "expected at most one of keypoints, prototypes_tensor, got both"
 
 
 class Yolov8Output(UprightTableOutput):

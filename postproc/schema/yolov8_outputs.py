@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from postproc.schema.fields import Flag, Name
+from postproc.schema.fields import Name
 from postproc.schema.keypoints import (
     DIMENSIONS_DESCRIPTION,
     SKELETON_DESCRIPTION,
@@ -16,9 +16,8 @@ from postproc.schema.keypoints import (
     Skeleton,
     skeleton_problems,
 )
-from postproc.schema.outputs import KEEP_EMPTY_MASKS_DESCRIPTION, shared_names
 from postproc.schema.problems import Location
-from postproc.schema.yolo_outputs import TableOutput, UprightTableOutput
+from postproc.schema.yolo_outputs import MaskedTableOutput, TableOutput, UprightTableOutput
 
 
 class Yolov8PoseOutput(UprightTableOutput):
@@ -67,15 +66,13 @@ class Yolov8ObbOutput(TableOutput):
         return self.coordinates == "normalized"
 
 
-class Yolov8SegOutput(UprightTableOutput):
+class Yolov8SegOutput(MaskedTableOutput):
     """The two tensors of the segmenting networks of YOLOv8, v11 and v12: boxes with instance masks.
 
     The boxes are those of `Yolov8Output`; the masks of those that are kept come with them, when they are
     asked for. A mask is where coefficients times prototypes is above 0, inside of the box: cropped in pixels,
     so that normalized boxes need the input's size beside them. An extension of v0.7.
     """
-
-    yields: ClassVar[str] = "masks"
 
     output_tensor: Name = Field(
         description="(B, 4+L+M, N) or (B, N, 4+L+M): a box, one probability per label, then the coefficients "
@@ -84,14 +81,3 @@ class Yolov8SegOutput(UprightTableOutput):
     prototypes_tensor: Name = Field(
         description="(B, M, h, w): the prototypes, which cover the network's input."
     )
-    keep_empty_masks: Flag = Field(default=True, description=KEEP_EMPTY_MASKS_DESCRIPTION)
-
-    @property
-    def needs_input_size(self) -> bool:
-        """Whether the tensors cannot be decoded without the size of the network's input."""
-        return self.coordinates == "normalized" or not self.keep_empty_masks
-
-    def rules(self) -> Iterator[tuple[Location, str]]:
-        """Yield what the fields get wrong together."""
-        yield from super().rules()
-        yield from shared_names(self)

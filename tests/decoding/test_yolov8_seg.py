@@ -27,6 +27,7 @@ from tests.pipeline.test_reference import EXAMPLES
 from tests.pipelines import assert_same, post_processor, tensors_of
 from tests.reference.masks import (
     cells_in_box,
+    coefficients,
     decoded_rle,
     frame_of,
     inside_box,
@@ -72,12 +73,16 @@ def check_masks(case: Case, num_threads: int = 1) -> int:
     (detections,) = PostProcessor(case.spec, case.version, num_threads)(case.tensors, **case.options).outputs
     assert isinstance(detections, SegmentedDetections)
     detection = case.version["post_processings"][0]["detection"]
-    output, transforms = detection["yolov8_seg_output"], case.options["transforms"]
+    (kind,) = (field for field in detection if field.endswith("_output"))
+    output, transforms = detection[kind], case.options["transforms"]
+    labels = len(case.spec["outputs"][0]["labels"]["labels"])
     prototypes = as_float32(batched(case.tensors[output["prototypes_tensor"]], 4))
     covered = 0
     for image in range(len(detections)):
         transform = transforms[image] if transforms else None
         size = pixel_size(detection, case.tensors, image, case.options["input_size"], transform)
+        for region, numbers in zip(detections[image].regions, detections[image].coefficients, strict=True):
+            assert_array_equal(numbers, coefficients(kind, output, case.tensors, labels, image, region))
         covered += check_image(detections[image], prototypes[image], frame_of(size, transform))
     return covered
 

@@ -19,6 +19,7 @@ from postproc import (
     QuantizedTensor,
     Recognitions,
     SchemaError,
+    SegmentedDetections,
 )
 from tests import reference
 from tests.array_forms import FORMS, WithArray, WithDlpack
@@ -39,10 +40,9 @@ from tests.strategies import near_tie
 MORE_THAN_BOXES = {
     "yolov8_pose": check_keypoints,
     "yolov8_obb": check_corners,
-    "yolov8_seg": check_masks,
     "end_to_end": check_more,
 }
-MAY_HAVE_KEYPOINTS = kinds_with("keypoints")
+MAY_HAVE_KEYPOINTS, MAY_HAVE_MASKS = kinds_with("keypoints"), kinds_with("prototypes_tensor")
 NARROW_FORMS = (
     "Fortran order",
     "reversed",
@@ -105,10 +105,12 @@ def check_whole(drawn: Drawn) -> str:
             threaded = PostProcessor(*drawn.documents(), num_threads=2)
             assert_same(called(threaded, drawn.tensors(), options), everything)
         has_masks = any("prototypes_tensor" in output for output in outputs_of(case.version))
-        if drawn.kind in MORE_THAN_BOXES and (
-            not has_masks or (drawn.seed % MASKS_EVERY == 0 and not drawn.large)
-        ):
+        if has_masks and (drawn.seed % MASKS_EVERY or drawn.large):
+            pass
+        elif drawn.kind in MORE_THAN_BOXES:
             MORE_THAN_BOXES[drawn.kind](case)
+        elif drawn.kind in MAY_HAVE_MASKS and isinstance(everything.outputs[0], SegmentedDetections):
+            check_masks(case)
         elif drawn.kind in MAY_HAVE_KEYPOINTS and isinstance(everything.outputs[0], KeypointDetections):
             check_keypoints(case)
     check_narrow(drawn)

@@ -156,7 +156,7 @@ def contradictions(proposal: Proposal, outputs: Mapping[str, Array]) -> list[str
             table = outputs[output.output_tensor][0]
             more = fields.get("keypoints", 0) * fields.get("dimensions", 3) + (kind == "yolov5_output")
             if "prototypes_tensor" in fields:
-                more = outputs[output.prototypes_tensor].shape[1]
+                more += outputs[output.prototypes_tensor].shape[1]
             first = {"channels_first": True, "channels_last": False}.get(
                 output.layout, table.shape[1] != 4 + labels + more
             )

@@ -152,6 +152,7 @@ BAD_SHAPES = [
     ("yolo", "grid", (16,), "(B, H, W, 16)"),
     ("yolov8", "table", (3, 8, 40), "(B, 7, N) or (B, N, 7), from 4 + labels"),
     ("yolov8", "table", (7,), "(B, 7, N)"),
+    ("yolov5", "table", (3, 9, 40), "(B, 8, N) or (B, N, 8), from 5 + labels"),
     ("yolov8_seg", "table", (3, 7, 40), "(B, 11, N) or (B, N, 11), from 4 + labels + prototypes"),
     ("yolov8_seg", "prototypes", (2, 4, 5, 6), "(3, M, h, w), as many images as 'table' has"),
     ("yolov8_seg", "prototypes", (3, 4, 0, 6), "(B, M, h, w)"),

@@ -62,7 +62,10 @@ class YoloOutputs(LevelOutputs):
             self.plain_scores((*shape, 1 + self.labels)),
         )
         columns, described, first = [boxes, scores], {}, 5
-        if self.pick(False, True):
+        if "prototypes_tensor" in self.sample.dump():
+            coefficients, described = self.masks()
+            columns.append(coefficients)
+        elif self.pick(False, True):
             points, dimensions, is_first = self.pick(2, 1, 5), self.pick(3, 2), self.pick(False, True)
             placed = self.points(shape, points, sizes)[..., :dimensions].reshape(*shape, points * dimensions)
             columns.insert(1 if is_first else 2, placed)
@@ -121,22 +124,27 @@ class YoloOutputs(LevelOutputs):
         return self.table(table), self.values(table[:, :, 4:-1], "none")
 
     def yolov8_seg(self, sizes: NDArray[Any]) -> Made:
-        shape, count = (self.batch, self.rows), self.pick(2, 1, 5)
-        box_format = self.box_format("cxcywh")
+        shape, box_format = (self.batch, self.rows), self.box_format("cxcywh")
+        coefficients, described = self.masks()
         table = self.spoiled(
             np.concatenate(
                 [
                     self.plain_boxes(shape, sizes, box_format),
                     self.plain_scores((*shape, self.labels)),
-                    self.rng.normal(0, 1, (*shape, count)),
+                    coefficients,
                 ],
                 axis=2,
             )
         )
-        cells = self.pick((5, 7), (1, 1), (12, 9), (2, 30))
-        prototypes = self.rng.normal(0, 1, (self.batch, count, *cells)).astype(np.float32)
-        output = self.table(table, box_format) | {"prototypes_tensor": self.keep("prototypes", prototypes)}
+        output = self.table(table, box_format) | described
         return output, self.values(table[:, :, 4 : 4 + self.labels], "none")
+
+    def masks(self) -> tuple[NDArray[Any], Json]:
+        """Return coefficients, and the field that names the prototypes, which are kept."""
+        count, cells = self.pick(2, 1, 5), self.pick((5, 7), (1, 1), (12, 9), (2, 30))
+        prototypes = self.rng.normal(0, 1, (self.batch, count, *cells)).astype(np.float32)
+        coefficients = self.rng.normal(0, 1, (self.batch, self.rows, count))
+        return coefficients, {"prototypes_tensor": self.keep("prototypes", prototypes)}
 
     def yolox(self, sizes: NDArray[Any]) -> Made:
         strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])

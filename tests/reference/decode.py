@@ -61,6 +61,8 @@ def output_of(detection: dict[str, Any]) -> tuple[Kind, dict[str, Any]]:
     )
     if "angle" in output.get("columns", ()):  # of pixels
         kind = kind._replace(in_pixels=True)
+    if output.get("prototypes_tensor") is not None:
+        kind = kind._replace(crops_in_pixels=True)
     return kind, output
 
 

@@ -107,7 +107,7 @@ def _grid_of_pixels(
 
 def decode_yolov5(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode boxes, objectness and probabilities: one float32 product per label, or objectness alone."""
-    more = (output.get("keypoints") or 0) * output.get("dimensions", 3)
+    more = (output.get("keypoints") or 0) * output.get("dimensions", 3) + prototypes_of(output, tensors)
     first = 5 + (more if output.get("keypoints_first") else 0)
     images: Images = []
     for lines in table_of(output, tensors, 5 + call.labels + more):
@@ -138,7 +138,13 @@ def decode_yolov8_pose(output: dict[str, Any], tensors: Tensors, call: Call) -> 
 
 def decode_yolov8_seg(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode boxes and probabilities; the coefficients behind them are read when boxes are kept."""
-    return _decode_first(output, tensors, call, batched(tensors[output["prototypes_tensor"]], 4).shape[1])
+    return _decode_first(output, tensors, call, prototypes_of(output, tensors))
+
+
+def prototypes_of(output: dict[str, Any], tensors: Tensors) -> int:
+    """Return how many prototypes of masks there are, and so coefficients at the end of a line."""
+    name = output.get("prototypes_tensor")
+    return 0 if name is None else int(batched(tensors[name], 4).shape[1])
 
 
 def _decode_first(output: dict[str, Any], tensors: Tensors, call: Call, more: int) -> Images:

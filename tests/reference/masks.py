@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.reference.decode_rows import finished_rows
-from tests.reference.decode_yolo import table_of
+from tests.reference.decode_yolo import prototypes_of, table_of
 from tests.reference.hypothesis import Size
 from tests.reference.points import Transform
 from tests.reference.tensors import Tensors
@@ -33,15 +33,16 @@ def frame_of(size: Size | None, transform: Transform | None) -> Frame:
 
 
 def coefficients(
-    output: dict[str, Any], tensors: Tensors, labels: int, image: int, region: int
+    kind: str, output: dict[str, Any], tensors: Tensors, labels: int, image: int, region: int
 ) -> NDArray[np.float32]:
-    """Return the coefficients of a region: a column of finished rows, else behind the labels of a table."""
+    """Return the coefficients of a region: a column of finished rows, else the last of a table."""
     if "columns" in output:
         more = finished_rows(output, tensors, None)[image].more
         assert more is not None
         return np.asarray(more[region], np.float32)
-    count = tensors[output["prototypes_tensor"]].shape[-3]
-    return table_of(output, tensors, 4 + labels + count)[image, region, 4 + labels :].astype(np.float32)
+    count = prototypes_of(output, tensors)
+    before = 4 + (kind == "yolov5_output") + labels
+    return table_of(output, tensors, before + count)[image, region, before:].astype(np.float32)
 
 
 def sums_at(

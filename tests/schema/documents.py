@@ -269,6 +269,15 @@ ACCEPTED: dict[str, tuple[type[Any], dict[str, Any]]] = {
             }
         },
     ),
+    "yolov5_masks": (
+        PostProcessing,
+        {
+            "detection": {
+                "yolov5_output": {**YOLOX, "prototypes_tensor": "p", "keep_empty_masks": False},
+                "input_size": [320, 640],
+            }
+        },
+    ),
     "yolov8_all_fields": (
         PostProcessing,
         {

@@ -140,7 +140,8 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "yolov5_activation": (
         {"yolov5_output": {**YOLOX, "score_activation": "sigmoid"}},
         "yolov5_output.score_activation: unknown field; known: quantization, output_tensor, coordinates, "
-        "layout, box_format, keypoints, dimensions, keypoints_first, skeleton, confidence",
+        "layout, box_format, prototypes_tensor, keep_empty_masks, keypoints, dimensions, keypoints_first, "
+        "skeleton, confidence",
     ),
     "yolov3_scale_of_v5": (
         yolov3(box_coding="yolov5", scale_x_y=1.2),
@@ -316,6 +317,19 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
         {"yolov8_seg_output": {**YOLOX, "prototypes_tensor": YOLOX["output_tensor"]}},
         "yolov8_seg_output.prototypes_tensor: expected another tensor than output_tensor, got "
         f'"{YOLOX["output_tensor"]}" for both',
+    ),
+    "yolov5_one_tensor": (
+        {"yolov5_output": {**YOLOX, "prototypes_tensor": YOLOX["output_tensor"]}},
+        "yolov5_output.prototypes_tensor: expected another tensor than output_tensor, got "
+        f'"{YOLOX["output_tensor"]}" for both',
+    ),
+    "yolov5_keypoints_and_masks": (
+        {"yolov5_output": {**YOLOX, "prototypes_tensor": "prototypes", "keypoints": 5}},
+        "yolov5_output: expected at most one of keypoints, prototypes_tensor, got both",
+    ),
+    "yolov5_empty_masks_of_none": (
+        {"yolov5_output": {**YOLOX, "keep_empty_masks": False}},
+        "yolov5_output.keep_empty_masks: only outputs that yield masks have empty ones; leave it out",
     ),
     "yolov8_pose_without_keypoints": (
         {"yolov8_pose_output": YOLOX},
@@ -641,8 +655,8 @@ def test_extension_defaults_are_those_of_the_usual_exports() -> None:
     }
     table = {**YOLOX, "coordinates": "pixels", "layout": "auto"}
     upright = {**table, "box_format": "cxcywh"}
-    without_keypoints = {"dimensions": 3, "keypoints_first": False}
-    assert defaults["yolov5"] == {**upright, **without_keypoints, "confidence": "product"}
+    without_more = {"dimensions": 3, "keypoints_first": False, "keep_empty_masks": True}
+    assert defaults["yolov5"] == {**upright, **without_more, "confidence": "product"}
     assert defaults["yolov8"] == upright
     assert defaults["yolov8_pose"] == {**upright, "keypoints": 17, "dimensions": 3}
     assert defaults["yolov8_obb"] == table

@@ -121,7 +121,7 @@ def yolov3(draw: st.DrawFn) -> dict[str, Any]:
 with_keypoints = documents({"keypoints": st.integers(1, 133)}, {"skeleton": skeletons})
 yolov5 = st.tuples(
     documents(
-        tensors("output_tensor"),
+        {"output_tensor": st.just("table")},
         {
             "box_format": formats,
             "coordinates": st.sampled_from(["pixels", "normalized"]),
@@ -133,7 +133,8 @@ yolov5 = st.tuples(
     | documents(
         {"keypoints": st.integers(1, 133)},
         {"dimensions": st.sampled_from([2, 3]), "keypoints_first": st.booleans(), "skeleton": skeletons},
-    ),
+    )
+    | documents({"prototypes_tensor": st.just("prototypes")}, {"keep_empty_masks": st.booleans()}),
 ).map(lambda parts: parts[0] | parts[1])
 
 

@@ -282,7 +282,7 @@ def forms_together(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
 
 
 @REGISTRY.add
-@to_one_of(outputs, "yolov8_seg")
+@to_one_of(outputs, "yolov5", "yolov8_seg")
 def one_tensor_for_two(broken: Broken, rng: Rng, path: str, output: Any) -> Broken:
     output["prototypes_tensor"] = output["output_tensor"]
     return broken.names(f"{path}.prototypes_tensor")

@@ -35,12 +35,17 @@ def head(graph: Builder, stride: int, columns: int, class_bias: float = -2.0) ->
 
 
 def rows_of(
-    graph: Builder, columns: int, free: bool = False, landmarks: int = 0, class_bias: float = -2.0
+    graph: Builder,
+    columns: int,
+    free: bool = False,
+    landmarks: int = 0,
+    class_bias: float = -2.0,
+    coefficients: int = 0,
 ) -> Value:
     """The rows of all scales (B, N, columns): box, objectness, then probabilities or landmarks.
 
     `landmarks` numbers after the objectness are places of landmarks, scaled by the anchors as yolov5-face
-    does.
+    does; `coefficients` at the end are as the layer gives them.
     """
     parts = []
     for anchors, stride in zip(ANCHORS, STRIDES, strict=True):
@@ -60,6 +65,9 @@ def rows_of(
             box, extent, score = first.sigmoid().split(2, 2, 1)
             places = np.tile(np.asarray(grid) * stride, landmarks // 2)
             others = [score, marks * 0.3 * numbers + places, last.sigmoid()]
+        elif coefficients:
+            box, extent, scores, last = cells.split(2, 2, columns - 4 - coefficients, coefficients)
+            box, extent, others = box.sigmoid(), extent.sigmoid(), [scores.sigmoid(), last]
         else:
             box, extent, scores = cells.sigmoid().split(*sizes_of)
             others = [scores]
@@ -89,10 +97,21 @@ def table(
     return graph.model()
 
 
-def segmenting(labels: int, **options: Any) -> bytes:
-    graph = Builder(**options)
-    graph.output("output0", rows_of(graph, 5 + labels + 32), (1, ROWS, 5 + labels + 32))
-    graph.output("output1", prototypes_of(graph), (1, 32, SIDE // 4, SIDE // 4))
+def segmenting(
+    labels: int,
+    shape: Shape = (1, 3, SIDE, SIDE),
+    declared: tuple[Shape, Shape] | None = None,
+    names: tuple[str, str] = ("output0", "output1"),
+    class_bias: float = -2.0,
+    **options: Any,
+) -> bytes:
+    """The table and the prototypes of the segmenting heads of YOLOv5 and v7."""
+    graph, columns = Builder(shape, **options), 5 + labels + 32
+    is_free = not isinstance(shape[2], int)
+    rows = rows_of(graph, columns, is_free, class_bias=class_bias, coefficients=32)
+    table_shape, prototypes_shape = declared or ((1, ROWS, columns), (1, 32, SIDE // 4, SIDE // 4))
+    graph.output(names[0], rows, table_shape)
+    graph.output(names[1], prototypes_of(graph), prototypes_shape)
     return graph.model()
 
 
@@ -196,6 +215,10 @@ SEVEN = ("car", "bus", "van", "bike", "tram", "dog", "cat")
 V5 = Reads(
     "yolov5_output", {"coordinates": "pixels", "box_format": "cxcywh"}, 80, (SIDE, SIDE), image=LETTERBOX
 )
+V5_MASKS = V5.but(
+    fields={**V5.fields, "prototypes_tensor": "output1", "keep_empty_masks": True},
+    decision={"nms_threshold": 0.45, "multi_label": False},
+)
 V5_GRIDS = Reads(
     "yolov3_output",
     {"box_coding": "yolov5", "anchors": tuple(ANCHORS.ravel().tolist()), "scale_x_y": 1.0},
@@ -231,7 +254,31 @@ CASES = (
     Case("yolov5: 107 labels, metadata lost", lambda: table(107), V5.but(labels=107)),
     Case("yolov5: transposed", lambda: table(7, transposed=True, **named(SEVEN)), V5.but(labels=SEVEN)),
     Case("yolov5: transposed, metadata lost", lambda: table(7, transposed=True), V5.but(labels=7)),
-    Case("yolov5-seg", lambda: segmenting(80, **named(COCO)), Refused("segment.*mask|mask.*segment")),
+    Case("yolov5-seg", lambda: segmenting(80, **named(COCO)), V5_MASKS),
+    Case(
+        "yolov5-seg: free axes",
+        lambda: segmenting(
+            7,
+            FREE,
+            (
+                ("batch", "anchors", "Concatoutput0_dim_2"),
+                ("batch", 32, "mask_height", "mask_width"),
+            ),
+            **named(SEVEN),
+        ),
+        V5_MASKS.but(labels=SEVEN, input_size=(640, 640)),
+    ),
+    Case("yolov5-seg: metadata lost", lambda: segmenting(7), V5_MASKS.but(labels=7)),
+    Case(
+        "yolov5-seg: one label, whose column says 0.5, metadata lost",
+        lambda: segmenting(1, class_bias=0.0),
+        Undecided(V5_MASKS.but(labels=1)),
+    ),
+    Case(
+        "yolov7-seg, as its u7 branch names outputs",
+        lambda: segmenting(7, names=("output", "517"), **named(SEVEN)),
+        V5_MASKS.but(fields={**V5_MASKS.fields, "prototypes_tensor": "517"}, labels=SEVEN),
+    ),
     Case("yolov5: grids of training's output", lambda: raw_grids(("output", "345", "403"), rank=5), V5_GRIDS),
     Case("yolov5: raw grids of rank 4", lambda: raw_grids(("345", "403", "461")), V5_GRIDS),
     Case(

@@ -11,7 +11,6 @@ from postproc.inspection.readings import Reading
 from postproc.inspection.recognisers.tables.objectness import landmarks, yolov5, yolox
 from postproc.inspection.recognisers.tables.table import BoxTable, tables_of
 from postproc.inspection.recognisers.tables.ultralytics import oriented, pose, rtdetr, segmenting, yolov8
-from postproc.inspection.recognisers.tables.unsupported import segmenting_with_objectness
 
 __all__ = ["tables"]
 
@@ -24,10 +23,7 @@ def tables(observed: Observed) -> Iterator[Reading]:
     heads = {table.tensor.name for table in found}
     for table in found:
         shared = tuple(_shared(observed, table))
-        for read in (
-            *(yolov8, rtdetr, pose, segmenting, oriented, yolov5, landmarks, yolox),
-            segmenting_with_objectness,
-        ):
+        for read in (yolov8, rtdetr, pose, segmenting, oriented, yolov5, landmarks, yolox):
             for reading in read(observed, table):
                 yield replace(
                     reading.with_evidence(shared), checks=(*reading.checks, *_of_heads(heads, table))

@@ -1,24 +1,35 @@
-"""Tables with an objectness: YOLOv5, v6, v7 and YOLOX, and those with landmarks."""
+"""Tables with an objectness: YOLOv5, v6, v7 and YOLOX, and those with masks or landmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_against, speaks_for
+from postproc.inspection.graph import Tensor
 from postproc.inspection.meanings import Detects
 from postproc.inspection.observed import Observed
-from postproc.inspection.presets import LETTERBOX, YOLOV5, YOLOV5_FACE, YOLOX, YOLOX_IMAGE
-from postproc.inspection.readings import Reading
+from postproc.inspection.presets import (
+    LETTERBOX,
+    YOLOV5,
+    YOLOV5_FACE,
+    YOLOV5_MASKS,
+    YOLOX,
+    YOLOX_IMAGE,
+)
+from postproc.inspection.readings import Reading, Role
 from postproc.inspection.recognisers.exporters import of_yolov5
 from postproc.inspection.recognisers.tables.parts import (
     constant_column,
     counted,
+    of_prototypes,
+    prototypes_of,
     readings_of,
     with_objectness,
 )
 from postproc.inspection.recognisers.tables.table import BOX, BoxTable
-from postproc.inspection.roles import LabelCount, Raw, Scores
+from postproc.inspection.roles import Coefficients, LabelCount, Raw, Scores
 from postproc.schema import Yolov5Output, YoloxOutput
 
 _UNIT = 0.95
@@ -26,43 +37,63 @@ _UNIT = 0.95
 
 def yolov5(observed: Observed, table: BoxTable) -> Iterator[Reading]:
     """Read 4 + objectness + L, decoded: YOLOv5, v6, v7, and YOLOX exported with decoding."""
-    graph, labels = observed.graph, table.channels - BOX - 1
+    yield from _decoded(observed, table)
+    prototypes = prototypes_of(observed.graph)
+    if prototypes is not None and table.per_cell != 1:
+        yield from _decoded(observed, table, prototypes)
+
+
+def _decoded(observed: Observed, table: BoxTable, prototypes: Tensor | None = None) -> Iterator[Reading]:
+    """Read boxes that are decoded; beside prototypes there are as many coefficients behind the labels."""
+    graph, count = observed.graph, 0 if prototypes is None else prototypes.axis(1) or 0
+    labels = table.channels - BOX - 1 - count
     if labels < 1 or (graph.is_ultralytics and graph.task):
         return
     is_yolox = table.per_cell != 3 and "Exp" in graph.upstream(table.tensor.name)
     constant = list(constant_column(observed, table, Part.COLUMNS))
-    evidence = [*constant, *with_objectness(observed, table), *counted(observed, table, labels + 1)]
+    evidence = [*constant, *with_objectness(observed, table), *counted(observed, table, labels + 1, count)]
     if is_yolox:
         text = "sizes are exponentials without bins, as those of YOLOX are"
         evidence.append(speaks_for(Source.OPERATORS, text, Part.KIND, Part.COLUMNS))
     evidence += of_yolov5(graph)
+    more: dict[str, Any] = {}
+    network = "YOLOX exported with decoding" if is_yolox else "YOLOv6" if constant else "YOLOv5, v7"
+    decision = YOLOX if is_yolox else YOLOV5
+    behind = ""
+    roles: list[Role] = [Scores(table.columns(BOX, labels + 1))]
+    if prototypes is not None:
+        evidence.append(of_prototypes(prototypes))
+        more, network, decision = {"prototypes_tensor": prototypes.name}, "YOLOv5-seg, v7-seg", YOLOV5_MASKS
+        behind = f", {count} coefficients"
+        roles.append(Coefficients(table.columns(BOX + 1 + labels, count)))
     is_told = any(item.source is Source.METADATA for item in evidence)
-    for confidence in ("product", "objectness")[: 1 + (not is_told and _may_be_unset(observed, table))]:
+    may_be_unset = not is_told and _may_be_unset(observed, table, labels)
+    for confidence in ("product", "objectness")[: 1 + may_be_unset]:
         is_product = confidence == "product"
         yield from readings_of(
             table,
             Yolov5Output,
-            {} if is_product else {"confidence": confidence},
-            network="YOLOX exported with decoding" if is_yolox else "YOLOv6" if constant else "YOLOv5, v7",
+            more if is_product else {**more, "confidence": confidence},
+            network=network,
             labels=labels,
-            columns="box, objectness, scores" if is_product else "box, objectness, a score that nothing sets",
-            evidence=[*evidence, *(_of_confidence(observed, table) if is_product else ())],
-            roles=(Scores(table.columns(BOX, labels + 1)),),
-            decision=YOLOX if is_yolox else YOLOV5,
+            columns=f"box, objectness, {'scores' if is_product else 'a score that nothing sets'}{behind}",
+            evidence=[*evidence, *(_of_confidence(observed, table, labels) if is_product else ())],
+            roles=tuple(roles),
+            decision=decision,
             image=YOLOX_IMAGE if is_yolox else LETTERBOX,
         )
 
 
-def _may_be_unset(observed: Observed, table: BoxTable) -> bool:
+def _may_be_unset(observed: Observed, table: BoxTable, labels: int) -> bool:
     """Tell whether a single label may have a score that training does not set; near 1 it changes nothing."""
-    rows = observed.rows(table.columns(BOX + 1))
-    is_single = table.per_cell == 3 and table.channels == BOX + 2
+    rows = observed.rows(table.columns(BOX + 1, 1))
+    is_single = table.per_cell == 3 and labels == 1
     return is_single and (rows is None or not len(rows) or float(rows.min()) < _UNIT)
 
 
-def _of_confidence(observed: Observed, table: BoxTable) -> Iterator[Evidence]:
+def _of_confidence(observed: Observed, table: BoxTable, labels: int) -> Iterator[Evidence]:
     """Speak against the product where operators are those of v7, which takes the objectness instead."""
-    if _may_be_unset(observed, table) and observed.sources(table.columns(0, 2)) == {"Add"}:
+    if _may_be_unset(observed, table, labels) and observed.sources(table.columns(0, 2)) == {"Add"}:
         text = f"{table.text}: centres end in an Add, as v7's, which takes the objectness of a single label"
         yield speaks_against(Source.OPERATORS, text, Part.COLUMNS)
 
