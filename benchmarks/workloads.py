@@ -12,6 +12,7 @@ from benchmarks.contest import INPUTS, OURS, Columns, Workload, check_equal, use
 from benchmarks.data.anchored import faster_rcnn, retinanet
 from benchmarks.data.candidates import PATTERNS, Candidates, nms_candidates
 from benchmarks.data.distances import distance_maps
+from benchmarks.data.evaluation import EvaluationCase, coco_like
 from benchmarks.data.masks import BoxMasks, PrototypeMasks, box_masks, prototype_masks
 from benchmarks.data.narrow import NARROW_CASES
 from benchmarks.data.oriented import OrientedCandidates, oriented_candidates
@@ -52,6 +53,10 @@ def _yolov2(side: int, anchors: tuple[float, ...], labels: int, image: int) -> G
 
 def _faster_rcnn(proposals: int, image: int) -> AnchoredCase:
     return AnchoredCase(faster_rcnn(proposals, image=image))
+
+
+def _coco_like(images: int, detections: int, number: int) -> EvaluationCase:
+    return coco_like(images, detections, number)
 
 
 def _retinanet(image: int) -> AnchoredCase:
@@ -170,6 +175,14 @@ WORKLOADS = (
     ),
     # As few as there is memory for what pycocotools takes.
     Workload("masks as RLE", "300 of 640 x 640", partial(_prototype_masks, 300), count=4, is_large=True),
+    Workload("evaluation", "100 images, 3,000 detections", partial(_coco_like, 100, 3_000), count=4),
+    Workload(
+        "evaluation",
+        "5,000 images, 147,000 detections",
+        partial(_coco_like, 5_000, 147_000),
+        count=1,
+        is_large=True,
+    ),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.contest import Peer
-from benchmarks.peers import anchored, distances, masks, narrow, nms, oriented, others, rows, yolo
+from benchmarks.peers import anchored, distances, evaluation, masks, narrow, nms, oriented, others, rows, yolo
 
 PEERS: Mapping[str, Mapping[str, Peer]] = {
     "NMS, one label": nms.ONE_LABEL,
@@ -23,5 +23,6 @@ PEERS: Mapping[str, Mapping[str, Peer]] = {
     "classification": others.CLASSIFICATION,
     "masks in boxes": masks.PASTING,
     "masks as RLE": masks.RUN_LENGTHS,
+    "evaluation": evaluation.EVALUATION,
 }
 """Kind of workload -> name of the peer -> peer; "postproc" is ours."""

@@ -38,6 +38,7 @@ FULL: tuple[Measure, ...] = (
     speed.two_threads,
     speed.networks_beside_peers,
     speed.masks_beside_peers,
+    speed.evaluation_beside_peers,
     processes.compilation,
     *(
         partial(speed.nms_beside_peers, kind, pattern, count)

@@ -112,6 +112,12 @@ def masks_beside_peers() -> Iterator[Result]:
     yield from _beside_peers("masks as RLE", "300 of 640 x 640", limits)
 
 
+def evaluation_beside_peers() -> Iterator[Result]:
+    """COCO's numbers of boxes, from arrays: ours on one thread, hotcoco's on all that there are."""
+    limits = {"hotcoco": 1.0, "ultrafast-pycocotools": 1.0, "faster-coco-eval": 0.1}
+    yield from _over("evaluation", "5,000 images, 147,000 detections", limits)
+
+
 def yolov8_beside_one_read() -> Iterator[Result]:
     """Whole calls in units of one `numpy.max` over the float32 tensor 84 x 8400."""
     tensors = [yolov8_tensor(1, image) for image in range(INPUTS)]

@@ -223,8 +223,6 @@ def evaluate_detections(
     ------
     TensorError
         If `iou` or `max_detections` is out of range.
-    ImportError
-        If the extra ``eval`` is missing.
     """
     own, low = cast("tuple[Detections, Detections]", collected.recognitions.outputs)
     return DetectionEvaluation(

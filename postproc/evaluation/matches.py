@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
+from postproc.evaluation.groups import Groups, Instances
+from postproc.evaluation.similarity import of_boxes
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.results.rows import images_of_rows
 
@@ -116,15 +118,16 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
             "thresholds instead of asking for show_discarded"
         )
     boxes = in_coco_pixels(detections, truth.sizes)
-    rows = match_greedily(
-        boxes, detections.labels, detections.offsets, truth.boxes, truth.labels, truth.crowd, truth.offsets,
-        np.array([iou], np.float64),
-    )[0]  # fmt: skip
+    images, owners = images_of_rows(detections.offsets), images_of_rows(truth.offsets)
+    groups = Groups.of(Instances(images, detections.labels), Instances(owners, truth.labels), len(truth))
+    pairs = of_boxes(boxes, truth.boxes, truth.crowd)(groups, iou)
+    crowd = truth.crowd[groups.truths]
+    (rows,) = match_greedily(pairs.starts, pairs.truths, pairs.values, crowd, np.array([iou], np.float64))
     found = rows >= 0
     taken = np.full(len(rows), NOTHING, np.int64)
-    taken[found] = np.where(truth.crowd[rows[found]], IGNORED, truth.rows[rows[found]])
+    taken[groups.rows[found]] = np.where(crowd, IGNORED, truth.rows[groups.truths])[rows[found]]
     return Matches(
-        image=truth.images[images_of_rows(detections.offsets)],
+        image=truth.images[images],
         label=detections.labels,
         score=detections.scores,
         truth=taken,

@@ -129,7 +129,7 @@ def evaluate(
     TensorError, RunnerError, ImageError
         As of the source.
     ImportError
-        If the extra ``eval`` is missing.
+        If labels of whole images are measured and the extra ``eval`` is missing.
     """
     spec, version = RecognitionSpec.load(spec), RecognitionVersion.load(version)
     check_pair(spec, version)

@@ -234,8 +234,8 @@ def test_evaluate_of_a_classifier_takes_csv(folder: Path, is_exclusive: bool) ->
 
 
 def test_evaluate_without_the_extra_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
-    result = evaluate(folder, folder / "images")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    result = evaluate(folder, folder / "images", "--report", folder / "missing.html")
     assert result.exit_code == 2
     assert install("eval") in result.stderr
 

@@ -44,19 +44,6 @@ class Scene:
             1, none, none, scores, boxes.astype(float), 0 * labels, labels, truths.astype(float), crowd
         )
 
-    def arrays(self) -> tuple[Array, ...]:
-        """Give what the kernel takes."""
-        edges = np.arange(self.count + 1)
-        return (
-            self.boxes,
-            self.labels,
-            np.searchsorted(self.images, edges),
-            self.truths,
-            self.truth_labels,
-            self.crowd,
-            np.searchsorted(self.truth_images, edges),
-        )
-
     def truth_document(self) -> dict[str, Any]:
         """Write the ground truth as COCO does: ids are rows and 1."""
         return {

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from postproc.evaluation import coco_metrics as module
 from postproc.evaluation.coco_metrics import CocoMetrics, coco_metrics, coco_numbers
 from tests.evaluation.scenes import (
     Scene,
@@ -50,25 +49,16 @@ def test_coco_metrics_equal_those_of_pycocotools(scene: Scene) -> None:
     found, expected = measured(scene), by_pycocotools(scene)
     assert len(coco_numbers()) == len(expected.stats) == 12
     assert 0.05 < expected.stats[0] < 0.95
-    np.testing.assert_allclose(without_none(found.numbers.values()), expected.stats, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(without_none(found.numbers.values()), expected.stats)
+    for name in ("precision", "recall", "scores"):
+        ours = getattr(found.curves, name)[..., : len(expected.params.catIds), :, :]
+        np.testing.assert_array_equal(ours, expected.eval[name])
     for label in range(5):
         precision = expected.eval["precision"][:, :, label, 0, 2]
         values = [precision[precision > -1].mean() if (precision > -1).any() else -1]
         values += [precision[0].mean()]
         ours = (found.average_precision[label], found.average_precision_50[label])
-        np.testing.assert_allclose(without_none(ours), values, rtol=0, atol=1e-9)
-
-
-def test_coco_metrics_of_labels_in_groups_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = random_scene(1, labels=5)
-    whole = measured(scene)
-    for name, value in (("_DETECTIONS_AT_ONCE", 60), ("_PAIRS_AT_ONCE", 20)):
-        monkeypatch.setattr(module, name, value)
-        assert len(list(module._groups(np.full(5, 50), scene.count))) > 2
-        parts = measured(scene)
-        assert parts.numbers == whole.numbers
-        np.testing.assert_array_equal(parts.average_precision, whole.average_precision)
-        monkeypatch.undo()
+        assert without_none(ours) == values
 
 
 def test_coco_metrics_without_detections_are_zero_and_without_objects_none() -> None:
@@ -79,4 +69,5 @@ def test_coco_metrics_without_detections_are_zero_and_without_objects_none() -> 
     assert set(unwanted.numbers.values()) == {None}
     assert np.isnan(unwanted.average_precision).all()
     perfect = measured(Scene.of_one_image(square, square)).numbers
-    assert (perfect["AP"], perfect["AR1"], perfect["AP_large"]) == (1, 1, None)
+    # pycocotools adds a little to what it divides by.
+    assert (perfect["AP"], perfect["AR1"], perfect["AP_large"]) == (1 / (1 + np.spacing(1)), 1, None)

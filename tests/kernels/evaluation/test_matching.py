@@ -1,4 +1,4 @@
-"""Greedy matching against a slow reference of its own and against pycocotools, index for index."""
+"""Boxes matched greedily against a slow reference of its own and against pycocotools, index for index."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from postproc.evaluation.groups import Groups, Instances
 from postproc.kernels.evaluation.matching import match_greedily
+from postproc.kernels.evaluation.pairs import box_pairs
 from tests.evaluation.scenes import Scene, coco_evaluation, random_scene
 
 Box = list[float]
 
 
 def run(scene: Scene, thresholds: list[float]) -> NDArray[np.int64]:
-    return match_greedily(*scene.arrays(), np.array(thresholds))
+    found, truth = Instances(scene.images, scene.labels), Instances(scene.truth_images, scene.truth_labels)
+    groups = Groups.of(found, truth, scene.count)
+    crowd = scene.crowd[groups.truths]
+    starts, truths, overlaps = box_pairs(
+        scene.boxes[groups.rows], groups.offsets, scene.truths[groups.truths], crowd, groups.truth_starts,
+        groups.truth_stops, min(thresholds),
+    )  # fmt: skip
+    matched = match_greedily(starts, truths, overlaps, crowd, np.array(thresholds))
+    result = np.empty_like(matched)
+    result[:, groups.rows] = np.append(groups.truths, -1)[matched]
+    return result
 
 
 def overlap(box: Box, truth: Box, is_crowd: bool) -> float:
@@ -110,3 +122,13 @@ def test_matching_without_detections_or_objects_is_empty() -> None:
     nothing = np.empty((0, 4))
     assert run(Scene.of_one_image(nothing, np.array([SQUARE])), [0.5, 0.7]).shape == (2, 0)
     assert run(Scene.of_one_image(np.array([SQUARE]), nothing), [0.5]).tolist() == [[-1]]
+
+
+def test_pairs_of_many_that_overlap_are_all_there() -> None:
+    case = scene([SQUARE] * 40, [SQUARE] * 30, crowd=[False, True] * 15)
+    starts, truths, overlaps = box_pairs(
+        case.boxes, np.array([0, 40]), case.truths, case.crowd, np.array([0]), np.array([30]), 0.5
+    )
+    assert starts.tolist() == [30 * row for row in range(41)]
+    assert truths.tolist() == [*range(30)] * 40
+    assert set(overlaps) == {1.0}
