@@ -71,3 +71,7 @@ class InspectionError(PostprocError, ValueError):
 
 class ExportError(PostprocError, ValueError):
     """Results cannot be written in a format; names the image, label or path, and what to do."""
+
+
+class FusingError(PostprocError, ValueError):
+    """A post-processing cannot be written into a graph; says what of it, and what to do."""

@@ -22,6 +22,8 @@ _MOST_REPEATED = 1 << 30
 _MOST_OF_NOTHING = 1 << 20
 _NOTHING = np.empty((1, 0), np.float32)
 QUANTISED_ADVICE = "quantised numbers q stand for (q - zero_point) * scale"
+_HOST_DEVICES = (1, 3, 11)  # of DLPack: plain memory, and what CUDA and ROCm have pinned
+_ON_ITS_DEVICE = ", or have it post-processed where it lies: postproc.onnx_runner.DevicePostProcessor"
 _BOTH_WAYS = (
     f"{QUANTISED_ADVICE}: give those in the output's quantization, or pass QuantizedTensor(array, scale, "
     "zero_point)"
@@ -78,7 +80,17 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
         raise TensorError(
             f"tensor {name!r} ({type(value).__module__}.{type(value).__name__}) cannot be read as an array: "
             f"{error}; pass a NumPy array or a CPU tensor (in PyTorch .detach().cpu(); of bfloat16 .float())"
+            f"{_ON_ITS_DEVICE if is_on_device(value) else ''}"
         ) from error
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether a tensor says that it lies elsewhere than on the host."""
+    try:
+        kind, _ = value.__dlpack_device__()
+        return bool(kind not in _HOST_DEVICES)
+    except Exception:  # no tensor, or one whose library fails: then it does not say so
+        return hasattr(type(value), "__cuda_array_interface__")
 
 
 def _dequantized(name: str, tensor: QuantizedTensor) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ LAYERS = (
     "schema",
     "results",
     "decoding",
+    "fusing",
     "ops pipeline",
     "exports images onnx_runner saved_tensors",
     "demo doctor evaluation inspection",

@@ -15,6 +15,7 @@ from postproc.cli.commands import (
     doctor,
     dump,
     evaluate,
+    fuse,
     inspect,
     run,
     serve,
@@ -102,6 +103,10 @@ app.command(
 app.command(epilog="For example: postproc inspect yolov8n.onnx --save yolov8n, then postproc run")(
     inspect.inspect
 )
+app.command(
+    epilog="For example: postproc fuse yolov8n.onnx --spec yolov8n/spec.json --version yolov8n/version.json "
+    "--output yolov8n.fused.onnx"
+)(fuse.fuse)
 app.command()(warmup.warmup)
 app.command(
     epilog="For example: postproc dump --spec spec.json --version version.json model.onnx images/ "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _DTYPES: dict[str, type[np.float32 | np.float16 | np.uint8]] = {
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _RANGES = {"FLOAT32": (-_FLOAT32_MAX, _FLOAT32_MAX), "FLOAT16": (-65504.0, 65504.0), "UINT8": (0.0, 255.0)}
 # From a picture's (height, width, channels) to the tensor's axes without the batch.
-_AXES = {"NCHW": (2, 0, 1), "NCWH": (2, 1, 0), "NHWC": (0, 1, 2), "NWHC": (1, 0, 2)}
+AXES = {"NCHW": (2, 0, 1), "NCWH": (2, 1, 0), "NHWC": (0, 1, 2), "NWHC": (1, 0, 2)}
 _LINE_BYTES = 64  # a row and a column: pointers, and the coefficients of a resize
 # Pillow holds the box of a resize in float32: up to this side its edges are exact to 1/256 pixel.
 _LONGEST_BOXED_SIDE = 65_536
@@ -66,6 +67,11 @@ class ImageTensor:
             self._mean = self._load_mean(directory) if image.mean_file else self._per_channel(image.mean)
             self._std = self._per_channel(image.std)
             self._check_range()
+
+    @property
+    def image(self) -> ImageInput:
+        """What is done, as given."""
+        return self._image
 
     @property
     def nbytes(self) -> int:
@@ -118,8 +124,8 @@ class ImageTensor:
         pixels = np.asarray(placed).reshape(placed.height, placed.width, -1)
         if self._image.color_channels == "BGR":
             pixels = pixels[..., ::-1]
-        pixels = pixels.transpose(_AXES[self._image.dimension_order])
-        if self._dtype == np.uint8 and self._keeps_values():
+        pixels = pixels.transpose(AXES[self._image.dimension_order])
+        if self.keeps_values:
             return np.array(pixels, order="C"), transform  # a copy: Pillow's pixels cannot be written
         values = self._normalise(pixels.astype(np.float32, order="C"))
         if self._dtype == np.uint8:
@@ -145,17 +151,25 @@ class ImageTensor:
         ordered = channels[::-1] if self._image.color_channels == "BGR" else channels
         return tuple(math.floor(channel + 0.5) for channel in ordered)
 
-    def _keeps_values(self) -> bool:
-        return self._scaling == 255 and self._mean is None and self._std is None
+    @property
+    def keeps_values(self) -> bool:
+        """Whether the tensor holds the pixels as they are."""
+        return self._dtype == np.uint8 and not any(True for _ in self.steps)
+
+    @property
+    def steps(self) -> Iterator[tuple[np.ufunc, NDArray[np.float32]]]:
+        """What makes a tensor of pixels, in order: functions of float32, and what they take besides."""
+        if self._scaling != 255:
+            yield np.multiply, np.array(self._scaling)
+            yield np.divide, np.array(255, np.float32)
+        if self._mean is not None:
+            yield np.subtract, self._mean
+        if self._std is not None:
+            yield np.divide, self._std
 
     def _normalise(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._scaling != 255:
-            values *= self._scaling
-            values /= np.float32(255)
-        if self._mean is not None:
-            values -= self._mean
-        if self._std is not None:
-            values /= self._std
+        for step, operand in self.steps:
+            step(values, operand, out=values)
         return values
 
     def _per_channel(self, numbers: tuple[float, ...] | None) -> NDArray[np.float32] | None:
@@ -163,7 +177,7 @@ class ImageTensor:
 
     def _ordered(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring (height, width, channels) into the tensor's order."""
-        return np.ascontiguousarray(values.transpose(_AXES[self._image.dimension_order]))
+        return np.ascontiguousarray(values.transpose(AXES[self._image.dimension_order]))
 
     def _check_range(self) -> None:
         operands = [values for values in (self._mean, self._std) if values is not None]

@@ -260,6 +260,11 @@ class Preprocessor:
         """The image inputs, in the document's order."""
         return tuple(self._images.values())
 
+    @property
+    def named_tensors(self) -> dict[str, ImageTensor]:
+        """The image inputs by the names of their tensors."""
+        return dict(self._images)
+
     def read(self, source: ImageSource | Picture) -> Picture:
         """Read an image for the first image input, as `load_image` does, or reduced where that was asked for.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from postproc.inspection.documents import proposal_of
 from postproc.inspection.faults import faults_of
+from postproc.inspection.fused import Fused, fused_of
 from postproc.inspection.graph import Graph, Tensor
 from postproc.inspection.graph_file import read_graph
 from postproc.inspection.labels import LabelNames, labels_of_file
@@ -26,7 +27,17 @@ from postproc.inspection.recognisers.grids import sizes_of_joined
 from postproc.isolation import RUN_SECONDS
 from postproc.transforms import Size
 
-__all__ = ["Certainty", "Graph", "Inspection", "LabelNames", "Proposal", "Reading", "Tensor", "inspect_model"]
+__all__ = [
+    "Certainty",
+    "Fused",
+    "Graph",
+    "Inspection",
+    "LabelNames",
+    "Proposal",
+    "Reading",
+    "Tensor",
+    "inspect_model",
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,8 @@ class Inspection:
         Why ONNX Runtime does not run the network, or nothing can be done with what it gives.
     was_run : bool
         Whether what a run put out is among what was weighed.
+    fused : Fused or None
+        The post-processing, where `postproc fuse` wrote it into the file: then nothing is to be found out.
     """
 
     graph: Graph
@@ -59,6 +72,7 @@ class Inspection:
     refuted: tuple[Reading, ...] = ()
     faults: tuple[str, ...] = ()
     was_run: bool = False
+    fused: Fused | None = None
 
     @property
     def unsupported(self) -> tuple[str, ...]:
@@ -115,6 +129,11 @@ def inspect_model(
     'classification'
     """
     graph = read_graph(path, size)
+    fused = fused_of(graph.metadata)
+    if isinstance(fused, Fused):
+        return Inspection(graph, (), fused=fused)
+    if fused is not None:
+        graph = replace(graph, unused=(*graph.unused, fused))
     fitting: tuple[Size, ...] = ()
     if graph.size_source == "assumed":
         graph, fitting = _fitted(path, graph)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from postproc.errors import RunnerError
-from postproc.onnx_runner.faults import advice_for, advice_for_type, refuse_graph_capture
+from postproc.onnx_runner.device_tensors import Device
+from postproc.onnx_runner.faults import advice_for_type, refuse_graph_capture
 from postproc.onnx_runner.inputs import (
     Feed,
     NetworkInputs,
@@ -21,7 +23,7 @@ from postproc.onnx_runner.inputs import (
     first_axis,
     match_name,
 )
-from postproc.onnx_runner.runs import bound_runs, plain_runs
+from postproc.onnx_runner.runs import bound_runs, explained, plain_runs
 from postproc.onnx_runner.session import CPU, NUMPY_TYPES, Provider, TensorInfo, open_session
 
 # Providers whose sessions may not be run from several threads at once.
@@ -174,7 +176,9 @@ class OnnxNetwork:
         blank = {name: np.zeros((1, *feed[name].shape[1:]), feed[name].dtype) for name in along}
         return {**feed, **blank}
 
-    def runs(self, feed: Feed, sources: Mapping[str, str]) -> Iterator[tuple[list[int], Feed]]:
+    def runs(
+        self, feed: Feed, sources: Mapping[str, str], device: Device | None = None
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
         """Run the images, as many at a time as the network takes.
 
         Parameters
@@ -183,6 +187,8 @@ class OnnxNetwork:
             What `inputs.check` returned, of at least one image.
         sources : mapping of str to str
             Name to return a tensor by, and the graph's own as `find` gives it.
+        device : Device, optional
+            Where the session runs: outputs stay there, as `OrtTensor`.
 
         Yields
         ------
@@ -191,7 +197,8 @@ class OnnxNetwork:
         """
         images = len(feed[self.inputs.images.name])
         along = self.inputs.along_images(feed)
-        run = self._prepare_runs({name: array for name, array in feed.items() if name not in along}, sources)
+        shared = {name: array for name, array in feed.items() if name not in along}
+        run = self._prepare_runs(shared, sources, device)
         length = self.inputs.run_length or images
         for start in range(0, images, length):
             rows = [min(row, images - 1) for row in range(start, start + length)]
@@ -213,31 +220,22 @@ class OnnxNetwork:
             )
         return np.concatenate(parts)[:images]
 
-    def _prepare_runs(self, shared: Feed, sources: Mapping[str, str]) -> Callable[[Feed], Feed]:
+    def _prepare_runs(
+        self, shared: Feed, sources: Mapping[str, str], device: Device | None
+    ) -> Callable[[Feed], dict[str, Any]]:
         """Give the function from a run's own inputs to the tensors of `sources`."""
         output_names = [name for name in dict.fromkeys(sources.values()) if name not in self.inputs.infos]
         prepare = bound_runs if self.uses_io_binding else plain_runs
-        with _explained(shared):
+        if device is not None:
+            prepare = partial(bound_runs, device=device)
+        with explained(shared):
             run_graph = prepare(self.session, output_names, shared)
 
-        def run(inputs: Feed) -> Feed:
-            known = {**shared, **inputs}
+        def run(inputs: Feed) -> dict[str, Any]:
+            known: dict[str, Any] = {**shared, **inputs}
             if output_names:  # else all that is needed are inputs
-                with _explained(known), self._one_run_at_a_time:
+                with explained(known), self._one_run_at_a_time:
                     known.update(zip(output_names, run_graph(inputs), strict=True))
             return {needed: known[name] for needed, name in sources.items()}
 
         return run
-
-
-@contextmanager
-def _explained(feed: Feed) -> Iterator[None]:
-    """Turn what ONNX Runtime raises into a RunnerError that tells what it was given."""
-    try:
-        yield
-    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
-        fed = ", ".join(f"{name!r} {array.dtype} {array.shape}" for name, array in feed.items())
-        raise RunnerError(
-            f"ONNX Runtime failed on the inputs {fed}: {str(error) or type(error).__name__}"
-            f"{advice_for(error)}"
-        ) from error

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from postproc.errors import BatchSizeError, RunnerError
+from postproc.call_options import CallOptions
+from postproc.errors import BatchSizeError, FusingError, RunnerError
 from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
+from postproc.onnx_runner.device_graphs import DeviceGraphs, graphs_for, open_shapes
 from postproc.onnx_runner.inputs import match_name
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.onnx_runner.session import Provider, Session, TensorInfo
+from postproc.pipeline import PostProcessor
 from postproc.quantization import DTYPES
 from postproc.results import Recognitions
 from postproc.transforms import ImageTransform
 
-if TYPE_CHECKING:
-    from postproc.pipeline import PostProcessor
+logger = logging.getLogger("postproc.onnx_runner")
 
 
 class OnnxRunner:
@@ -75,7 +78,8 @@ class OnnxRunner:
     RunnerError
         If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
         (``enable_cuda_graph``), the model lacks a tensor that `post` needs, or `quantized` is asked for
-        where none of those ends with a DequantizeLinear that can be left out.
+        where none of those ends with a DequantizeLinear that can be left out, or `fuse` is true and `post`
+        cannot be written into a graph.
 
     Notes
     -----
@@ -83,6 +87,12 @@ class OnnxRunner:
     an input that several runs share is copied to the device once. The tests do this on a session of
     the CPU and on a stand-in that records the calls; it has not been run on a GPU. ``postproc doctor
     --gpu`` does so.
+
+    Where it is fused, the network's tensors stay on the device as long as its graph finishes all images of a
+    run. They come to the host, for the kernels, where it cannot be sure of having compared all candidates;
+    in calls with `show_discarded` or a larger `max_predictions`; after another `post` has been set; and in
+    the first call, in which the kernels look for signs of a wrong reading. Under "auto", a graph that cannot
+    be opened or run is logged once, and left out from then on.
     """
 
     def __init__(
@@ -95,6 +105,7 @@ class OnnxRunner:
         batched: bool = True,
         batched_input: bool = True,
         quantized: bool = False,
+        fuse: Literal["auto"] | bool = "auto",
     ) -> None:
         dequantizing: dict[str, Dequantizing] = {}
         if quantized and not isinstance(model, (OnnxNetwork, Session)):
@@ -131,6 +142,14 @@ class OnnxRunner:
             else self.network.find(needed, "the post-processing")
             for needed in post.tensor_names
         }
+        self._is_optional = fuse == "auto"
+        self._graphs = graphs_for(self.network.session, post, fuse, bool(dequantizing))
+        self._has_looked = False
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the post-processing runs on the network's device."""
+        return self._graphs is not None
 
     @property
     def session(self) -> Session:
@@ -193,25 +212,57 @@ class OnnxRunner:
         input_size = None
         if self.post.uses_input_size and transforms is None:
             input_size = _image_size(image_tensor.shape)
+        graphs = self._graphs_of_call(show_discarded, max_predictions)
         parts = []
-        for rows, tensors in self.network.runs(feed, self._sources):
-            quantized = {name: one.tensor(tensors[name]) for name, one in self._dequantizing.items()}
+        for rows, tensors in self.network.runs(
+            feed, self._sources, None if graphs is None else graphs.device
+        ):
+            options: dict[str, Any] = {
+                "show_discarded": show_discarded,
+                "max_predictions": max_predictions,
+                "input_size": input_size,
+                "transforms": None if transforms is None else [transforms[row] for row in rows],
+                "batch_size": len(rows),  # the last images may have no row in a tensor that names them
+            }
             try:
-                part = self.post(
-                    {**tensors, **quantized},
-                    show_discarded=show_discarded,
-                    max_predictions=max_predictions,
-                    input_size=input_size,
-                    transforms=None if transforms is None else [transforms[row] for row in rows],
-                    batch_size=len(rows),  # the last images may have no row in a tensor that names them
-                )
+                if graphs is None:
+                    quantized = {name: one.tensor(tensors[name]) for name, one in self._dequantizing.items()}
+                    part = self.post({**tensors, **quantized}, **options)
+                else:
+                    part = self._on_device(graphs, tensors, options)
             except BatchSizeError as error:
                 message = f"the network ran on {len(rows)} images, but {error}"
                 if self.network.batched:
                     message += "; one whose outputs have no batch axis needs OnnxRunner(..., batched=False)"
                 raise RunnerError(message) from error
             parts.append(part[: images - rows[0]])
+        self._has_looked = True
         return parts[0] if len(parts) == 1 else Recognitions.concatenate(parts)
+
+    def _graphs_of_call(self, show_discarded: bool, max_predictions: int) -> DeviceGraphs | None:
+        """Give what post-processes a call on the device; None where the kernels do."""
+        graphs = self._graphs
+        if graphs is None or not self._has_looked or self.post is not graphs.post:
+            return None
+        return graphs if graphs.serve(show_discarded, max_predictions) else None
+
+    def _on_device(
+        self, graphs: DeviceGraphs, tensors: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> Recognitions:
+        options = CallOptions.checked(**arguments, size_is_for_all=not graphs.post.uses_input_size)
+        images = arguments["batch_size"]
+        try:
+            return graphs(tensors, open_shapes(tensors, images), images, options)
+        except (FusingError, RunnerError) as error:
+            if not self._is_optional:
+                raise RunnerError(f"fuse: {error}") from error
+            self._graphs = None
+            logger.warning(
+                "post-processing does not run on %s, so that tensors are copied to the host from now on: %s",
+                graphs.device,
+                error,
+            )
+            return graphs.by_kernels(tensors, options)
 
     def warmup(self, shapes: Mapping[str, Sequence[int]] | None = None) -> None:
         """Compile or load the kernels, and run the network once on blank inputs.
@@ -231,10 +282,25 @@ class OnnxRunner:
         """
         self.post.warmup()
         inputs = self.network.inputs
-        _, tensors = next(self.network.runs(inputs.check(inputs.blank(shapes or {})), self._sources))
+        feed = inputs.check(inputs.blank(shapes or {}))
+        rows, tensors = next(self.network.runs(feed, self._sources))
         narrow = {array.dtype.name for array in tensors.values() if array.dtype.itemsize < 4}
         if dtypes := narrow.intersection(("float16", "bfloat16", *DTYPES)):
             self.post.warmup(sorted(dtypes))
+        if self._graphs is not None:
+            size = _image_size(feed[self.image_input.name].shape) if self.post.uses_input_size else None
+            _, tensors = next(self.network.runs(feed, self._sources, self._graphs.device))
+            self._on_device(
+                self._graphs,
+                tensors,
+                {
+                    "show_discarded": False,
+                    "max_predictions": 1,
+                    "input_size": size,
+                    "transforms": None,
+                    "batch_size": len(rows),
+                },
+            )
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -41,6 +41,11 @@ from postproc.schema import (
 from postproc.schema.limits import MOST_LABELS
 from postproc.schema.problems import describe
 from postproc.transforms import ImageTransform
+
+if TYPE_CHECKING:
+    import onnx
+
+    from postproc.fusing import FuseOptions
 
 WARM_DTYPES = ("float32", "float64", "float16", "bfloat16", *DTYPES)
 """Data types of tensors that a warm-up knows."""
@@ -335,6 +340,30 @@ class PostProcessor:
     def uses_input_size(self) -> bool:
         """Whether boxes of an output are in pixels of an `input_size`, which a call may replace."""
         return self._uses_input_size
+
+    def to_onnx(
+        self, shapes: Mapping[str, Sequence[int | str]], options: FuseOptions | None = None, **more: Any
+    ) -> onnx.ModelProto:
+        """Write this post-processing as a graph of ONNX's operators: see `postproc.fusing.to_onnx`.
+
+        Parameters
+        ----------
+        shapes : mapping of str to sequence of int or str
+            Of the tensors, by name; the first axis may be free, a name in its place.
+        options : FuseOptions, optional
+        **more
+            ``dtypes`` and ``input_size``.
+
+        Raises
+        ------
+        FusingError
+            If something of it cannot be written.
+        TensorError
+            If shapes do not fit the documents.
+        """
+        from postproc.fusing import FuseOptions, to_onnx  # here, since few need it
+
+        return to_onnx(self, shapes, options or FuseOptions(), **more)
 
     def warmup(self, dtypes: Collection[str] = ("float32",)) -> None:
         """Compile or load every kernel that a call uses, so that the first image does not wait for it.

@@ -268,13 +268,9 @@ class DetectionStage:
                 self.signs.look_at_angles(candidates.angles())
             if candidates.scores is not None:
                 self.signs.look(candidates.scores())
-        transforms = options.transforms
         if self._boxes_are_normalized:
             sizes = None
-        if transforms is None and not isinstance(sizes, np.ndarray):
-            placement = _same_placement(sizes, batch)
-        else:
-            placement = _placement(sizes, transforms, batch)
+        placement = _placed(sizes, options.transforms, batch)
         bounds = _NO_BOUNDS
         if self._decoder.clips_first:
             bounds = Bounds(np.ones((batch, 2), np.float32))
@@ -284,6 +280,12 @@ class DetectionStage:
         if candidates.extras is None:
             return bound
         return BoundExtras(bound, candidates.extras)
+
+    def placement(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Placement:
+        """Where boxes of a `batch` of images go, by a call's options; of tensors only sizes are read."""
+        is_placed = self._reads_size and not self._boxes_are_normalized
+        sizes = self._sizes(tensors, batch, options) if is_placed else None
+        return _placed(sizes, options.transforms, batch)
 
     def _sizes(self, tensors: Mapping[str, Any], batch: int, options: CallOptions) -> Sizes:
         """Heights and widths of the network's input in pixels, (batch, 2) or for all; None for none."""
@@ -442,6 +444,12 @@ class BoundExtras:
     def join(self, parts: list[Detections]) -> Detections:
         """Results of consecutive ranges as one."""
         return type(parts[0]).concatenate(parts)
+
+
+def _placed(sizes: Sizes, transforms: tuple[ImageTransform, ...] | None, batch: int) -> Placement:
+    if transforms is None and not isinstance(sizes, np.ndarray):
+        return _same_placement(sizes, batch)
+    return _placement(sizes, transforms, batch)
 
 
 @functools.lru_cache(maxsize=64)

@@ -52,11 +52,20 @@ def inspect(
 
     Exit code 1 if nothing fits; 3 if --save has to know which of several readings is meant (--take).
     """
-    from postproc.cli.work.inspect import show_inspection, show_saved, why_undecided
+    from postproc.cli.work.inspect import show_fused, show_inspection, show_saved, why_undecided
     from postproc.cli.work.inspect_json import inspection_json
     from postproc.inspection import inspect_model
 
     inspection = inspect_model(model, labels=labels, size=_input_size(size), run=run, run_seconds=run_seconds)
+    if inspection.fused is not None:
+        if as_json:
+            typer.echo(json.dumps(inspection_json(inspection), indent=2))
+        else:
+            show_fused(inspection, inspection.fused, Console())
+        if save is not None:
+            complain("nothing is saved: the file is fused, and its outputs need no post-processing")
+            raise typer.Exit(1)
+        return
     proposals = inspection.proposals
     if take is not None and take > len(proposals) > 0:
         raise typer.BadParameter(

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from postproc.inspection import Certainty, Inspection, Proposal
+from postproc.inspection import Certainty, Fused, Inspection, Proposal
 from postproc.inspection.evidence import Evidence, Source
 from postproc.inspection.proposal import written
 
@@ -22,6 +22,21 @@ _MOST_READINGS = 4
 _MOST_REFUTED = 6
 _LONGEST_LIST = 18  # the anchors of YOLOv3 are shown whole
 _SHOWN_METADATA = ("description", "task", "head", "imgsz", "stride", "end2end")
+
+
+def show_fused(inspection: Inspection, fused: Fused, console: Console) -> None:
+    """Print what a file that `postproc fuse` wrote puts out, with its documents."""
+    console.print(_tensors(inspection))
+    names = ", ".join(name for output in fused.outputs for name in output.values())
+    said = [
+        f"{name} {value}" for name, value in fused.options.items() if name != "outputs" and value is not None
+    ]
+    console.print(_item("fused     ", "green", f"postproc fuse wrote it: {names} are finished detections"))
+    console.print(_item("          ", "dim", ", ".join(said)))
+    for output in fused.spec.outputs:
+        labels = [label.name for label in output.labels.labels]
+        console.print(_item("spec      ", "dim", f"{len(labels)} labels: {_few(labels)}"))
+    console.print(_item("version   ", "dim", written(_cut(fused.version.dump())).strip()))
 
 
 def show_inspection(inspection: Inspection, command: Sequence[str], console: Console) -> None:
@@ -120,7 +135,8 @@ def _show_run(
     console.print(Text(f"  postproc run {_quoted(model)} {options} image.jpg"), soft_wrap=True)
 
 
-def _found(inspection: Inspection) -> RenderableType:
+def _tensors(inspection: Inspection) -> RenderableType:
+    """Show the inputs and outputs of the file."""
     graph = inspection.graph
     table = Table.grid(padding=(0, 2))
     for name, tensors in (("input", graph.inputs), ("output", graph.outputs)):
@@ -130,6 +146,11 @@ def _found(inspection: Inspection) -> RenderableType:
                 size = graph.input_size or (0, 0)
                 declared.append(f", {tensor.text} at {size[1]}x{size[0]}", "dim")
             table.add_row(Text(f"{name:8}", "dim"), Text(tensor.name, "bold"), declared)
+    return table
+
+
+def _found(inspection: Inspection) -> RenderableType:
+    graph, table = inspection.graph, _tensors(inspection)
     facts = [
         f"{key} {graph.metadata[key].strip()}"
         for key in _SHOWN_METADATA

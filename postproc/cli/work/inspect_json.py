@@ -18,6 +18,13 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
         "inputs": [_tensor_json(tensor) for tensor in graph.inputs],
         "outputs": [_tensor_json(tensor) for tensor in graph.outputs],
         "metadata": dict(graph.metadata),
+        "fused": None
+        if inspection.fused is None
+        else {
+            "options": dict(inspection.fused.options),
+            "spec": inspection.fused.spec.dump(),
+            "version": inspection.fused.version.dump(),
+        },
         "input_size": None if graph.input_size is None else list(graph.input_size),
         "input_size_source": graph.size_source,
         "was_run": inspection.was_run,

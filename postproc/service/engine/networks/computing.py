@@ -61,7 +61,8 @@ def compute(
     if post is None:
         rows = _rows(network, call)
         return _texts(lambda row: tensors_text(rows[row], max_bytes), len(call))
-    recognitions = OnnxRunner(network, post)(
+    # Not fused: requests bring thresholds of their own, and a graph would be opened for each of them.
+    recognitions = OnnxRunner(network, post, fuse=False)(
         call.tensors,
         show_discarded=call.show_discarded,
         max_predictions=call.max_predictions,

@@ -1,0 +1,204 @@
+"""A post-processor as a model of ONNX's standard."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from postproc.errors import FusingError
+from postproc.fusing.graph import Graph, Value
+from postproc.fusing.options import FuseOptions
+from postproc.fusing.output import bind, reason_against, write
+from postproc.fusing.tensors import Shape, Tensors
+from postproc.installing import install
+
+if TYPE_CHECKING:
+    import onnx
+
+    from postproc.pipeline import PostProcessor
+    from postproc.pipeline.stages import DetectionStage
+
+_DEFAULT = FuseOptions()
+_IR_VERSION = 8  # of opset 17; ONNX Runtime 1.18 reads up to 10
+_COLLIDING = "detected_"
+
+
+def unsupported(post: PostProcessor, options: FuseOptions = _DEFAULT) -> str | None:
+    """Why a post-processor cannot be written into a graph.
+
+    Parameters
+    ----------
+    post : PostProcessor
+    options : FuseOptions
+
+    Returns
+    -------
+    A sentence that names the output and what of it; None if it can be written.
+    """
+    for index, stage in enumerate(post._stages):
+        if reason := reason_against(stage, options):
+            return f"post_processings[{index}] {reason}"
+    return None
+
+
+def to_onnx(
+    post: PostProcessor,
+    shapes: Mapping[str, Sequence[int | str]],
+    options: FuseOptions = _DEFAULT,
+    *,
+    dtypes: Mapping[str, Any] | None = None,
+    input_size: Sequence[int] | None = None,
+) -> onnx.ModelProto:
+    """Write a post-processor as a graph of its own.
+
+    Parameters
+    ----------
+    post : PostProcessor
+    shapes : mapping of str to sequence of int or str
+        Of the network's output tensors, which are the graph's inputs, by name. The first axis may be free: a
+        name in its place.
+    options : FuseOptions
+    dtypes : mapping of str to dtype, optional
+        Of those that are not float32.
+    input_size : (height, width), optional
+        Of the network's input, as of a call.
+
+    Returns
+    -------
+    A model whose outputs are for each output of the spec, with ``_k`` behind their names where there are
+    several: ``boxes`` (B, P, 4) float32, ``scores`` (B, P) float32, ``labels`` (B, P) label ids and
+    ``regions`` (B, P) int64, -1 where there is no row, ``count`` (B) int64 of rows, and ``complete`` (B)
+    bool: whether they are all that a call gives; where it is false they are the first of those. An output
+    that would have the name of an input has ``detected_`` before it.
+
+    Raises
+    ------
+    FusingError
+        If something of it cannot be written.
+    TensorError
+        If shapes do not fit the documents.
+    """
+    check(post, options)
+    from onnx import helper
+
+    g = new_graph(options, options.opset)
+    tensors = Tensors(g, shapes, dtypes or {}, {})
+    outputs, inputs, names = write_all(g, post, tensors, options, input_size, [*post.tensor_names])
+    given = [
+        helper.make_tensor_value_info(name, _element_type(tensors.dtypes[name]), tensors.shapes[name])
+        for name in post.tensor_names
+    ]
+    model = helper.make_model(
+        helper.make_graph(g.nodes, "postproc", [*given, *inputs], outputs, g.initializers),
+        opset_imports=[helper.make_opsetid("", g.opset)],
+        producer_name="postproc",
+    )
+    model.ir_version = _IR_VERSION
+    add_metadata(model, post, options, names)
+    return model
+
+
+def write_all(
+    g: Graph,
+    post: PostProcessor,
+    tensors: Tensors,
+    options: FuseOptions,
+    input_size: Sequence[int] | None,
+    taken: Sequence[Value],
+) -> tuple[list[Any], list[Any], list[dict[str, str]]]:
+    """Write all outputs of a post-processor; give the outputs, further inputs, and names of outputs."""
+    from onnx import TensorProto, helper
+
+    outputs, inputs, all_names = [], [], []
+    placement = None
+    stages = post._stages
+    for index, stage in enumerate(cast("tuple[DetectionStage, ...]", stages)):
+        suffix = f"_{index}" if len(stages) > 1 else ""
+        bound = bind(stage, tensors, input_size, not post.uses_input_size)
+        batch = _batch(stage, tensors)
+        if options.placement == "input" and placement is None:
+            placement = "placement"
+            inputs.append(helper.make_tensor_value_info(placement, TensorProto.DOUBLE, [batch, 2, 4]))
+        thresholds = None
+        if options.thresholds == "input":
+            thresholds = f"thresholds{suffix}"
+            shape = [len(stage.decision.ids)]
+            inputs.append(helper.make_tensor_value_info(thresholds, TensorProto.FLOAT, shape))
+        finished, extras = write(g, tensors, bound, options, thresholds, placement)
+        kinds = {
+            "boxes": (finished.boxes, TensorProto.FLOAT, (4,)),
+            "scores": (finished.scores, TensorProto.FLOAT, ()),
+            "labels": (finished.labels, TensorProto.INT64, ()),
+            "regions": (finished.regions, TensorProto.INT64, ()),
+            **{name: (value, TensorProto.FLOAT, shape) for name, (value, shape) in extras.items()},
+        }
+        names: dict[str, str] = {}
+        for kind, (value, element, more) in kinds.items():
+            names[kind] = _free_name(f"{kind}{suffix}", taken)
+            g.op("Identity", value, name=names[kind])
+            outputs.append(helper.make_tensor_value_info(names[kind], element, [batch, options.rows, *more]))
+        for kind, value, element in (
+            ("count", finished.count, TensorProto.INT64),
+            ("complete", finished.complete, TensorProto.BOOL),
+        ):
+            names[kind] = _free_name(f"{kind}{suffix}", taken)
+            g.op("Identity", value, name=names[kind])
+            outputs.append(helper.make_tensor_value_info(names[kind], element, [batch]))
+        all_names.append(names)
+    return outputs, inputs, all_names
+
+
+def add_metadata(
+    model: onnx.ModelProto, post: PostProcessor, options: FuseOptions, names: list[dict[str, str]]
+) -> None:
+    """Write into a model what it was made of: documents, options, and the names of outputs."""
+    fused = {**dataclasses.asdict(options), "max_predictions": options.rows, "outputs": names}
+    texts = {
+        "postproc.spec": json.dumps(post.spec.dump()),
+        "postproc.version": json.dumps(post.version.dump()),
+        "postproc.fused": json.dumps(fused),
+    }
+    for key, value in texts.items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def check(post: PostProcessor, options: FuseOptions) -> None:
+    """Check that onnx is there, and that a post-processor can be written.
+
+    Raises
+    ------
+    FusingError
+        If not.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise FusingError(f"writing graphs needs onnx: {install('onnx')}") from None
+    if reason := unsupported(post, options):
+        raise FusingError(reason)
+
+
+def new_graph(options: FuseOptions, opset: int) -> Graph:
+    """Return a graph without nodes."""
+    return Graph(opset, np.float64 if options.precision == "float64" else np.float32)
+
+
+def _batch(stage: DetectionStage, tensors: Tensors) -> int | str | None:
+    """Size of the axis of images, where it is known."""
+    shapes: list[Shape] = [tensors.shapes[name] for name in stage.tensor_names]
+    free = [shape[0] for shape in shapes if isinstance(shape[0], str)]
+    return free[0] if free else None
+
+
+def _free_name(name: str, taken: Sequence[Value]) -> str:
+    return _COLLIDING + name if name in taken else name
+
+
+def _element_type(dtype: np.dtype[Any]) -> int:
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(dtype))

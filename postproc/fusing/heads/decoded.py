@@ -1,0 +1,54 @@
+"""What a head gives: scores of all candidates, and boxes of those that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from postproc.fusing.graph import Value
+
+Corners = Callable[[Value, Value], list[Value]]
+"""Gives x1, y1, x2, y2 (B, K) float32 of boxes, from their numbers and the rows of their labels (B, K)."""
+Place = Callable[[Value, Value], tuple[Value, Value]]
+"""Places x and y (B, M) float32 as corners are placed, but does not clip them."""
+
+
+class Extra(NamedTuple):
+    """What comes with a box.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of what a box has.
+    of : function
+        Gives it, (B, P, ...) float32, from the numbers (B, P) of boxes.
+    """
+
+    shape: tuple[int, ...]
+    of: Callable[[Value, Place], Value]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The output of a network in a graph.
+
+    Parameters
+    ----------
+    scores : Value
+        Activated, float32: (B, L, N), or (B, N) with `labels`.
+    label_count, per_label : int
+        L and N.
+    corners : Corners
+    labels : Value, optional
+        Rows of the labels that a list of boxes names, (B, N) int64; negative: none.
+    extras : dict of str to Extra
+        By the names of outputs.
+    """
+
+    scores: Value
+    label_count: int
+    per_label: int
+    corners: Corners
+    labels: Value | None = None
+    extras: dict[str, Extra] = field(default_factory=dict)

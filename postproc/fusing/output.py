@@ -1,0 +1,167 @@
+"""One output of a version, written into a graph."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from postproc.call_options import CallOptions
+from postproc.errors import FusingError
+from postproc.fusing.finishing import Finished, clipped, divided, finish, placed, scaled
+from postproc.fusing.graph import Graph, Operand, Value
+from postproc.fusing.heads import HEADS, Fusion
+from postproc.fusing.heads.decoded import Place
+from postproc.fusing.options import FuseOptions
+from postproc.fusing.selection import select
+from postproc.fusing.sizes import Divisors
+from postproc.fusing.suppression import suppress
+from postproc.fusing.tensors import Tensors
+from postproc.schema import Detection
+
+if TYPE_CHECKING:  # the pipeline stands on this package
+    from postproc.pipeline.stages import BoundDetection, DetectionStage, Stage
+
+
+def reason_against(stage: Stage, options: FuseOptions) -> str | None:
+    """Why an output cannot be written into a graph; None if it can."""
+    task = stage.task
+    if not isinstance(task, Detection):
+        return "is a classification, which has no boxes to suppress: take the network's scores as they are"
+    if task.kind not in HEADS:
+        return f"is a {task.kind}, which is not among {', '.join(HEADS)}"
+    if task.nms_method != "hard":
+        return f'has nms_method "{task.nms_method}"; only "hard" can be written'
+    if (task.yolox_output or task.distance_output) and task.normalize_wrt_tensor:
+        return "has the cells of its grids from normalize_wrt_tensor, at run time: declare input_size instead"
+    output: Any = task.output
+    if not getattr(output, "keep_empty_masks", True):
+        return "leaves out rows whose masks are empty, which takes the masks: declare keep_empty_masks true"
+    if task.end_to_end_output:
+        if "image" in output.columns:
+            return "has rows that name their images, in any order and number"
+        if "angle" in output.columns:
+            return "has finished rows of oriented boxes"
+    return None
+
+
+def bind(
+    stage: DetectionStage, tensors: Tensors, input_size: Sequence[int] | None, size_is_for_all: bool
+) -> BoundDetection:
+    """Give what the kernels would be given for tensors of these shapes.
+
+    Raises
+    ------
+    FusingError
+        If shapes are missing, or not all known.
+    TensorError
+        If shapes do not fit the document.
+    """
+    tensors.check(stage.tensor_names)
+    stage = copy.copy(stage)
+    stage.signs = copy.copy(stage.signs)  # whose looks are for what a network returns
+    sized = stage.task.normalize_wrt_tensor
+    examples = {name: tensors.example(name, int(name == sized)) for name in stage.tensor_names}
+    options = CallOptions.checked(False, 1, input_size, None, None, size_is_for_all)
+    tensors.read_as(stage._quantizations)
+    bound: Any = stage.bind(examples, options)
+    return cast("BoundDetection", getattr(bound, "boxes", bound))  # without what adds more than boxes
+
+
+def write(
+    g: Graph,
+    tensors: Tensors,
+    bound: BoundDetection,
+    options: FuseOptions,
+    thresholds: Operand | None,
+    placement: Value | None,
+) -> tuple[Finished, dict[str, tuple[Value, tuple[int, ...]]]]:
+    """Write all operators of an output; `thresholds` and `placement` are inputs, if given.
+
+    Also gives what comes with its rows, and the shape of that in a row, by name.
+    """
+    stage = bound.stage
+    decision, task = stage.decision, stage.task
+    size = _size(g, tensors, bound)
+    decoded = HEADS[task.kind](Fusion(g, tensors, task.output, bound, size))
+    rule = decision.rule
+    if thresholds is None:
+        thresholds = np.asarray(rule.thresholds)
+    selected = select(g, decoded, thresholds, bool(rule.multi_label), options.candidates)
+    corners = decoded.corners(selected.boxes, selected.labels)
+    valid = g.all_of(g.op("Greater", selected.scores, 0.0), *[g.is_finite(side) for side in corners])
+    corners = [g.op("Where", valid, side, 0.0) for side in corners]
+    if len(bound.bounds):
+        limits: Sequence[Operand] = (np.float32(1), np.float32(1)) * 2 if size is None else size.sides
+        corners = [clipped(g, side, limit) for side, limit in zip(corners, limits, strict=True)]
+    keep, are_all_known = suppress(
+        g,
+        corners,
+        selected.labels,
+        valid,
+        np.asarray(rule.iou_thresholds),
+        bool(rule.class_agnostic),
+        selected.count,
+        options,
+    )
+    in_image = divided(g, corners, size) if placement is None else placed(g, corners, placement)
+    scale = _scale(bound, size) if options.pixels else None
+    finished = finish(
+        g,
+        selected,
+        in_image,
+        keep,
+        are_all_known,
+        ids=decision.ids,
+        columns=int(bound.candidates.columns),
+        rows=options.rows,
+        scale=scale,
+    )
+    place = _placer(g, size, placement, scale)
+    extras = {
+        name: (_of_rows(g, extra.of(finished.box_numbers, place), finished.is_row, extra.shape), extra.shape)
+        for name, extra in decoded.extras.items()
+    }
+    return finished, extras
+
+
+def _placer(g: Graph, size: Divisors | None, placement: Value | None, scale: Divisors | None) -> Place:
+    """Give what places points as corners are placed."""
+
+    def place(x: Value, y: Value) -> tuple[Value, Value]:
+        pair = divided(g, [x, y], size) if placement is None else placed(g, [x, y], placement)
+        return tuple(pair) if scale is None else tuple(scaled(g, pair, scale))  # type: ignore[return-value]
+
+    return place
+
+
+def _of_rows(g: Graph, values: Value, is_row: Value, shape: tuple[int, ...]) -> Value:
+    """Values (B, P, ...), zeros where there is no row."""
+    return g.op("Where", g.unsqueeze(is_row, *range(2, 2 + len(shape))), values, np.float32(0))
+
+
+def _size(g: Graph, tensors: Tensors, bound: BoundDetection) -> Divisors | None:
+    """Width and height that boxes are in pixels of; None if they are relative already."""
+    if bound.sizes is None:
+        return None
+    if name := bound.stage.task.normalize_wrt_tensor:
+        sizes = tensors.numbers(name, 2)
+        return Divisors(g.slice(sizes, 1, 1, 2), g.slice(sizes, 1, 0, 1))
+    height, width = cast("tuple[float, float]", bound.sizes)
+    return Divisors(np.float32(width), np.float32(height))
+
+
+def _scale(bound: BoundDetection, size: Divisors | None) -> Divisors:
+    """Width and height of the input, by which boxes in [0, 1] are in pixels."""
+    if size is not None:
+        return size
+    given: Any = bound.options.input_size or bound.stage.task.input_size
+    if given is None:
+        raise FusingError(
+            f"boxes of {bound.stage.tensor_names} in pixels need the size of the network's input: declare "
+            "the detection's input_size, or give input_size"
+        )
+    height, width = given
+    return Divisors(np.float32(width), np.float32(height))

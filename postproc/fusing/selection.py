@@ -1,0 +1,99 @@
+"""The best candidates of each image, in the order of their ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from postproc.fusing.graph import Graph, Operand, Value
+from postproc.fusing.heads.decoded import Decoded
+
+NO_SCORE = -1.0
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The K best of each image: values (B, K), the best first.
+
+    Parameters
+    ----------
+    count : int
+        K.
+    scores : Value
+        -1 where there is no candidate.
+    labels, boxes : Value
+        Row of the label and number of the box, int64; of no candidate any that exist.
+    passing : Value
+        How many candidates the image has, (B,) float32.
+    """
+
+    count: int
+    scores: Value
+    labels: Value
+    boxes: Value
+    passing: Value
+
+
+def select(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool, most: int) -> Selected:
+    """Select at most `most` candidates an image: scores above the threshold (L,) of their label."""
+    if decoded.labels is None:
+        scores = _masked(g, decoded, thresholds, multi_label)
+        size = decoded.label_count * decoded.per_label
+        flat = g.op("Reshape", scores, [0, size])
+    else:
+        flat, size = _listed(g, decoded, thresholds), decoded.per_label
+    count = min(most, size)
+    passing = g.reduce("ReduceSum", g.cast(g.op("Greater", flat, 0.0), np.float32), 1)
+    values, places = g.ops("TopK", flat, [count], names=[None, None], axis=1, largest=1, sorted=1)
+    if decoded.labels is None:
+        orders = places
+    else:
+        orders = g.op("Add", g.op("Mul", g.pick(decoded.labels, places), np.int64(decoded.per_label)), places)
+    ranked = _ranked(g, values, orders, count)
+    scores, orders = g.pick(values, ranked), g.pick(orders, ranked)
+    if decoded.labels is not None:  # of no label: any
+        orders = g.op("Max", orders, np.int64(0))
+    labels = g.op("Div", orders, np.int64(decoded.per_label))
+    boxes = g.op("Sub", orders, g.op("Mul", labels, np.int64(decoded.per_label)))
+    return Selected(count, scores, labels, boxes, passing)
+
+
+def _masked(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool) -> Value:
+    """Scores (B, L, N), -1 where they do not make a candidate."""
+    scores = decoded.scores
+    passes = _passes(g, scores, g.op("Reshape", thresholds, [1, -1, 1]))
+    if not multi_label and decoded.label_count > 1:
+        lowest = np.float32(-np.inf)
+        finite = g.op("Where", g.op("Less", g.op("Abs", scores), np.float32(np.inf)), scores, lowest)
+        best = g.op("ArgMax", finite, axis=1, keepdims=1)
+        rows = np.arange(decoded.label_count, dtype=np.int64).reshape(1, -1, 1)
+        passes = g.op("And", passes, g.op("Equal", best, rows))
+    return g.op("Where", passes, scores, NO_SCORE)
+
+
+def _listed(g: Graph, decoded: Decoded, thresholds: Operand) -> Value:
+    """Scores (B, N) of a list whose boxes name their labels, -1 where they do not make a candidate."""
+    assert decoded.labels is not None
+    known = g.op("Max", decoded.labels, np.int64(0))
+    passes = _passes(g, decoded.scores, g.op("Gather", thresholds, known, axis=0))
+    has_label = g.op("GreaterOrEqual", decoded.labels, np.int64(0))
+    return g.op("Where", g.op("And", passes, has_label), decoded.scores, NO_SCORE)
+
+
+def _passes(g: Graph, scores: Value, thresholds: Operand) -> Value:
+    return g.op("And", g.op("Greater", scores, thresholds), g.op("Less", scores, np.float32(np.inf)))
+
+
+def _ranked(g: Graph, scores: Value, orders: Value, count: int) -> Value:
+    """Places (B, K) of candidates by score, ties by their order: a runtime's TopK may not be stable."""
+    if count == 1:
+        return g.op("Mul", orders, np.int64(0))
+    own, other = g.unsqueeze(scores, 2), g.unsqueeze(scores, 1)
+    is_tie = g.op(
+        "And", g.op("Equal", other, own), g.op("Less", g.unsqueeze(orders, 1), g.unsqueeze(orders, 2))
+    )
+    is_before = g.op("Or", g.op("Greater", other, own), is_tie)
+    ranks = g.reduce("ReduceSum", g.cast(is_before, np.float32), 2)
+    # All differ, so that any TopK sorts them.
+    return g.ops("TopK", g.op("Neg", ranks), [count], names=[None, None], axis=1, largest=1, sorted=1)[1]

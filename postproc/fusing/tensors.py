@@ -1,0 +1,148 @@
+"""The tensors of a network as values of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.errors import FusingError
+from postproc.fusing.graph import Graph, Value
+from postproc.quantization import DTYPES, QuantizedTensor
+from postproc.tensors import named
+
+if TYPE_CHECKING:
+    from postproc.pipeline.quantized import Quantizations
+
+Shape = tuple[int | str, ...]
+
+_FREE_BATCH = 2  # stands for a free one: not 1, which serves batches of any size
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+
+
+class Tensors:
+    """The tensors that a document names.
+
+    Parameters
+    ----------
+    g : Graph
+    shapes : mapping of str to sequence of int or str
+        The first axis, of images, may be free: a name.
+    dtypes : mapping of str to dtype
+        Of those that are not float32.
+    values : mapping of str to Value
+        Names in the graph, where they are others.
+    """
+
+    def __init__(
+        self,
+        g: Graph,
+        shapes: Mapping[str, Sequence[int | str]],
+        dtypes: Mapping[str, Any],
+        values: Mapping[str, Value],
+    ) -> None:
+        self._g = g
+        self._values = values
+        self._numbers: dict[str, Value] = {}
+        self._quantized: dict[str, QuantizedTensor] = {}
+        self.shapes: dict[str, Shape] = {}
+        for name, shape in shapes.items():
+            self.shapes[name] = tuple(
+                size if type(size) is int and size >= 0 else str(size) for size in shape
+            )
+        self.dtypes = {name: np.dtype(dtypes.get(name, np.float32)) for name in shapes}
+
+    def check(self, names: Sequence[str]) -> None:
+        """Check that the shapes of tensors are known.
+
+        Raises
+        ------
+        FusingError
+            If one is missing, or an axis besides the first is free.
+        """
+        for name in names:
+            if name not in self.shapes:
+                known = ", ".join(map(repr, self.shapes)) or "none"
+                raise FusingError(f"tensor {name!r}: expected its shape, got those of {known}")
+            shape = self.shapes[name]
+            if any(isinstance(size, str) for size in shape[1:]):
+                raise FusingError(
+                    f"tensor {name!r} has shape {shape}, of which only the first axis may be free: export "
+                    "the network with an input of a fixed size"
+                )
+            if 0 in shape[:]:
+                raise FusingError(f"tensor {name!r} has shape {shape}, in which there is nothing to find")
+
+    def example(self, name: str, fill: int = 0) -> NDArray[Any]:
+        """Return an array of its shape."""
+        shape = [_FREE_BATCH if isinstance(size, str) else size for size in self.shapes[name]]
+        return np.full(shape, fill, self.dtypes[name])
+
+    def rank(self, name: str) -> int:
+        """Return its number of axes."""
+        return len(self.shapes[name])
+
+    def inner(self, name: str, rank: int) -> tuple[int, ...]:
+        """Return its sizes without the axis of images, which a tensor of less than `rank` axes lacks."""
+        shape = self.example(name).shape
+        return shape[1:] if len(shape) >= rank else shape
+
+    def classes(self, name: str) -> Value:
+        """Return it as classes: in int64, float32 or float64."""
+        dtype = self.dtypes[name]
+        if dtype in (np.float32, np.float64, np.int64):
+            return self.raw(name)
+        return self._g.cast(self.raw(name), np.int64 if dtype.kind in "iu" else np.float32)
+
+    def raw(self, name: str) -> Value:
+        """Return it in the numbers that it has."""
+        return self._values.get(name, name)
+
+    def numbers(self, name: str, rank: int | None = None) -> Value:
+        """Return it in float32; with `rank` axes, the first of which is added where it is missing."""
+        if name not in self._numbers:
+            self._numbers[name] = self._float32(name)
+        value = self._numbers[name]
+        return self._g.unsqueeze(value, 0) if rank is not None and self.rank(name) == rank - 1 else value
+
+    def read_as(self, quantizations: Quantizations) -> None:
+        """From now on take integers for what the document of an output says of them.
+
+        Raises
+        ------
+        TensorError
+            If it does not tell along which axis channels lie.
+        """
+        self._numbers, self._quantized = {}, {}
+        for name, (scale, zero_point) in quantizations.given.items():
+            if self.dtypes[name].name not in DTYPES:
+                continue  # numbers already
+            axes = quantizations.output.channel_axes(quantizations.fields[name], self.rank(name))
+            with named(name):
+                found = QuantizedTensor.of(self.example(name), scale, zero_point).along(axes)
+            self._quantized[name] = found
+
+    def _float32(self, name: str) -> Value:
+        dtype, g = self.dtypes[name], self._g
+        if dtype == np.float32:
+            return self.raw(name)
+        if name not in self._quantized:
+            return g.cast(self.raw(name), np.float32)
+        found = self._quantized[name]
+        if found.channels is None:
+            scale, zero_point, axis = np.float32(found.scale), int(found.zero_point), 0
+        else:
+            axis = found.axis or 0
+            scale, zero_point = (
+                np.broadcast_to(one, found.channels) for one in (found.scale, found.zero_point)
+            )
+        if dtype.itemsize == 1:
+            zero_point = np.asarray(zero_point, dtype)
+            return g.op("DequantizeLinear", self.raw(name), np.asarray(scale), zero_point, axis=axis)
+        # That operator takes 16 bits from opset 21 on only; these are its steps.
+        form = [-1 if one == axis else 1 for one in range(self.rank(name))]
+        scale, zero_point = (np.reshape(one, form if np.ndim(one) else []) for one in (scale, zero_point))
+        whole = g.op("Sub", g.cast(self.raw(name), np.int32), zero_point.astype(np.int32))
+        return g.op("Mul", g.cast(whole, np.float32), scale)

@@ -1,0 +1,249 @@
+"""The graphs of a post-processing on a device: tensors there in, rows on the host out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from postproc.call_options import CallOptions, HeightWidth
+from postproc.errors import FusingError, RunnerError
+from postproc.fusing import FuseOptions, to_onnx, unsupported
+from postproc.onnx_runner.device_tensors import Bindable, Device, to_host
+from postproc.onnx_runner.runs import bound_runs, explained
+from postproc.onnx_runner.session import Session, open_session
+from postproc.pipeline import PostProcessor
+from postproc.pipeline.stages import DetectionStage
+from postproc.results import Detections, Recognitions
+
+logger = logging.getLogger("postproc.onnx_runner")
+
+_MOST_PREDICTIONS = 100  # of a call that does not say how many
+_BATCH = "batch"
+_MOST_GRAPHS = 8  # of shapes: where outputs vary more, each call would open one, which takes a while
+
+Shapes = Mapping[str, tuple[int | str, ...]]
+"""Shapes of tensors by name; a text in the place of the number of images."""
+
+
+class _Graph(NamedTuple):
+    """A session of the post-processing, for tensors of certain shapes."""
+
+    session: Session
+    outputs: Sequence[Mapping[str, str]]  # of each of the spec, the names by kind
+    lock: AbstractContextManager[Any]
+
+
+class DeviceGraphs:
+    """A post-processing on a device, with a graph for each set of shapes that tensors have.
+
+    Parameters
+    ----------
+    post : PostProcessor
+    device : Device
+    candidates : int
+        As of `postproc.fusing.FuseOptions`.
+
+    Raises
+    ------
+    FusingError
+        If `post` cannot be written into a graph.
+    """
+
+    def __init__(self, post: PostProcessor, device: Device, candidates: int = 1024) -> None:
+        # A row more than calls ask for tells whether an image has more.
+        rows = min(_MOST_PREDICTIONS + 1, candidates)
+        self.options = FuseOptions(candidates, rows, placement="input", precision="float32")
+        if reason := unsupported(post, self.options):
+            raise FusingError(reason)
+        self.post = post
+        self.device = device
+        self._graphs: dict[object, _Graph] = {}
+        self._opening = Lock()
+
+    def serve(self, show_discarded: bool, max_predictions: int) -> bool:
+        """Tell whether the graphs have what a call asks for; the kernels have it otherwise."""
+        return not show_discarded and max_predictions < self.options.rows
+
+    def __call__(
+        self, tensors: Mapping[str, Bindable], shapes: Shapes, batch: int, options: CallOptions
+    ) -> Recognitions:
+        """Post-process images by a graph, and those that it does not finish by the kernels.
+
+        Parameters
+        ----------
+        tensors : mapping of str to Bindable
+            All of `post.tensor_names`.
+        shapes : Shapes
+            Of the graph.
+        batch : int
+            Number of images.
+        options : CallOptions
+
+        Raises
+        ------
+        FusingError, RunnerError
+            If there is no graph for such tensors, or it cannot be opened or run.
+        TensorError
+            If tensors or options do not fit.
+        """
+        sizes = _input_sizes(self.post, options)
+        placement = self._placement(tensors, batch, options)
+        if (
+            batch == 0
+            or len(sizes) > 1
+            or placement is None
+            or not self.serve(options.show_discarded, options.max_predictions)
+        ):
+            return self.by_kernels(tensors, options)
+        graph = self.graph_of(shapes, {name: tensors[name].dtype for name in shapes}, *sizes)
+        if graph is None:
+            return self.by_kernels(tensors, options)
+        outputs = self._run(graph, {**tensors, "placement": placement})
+        detections = (
+            _detections(rows, stage, options.max_predictions)
+            for rows, stage in zip(outputs, self._stages, strict=True)
+        )
+        found = Recognitions(tuple(detections))
+        is_complete = np.logical_and.reduce([rows["complete"] for rows in outputs])
+        if is_complete.all():
+            return found
+        exact = self.by_kernels(tensors, options)
+        return Recognitions.concatenate(
+            [(found if of_graph else exact)[row : row + 1] for row, of_graph in enumerate(is_complete)]
+        )
+
+    def by_kernels(self, tensors: Mapping[str, Bindable], options: CallOptions) -> Recognitions:
+        """Post-process images on the host, to which their tensors come."""
+        return self.post(
+            {name: to_host(tensor) for name, tensor in tensors.items()},
+            options.show_discarded,
+            options.max_predictions,
+            options.input_size,
+            options.transforms,
+            options.batch_size,
+        )
+
+    def graph_of(
+        self, shapes: Shapes, dtypes: Mapping[str, np.dtype[Any]], input_size: HeightWidth | None
+    ) -> _Graph | None:
+        """Give the graph for tensors of such shapes; None where there are many others already."""
+        key = (*shapes.items(), *dtypes.values(), input_size)
+        found = self._graphs.get(key)
+        if found is None and len(self._graphs) < _MOST_GRAPHS:
+            with self._opening:
+                found = self._graphs.get(key) or self._opened(shapes, dtypes, input_size)
+                self._graphs[key] = found
+        return found
+
+    def _opened(
+        self, shapes: Shapes, dtypes: Mapping[str, np.dtype[Any]], input_size: HeightWidth | None
+    ) -> _Graph:
+        model = to_onnx(self.post, shapes, self.options, dtypes=dtypes, input_size=input_size)
+        said = {item.key: item.value for item in model.metadata_props}
+        return _Graph(
+            open_session(model, self.device.providers),
+            json.loads(said["postproc.fused"])["outputs"],
+            Lock() if self.device.is_sequential else nullcontext(),
+        )
+
+    @property
+    def _stages(self) -> list[DetectionStage]:
+        return cast("list[DetectionStage]", [*self.post._stages])
+
+    def _placement(
+        self, tensors: Mapping[str, Bindable], batch: int, options: CallOptions
+    ) -> NDArray[np.float64] | None:
+        """Give where boxes go, of (batch, 2, 4) numbers; None if that differs among the outputs."""
+        sized = {stage.task.normalize_wrt_tensor for stage in self._stages} & tensors.keys()
+        sizes = {name: to_host(tensors[name]) for name in sized}
+        first, *others = [np.asarray(stage.placement(sizes, batch, options)) for stage in self._stages]
+        return first if all(np.array_equal(first, other) for other in others) else None
+
+    def _run(self, graph: _Graph, feed: Mapping[str, Bindable]) -> list[dict[str, NDArray[Any]]]:
+        names = [name for output in graph.outputs for name in output.values()]
+        with explained(feed), graph.lock:
+            arrays = dict(zip(names, bound_runs(graph.session, names, {})(feed), strict=True))
+        return [{kind: arrays[name] for kind, name in output.items()} for output in graph.outputs]
+
+
+def graphs_for(
+    session: Session, post: PostProcessor, fuse: Literal["auto"] | bool, is_quantized: bool
+) -> DeviceGraphs | None:
+    """Give the graphs of a post-processing behind a network; None where it runs on the host.
+
+    Parameters
+    ----------
+    session : Session
+        The network's.
+    post : PostProcessor
+    fuse : "auto" or bool
+        As of `postproc.onnx_runner.OnnxRunner`.
+    is_quantized : bool
+        Whether the network's integers are taken.
+
+    Raises
+    ------
+    RunnerError
+        If `fuse` is true where there are no graphs, or is none of these.
+    """
+    if fuse not in ("auto", True, False):
+        raise RunnerError(f'fuse: expected true, false or "auto", got {fuse!r}')
+    device = Device.of(session)
+    is_worth_it = device is not None and not device.is_cpu and isinstance(post, PostProcessor)
+    if fuse is False or (fuse == "auto" and not is_worth_it):
+        return None
+    if device is None:
+        reason = f"on {session.get_providers()[0]} no other session can take what stays on the device"
+    elif is_quantized:
+        reason = "graphs take the numbers of a network, and quantized its integers: leave one of the two out"
+    else:
+        try:
+            return DeviceGraphs(post, device)
+        except FusingError as error:
+            reason = str(error)
+    if fuse is True:
+        raise RunnerError(f"fuse: {reason}")
+    logger.info("tensors are copied to the host and post-processed there: %s", reason)
+    return None
+
+
+def open_shapes(tensors: Mapping[str, Bindable], batch: int) -> Shapes:
+    """Give the shapes of a graph that takes such tensors in any number of images."""
+    return {
+        name: (_BATCH, *tensor.shape[1:]) if tensor.shape[:1] == (batch,) else tensor.shape
+        for name, tensor in tensors.items()
+    }
+
+
+def _input_sizes(post: PostProcessor, options: CallOptions) -> set[HeightWidth | None]:
+    """Give the sizes of the network's input that a call tells, of which a graph may hold constants."""
+    if options.input_size is not None or not options.transforms or not post.uses_input_size:
+        return {options.input_size}
+    return {transform.input_size for transform in options.transforms}
+
+
+def _detections(rows: Mapping[str, NDArray[Any]], stage: DetectionStage, most: int) -> Detections:
+    """Make of a graph's rows what the kernels would have made."""
+    table = stage.table
+    counts = np.minimum(rows["count"], most)
+    is_row = np.arange(rows["scores"].shape[1]) < counts[:, np.newaxis]
+    by_id = np.argsort(table.ids)
+    labels = by_id[np.searchsorted(table.ids, rows["labels"][is_row], sorter=by_id)]
+    scores = rows["scores"][is_row]
+    return Detections(
+        scores,
+        labels.astype(np.int64),
+        np.ones(len(scores), np.bool_),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        table,
+        rows["boxes"][is_row],
+        rows["regions"][is_row],
+        is_cut=rows["count"] > most,
+    )

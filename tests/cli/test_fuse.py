@@ -1,0 +1,230 @@
+"""``postproc fuse``, and ``postproc inspect`` of what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx.external_data_helper import convert_model_to_external_data
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from postproc import PostProcessor
+from postproc.cli.app import app
+from postproc.images import Preprocessor
+from postproc.inspection import inspect_model
+from postproc.onnx_runner import OnnxRunner
+from tests.models import answering
+from tests.onnx_runner.test_fused import BOXES, LABELS, SIDE, post_processor, tables
+
+FUSE = ("fuse", "model.onnx", "--spec", "spec.json", "--version", "version.json", "--output", "fused.onnx")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PostProcessor:
+    """A folder with a network that finds the same boxes in all images, and documents."""
+    monkeypatch.chdir(tmp_path)
+    post = post_processor(input_size=None, nms_threshold=0.3)
+    answer = {"output0": tables(1)[0]}
+    Path("model.onnx").write_bytes(answering(answer, ("N", 3, SIDE, SIDE), "images"))
+    Path("spec.json").write_text(json.dumps(post.spec.dump()))
+    Path("version.json").write_text(json.dumps(post.version.dump()))
+    image = {"target_size": str(SIDE), "pixel_scaling": 1.0, "color_channels": "BGR"}
+    document = {"inputs": [{"tensor_name": "images", "image": image}]}
+    Path("preprocessing.json").write_text(json.dumps(document))
+    return post
+
+
+def run(path: str, feed: dict[str, Any]) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [info.name for info in session.get_outputs()]
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def assert_found(rows: dict[str, Any], post: PostProcessor, side: float = 1.0) -> None:
+    blank = np.zeros((2, 3, SIDE, SIDE), np.float32)
+    (expected,) = OnnxRunner("model.onnx", post)({"images": blank}).outputs
+    padded = expected.padded(rows["scores"].shape[1])
+    for name in ("scores", "labels", "count"):
+        np.testing.assert_array_equal(rows[name], getattr(padded, name), err_msg=name)
+    np.testing.assert_array_equal(rows["boxes"], padded.boxes * np.float32(side))
+    assert rows["complete"].all()
+
+
+def test_fused_file_ends_in_detections_and_two_lines_say_what_it_has(post: PostProcessor) -> None:
+    result = invoke(*FUSE)
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second = result.stdout.splitlines()
+    assert first.startswith("fused.onnx: images (N, 3, 64, 64) in; boxes (")
+    assert ", 100, 4), scores (" in first
+    assert first.endswith("boxes are xmin, ymin, xmax, ymax in [0, 1] of the input")
+    assert second.startswith("complete is false of an image where more than 1,024 candidates pass their")
+    rows = run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32)})
+    assert_found(rows, post)
+    onnx.checker.check_model("fused.onnx", full_check=True)
+
+
+@pytest.mark.parametrize("nms", ["loop", "rounds", "operator"])
+def test_options_reach_the_graph(nms: str, post: PostProcessor) -> None:
+    more = ["--rounds", "9"] if nms == "rounds" else []
+    arguments = ("--candidates", "80", "--max-predictions", "60", "--nms", nms, *more, "--pixels")
+    result = invoke(*FUSE, *arguments, "--thresholds", "input")
+    assert result.exit_code == 0, result.output
+    assert "in pixels of the input" in result.stdout
+    assert ("9 rounds do not settle" in result.stdout) == (nms == "rounds")
+    thresholds = np.array([0.9, 0.5, 0.8], np.float32)
+    rows = run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32), "thresholds": thresholds})
+    assert rows["boxes"].shape == (2, 60, 4)
+    assert_found(rows, post.replace(thresholds=thresholds), SIDE)
+
+
+def test_preprocessing_goes_into_the_graph(post: PostProcessor) -> None:
+    path = Path("model.onnx")
+    # A network whose first box is as high as the image's first pixel says, in blue.
+    path.write_bytes(_tall())
+    result = invoke(*FUSE, "--preprocessing", "preprocessing.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("fused.onnx: images_uint8 (N, 64, 64, 3) in;")
+    pixels = np.random.default_rng(0).integers(100, 256, (1, SIDE, SIDE, 3), np.uint8)
+    rows = run("fused.onnx", {"images_uint8": pixels})
+    prepared = Preprocessor("preprocessing.json")([Image.fromarray(pixels[0])])
+    (expected,) = OnnxRunner("model.onnx", post)(prepared.tensors).outputs
+    np.testing.assert_array_equal(rows["boxes"][0, 0], expected.boxes[0])
+    assert rows["boxes"][0, 0, 3] > 0.3
+
+
+def _tall() -> bytes:
+    from onnx import helper
+
+    from tests.models import network
+
+    table = np.zeros((1, 4 + LABELS, BOXES), np.float32)
+    table[0, :, 0] = [20, 0, 8, 0, 0.9, 0, 0]
+    one_hot = np.zeros((1, 4 + LABELS, BOXES), np.float32)
+    one_hot[0, 3, 0] = SIDE
+    nodes = [
+        helper.make_node("Slice", ["images", "starts", "ends"], ["first"]),
+        helper.make_node("Reshape", ["first", "shape"], ["blue"]),
+        helper.make_node("Mul", ["blue", "one_hot"], ["height"]),
+        helper.make_node("Add", ["height", "table"], ["output0"]),
+    ]
+    constants = {
+        "starts": np.zeros(4, np.int64),
+        "ends": np.array([1 << 30, 1, 1, 1]),
+        "shape": np.array([-1, 1, 1]),
+        "one_hot": one_hot,
+        "table": table,
+    }
+    outputs = {"output0": (np.float32, ("N", 4 + LABELS, BOXES))}
+    return network(nodes, {"images": (np.float32, ("N", 3, SIDE, SIDE))}, outputs, constants)
+
+
+def test_weights_beside_the_network_lie_beside_the_fused_file(post: PostProcessor) -> None:
+    model = onnx.load("model.onnx")
+    convert_model_to_external_data(model, location="weights.bin", size_threshold=1024)
+    onnx.save(model, "model.onnx")
+    for _ in range(2):  # the second time over the first
+        assert invoke(*FUSE).exit_code == 0
+        size = Path("fused.onnx.data").stat().st_size
+        assert_found(run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32)}), post)
+    assert Path("fused.onnx.data").stat().st_size == size
+    Path("weights.bin").unlink()
+    result = invoke(*FUSE)
+    assert result.exit_code == 1
+    assert "model.onnx cannot be read as an ONNX network" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--output", "model.onnx"], "is the network itself", id="output"),
+        pytest.param(["--candidates", "8", "--max-predictions", "9"], "max_predictions: expected", id="rows"),
+        pytest.param(["--nms", "rounds"], "rounds: expected", id="no rounds"),
+        pytest.param(["--rounds", "3"], "rounds: expected", id="rounds"),
+    ],
+)
+@pytest.mark.usefixtures("post")
+def test_what_cannot_be_written_exits_1_and_says_what_to_do(arguments: list[str], message: str) -> None:
+    before = Path("model.onnx").read_bytes()
+    result = invoke(*FUSE, *arguments)
+    assert (result.exit_code, message in result.stderr) == (1, True), result.output
+    assert Path("model.onnx").read_bytes() == before
+    assert not Path("fused.onnx").exists()
+
+
+@pytest.mark.parametrize("content", [b"not a model", b"", b"PK\x03\x04 a zip"])
+@pytest.mark.usefixtures("post")
+def test_file_that_is_no_network_exits_1(content: bytes) -> None:
+    Path("model.onnx").write_bytes(content)
+    result = invoke(*FUSE)
+    assert result.exit_code == 1
+    assert "model.onnx" in result.stderr
+
+
+@pytest.mark.usefixtures("post")
+def test_classification_exits_1_with_the_reason() -> None:
+    labels = {"labels": [{"id": 0, "name": "a"}], "exclusive": True, "roi": "NONE"}
+    Path("spec.json").write_text(json.dumps({"outputs": [{"labels": labels}]}))
+    version = {"post_processings": [{"classification": {"output_tensor": "output0"}}]}
+    Path("version.json").write_text(json.dumps(version))
+    result = invoke(*FUSE)
+    assert result.exit_code == 1
+    assert "post_processings[0] is a classification" in result.stderr
+
+
+# --- inspect
+
+
+def test_inspect_knows_a_fused_file(post: PostProcessor) -> None:
+    assert invoke(*FUSE, "--candidates", "77").exit_code == 0
+    result = invoke("inspect", "fused.onnx")
+    assert result.exit_code == 0
+    assert "postproc fuse wrote it: boxes, scores, labels" in result.stdout
+    assert "candidates 77" in result.stdout
+    assert "3 labels: a, b, c" in result.stdout
+    assert '"yolov8_output": {"output_tensor": "output0"}' in result.stdout
+    found = json.loads(invoke("inspect", "fused.onnx", "--json").stdout)
+    assert found["fused"]["spec"] == post.spec.dump()
+    assert found["fused"]["version"] == post.version.dump()
+    assert found["fused"]["options"]["candidates"] == 77
+    assert found["proposals"] == []
+    fused = inspect_model("fused.onnx").fused
+    assert fused is not None
+    assert PostProcessor(fused.spec, fused.version).tensor_names == ("output0",)
+    refused = invoke("inspect", "fused.onnx", "--save", "documents")
+    assert (refused.exit_code, Path("documents").exists()) == (1, False)
+    assert "the file is fused" in refused.stderr
+
+
+@pytest.mark.usefixtures("post")
+def test_inspect_of_another_network_finds_nothing_fused() -> None:
+    assert json.loads(invoke("inspect", "model.onnx", "--json", "--no-run").stdout)["fused"] is None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"postproc.fused": "{"}, id="no JSON"),
+        pytest.param({"postproc.fused": "[1]"}, id="no object"),
+        pytest.param({"postproc.fused": "{}"}, id="no documents"),
+        pytest.param({"postproc.fused": "{}", "postproc.spec": "{}", "postproc.version": "[]"}, id="wrong"),
+        pytest.param({"postproc.fused": "[" * 100_000}, id="deep"),
+    ],
+)
+@pytest.mark.usefixtures("post")
+def test_broken_metadata_are_said_and_the_network_is_inspected(metadata: dict[str, str]) -> None:
+    model = onnx.load("model.onnx")
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, "model.onnx")
+    inspection = inspect_model("model.onnx", run=False)
+    assert inspection.fused is None
+    assert any("its metadata say that it is fused" in note for note in inspection.graph.notes)

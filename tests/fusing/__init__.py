@@ -1,0 +1,1 @@
+"""Post-processing as a graph: random cases run in ONNX Runtime beside the kernels."""

@@ -1,0 +1,246 @@
+"""DevicePostProcessor, with tensors on the CPU bound as those of a GPU would be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from postproc import ImageTransform, PostProcessor, RunnerError, TensorError, Yolov8Output
+from postproc.errors import FusingError
+from postproc.onnx_runner import DevicePostProcessor
+from postproc.onnx_runner.device_tensors import Device, OrtTensor, PointedTensor, as_bindable, to_host
+from tests.onnx_runner.test_fused import BOXES, LABELS, SIDE, assert_same, post_processor, tables
+
+SHAPES = {"output0": ("batch", 4 + LABELS, BOXES)}
+ON_CPU = Device("cpu")
+
+
+class Exported:
+    """A tensor of another library, of which ONNX Runtime sees DLPack only."""
+
+    def __init__(self, array: NDArray[Any], device: tuple[int, int] = (1, 0)) -> None:
+        self._array, self._device = array, device
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device
+
+
+class OnGpu(Exported):
+    """A tensor that says it is on a GPU, as PyTorch's: it cannot be read from the host."""
+
+    def __init__(self, array: NDArray[Any], device: tuple[int, int] = (2, 0)) -> None:
+        super().__init__(array, device)
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._array.__array_interface__, "stream": 1}
+
+
+# --- results
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, Exported], ids=["NumPy", "DLPack only"])
+@pytest.mark.parametrize("images", [1, 3])
+def test_results_are_those_of_the_post_processor(images: int, wrap: Callable[..., Any]) -> None:
+    post = post_processor()
+    on_device = DevicePostProcessor(post, SHAPES, "cpu")
+    for seed in range(3):
+        table = tables(images, seed)
+        assert_same(on_device({"output0": wrap(table)}), post({"output0": table}))
+
+
+def test_options_of_a_call_are_those_of_the_post_processor() -> None:
+    post = post_processor()
+    on_device = DevicePostProcessor(post, SHAPES, "cpu", candidates=200)
+    table = tables(2)
+    transforms = [ImageTransform.letterbox((SIDE, SIDE), size) for size in ((30, 50), (99, 10))]
+    for options in (
+        {"show_discarded": True},
+        {"max_predictions": 3},
+        {"max_predictions": 500},
+        {"input_size": (32, 128)},
+        {"transforms": transforms},
+    ):
+        assert_same(on_device({"output0": table}, **options), post({"output0": table}, **options))
+
+
+def test_half_precision_and_a_fixed_batch() -> None:
+    post = post_processor()
+    shapes = {"output0": (2, 4 + LABELS, BOXES)}
+    on_device = DevicePostProcessor(post, shapes, "cpu", dtypes={"output0": "float16"})
+    table = tables(2).astype(np.float16)
+    assert_same(on_device({"output0": table}), post({"output0": table}))
+
+
+def test_image_that_is_not_complete_is_finished_by_the_kernels() -> None:
+    post = post_processor(nms_threshold=0.05)
+    on_device = DevicePostProcessor(post, SHAPES, "cpu", candidates=128)
+    table = tables(3, passing=0.9)
+    assert_same(on_device({"output0": Exported(table)}), post({"output0": table}))
+
+
+# --- how tensors are bound
+
+
+def test_tensor_is_bound_without_a_copy() -> None:
+    table = tables(1)
+    bound = as_bindable("output0", table, ON_CPU)
+    assert isinstance(bound, OrtTensor)
+    assert bound.value.data_ptr() == table.ctypes.data
+    assert to_host(bound).ctypes.data == table.ctypes.data or np.array_equal(to_host(bound), table)
+
+
+@pytest.fixture
+def without_dlpack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ONNX Runtime be one that does not take DLPack."""
+    kept = {
+        name: getattr(onnxruntime.OrtValue, name)
+        for name in dir(onnxruntime.OrtValue)
+        if name != "from_dlpack"
+    }
+    monkeypatch.setattr(onnxruntime, "OrtValue", SimpleNamespace(**kept))
+
+
+@pytest.mark.usefixtures("without_dlpack")
+def test_without_dlpack_a_tensor_is_bound_by_its_address() -> None:
+    post, table = post_processor(), tables(2)
+    bound = as_bindable("output0", table, ON_CPU)
+    assert isinstance(bound, PointedTensor)
+    assert bound.address == table.ctypes.data
+    np.testing.assert_array_equal(to_host(bound), table)
+    on_device = DevicePostProcessor(post, SHAPES, "cpu")
+    assert_same(on_device({"output0": table}), post({"output0": table}))
+    crowded = tables(1, passing=0.9)
+    assert_same(
+        on_device({"output0": crowded}, show_discarded=True), post({"output0": crowded}, show_discarded=True)
+    )
+
+
+@pytest.mark.usefixtures("without_dlpack")
+def test_without_dlpack_and_without_an_address_what_to_do_is_said() -> None:
+    with pytest.raises(
+        TensorError, match=r"'output0' \(.*Exported\) cannot be bound on cpu: .*OrtValue\.from_dlpack"
+    ):
+        as_bindable("output0", Exported(tables(1)), ON_CPU)
+
+
+def test_read_only_memory_is_bound_too() -> None:
+    table = tables(1)
+    table.flags.writeable = False
+    bound = as_bindable("output0", table, ON_CPU)
+    assert not isinstance(bound, np.ndarray)
+    np.testing.assert_array_equal(to_host(bound), table)
+
+
+def test_tensor_of_cuda_is_bound_by_the_address_that_it_tells_where_dlpack_fails() -> None:
+    table = tables(1)
+    bound = as_bindable("output0", OnGpu(table), Device("cuda"))
+    assert isinstance(bound, PointedTensor | OrtTensor)
+    by_address = as_bindable(
+        "output0",
+        SimpleNamespace(__cuda_array_interface__=OnGpu(table).__cuda_array_interface__),
+        Device("cuda"),
+    )
+    assert isinstance(by_address, PointedTensor)
+    assert (by_address.address, by_address.shape, by_address.dtype) == (
+        table.ctypes.data,
+        table.shape,
+        table.dtype,
+    )
+    assert by_address.device.memory == ("cuda", 0)
+
+
+def test_axis_of_one_may_have_any_stride() -> None:
+    table = np.lib.stride_tricks.as_strided(tables(1), strides=(12, 4 * BOXES, 4))
+    table.flags.writeable = False
+    np.testing.assert_array_equal(to_host(as_bindable("output0", table, ON_CPU)), tables(1))
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("tensor", "device", "message"),
+    [
+        pytest.param(
+            OnGpu(tables(1)), Device("cpu"), r"device \(2, 0\), .* runs on cpu: .*\.to\('cpu'\)", id="GPU"
+        ),
+        pytest.param(
+            OnGpu(tables(1), (2, 1)), Device("cuda"), r"device \(2, 1\), .* on cuda:0", id="other GPU"
+        ),
+        pytest.param(OnGpu(tables(1), (10, 0)), Device("cuda"), r"device \(10, 0\)", id="AMD"),
+        pytest.param(tables(2)[::-1], ON_CPU, r"has strides .*: pass a contiguous tensor", id="strides"),
+        pytest.param(
+            tables(1).transpose(0, 2, 1), ON_CPU, r"has strides .*\.contiguous\(\)", id="transposed"
+        ),
+    ],
+)
+def test_tensor_that_cannot_be_bound_raises_tensor_error(tensor: Any, device: Device, message: str) -> None:
+    with pytest.raises(TensorError, match=message):
+        as_bindable("output0", tensor, device)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        pytest.param(tables(1).astype(np.float64), "is float64 of shape .* made for float32", id="dtype"),
+        pytest.param(tables(1)[:, :, :9].copy(), r"shape \(1, 7, 9\); .*\(batch, 7, 300\)", id="shape"),
+        pytest.param(tables(1)[0], r"of shape \(7, 300\)", id="rank"),
+        pytest.param(object(), r"is object of shape \(\)", id="object"),
+    ],
+)
+def test_tensor_of_another_shape_or_type_than_declared_raises_tensor_error(
+    table: NDArray[Any], message: str
+) -> None:
+    on_device = DevicePostProcessor(post_processor(), SHAPES, "cpu")
+    with pytest.raises(TensorError, match=message):
+        on_device({"output0": table})
+    with pytest.raises(TensorError, match="tensor 'output0' is missing; the tensors given are 'other'"):
+        on_device({"other": table})
+    with pytest.raises(TensorError, match="tensors must be a mapping"):
+        on_device([table])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:", "", None, 3])
+def test_device_that_is_none_raises_runner_error(device: Any) -> None:
+    with pytest.raises(
+        RunnerError, match=r'device: expected one of cpu, cuda, .*as in "cuda" or "cuda:1"; got'
+    ):
+        DevicePostProcessor(post_processor(), SHAPES, device)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this build may have a GPU"
+)
+def test_device_that_the_build_lacks_raises_runner_error() -> None:
+    with pytest.raises(RunnerError, match="CUDAExecutionProvider not in this build of ONNX Runtime"):
+        DevicePostProcessor(post_processor(), SHAPES, "cuda")
+
+
+def test_shapes_that_are_missing_or_free_raise_errors() -> None:
+    with pytest.raises(TensorError, match="'output0' is missing"):
+        DevicePostProcessor(post_processor(), {}, "cpu")
+    with pytest.raises(FusingError, match="only the first axis may be free"):
+        DevicePostProcessor(post_processor(), {"output0": ("batch", 7, "boxes")}, "cpu")
+
+
+def test_post_processor_that_is_given_a_tensor_on_a_gpu_names_the_one_that_takes_it() -> None:
+    output = Yolov8Output(output_tensor="output0")
+    post = PostProcessor.for_detection(["a", "b", "c"], output)
+    with pytest.raises(TensorError, match=r"postproc\.onnx_runner\.DevicePostProcessor"):
+        post({"output0": OnGpu(tables(1))})
+    with pytest.raises(TensorError) as raised:
+        post({"output0": object()})
+    assert "DevicePostProcessor" not in str(raised.value)
