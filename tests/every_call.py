@@ -1,12 +1,14 @@
 """Calls everything in every form, and prints the signatures that kernels were compiled for.
 
-``python -m tests.every_call`` does so; with the argument ``warmup`` it warms up a post-processor of each kind
-of output, and prints the kernels that its first calls still had to compile. It is a process of its own, since
+``python -m tests.every_call`` does so, and says how many arrays each part left behind: with NUMBA_NRT_STATS=1
+numba counts them. With the argument ``warmup`` it warms up a post-processor of each kind of
+output, and prints the kernels that its first calls still had to compile. It is a process of its own, since
 in that of the tests all kernels have been called.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import pkgutil
@@ -44,6 +46,19 @@ def _dispatchers() -> Iterator[tuple[str, Any]]:
                 yield f"{module.name}.{name}", value
 
 
+def kept_by(function: Callable[..., None], *arguments: Any) -> int:
+    """Call a function, and return how many arrays of kernels nobody gave back."""
+    from numba.core.runtime import rtsys
+
+    gc.collect()
+    before = rtsys.get_allocation_stats()
+    function(*arguments)
+    gc.collect()
+    after = rtsys.get_allocation_stats()
+    assert after.mi_alloc > before.mi_alloc
+    return int((after.mi_alloc - before.mi_alloc) - (after.mi_free - before.mi_free))
+
+
 def all_forms() -> Forms:
     """Give the forms of arrays, and the types of floating numbers."""
     return [*FORMS.values(), *(partial(as_dtype, dtype) for dtype in (np.float16, np.float64))]
@@ -76,25 +91,29 @@ def in_every_form(batch: Any) -> None:
                 found[image].masks(np.array([5, 6]))
 
 
-def call_every_kind() -> None:
+def call_kind(kind: str) -> None:
+    from tests.pipelines import OUTPUTS, post_processor, tensors_of
+
+    post = post_processor(kind, num_threads=2)
+    for form in all_forms():
+        post(changed(tensors_of(kind), form))
+    for images in (0, 1, 4):
+        call(post, tensors_of(kind, images), images)
+    if kind != "classification":
+        agnostic: dict[str, Any] = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
+        call(post_processor(kind, **agnostic), tensors_of(kind))
+        call(post.replace(nms_thresholds=[0.3, 0.5, 1]), tensors_of(kind))
+        low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
+        call(post_processor(kind, **low), tensors_of(kind))
+        for method in OUTPUTS[kind].nms_methods[1:]:
+            call(post_processor(kind, nms_method=method, nms_threshold=0.5), tensors_of(kind))
+
+
+def call_other_layouts() -> None:
     from postproc import PostProcessor
     from tests.kinds import kinds_with
-    from tests.pipelines import KINDS, LABELS, OUTPUTS, post_processor, tensors_of
+    from tests.pipelines import LABELS, OUTPUTS, post_processor, tensors_of
 
-    for kind in KINDS:
-        post = post_processor(kind, num_threads=2)
-        for form in all_forms():
-            post(changed(tensors_of(kind), form))
-        for images in (0, 1, 4):
-            call(post, tensors_of(kind, images), images)
-        if kind != "classification":
-            agnostic: dict[str, Any] = {"multi_label": False, "class_agnostic": True, "nms_threshold": 0}
-            call(post_processor(kind, **agnostic), tensors_of(kind))
-            call(post.replace(nms_thresholds=[0.3, 0.5, 1]), tensors_of(kind))
-            low: dict[str, Any] = {"nms_threshold": 1, "discard_threshold": 0, "thresholds": [0, 0.5, 1]}
-            call(post_processor(kind, **low), tensors_of(kind))
-            for method in OUTPUTS[kind].nms_methods[1:]:
-                call(post_processor(kind, nms_method=method, nms_threshold=0.5), tensors_of(kind))
     sized = post_processor("direct", normalize_wrt_tensor="im_info")
     for sizes in ([3, 4], [[3.0, 4.0, 1.0]] * 3):
         call(sized, {**tensors_of("direct"), "im_info": np.array(sizes)})
@@ -214,10 +233,15 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["warmup"]:
         print(json.dumps({kind: compiled_late(kind) for kind in KINDS}))  # noqa: T201
     else:
-        call_every_kind()
+        call_every_operation()  # numba counts from the first kernel on
+        calls: dict[str, Callable[[], None]] = {kind: partial(call_kind, kind) for kind in KINDS}
+        calls["other layouts"] = call_other_layouts
         for activation in ("none", "sigmoid", "softmax"):
-            call_every_option(activation)
-        call_every_operation()
-        call_matching()
-        call_calibration()
-        print(json.dumps(signatures()))  # noqa: T201
+            calls[f"options, {activation}"] = partial(call_every_option, activation)
+        calls |= {
+            "operations": call_every_operation,
+            "matching": call_matching,
+            "calibration": call_calibration,
+        }
+        kept = {name: kept_by(function) for name, function in calls.items()}
+        print(json.dumps({"signatures": signatures(), "kept": kept}))  # noqa: T201

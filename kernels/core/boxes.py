@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner, kernel
-from .candidates import order_of
+from .._jit import borrowing, inner, kernel
+from .candidates import label_and_box
 from .numbers import Numbers, flat, number, raw
 
 XYXY = 0
@@ -78,11 +78,32 @@ def decode_boxes(
     region r is row r; otherwise the rows of a region are its boxes, label l's in row
     ``r * boxes_a_region + first_box + l``.
     """
-    numbers, shape = flat(boxes), raw(boxes).shape
+    shape = raw(boxes).shape
     row_step, number_step = (1, shape[1]) if planar else (shape[1], 1)
+    _decode_numbers(
+        keys, count, flat(boxes), row_step, number_step, first_number, box_format, per_label, columns,
+        boxes_a_region, first_box, corners,
+    )  # fmt: skip
+
+
+@borrowing
+def _decode_numbers(
+    keys: NDArray[np.uint64],
+    count: int,
+    numbers: Numbers,
+    row_step: int,
+    number_step: int,
+    first_number: int,
+    box_format: int,
+    per_label: int,
+    columns: int,
+    boxes_a_region: int,
+    first_box: int,
+    corners: NDArray[np.float32],
+) -> None:
     for index in range(count):
-        label, box = divmod(order_of(keys[index]), per_label)
-        row = box // columns
+        label, box = label_and_box(keys[index], per_label)
+        row = box // columns if columns > 1 else box
         if boxes_a_region > 0:
             row = row * boxes_a_region + first_box + label
         at = row * row_step + first_number * number_step

@@ -70,6 +70,17 @@ def order_of(key: np.uint64) -> np.int64:
 
 
 @inner
+def label_and_box(key: np.uint64, boxes: int) -> tuple[np.int64, np.int64]:
+    """Label and box of a key, where a label has so many boxes.
+
+    Divisions of 32 bits, which an order has, take half of the time.
+    """
+    order, size = np.uint32(order_of(key)), np.uint32(boxes)
+    label = np.uint32(order // size)
+    return np.int64(label), np.int64(np.uint32(order - np.uint32(label * size)))
+
+
+@inner
 def sortable(score: np.float32) -> np.uint32:
     """Bits of a score of either sign, changed so that they order as numbers do; -0 becomes 0."""
     bits = np.float32(score + np.float32(0.0)).view(np.uint32)

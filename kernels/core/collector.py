@@ -8,9 +8,10 @@ further scan, which takes only keys below all that it has already given.
 Each further scan of an image has room for more keys, up to a part of all candidates, so that there are never
 many scans, however many of the best suppress each other.
 
-A collector is four arrays: `buffer` of keys, `count` (1,) of those in it, `bounds` (2,), of which keys from
-the first to below the second are taken, and `limits` (L,) of the scan. In a hot loop they are separate
-arguments, because a tuple of arrays costs reference counts there (55 ns a candidate).
+A collector is four arrays: `buffer` of keys, `count` (2,) of those in it and, behind it, the signs that
+scans have noted, `bounds` (2,), of which keys from the first to below the second are taken, and `limits` (L,)
+of the scan. In a hot loop they are separate arguments, because a tuple of arrays costs reference counts there
+(55 ns a candidate).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import inner
+from .._jit import borrowing, inner
 from . import activation as act
 from .candidates import LOWEST_KEY, is_predicted, keep_best, score_below, sort_descending
 
@@ -26,6 +27,7 @@ Collector = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64], NDA
 
 _LOWEST = 0
 _END = 1
+_SIGNS = 1
 _HIGHEST_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # A further scan has so many times the room of the last. For 672,000 boxes at one place 2, 4 and 8 took 61, 64
@@ -39,8 +41,9 @@ _ALWAYS_ROOM = 1 << 16
 @inner
 def new_collector(top: int, most: int, labels: int) -> Collector:
     """Room to collect at least the best `top` of at most `most` keys."""
-    buffer = np.empty(min(2 * top, most + 1), np.uint64)
-    return buffer, np.empty(1, np.int64), np.empty(2, np.uint64), np.empty(labels, np.float32)
+    buffer, count = np.empty(min(2 * top, most + 1), np.uint64), np.empty(2, np.int64)
+    count[_SIGNS] = 0
+    return buffer, count, np.empty(2, np.uint64), np.empty(labels, np.float32)
 
 
 @inner
@@ -83,6 +86,20 @@ def ceiling(collector: Collector) -> np.uint64:
 
 
 @inner
+def note(collector: Collector, signs: int) -> None:
+    """Note what a scan has seen, in bits, for whoever is to be told: see `noted`."""
+    _, count, _, _ = collector
+    count[_SIGNS] |= signs
+
+
+@inner
+def noted(collector: Collector) -> int:
+    """Signs that scans of any image have noted; none is 0."""
+    _, count, _, _ = collector
+    return int(count[_SIGNS])
+
+
+@inner
 def end_scan(collector: Collector, lowest_bit: int) -> int:
     """Sort the keys, best first, and return how many there are. Bits below `lowest_bit` are not compared."""
     buffer, count, _, _ = collector
@@ -100,7 +117,7 @@ def continue_below(collector: Collector) -> bool:
     return True
 
 
-@inner
+@borrowing
 def push(
     key: np.uint64, buffer: NDArray[np.uint64], count: NDArray[np.int64], bounds: NDArray[np.uint64]
 ) -> bool:

@@ -5,7 +5,8 @@ A new head is a file with three parts, and a line that joins them (`scored_boxes
 1. A NamedTuple of its tensors and of what describes them, each field with a type of its own meaning (most
    stand in `arguments`). The decoder makes it.
 2. ``scan(head, image, boxes, rule, room, collector)``: collects the candidates of an image, about `room` of
-   the best or more, and returns how many keys the collector holds, best first.
+   the best or more, and returns how many keys the collector holds, best first. What it sees that users are
+   to be told it may `note`.
 3. ``decode(head, image, boxes, keys, count, corners)``: writes the corners of the first `count` keys, which
    are some of the image's, in their order: suppression reaches few where many pass.
 4. ``detect_mine = detector(Mine, scan, decode)``; from Python `detect` finds it by the type of the head.
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import kernel, pasted
-from ..core.collector import Collector, begin_image, continue_below, new_collector, widened
+from ..core.collector import Collector, begin_image, continue_below, new_collector, noted, widened
 from .arguments import Bounds, BoxesALabel, BoxesARegion, Call, Placement, Rule
 from .survivors import DetectionColumns, end_image, found, is_cut, new_survivors, select
 
@@ -107,4 +108,4 @@ def _detect(
             if is_wanting:
                 collector, room = widened(collector, room, most_keys)
         end_image(survivors, image - call.start)
-    return found(survivors, call)
+    return found(survivors, call, noted(narrow))

@@ -8,18 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import pasted
-from .arguments import Activation, FirstScore, Planar, Scores, Table
+from .arguments import Activation, BoxesARegion, FirstScore, Planar, Scores, Table
+from .class_numbers import ClassColumn, ClassNumbers, ClassType, KnownClasses, WideClasses
 from .driver import unpacking
-from .listed import EndRows, FirstRows, LabelRows, scan_listed
+from .listed import EndRows, FirstRows, scan_listed
 from .oriented import AngleColumn, FastSuppression, Probiou, Scales, detect_rectangles
 
 
 class ListedOriented(NamedTuple):
-    """Scores and label rows as of `Listed`, and rectangles as of `Oriented`: a table (N, 1, C)."""
+    """Scores and classes as of `Listed`, and rectangles as of `Oriented`: a table (N, 1, C)."""
 
     scores: Scores
     first_score: FirstScore
-    rows: LabelRows
+    columns: BoxesARegion
+    classes: ClassNumbers
+    class_column: ClassColumn
+    wide_classes: WideClasses
+    class_type: ClassType
+    known_classes: KnownClasses
     firsts: FirstRows
     ends: EndRows
     activation: Activation

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._jit import inlined, inner, kernel, pasted
 from ..core.candidates import order_of
-from ..core.collector import Collector, begin_image, continue_below, new_collector, widened
+from ..core.collector import Collector, begin_image, continue_below, new_collector, noted, widened
 from ..core.gaussians import nearness, reach, read_gaussian
 from ..core.numbers import Numbers, flat, image_of, number, raw
 from ..core.placement import placed
@@ -146,7 +146,7 @@ def detect_rectangles(
             if is_wanting:
                 collector, room = widened(collector, room, most_keys)
         end_image(survivors, image - call.start)
-    return found(survivors, call)
+    return found(survivors, call, noted(narrow))
 
 
 @pasted

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import borrowing, inlined, inner
-from ..core.candidates import is_predicted, order_of, score_of
+from ..core.candidates import is_predicted, label_and_box, order_of, score_of
 from ..core.placement import clip, place
 from ..nms.greedy import LANES, is_suppressed, keep, with_room
 from .arguments import Call, Rule
@@ -42,6 +42,7 @@ DetectionColumns = tuple[
     NDArray[np.bool_],
     float,
     float,
+    int,
 ]
 
 _BLOCKS = 0
@@ -148,7 +149,8 @@ def _select_some(
             x1, x2 = clip(x1, right), clip(x2, right)
             y1, y2 = clip(y1, bottom), clip(y2, bottom)
         key = candidates[index]
-        bucket = 0 if class_agnostic else int(order_of(key) // per_label)
+        label, _ = label_and_box(key, per_label)
+        bucket = 0 if class_agnostic else int(label)
         iou_threshold = iou_thresholds[bucket]
         if iou_threshold < 1.0:
             if is_suppressed(bucket, heads, links, pool, x1, y1, x2, y2, iou_threshold):
@@ -182,12 +184,12 @@ def end_image(survivors: Survivors, image: int) -> None:
 
 
 @inner
-def found(survivors: Survivors, call: Call) -> DetectionColumns:
+def found(survivors: Survivors, call: Call, signs: int) -> DetectionColumns:
     """Columns of the detections: boxes (K, 4), scores, labels, regions, predicted (K,).
 
-    Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner and the highest
-    score. Of boxes that have not been placed the order, ``label * boxes + box``, stands in the place of the
-    region.
+    Also the offsets (B + 1,) of the images, whether each had more (B,), the furthest corner, the highest
+    score, and the signs that scans have noted. Of boxes that have not been placed the order,
+    ``label * boxes + box``, stands in the place of the region.
     """
     _, _, _, keys, boxes, counts, ends, cuts, furthest = survivors
     total = counts[_TOTAL]
@@ -201,13 +203,13 @@ def found(survivors: Survivors, call: Call) -> DetectionColumns:
         for side in range(4):
             corners[index, side] = boxes[index, side]
         key = keys[index]
-        label, box = divmod(order_of(key), call.boxes)
+        label, box = label_and_box(key, call.boxes)
         scores[index] = score_of(key)
         highest = max(highest, np.float64(scores[index]))
         labels[index] = label
         regions[index] = box // call.columns if call.placement.shape[0] > 0 else order_of(key)
         predicted[index] = is_predicted(key)
-    return corners, scores, labels, regions, predicted, ends, cuts, furthest[0], highest
+    return corners, scores, labels, regions, predicted, ends, cuts, furthest[0], highest, signs
 
 
 @inner

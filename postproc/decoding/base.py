@@ -93,8 +93,9 @@ class Candidates(NamedTuple):
         be probabilities.
     angles : function, optional
         Gives the angles of all boxes as the network wrote them.
-    odd_class : float, optional
-        What is read as the class of a box, though it is no whole number.
+    classes : function, optional
+        Logs what the network names as classes and the spec does not have; returns what is read as the class
+        of a box, though it is no whole number.
     """
 
     batch: int
@@ -104,7 +105,7 @@ class Candidates(NamedTuple):
     extras: Extras | None = None
     scores: Callable[[], NDArray[np.float32]] | None = None
     angles: Callable[[], NDArray[np.float32]] | None = None
-    odd_class: float | None = None
+    classes: Callable[[], float | None] | None = None
 
 
 class Read(Protocol):

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.kernels.heads.listed import RowsFromLowest, RowsOfIds, SortedIds, rows_of_ids, rows_of_numbers
+from postproc.kernels.heads import class_numbers
+from postproc.kernels.heads.class_numbers import (
+    NO_LABEL,
+    ClassColumn,
+    Classes,
+    ClassNumbers,
+    ClassType,
+    KnownClasses,
+    WideClasses,
+)
 from postproc.tensors import as_array, as_float32, as_ids
 
 logger = logging.getLogger(__name__)
@@ -20,7 +30,15 @@ _MOST_UNKNOWN = 100
 # Up to so many numbers an id there is a table of all from the lowest id to the highest: searches for 300
 # classes take 3 us longer.
 _LONGEST_GAPS = 64
-_END_OF_IDS = 2.0**63
+_NO_NUMBERS = ClassNumbers(np.empty((0, 1), np.float32))
+_FIRST_COLUMN = ClassColumn(0)
+_NOT_WIDE = WideClasses(np.empty(0, np.int64))
+_FLOAT32 = ClassType(class_numbers.FLOAT32)
+_WIDE = {
+    "f": ClassType(class_numbers.FLOAT64),
+    "i": ClassType(class_numbers.INT64),
+    "u": ClassType(class_numbers.UINT64),
+}
 
 
 class ClassRows:
@@ -39,11 +57,9 @@ class ClassRows:
     def __init__(self, name: str, ids: NDArray[np.int64], classes: Literal["ids", "rows"]) -> None:
         self._name = name
         self._what = "row" if classes == "rows" else "id"
-        named = ids if classes == "ids" else np.arange(len(ids))
-        order = np.argsort(named, kind="stable")
-        ascending = named[order]
-        self._known = SortedIds(ascending), RowsOfIds(order), _near(ascending, order)
-        self._unknown: set[str] = set()
+        self._ids = ids if classes == "ids" else np.arange(len(ids))
+        self._known = _known(self._ids)
+        self._unknown: dict[str, object] = {}
         self._lacking: dict[np.dtype[Any], list[int]] = {}
 
     def read(self, value: Any) -> NDArray[Any]:
@@ -73,7 +89,7 @@ class ClassRows:
         """
         lacking = self._lacking.get(dtype)
         if lacking is None:
-            ids = self._known[0]
+            ids = np.sort(self._ids)
             with np.errstate(all="ignore"):
                 given = ids.astype(dtype).astype(np.float64)
             others = ids[np.isfinite(given) & (given != ids.astype(np.float64))]
@@ -85,52 +101,47 @@ class ClassRows:
                 "integers, or in a wider type"
             )
 
-    def of(
+    def of(self, table: NDArray[Any], column: int) -> Classes:
+        """Return what a kernel takes for classes (N,), which look up their labels themselves.
+
+        They stand in a column of a table (N, C) of float32, or are all of (N, 1), as `as_ids` gives them.
+        """
+        dtype = table.dtype
+        if dtype.itemsize == 4:
+            return Classes(ClassNumbers(table), ClassColumn(column), _NOT_WIDE, _FLOAT32, self._known)
+        bits = table.reshape(-1) if dtype.kind == "i" else table.reshape(-1).view(np.int64)
+        return Classes(_NO_NUMBERS, _FIRST_COLUMN, WideClasses(bits), _WIDE[dtype.kind], self._known)
+
+    def look(
         self,
         table: NDArray[Any],
         column: int,
         matter: Callable[[], NDArray[np.bool_]],
         given: Callable[[], NDArray[np.bool_]] | None = None,
-    ) -> tuple[NDArray[np.int64], float | None]:
-        """Label row of each class (N,), -1 where the spec has none.
+    ) -> float | None:
+        """Log the classes of such a table that the spec does not have, each once; return one that is odd.
 
-        They stand in a column of a table (N, C), of float32 or as `as_ids` gives them. Those that the spec
-        does not have are logged, each once; but not where ``matter()``, a mask (N,), is false: what scores
-        too little anyway is padding, more often than not. Fractions are not: the first of those that are
-        ``given()`` is returned as well, since in a tensor of classes there is none.
+        Nothing is logged where ``matter()``, a mask (N,), is false: what scores too little anyway is padding,
+        more often than not. Odd are fractions: in a tensor of classes there is none. It is the first of those
+        that are ``given()``. To be called where a kernel has seen a sign of either.
         """
-        odd = 0
-        if table.dtype == np.float32:
-            rows, unknown, odd = rows_of_numbers(table, column, *self._known)
-        elif table.dtype == np.int64:
-            rows, unknown = rows_of_ids(np.ascontiguousarray(table[:, column]), *self._known)
-        else:
-            # Float64, and what lies beyond every id: what is none is overwritten.
-            classes = table[:, column]
-            if classes.dtype == np.uint64:
-                are_ids = classes <= np.iinfo(np.int64).max
-            else:
-                are_ids = (classes >= -_END_OF_IDS) & (classes < _END_OF_IDS) & ~_are_fractions(classes)
-            rows, _ = rows_of_ids(np.where(are_ids, classes, 0).astype(np.int64), *self._known)
-            rows[~are_ids] = -1
-            unknown = int(np.count_nonzero(rows < 0))
-            odd = int(np.count_nonzero(_are_fractions(classes)))
-        odd_class = None
-        if odd:
-            classes = table[:, column]
-            fractions = _are_fractions(classes)
-            of_boxes = classes[fractions if given is None else fractions & given()]
-            odd_class = float(of_boxes[0]) if len(of_boxes) else None
-        if unknown and len(self._unknown) < _MOST_UNKNOWN:
-            others = table[:, column][(rows < 0) & matter()]
-            self._log(np.unique(others[~_are_fractions(others)]).tolist())
-        return rows, odd_class
+        classes = table[:, column]
+        fractions = _are_fractions(classes)
+        if len(self._unknown) < _MOST_UNKNOWN:
+            named = np.unique(classes[matter() & ~fractions]).tolist()
+            self._log([value for value in named if value not in self._numbers])
+        odd = classes[fractions if given is None else fractions & given()]
+        return float(odd[0]) if len(odd) else None
+
+    @cached_property
+    def _numbers(self) -> frozenset[int]:
+        return frozenset(self._ids.tolist())
 
     def _log(self, classes: list[int | float]) -> None:
+        own = object()
         for value in classes[:_MOST_UNKNOWN]:
             text = str(value).removesuffix(".0")
-            if text not in self._unknown:
-                self._unknown.add(text)
+            if self._unknown.setdefault(text, own) is own:  # of several threads one
                 logger.warning(
                     "tensor %r holds the label %s %s, which the spec does not have: its boxes are skipped",
                     self._name,
@@ -139,16 +150,17 @@ class ClassRows:
                 )
 
 
-def _near(ids: NDArray[np.int64], rows: NDArray[np.int64]) -> RowsFromLowest:
-    """Row of each number from the lowest of ascending ids to the highest, -1 of one that is no id.
-
-    It is empty where they lie so far apart that it would be long.
-    """
-    span = int(ids[-1]) - int(ids[0]) + 1
-    near = np.full(span if span <= _LONGEST_GAPS * len(ids) else 0, -1)
-    if len(near):
-        near[ids - ids[0]] = rows
-    return RowsFromLowest(near)
+def _known(ids: NDArray[np.int64]) -> KnownClasses:
+    """Make what kernels look ids of all labels up in: see `Classes`."""
+    order = np.argsort(ids, kind="stable")
+    ascending = ids[order]
+    span = int(ascending[-1]) - int(ascending[0]) + 1
+    if not len(ids) < span <= _LONGEST_GAPS * len(ids):
+        return KnownClasses(np.stack([ascending, order]))
+    known = np.full((2, span), NO_LABEL)
+    known[0] = ascending[0] + np.arange(span)
+    known[1, ascending - ascending[0]] = order
+    return KnownClasses(known)
 
 
 def _are_fractions(classes: NDArray[Any]) -> NDArray[np.bool_]:

@@ -48,7 +48,7 @@ from postproc.kernels.heads.arguments import (
     Table,
 )
 from postproc.kernels.heads.driver import Head
-from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, LabelRows, Listed
+from postproc.kernels.heads.listed import BoxesOfTheirOwn, EndRows, FirstRows, Listed
 from postproc.schema import EndToEndOutput
 from postproc.tensors import as_array, as_contiguous, as_float32, as_ids, find, wrong_shape
 
@@ -153,16 +153,11 @@ class EndToEndDecoder(Decoder[_Read]):
         if name is not None and prototypes is not None and len(prototypes) != len(rows.firsts):
             expected = f"({len(rows.firsts)}, M, h, w), as many images as {self.tensor_names[0]!r} has"
             raise wrong_shape(name, prototypes.shape, expected)
-        labels, odd_class = self._classes.of(
-            rows.classes,
-            rows.class_column,
-            lambda: rows.are_above(self._decision.thresholds.min()),
-            rows.listed,
-        )
         listed = Listed(
             rows.scores,
             rows.first_score,
-            LabelRows(labels.reshape(-1, 1)),
+            ONE_COLUMN,
+            *self._classes.of(rows.classes, rows.class_column),
             rows.firsts,
             rows.ends,
             NO_ACTIVATION,
@@ -182,7 +177,7 @@ class EndToEndDecoder(Decoder[_Read]):
         # By position: keywords cost 0.3 us.
         candidates = Candidates(
             len(rows.firsts), head, BoxesALabel(rows.longest), ONE_COLUMN, extras, rows.given_scores, angles,
-            odd_class,
+            partial(self._look_at_classes, rows),
         )  # fmt: skip
         return _Read(candidates, masks, rows)
 
@@ -210,11 +205,13 @@ class EndToEndDecoder(Decoder[_Read]):
         tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name is not None}
         if output.count_tensor is not None:
             tensors[output.count_tensor] = np.ones(1, np.int64)
-        if output.classes_tensor is None:
-            return [tensors]
-        return [
-            {**tensors, output.classes_tensor: np.zeros((1, 1), dtype)} for dtype in (np.int64, np.float64)
-        ]
+        if output.classes_tensor is not None:
+            tensors[output.classes_tensor] = np.zeros((1, 1), np.int64)
+        return [tensors]
+
+    def _look_at_classes(self, rows: _Rows) -> float | None:
+        above = partial(rows.are_above, self._decision.thresholds.min())
+        return self._classes.look(rows.classes, rows.class_column, above, rows.listed)
 
     def _masks(self, tensors: Mapping[str, Any], rows: _Rows) -> MasksOfRows | None:
         output = self._output
@@ -419,5 +416,7 @@ def _oriented(listed: Listed, rows: _Rows, decision: Decision) -> tuple[Head, Ex
     angles = rows.more[:, rows.first : rows.first + 1]
     table = Table(np.concatenate([rows.boxes, angles], axis=1)[:, None])
     rectangles = table, ROWS, AngleColumn(4), Scales(UNIT)
-    head = ListedOriented(*listed[:6], *rectangles, Probiou(decision.probiou), FastSuppression(decision.fast))
+    head = ListedOriented(
+        *listed[:11], *rectangles, Probiou(decision.probiou), FastSuppression(decision.fast)
+    )
     return head, partial(with_corners, *rectangles, firsts=rows.firsts)

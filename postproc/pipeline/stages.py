@@ -261,9 +261,9 @@ class DetectionStage:
         options.check_batch(self._decoder.tensor_names, batch)
         sizes = self._sizes(tensors, batch, options) if self._reads_size else None
         candidates = self._decoder.bind(read, sizes)
-        if candidates.odd_class is not None:
-            self.signs.see_odd_class(candidates.odd_class)
         if self.signs.looks_left:
+            if candidates.scores is not None:
+                self.look_at_classes(candidates)
             if candidates.angles is not None:
                 self.signs.look_at_angles(candidates.angles())
             if candidates.scores is not None:
@@ -298,6 +298,12 @@ class DetectionStage:
         return np.array([transform.input_size for transform in options.transforms], np.float64).reshape(
             batch, 2
         )
+
+    def look_at_classes(self, candidates: Candidates) -> None:
+        """Say once which classes the spec does not have, and if some are no whole numbers."""
+        odd_class = candidates.classes() if candidates.classes is not None else None
+        if odd_class is not None:
+            self.signs.see_odd_class(odd_class)
 
     def check(self, furthest: float, highest: float, sizes: Sizes) -> None:
         """Say once what the furthest corner and the highest score found tell of a wrong reading."""
@@ -380,10 +386,12 @@ class BoundDetection:
         if decision.nms_method != "hard":
             return self._run_merging(rule, start, stop)
         candidates, most = self.candidates, options.max_predictions
-        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest = detect(
+        boxes, scores, labels, regions, predicted, ends, is_cut, furthest, highest, signs = detect(
             candidates.head, rule, candidates.per_label, candidates.columns, self.bounds, self.placement,
             top=max(_FEWEST_TOP, _TOP_PER_PREDICTION * most), most=most, start=start, stop=stop,
         )  # fmt: skip
+        if signs:
+            self.stage.look_at_classes(candidates)
         self.stage.check(furthest, highest, self.sizes)
         return Detections(scores, labels, predicted, ends, decision.table, boxes, regions, is_cut=is_cut)
 
@@ -394,10 +402,12 @@ class BoundDetection:
 
         decision, candidates, most = self.stage.decision, self.candidates, self.options.max_predictions
         all_of_them = rule._replace(iou_thresholds=_NO_NMS, class_agnostic=_OF_ALL_LABELS)
-        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest = detect(
+        boxes, scores, labels, orders, predicted, offsets, _, furthest, highest, signs = detect(
             candidates.head, all_of_them, candidates.per_label, candidates.columns, self.bounds, _UNPLACED,
             top=_EVERYTHING, most=_EVERYTHING, start=start, stop=stop,
         )  # fmt: skip
+        if signs:
+            self.stage.look_at_classes(candidates)
         self.stage.check(furthest, highest, self.sizes)
         placement = self.placement[start:stop]
         if decision.nms_method == "soft":

@@ -83,6 +83,43 @@ def test_class_ids_that_are_fractions_are_logged_once_whatever_they_are(warnings
     assert "of another kind than direct_output?" in message
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("show_discarded", [False, True])
+@pytest.mark.parametrize(
+    ("odd", "said"), [(12, "holds the label id 12"), (7.5, "holds 7.5 where a class is read")]
+)
+def test_classes_of_no_label_are_logged_in_any_image_of_any_call(
+    odd: float, said: str, show_discarded: bool, num_threads: int, warnings_logged: Any
+) -> None:
+    """The first calls are looked at as a whole; of others the kernels tell."""
+    post, tensors = post_processor("direct", num_threads), tensors_of("direct")
+    tensors["classes"] = np.full(tensors["classes"].shape, 7.0)
+    tensors["scores"][:] = 0.1  # below the threshold
+    post(tensors, show_discarded)
+    tensors["classes"][2, 5] = 12
+    post(tensors, show_discarded)
+    assert warnings_logged() == []
+    tensors["classes"][2, 5], tensors["scores"][2, 5] = odd, 0.1 if odd == 7.5 else 0.9
+    for _ in range(2):
+        found = post(tensors, show_discarded).outputs[0]
+        assert isinstance(found, Detections)
+        assert 5 not in found[2].regions
+    (message,) = warnings_logged()
+    assert said in message
+
+
+def test_unknown_class_is_logged_though_better_candidates_leave_no_room_for_it(warnings_logged: Any) -> None:
+    boxes = np.tile(np.array([0.1, 0.1, 0.2, 0.2], np.float32), (1, 5000, 1))
+    scores = np.linspace(0.99, 0.5, 5000, dtype=np.float32)[None]
+    tensors = {"boxes": boxes, "scores": scores, "classes": np.full((1, 5000), 7.0, np.float32)}
+    post = post_processor("direct")
+    post(tensors)
+    tensors["classes"][0, -1] = 12
+    post(tensors)
+    (message,) = warnings_logged()
+    assert "holds the label id 12" in message
+
+
 def test_classes_as_rows_beyond_the_labels_are_logged_as_rows(warnings_logged: Any) -> None:
     output = DirectOutput(**{**DIRECT.dump(), "classes": "rows"})
     tensors = tensors_of("direct")

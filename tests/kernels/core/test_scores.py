@@ -21,6 +21,7 @@ from postproc.kernels.core.candidates import LOWEST_KEY
 from postproc.kernels.core.scores import best_label, scan_scores
 from postproc.kernels.heads import listed
 from postproc.kernels.heads.arguments import Rule
+from postproc.kernels.heads.class_numbers import INT64
 from postproc.kernels.heads.listed import Listed
 from postproc.kernels.heads.yolo_grids import scan_grid
 from tests import reference
@@ -132,7 +133,11 @@ def listed_scans(
 ) -> Any:
     none = np.empty((0, 4), np.float32)
     ends = np.array([len(scores)])
-    head = Listed(scores, 0, rows, np.zeros(1, np.int64), ends, activation, none, 0, 0, False)
+    known = np.arange(len(thresholds)).repeat(2).reshape(-1, 2).T.copy()
+    head = Listed(
+        scores, 0, rows.shape[1], none, 0, rows.reshape(-1), INT64, known, np.zeros(1, np.int64), ends,
+        activation, none, 0, 0, False,
+    )  # fmt: skip
     rule = Rule(thresholds, multi_label, discard, thresholds, False)
     collector = collecting.new_collector(top, scores.size, thresholds.shape[0])
     collecting.begin_image(collector)
