@@ -15,7 +15,7 @@ METHODS = ("soft", "weighted")
 
 
 @pytest.mark.parametrize("kind", FURTHER)
-@settings(EXAMPLES, max_examples=100)
+@settings(EXAMPLES, max_examples=60)
 @given(data=st.data())
 def test_post_processor_random_family_equals_reference(kind: str, data: st.DataObject) -> None:
     case = data.draw(cases(kind))

@@ -13,7 +13,7 @@ from tests.random_cases.builder import ALL
 from tests.random_cases.narrow import SORTS, Narrow, narrow
 from tests.strategies import near_tie, random_case
 
-SEEDS = 24
+SEEDS = 16
 METHODS = ("hard", "hard", "soft", "weighted")
 
 

@@ -14,7 +14,7 @@ from tests.comparison import assert_equals_reference
 from tests.random_cases.builder import V07
 from tests.strategies import Case, cases, near_tie, random_case
 
-EXAMPLES = settings(max_examples=200)
+EXAMPLES = settings(max_examples=100)
 
 
 @pytest.mark.parametrize("kind", [*V07, "several"])
