@@ -27,9 +27,10 @@ PUBLIC = {
         evaluate_classifications evaluate_detections gather match with_thresholds
     """,
     "postproc.exports": "FORMATS open_writer",
+    "postproc.fusing": "FuseOptions append to_onnx unsupported",
     "postproc.images": "ImageSource PreparedBatch Preprocessor default_preprocessing load_image",
     "postproc.inspection": "Certainty Graph Inspection LabelNames Proposal Reading Tensor inspect_model",
-    "postproc.onnx_runner": "OnnxRunner",
+    "postproc.onnx_runner": "DevicePostProcessor OnnxRunner",
     "postproc.ops": "batched_nms box_area box_convert box_iou clip_boxes nms oriented_box_iou",
     "postproc.schema": """
         AnchoredOutput Classification ConstantInput Detection DetectionOutput DirectOutput DistanceOutput

@@ -95,8 +95,10 @@ def doctor(provider: str) -> dict[str, Any]:
 def demo_network(name: str, provider: str) -> dict[str, Any]:
     """Run a network of the demo on pages of ten digits, fused and not."""
     post = PostProcessor(spec_path(name), version_path(name))
-    images = np.concatenate([page(shift) for shift in (0, 3, 6, 9)])
-    return compared(model_path(name), post, {"image": images}, provider, _NEAR)
+    feed = {"image": np.concatenate([page(shift) for shift in (0, 3, 6, 9)])}
+    if name == "anchored":
+        feed["im_info"] = np.tile(np.array([240, 320, 1], np.float32), (len(feed["image"]), 1))
+    return compared(model_path(name), post, feed, provider, _NEAR)
 
 
 def large_table(images: int, dtype: Any, provider: str) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def compared(
 ) -> dict[str, Any]:
     """Run a network with the kernels on the host and with its post-processing on the device."""
     providers = list(dict.fromkeys([provider, CPU]))
-    (images,) = feed.values()
+    images = next(iter(feed.values()))
     height, width = images.shape[2:]
     transforms = [ImageTransform.letterbox((height, width), (480 + row, 640)) for row in range(len(images))]
     runners = {
@@ -174,9 +176,10 @@ def compared(
     problem = difference(found["fused"], found["unfused"], tolerance)
     network = runners["unfused"].network
     tensors = network(feed, post.tensor_names)
+    size = (height, width) if post.uses_input_size else None
     times = {
         "network_and_copies_ms": milliseconds(lambda: network(feed, post.tensor_names)),
-        "kernels_ms": milliseconds(lambda: post(tensors, input_size=(height, width))),
+        "kernels_ms": milliseconds(lambda: post(tensors, input_size=size)),
         **{
             f"{name}_ms": milliseconds(lambda runner=runner: runner(feed)) for name, runner in runners.items()
         },  # type: ignore[misc]

@@ -32,12 +32,13 @@ def peaks(batch: int) -> list[dict[str, Any]]:
     for threshold, dtype in CASES:
         tensors = {"tensor": tensor.astype(dtype)}
         post = our_yolov8(threshold)
-        peak = _peak(partial(post, tensors, max_predictions=MOST))
-        found.append({"threshold": threshold, "dtype": dtype, "input": tensor.nbytes, "peak": peak})
+        beyond = peak(partial(post, tensors, max_predictions=MOST))
+        found.append({"threshold": threshold, "dtype": dtype, "input": tensor.nbytes, "peak": beyond})
     return found
 
 
-def _peak(call: Callable[[], Any]) -> int:
+def peak(call: Callable[[], Any]) -> int:
+    """Bytes that a call takes beyond what there is before it, once it has been called."""
     call()
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)

@@ -31,6 +31,7 @@ SHORT: tuple[Measure, ...] = (
     speed.behind_a_network,
     *(partial(speed.nms_growth, pattern) for pattern in PATTERNS),
     processes.peak_memory,
+    processes.evaluation_memory,
     partial(processes.start, starts=9),
 )
 FULL: tuple[Measure, ...] = (

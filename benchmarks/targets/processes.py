@@ -80,3 +80,10 @@ def peak_memory() -> Iterator[Result]:
             case = f"YOLOv8, batch {batch}, threshold {found['threshold']}, {found['dtype']}"
             detail = f"{beyond / 2**20:.2f} / {allowed / 2**20:.2f} MiB"
             yield Result(f"{case}: peak / (inputs / 4 + 2 MiB)", beyond / allowed, 1.0, False, detail)
+
+
+def evaluation_memory() -> Iterator[Result]:
+    """Peak of COCO's numbers beyond the detections and the ground truth."""
+    if sys.platform.startswith("linux"):
+        beyond = int(_run("-m", "benchmarks.probes.evaluation", "5000", "147000", **memory.ENVIRONMENT))
+        yield Result("MB of COCO's numbers of 147,000 detections", beyond / 1e6, 200.0, False, "peak beyond")

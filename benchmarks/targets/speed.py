@@ -113,7 +113,7 @@ def masks_beside_peers() -> Iterator[Result]:
 
 
 def evaluation_beside_peers() -> Iterator[Result]:
-    """COCO's numbers of boxes, from arrays: ours on one thread, hotcoco's on all that there are."""
+    """COCO's numbers of boxes, from arrays; ours and others' on all processors, faster-coco-eval's on one."""
     limits = {"hotcoco": 1.0, "ultrafast-pycocotools": 1.0, "faster-coco-eval": 0.1}
     yield from _over("evaluation", "5,000 images, 147,000 detections", limits)
 

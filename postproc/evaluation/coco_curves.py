@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
-from postproc.evaluation.groups import Floats, FoundInstances, Groups, TrueInstances, sorted_by
+from postproc.evaluation.groups import Floats, FoundInstances, Groups, Integers, TrueInstances, sorted_by
 from postproc.evaluation.similarity import Similarity
 from postproc.kernels.evaluation.curves import precision_recall
 
@@ -20,6 +22,8 @@ COCO_AREAS: Mapping[str, tuple[float, float]] = {
     "all": (0, _MOST), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, _MOST)
 }  # fmt: skip
 COCO_LIMITS = (1, 10, 100)
+
+_LEAST_OF_A_THREAD = 10_000  # detections
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -119,31 +123,39 @@ def coco_curves(
     by_score = places[sorted_by(found.labels, order)]
     pairs = similarity(groups, float(min(thresholds)))
     edges, ranges, crowd = np.arange(labels + 1), list(areas.values()), truth.crowd[groups.truths]
-    precision, recall, scores = precision_recall(
-        pairs.starts,
-        pairs.truths,
-        pairs.values,
-        np.searchsorted(groups.labels, edges),
-        found.scores[groups.rows].astype(np.float64),
-        groups.ranks,
-        by_score[by_score >= 0],
-        _beyond(found.areas[groups.rows], ranges),
-        np.searchsorted(groups.truth_labels, edges),
-        crowd,
-        crowd | truth.ignored[groups.truths] | _beyond(truth.areas[groups.truths], ranges),
-        np.asarray(thresholds, np.float64),
-        COCO_RECALLS,
-        np.asarray(limits, np.int64),
-    )
+    offsets, truth_offsets = (np.searchsorted(of, edges) for of in (groups.labels, groups.truth_labels))
+    values, by_score = found.scores[groups.rows].astype(np.float64), by_score[by_score >= 0]
+    is_beyond = _beyond(found.areas[groups.rows], ranges)
+    ignored = crowd | truth.ignored[groups.truths] | _beyond(truth.areas[groups.truths], ranges)
+    levels, most = np.asarray(thresholds, np.float64), np.asarray(limits, np.int64)
+
+    def of_labels(first: int, last: int) -> tuple[Floats, ...]:
+        return precision_recall(
+            pairs.starts, pairs.truths, pairs.values, offsets[first : last + 1], values, groups.ranks,
+            by_score, is_beyond, truth_offsets[first : last + 1], crowd, ignored, levels, COCO_RECALLS, most,
+        )  # fmt: skip
+
+    precision, recall, scores = _in_threads(of_labels, offsets)
     # To pycocotools' order of axes.
     return CocoCurves(
         precision.transpose(3, 4, 0, 1, 2),
         recall.transpose(3, 0, 1, 2),
         scores.transpose(3, 4, 0, 1, 2),
-        np.asarray(thresholds, np.float64),
+        levels,
         tuple(areas),
         tuple(limits),
     )
+
+
+def _in_threads(of_labels: Callable[[int, int], tuple[Floats, ...]], offsets: Integers) -> list[Floats]:
+    """Join the results of runs of labels, which do not know each other: as many as there are processors."""
+    count, labels = offsets[-1], len(offsets) - 1
+    parts = max(1, min(os.cpu_count() or 1, int(count) // _LEAST_OF_A_THREAD))
+    shares = np.linspace(0, count, parts + 1)[1:-1]
+    bounds = [0, *np.searchsorted(offsets[1:], shares).tolist(), labels]
+    with ThreadPoolExecutor(parts) as pool:
+        found = list(pool.map(of_labels, bounds[:-1], bounds[1:]))
+    return [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
 
 
 def _check(

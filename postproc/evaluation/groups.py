@@ -166,7 +166,7 @@ def _keys(instances: Instances, images: int) -> Integers:
         raise TensorError(
             f"images: expected rows below {images}, the number of images, got {instances.images.max()}"
         )
-    keys: Integers = instances.labels * images + instances.images
+    keys: Integers = instances.labels.astype(np.int64) * images + instances.images
     keys[(instances.labels < 0) | (instances.images < 0)] = -1
     return keys
 

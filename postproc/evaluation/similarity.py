@@ -63,10 +63,15 @@ def of_boxes(boxes: Floats, truths: Floats, crowd: NDArray[np.bool_]) -> Similar
     def pairs(groups: Groups, lowest: float) -> Pairs:
         return Pairs(
             *box_pairs(
-                boxes[groups.rows], groups.offsets, truths[groups.truths], crowd[groups.truths],
-                groups.truth_starts, groups.truth_stops, min(lowest, HIGHEST),
+                np.asarray(boxes[groups.rows], np.float64),
+                groups.offsets,
+                np.asarray(truths[groups.truths], np.float64),
+                crowd[groups.truths],
+                groups.truth_starts,
+                groups.truth_stops,
+                min(lowest, HIGHEST),
             )
-        )  # fmt: skip
+        )
 
     return pairs
 

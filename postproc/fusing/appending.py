@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from postproc.errors import FusingError
-from postproc.fusing.fuse import add_metadata, check, new_graph, write_all
+from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
 from postproc.fusing.graph import Value
-from postproc.fusing.options import FuseOptions
+from postproc.fusing.options import LOWEST_OPSET, FuseOptions
 from postproc.fusing.tensors import Tensors
 
 if TYPE_CHECKING:
     import onnx
 
     from postproc.pipeline import PostProcessor
+    from postproc.schema import Detection
 
 _NETWORK = "network/"
 
@@ -40,16 +41,18 @@ def append(
     input_size : (height, width), optional
         Of the network's input, as of a call.
     keep_outputs : bool
-        Whether the network's outputs stay outputs, behind those of `to_onnx`.
+        Whether all outputs of the network stay outputs, behind those of `to_onnx`. Prototypes and masks,
+        which rows refer to, stay in any case.
 
     Returns
     -------
-    The network with the outputs of `to_onnx`, in a later opset where its own is too early.
+    The network with the outputs of `to_onnx`; one of an opset before 13 is raised to that of the options.
 
     Raises
     ------
     FusingError
-        If something cannot be written, or outputs of the network are missing or of free shapes.
+        If something cannot be written, if outputs of the network are missing or of free shapes, or if it has
+        its post-processing already.
     TensorError
         If shapes do not fit the documents.
     """
@@ -58,6 +61,7 @@ def append(
     from onnx import helper
 
     fused = _raised(model, options)
+    fused.ir_version = max(fused.ir_version, IR_VERSION)
     opsets = {one.domain: one.version for one in fused.opset_import}
     g = new_graph(options, opsets.get("", opsets.get("ai.onnx", 0)))
     found = {output.name: output.type.tensor_type for output in fused.graph.output}
@@ -66,13 +70,20 @@ def append(
         raise FusingError(
             f"tensor {missing[0]!r} is not among the network's outputs {', '.join(map(repr, found))}"
         )
+    for name in post.tensor_names:
+        if not found[name].HasField("shape"):
+            raise FusingError(f"tensor {name!r} has no shape in the file: add it with onnx.shape_inference")
     shapes = {name: _shape(found[name]) for name in post.tensor_names}
     dtypes = {name: helper.tensor_dtype_to_np_dtype(found[name].elem_type) for name in post.tensor_names}
-    kept = [*found] if keep_outputs else []
+    kept = [*found] if keep_outputs else [*_of_rows(post)]
     taken = [*kept, *[one.name for one in fused.graph.input]]
-    tensors = Tensors(g, shapes, dtypes, {})
+    tensors = Tensors(g, shapes, dtypes)
     outputs, inputs, names = write_all(g, post, tensors, options, input_size, taken)
     new = [one.name for one in (*outputs, *inputs)]
+    if clashing := {one.name for one in inputs} & {one.name for one in fused.graph.input}:
+        raise FusingError(
+            f"the network has an input {min(clashing)!r}, which the options need a name for: rename it"
+        )
     # Values of the network that have such names make way.
     _rename(fused.graph, {name: _NETWORK + name for name in _names(fused.graph) if name in new})
     renamed = {name: _NETWORK + name for name in found if name in new}
@@ -88,12 +99,25 @@ def append(
     return fused
 
 
+def _of_rows(post: PostProcessor) -> Iterator[str]:
+    """Yield names of tensors by which coefficients and regions of rows become masks."""
+    for stage in post._stages:
+        output: Any = cast("Detection", stage.task).output
+        for field in ("prototypes_tensor", "masks_tensor"):
+            if (name := getattr(output, field, None)) is not None:
+                yield name
+
+
 def _raised(model: onnx.ModelProto, options: FuseOptions) -> onnx.ModelProto:
-    """Return a copy of at least the opset of the options."""
+    """Return a copy, in the opset of the options where its own lacks what is needed."""
+    if any(one.key == FUSED for one in model.metadata_props):
+        raise FusingError(
+            "the network has its post-processing in its graph already: take the file without it"
+        )
     found = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), None)
     if found is None:
         raise FusingError("the network names no opset of ONNX's operators")
-    if found >= options.opset:
+    if found >= LOWEST_OPSET:
         return copy.deepcopy(model)
     from onnx import version_converter
 
@@ -115,11 +139,22 @@ def _shape(tensor: Any) -> list[int | str]:
 
 
 def _names(graph: Any) -> Iterator[Value]:
-    """Yield names of values that nodes and constants of a graph make."""
+    """Yield names of values that a graph, and graphs in it, make."""
     for node in graph.node:
         yield from node.output
+        for inner in _inner(node):
+            yield from [one.name for one in inner.input]
+            yield from _names(inner)
     for one in graph.initializer:
         yield one.name
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    """Yield the graphs of a node."""
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
 
 
 def _rename(graph: Any, names: Mapping[Value, Value]) -> None:
@@ -129,8 +164,9 @@ def _rename(graph: Any, names: Mapping[Value, Value]) -> None:
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _rename(inner, names)
+        for inner in _inner(node):
+            for one in inner.input:
+                one.name = names.get(one.name, one.name)
+            _rename(inner, names)
     for one in (*graph.initializer, *graph.value_info, *graph.output):
         one.name = names.get(one.name, one.name)

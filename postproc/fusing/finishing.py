@@ -41,7 +41,6 @@ def placed(g: Graph, corners: Sequence[Value], placement: Value) -> list[Value]:
 
 def clipped(g: Graph, value: Value, limit: Operand) -> Value:
     """Limit coordinates to [0, limit], bit for bit as `postproc.kernels.core.placement.clip` does."""
-    limit = np.float32(limit) if not isinstance(limit, str) else limit
     within = g.op("Where", g.op("Greater", value, limit), limit, value)
     return g.op("Where", g.op("Less", value, 0.0), 0.0, within)
 
@@ -101,24 +100,17 @@ def finish(
         labels=g.op("Where", is_row, g.op("Gather", ids, labels, axis=0), np.int64(-1)),
         regions=g.op("Where", is_row, regions, np.int64(-1)),
         count=count,
-        complete=_complete(g, selected, scores, is_row, are_all_known, rows),
+        complete=_complete(g, selected, is_row, are_all_known, rows),
         box_numbers=numbers_of_boxes,
         is_row=is_row,
     )
 
 
-def _complete(
-    g: Graph, selected: Selected, scores: Value, is_row: Value, are_all_known: Value | None, rows: int
-) -> Value:
-    """Whether all candidates were compared, or as many rows were found whose scores all exceed the K-th's."""
+def _complete(g: Graph, selected: Selected, is_row: Value, are_all_known: Value | None, rows: int) -> Value:
+    """Whether all candidates were compared, or as many rows were found as there may be."""
     complete = g.op("LessOrEqual", selected.passing, np.float32(selected.count))
     if are_all_known is not None:
         complete = g.op("And", complete, are_all_known)
     if rows > selected.count:
         return complete
-    last, lowest = (
-        g.op("Gather", one, np.int64(at), axis=1)
-        for one, at in ((scores, rows - 1), (selected.scores, selected.count - 1))
-    )
-    is_full = g.op("Gather", is_row, np.int64(rows - 1), axis=1)
-    return g.op("Or", complete, g.op("And", is_full, g.op("Greater", last, lowest)))
+    return g.op("Or", complete, g.op("Gather", is_row, np.int64(rows - 1), axis=1))

@@ -13,7 +13,7 @@ from postproc.errors import FusingError
 from postproc.fusing.graph import Graph, Value
 from postproc.fusing.options import FuseOptions
 from postproc.fusing.output import bind, reason_against, write
-from postproc.fusing.tensors import Shape, Tensors
+from postproc.fusing.tensors import Tensors
 from postproc.installing import install
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from postproc.pipeline.stages import DetectionStage
 
 _DEFAULT = FuseOptions()
-_IR_VERSION = 8  # of opset 17; ONNX Runtime 1.18 reads up to 10
+FUSED = "postproc.fused"
+"""Key of a file's metadata: options of what is in its graph, and the names of outputs."""
+IR_VERSION = 8  # of opset 17; ONNX Runtime 1.18 reads up to 10
 _COLLIDING = "detected_"
 
 
@@ -73,7 +75,10 @@ def to_onnx(
     several: ``boxes`` (B, P, 4) float32, ``scores`` (B, P) float32, ``labels`` (B, P) label ids and
     ``regions`` (B, P) int64, -1 where there is no row, ``count`` (B) int64 of rows, and ``complete`` (B)
     bool: whether they are all that a call gives; where it is false they are the first of those. An output
-    that would have the name of an input has ``detected_`` before it.
+    that would have the name of an input has ``detected_`` before it. Outputs with keypoints also have
+    ``keypoints`` (B, P, J, D), those with masks ``coefficients`` (B, P, M) of their prototypes, oriented ones
+    ``polygons`` (B, P, 4, 2) and ``angles`` (B, P), all float32. Inputs that options ask for are
+    ``placement`` and ``thresholds``, with ``_k`` likewise.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def to_onnx(
     from onnx import helper
 
     g = new_graph(options, options.opset)
-    tensors = Tensors(g, shapes, dtypes or {}, {})
+    tensors = Tensors(g, shapes, dtypes or {})
     outputs, inputs, names = write_all(g, post, tensors, options, input_size, [*post.tensor_names])
     given = [
         helper.make_tensor_value_info(name, _element_type(tensors.dtypes[name]), tensors.shapes[name])
@@ -97,7 +102,7 @@ def to_onnx(
         opset_imports=[helper.make_opsetid("", g.opset)],
         producer_name="postproc",
     )
-    model.ir_version = _IR_VERSION
+    model.ir_version = IR_VERSION
     add_metadata(model, post, options, names)
     return model
 
@@ -114,14 +119,14 @@ def write_all(
     from onnx import TensorProto, helper
 
     outputs, inputs, all_names = [], [], []
-    placement = None
     stages = post._stages
     for index, stage in enumerate(cast("tuple[DetectionStage, ...]", stages)):
         suffix = f"_{index}" if len(stages) > 1 else ""
         bound = bind(stage, tensors, input_size, not post.uses_input_size)
-        batch = _batch(stage, tensors)
-        if options.placement == "input" and placement is None:
-            placement = "placement"
+        batch = _batch(stage, tensors) or bound.batch
+        placement = None
+        if options.placement == "input":
+            placement = f"placement{suffix}"
             inputs.append(helper.make_tensor_value_info(placement, TensorProto.DOUBLE, [batch, 2, 4]))
         thresholds = None
         if options.thresholds == "input":
@@ -160,7 +165,7 @@ def add_metadata(
     texts = {
         "postproc.spec": json.dumps(post.spec.dump()),
         "postproc.version": json.dumps(post.version.dump()),
-        "postproc.fused": json.dumps(fused),
+        FUSED: json.dumps(fused),
     }
     for key, value in texts.items():
         model.metadata_props.add(key=key, value=value)
@@ -187,11 +192,10 @@ def new_graph(options: FuseOptions, opset: int) -> Graph:
     return Graph(opset, np.float64 if options.precision == "float64" else np.float32)
 
 
-def _batch(stage: DetectionStage, tensors: Tensors) -> int | str | None:
-    """Size of the axis of images, where it is known."""
-    shapes: list[Shape] = [tensors.shapes[name] for name in stage.tensor_names]
-    free = [shape[0] for shape in shapes if isinstance(shape[0], str)]
-    return free[0] if free else None
+def _batch(stage: DetectionStage, tensors: Tensors) -> str | None:
+    """Name of the axis of images, if it is free."""
+    firsts = [tensors.shapes[name][0] for name in stage.tensor_names]
+    return next((first for first in firsts if isinstance(first, str)), None)
 
 
 def _free_name(name: str, taken: Sequence[Value]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -73,6 +74,12 @@ class Graph:
                 numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
             )
         return self._constants[key]
+
+    def doubles(self) -> Graph:
+        """Return the same graph, in which numbers are decoded in float64."""
+        other = copy.copy(self)
+        other.real = np.float64
+        return other
 
     def reals(self, numbers: Any) -> NDArray[Any]:
         """Return a constant in which numbers are decoded."""

@@ -19,6 +19,7 @@ class FuseOptions:
     ----------
     candidates : int
         The best of an image that are compared with each other, K: the graph's work grows with its square.
+        TensorRT takes up to 3,840.
     max_predictions : int, optional
         Rows of an image, P. Left out: 100 as of a call, or `candidates` where those are fewer.
     nms : {"loop", "rounds", "operator"}
@@ -34,7 +35,7 @@ class FuseOptions:
     thresholds : {"constants", "input"}
         Those of the version, or an input ``thresholds`` (L,) float32.
     opset : int
-        Of the ONNX standard, at least; a graph that needs a later one has that.
+        Of the ONNX standard, of a graph of its own; behind a network the network's, if that is 13 or later.
     precision : {"float32", "float64"}
         In which activations, and boxes that take more than one step, are computed before they are rounded to
         float32: float64 as the kernels do it, where a runtime has it.

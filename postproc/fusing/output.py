@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -39,11 +40,10 @@ def reason_against(stage: Stage, options: FuseOptions) -> str | None:
     output: Any = task.output
     if not getattr(output, "keep_empty_masks", True):
         return "leaves out rows whose masks are empty, which takes the masks: declare keep_empty_masks true"
-    if task.end_to_end_output:
-        if "image" in output.columns:
-            return "has rows that name their images, in any order and number"
-        if "angle" in output.columns:
-            return "has finished rows of oriented boxes"
+    if task.end_to_end_output and "image" in output.columns:
+        return "has rows that name their images, in any order and number"
+    if output.yields == "oriented boxes" and options.nms == "operator":
+        return "has oriented boxes, which NonMaxSuppression does not know: take another nms"
     return None
 
 
@@ -85,13 +85,15 @@ def write(
     stage = bound.stage
     decision, task = stage.decision, stage.task
     size = _size(g, tensors, bound)
-    decoded = HEADS[task.kind](Fusion(g, tensors, task.output, bound, size))
     rule = decision.rule
     if thresholds is None:
         thresholds = np.asarray(rule.thresholds)
+    decoded = HEADS[task.kind](Fusion(g, tensors, task.output, bound, size, thresholds))
     selected = select(g, decoded, thresholds, bool(rule.multi_label), options.candidates)
     corners = decoded.corners(selected.boxes, selected.labels)
     valid = g.all_of(g.op("Greater", selected.scores, 0.0), *[g.is_finite(side) for side in corners])
+    if decoded.has_area is not None:
+        valid = g.op("And", valid, decoded.has_area(selected.boxes))
     corners = [g.op("Where", valid, side, 0.0) for side in corners]
     if len(bound.bounds):
         limits: Sequence[Operand] = (np.float32(1), np.float32(1)) * 2 if size is None else size.sides
@@ -105,6 +107,8 @@ def write(
         bool(rule.class_agnostic),
         selected.count,
         options,
+        index=None if decoded.index is None else partial(decoded.index, selected.boxes),
+        fast=decoded.fast,
     )
     in_image = divided(g, corners, size) if placement is None else placed(g, corners, placement)
     scale = _scale(bound, size) if options.pixels else None
@@ -139,7 +143,8 @@ def _placer(g: Graph, size: Divisors | None, placement: Value | None, scale: Div
 
 def _of_rows(g: Graph, values: Value, is_row: Value, shape: tuple[int, ...]) -> Value:
     """Values (B, P, ...), zeros where there is no row."""
-    return g.op("Where", g.unsqueeze(is_row, *range(2, 2 + len(shape))), values, np.float32(0))
+    axes = range(2, 2 + len(shape))
+    return g.op("Where", g.unsqueeze(is_row, *axes) if shape else is_row, values, np.float32(0))
 
 
 def _size(g: Graph, tensors: Tensors, bound: BoundDetection) -> Divisors | None:

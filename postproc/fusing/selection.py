@@ -21,7 +21,7 @@ class Selected:
     count : int
         K.
     scores : Value
-        -1 where there is no candidate.
+        -1 where there is no candidate, or it is not sure which of equals it is.
     labels, boxes : Value
         Row of the label and number of the box, int64; of no candidate any that exist.
     passing : Value
@@ -50,13 +50,27 @@ def select(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool, m
         orders = places
     else:
         orders = g.op("Add", g.op("Mul", g.pick(decoded.labels, places), np.int64(decoded.per_label)), places)
-    ranked = _ranked(g, values, orders, count)
-    scores, orders = g.pick(values, ranked), g.pick(orders, ranked)
+    at = ranked(g, values, orders, count)
+    scores, orders = g.pick(values, at), g.pick(orders, at)
+    if count < size:
+        scores = _without_open_ties(g, flat, scores, count)
     if decoded.labels is not None:  # of no label: any
         orders = g.op("Max", orders, np.int64(0))
     labels = g.op("Div", orders, np.int64(decoded.per_label))
     boxes = g.op("Sub", orders, g.op("Mul", labels, np.int64(decoded.per_label)))
     return Selected(count, scores, labels, boxes, passing)
+
+
+def _without_open_ties(g: Graph, flat: Value, scores: Value, count: int) -> Value:
+    """Scores (B, K) without those of the last one's, if candidates that were not selected have it, too.
+
+    Which of equals a TopK selects is the runtime's choice, if it is not stable.
+    """
+    last = g.slice(scores, 1, count - 1, count)
+    reaching = g.cast(g.op("GreaterOrEqual", flat, last), np.float32)
+    is_open = g.op("Greater", g.reduce("ReduceSum", reaching, 1, keepdims=True), np.float32(count))
+    is_last = g.op("Equal", scores, last)
+    return g.op("Where", g.op("And", is_open, is_last), NO_SCORE, scores)
 
 
 def _masked(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool) -> Value:
@@ -85,7 +99,7 @@ def _passes(g: Graph, scores: Value, thresholds: Operand) -> Value:
     return g.op("And", g.op("Greater", scores, thresholds), g.op("Less", scores, np.float32(np.inf)))
 
 
-def _ranked(g: Graph, scores: Value, orders: Value, count: int) -> Value:
+def ranked(g: Graph, scores: Value, orders: Value, count: int) -> Value:
     """Places (B, K) of candidates by score, ties by their order: a runtime's TopK may not be stable."""
     if count == 1:
         return g.op("Mul", orders, np.int64(0))

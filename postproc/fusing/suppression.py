@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.fusing.graph import Graph, Value
+from postproc.fusing.heads.decoded import Index
 from postproc.fusing.options import FuseOptions
 
 Corners = Sequence[Value]
-Overlaps = Callable[[], Value]
-"""Gives the index (B, K, K) of each box with each."""
 
 
 def suppress(
@@ -24,6 +23,9 @@ def suppress(
     class_agnostic: bool,
     count: int,
     options: FuseOptions,
+    *,
+    index: Callable[[], Index] | None = None,
+    fast: bool = False,
 ) -> tuple[Value, Value | None]:
     """Whether boxes are kept, (B, K); with `rounds` also whether each image's are all known, (B,).
 
@@ -37,12 +39,19 @@ def suppress(
         Which of them are boxes.
     iou_thresholds : (L,), or (1,) if `class_agnostic`
         None are suppressed where it is 1.
+    index : function, optional
+        In the place of the Jaccard index of the corners.
+    fast : bool
+        Whether suppressed boxes suppress others, too.
     """
     if count == 1 or (iou_thresholds >= 1.0).all():
         return valid, None
     if options.nms == "operator":
         return _by_operator(g, corners, labels, valid, iou_thresholds, class_agnostic, count), None
-    matrix = _matrix(g, jaccard(g, corners), labels, iou_thresholds, class_agnostic, count)
+    indices = Index(jaccard(g, corners), np.float32) if index is None else index()
+    matrix = _matrix(g, indices, labels, iou_thresholds, class_agnostic, count)
+    if fast:
+        return _round(g, matrix, valid, g.cast(valid, np.float32)), None
     if options.nms == "rounds":
         assert options.rounds is not None
         return _rounds(g, matrix, valid, min(options.rounds, count), count)
@@ -74,19 +83,18 @@ def jaccard(g: Graph, corners: Corners) -> Value:
 
 def _matrix(
     g: Graph,
-    indices: Value,
+    indices: Index,
     labels: Value,
     iou_thresholds: NDArray[np.float32],
     class_agnostic: bool,
     count: int,
 ) -> Value:
     """Which box would suppress which, (B, K, K) float32: a higher ranked one, of its label."""
-    never = np.float32(np.inf)
-    limits = np.where(iou_thresholds >= 1.0, never, iou_thresholds)
+    limits = np.where(iou_thresholds >= 1.0, np.float32(np.inf), iou_thresholds).astype(indices.dtype)
     if len(limits) == 1 or (limits == limits[0]).all():
-        hits = g.op("Greater", indices, limits[0])
+        hits = g.op("Greater", indices.values, limits[0])
     else:
-        hits = g.op("Greater", indices, g.unsqueeze(g.op("Gather", limits, labels, axis=0), 1))
+        hits = g.op("Greater", indices.values, g.unsqueeze(g.op("Gather", limits, labels, axis=0), 1))
     ranks = np.arange(count, dtype=np.int32)
     ranks_before = g.op("Less", ranks.reshape(1, -1, 1), ranks.reshape(1, 1, -1))
     hits = g.op("And", hits, ranks_before)
@@ -170,10 +178,8 @@ def _by_operator(
         if limit >= 1.0:
             of_limit = g.op("Greater", g.reduce("ReduceMax", own_scores, 1), 0.0)
         else:
-            most = np.int64(count)
-            triples = g.op(
-                "NonMaxSuppression", boxes, own_scores, [most], [limit], np.array([0.5], np.float32)
-            )
+            numbers = np.array([count]), np.array([limit]), np.array([0.5], np.float32)
+            triples = g.op("NonMaxSuppression", boxes, own_scores, *numbers)
             pairs = g.op("Gather", triples, np.array([0, 2]), axis=1)
             ones = g.op(
                 "Gather",

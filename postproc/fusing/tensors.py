@@ -32,8 +32,6 @@ class Tensors:
         The first axis, of images, may be free: a name.
     dtypes : mapping of str to dtype
         Of those that are not float32.
-    values : mapping of str to Value
-        Names in the graph, where they are others.
     """
 
     def __init__(
@@ -41,10 +39,8 @@ class Tensors:
         g: Graph,
         shapes: Mapping[str, Sequence[int | str]],
         dtypes: Mapping[str, Any],
-        values: Mapping[str, Value],
     ) -> None:
         self._g = g
-        self._values = values
         self._numbers: dict[str, Value] = {}
         self._quantized: dict[str, QuantizedTensor] = {}
         self.shapes: dict[str, Shape] = {}
@@ -72,7 +68,7 @@ class Tensors:
                     f"tensor {name!r} has shape {shape}, of which only the first axis may be free: export "
                     "the network with an input of a fixed size"
                 )
-            if 0 in shape[:]:
+            if 0 in shape:
                 raise FusingError(f"tensor {name!r} has shape {shape}, in which there is nothing to find")
 
     def example(self, name: str, fill: int = 0) -> NDArray[Any]:
@@ -89,16 +85,16 @@ class Tensors:
         shape = self.example(name).shape
         return shape[1:] if len(shape) >= rank else shape
 
-    def classes(self, name: str) -> Value:
-        """Return it as classes: in int64, float32 or float64."""
+    def classes(self, name: str) -> tuple[Value, np.dtype[Any]]:
+        """Return it as classes, in int64, float32 or float64, and what it is of."""
         dtype = self.dtypes[name]
+        if dtype == np.uint64:
+            raise FusingError(f"tensor {name!r} is of uint64, of which int64 lacks some: have it give int64")
+        if name in self._quantized:
+            return self.numbers(name), np.dtype(np.float32)
         if dtype in (np.float32, np.float64, np.int64):
-            return self.raw(name)
-        return self._g.cast(self.raw(name), np.int64 if dtype.kind in "iu" else np.float32)
-
-    def raw(self, name: str) -> Value:
-        """Return it in the numbers that it has."""
-        return self._values.get(name, name)
+            return name, dtype
+        return self._g.cast(name, np.int64 if dtype.kind in "iu" else np.float32), dtype
 
     def numbers(self, name: str, rank: int | None = None) -> Value:
         """Return it in float32; with `rank` axes, the first of which is added where it is missing."""
@@ -127,22 +123,16 @@ class Tensors:
     def _float32(self, name: str) -> Value:
         dtype, g = self.dtypes[name], self._g
         if dtype == np.float32:
-            return self.raw(name)
+            return name
         if name not in self._quantized:
-            return g.cast(self.raw(name), np.float32)
+            return g.cast(name, np.float32)
         found = self._quantized[name]
-        if found.channels is None:
-            scale, zero_point, axis = np.float32(found.scale), int(found.zero_point), 0
-        else:
-            axis = found.axis or 0
-            scale, zero_point = (
-                np.broadcast_to(one, found.channels) for one in (found.scale, found.zero_point)
-            )
-        if dtype.itemsize == 1:
-            zero_point = np.asarray(zero_point, dtype)
-            return g.op("DequantizeLinear", self.raw(name), np.asarray(scale), zero_point, axis=axis)
-        # That operator takes 16 bits from opset 21 on only; these are its steps.
+        axis = found.axis or 0  # of numbers for all of it: any
         form = [-1 if one == axis else 1 for one in range(self.rank(name))]
-        scale, zero_point = (np.reshape(one, form if np.ndim(one) else []) for one in (scale, zero_point))
-        whole = g.op("Sub", g.cast(self.raw(name), np.int32), zero_point.astype(np.int32))
+        scale, zero_point = (
+            np.reshape(one, form if np.ndim(one) else []) for one in (found.scale, found.zero_point)
+        )
+        # The steps of DequantizeLinear: that itself takes 16 bits from opset 21 on only, and ONNX Runtime
+        # 1.32 moves it behind a Reshape in a way that it does not read (uint8, from opset 21 on).
+        whole = g.op("Sub", g.cast(name, np.int32), zero_point.astype(np.int32))
         return g.op("Mul", g.cast(whole, np.float32), scale)

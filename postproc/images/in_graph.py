@@ -12,7 +12,7 @@ from postproc.images.input_tensors import AXES, ImageTensor
 from postproc.images.preprocessor import Preprocessor
 from postproc.installing import install
 
-_OPERATORS = {np.multiply: "Mul", np.divide: "Div", np.subtract: "Sub"}
+_OPERATORS: dict[np.ufunc, str] = {np.multiply: "Mul", np.divide: "Div", np.subtract: "Sub"}
 _TYPES = {"FLOAT32": "FLOAT", "FLOAT16": "FLOAT16", "UINT8": "UINT8"}
 _ENDING = "_uint8"
 

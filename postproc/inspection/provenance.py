@@ -206,6 +206,16 @@ class Operators:
             float(value.reshape(-1)[0]) for value in values if value is not None and value.size == 1
         )
 
+    def have_one_layer(self, names: Sequence[str]) -> bool:
+        """Tell whether the numbers of several tensors are from layers of the same weights."""
+        weights = {self._last_weights(name) for name in names}
+        return len(weights) == 1 and weights != {frozenset()}
+
+    def _last_weights(self, name: str) -> frozenset[str]:
+        reached = {name, *(before for node in self.after_layers(name) for before in node.inputs)}
+        layers = (node for node in map(self.producers.get, reached) if node and node.operator in LAYERS)
+        return frozenset(end for node in layers for end in self.ends(node)[:1])
+
     def before_layers(self, name: str) -> tuple[str, ...]:
         """Name what an input goes through before the first layer, other than what only moves numbers."""
         reached, found = {name}, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any, Literal, NamedTuple, cast
@@ -21,6 +21,8 @@ from postproc.onnx_runner.session import Session, open_session
 from postproc.pipeline import PostProcessor
 from postproc.pipeline.stages import DetectionStage
 from postproc.results import Detections, Recognitions
+from postproc.results.keypoints import KeypointDetections, usual_skeleton
+from postproc.results.oriented import OrientedDetections
 
 logger = logging.getLogger("postproc.onnx_runner")
 
@@ -59,8 +61,8 @@ class DeviceGraphs:
     def __init__(self, post: PostProcessor, device: Device, candidates: int = 1024) -> None:
         # A row more than calls ask for tells whether an image has more.
         rows = min(_MOST_PREDICTIONS + 1, candidates)
-        self.options = FuseOptions(candidates, rows, placement="input", precision="float32")
-        if reason := unsupported(post, self.options):
+        self.options = FuseOptions(candidates, rows, placement="input", precision="float64")
+        if reason := unsupported(post, self.options) or _reason_against(post):
             raise FusingError(reason)
         self.post = post
         self.device = device
@@ -95,12 +97,9 @@ class DeviceGraphs:
         """
         sizes = _input_sizes(self.post, options)
         placement = self._placement(tensors, batch, options)
-        if (
-            batch == 0
-            or len(sizes) > 1
-            or placement is None
-            or not self.serve(options.show_discarded, options.max_predictions)
-        ):
+        is_served = self.serve(options.show_discarded, options.max_predictions)
+        has_nothing = batch == 0 or any(0 in tensor.shape for tensor in tensors.values())
+        if not is_served or has_nothing or placement is None or len(sizes) > 1:
             return self.by_kernels(tensors, options)
         graph = self.graph_of(shapes, {name: tensors[name].dtype for name in shapes}, *sizes)
         if graph is None:
@@ -125,7 +124,7 @@ class DeviceGraphs:
             {name: to_host(tensor) for name, tensor in tensors.items()},
             options.show_discarded,
             options.max_predictions,
-            options.input_size,
+            cast("Sequence[int] | None", options.input_size),
             options.transforms,
             options.batch_size,
         )
@@ -145,7 +144,8 @@ class DeviceGraphs:
     def _opened(
         self, shapes: Shapes, dtypes: Mapping[str, np.dtype[Any]], input_size: HeightWidth | None
     ) -> _Graph:
-        model = to_onnx(self.post, shapes, self.options, dtypes=dtypes, input_size=input_size)
+        size = cast("Sequence[int] | None", input_size)
+        model = to_onnx(self.post, shapes, self.options, dtypes=dtypes, input_size=size)
         said = {item.key: item.value for item in model.metadata_props}
         return _Graph(
             open_session(model, self.device.providers),
@@ -214,12 +214,25 @@ def graphs_for(
     return None
 
 
-def open_shapes(tensors: Mapping[str, Bindable], batch: int) -> Shapes:
-    """Give the shapes of a graph that takes such tensors in any number of images."""
+def open_shapes(tensors: Mapping[str, Bindable], batch: int, per_image: Collection[str]) -> Shapes:
+    """Give the shapes of a graph for tensors, which takes any number of images but one.
+
+    For one image the shapes are as they are: whether a tensor has an axis of images, they tell by themselves.
+    """
     return {
-        name: (_BATCH, *tensor.shape[1:]) if tensor.shape[:1] == (batch,) else tensor.shape
+        name: (_BATCH, *tensor.shape[1:])
+        if batch > 1 and name in per_image and tensor.shape[:1] == (batch,)
+        else tensor.shape
         for name, tensor in tensors.items()
     }
+
+
+def _reason_against(post: PostProcessor) -> str | None:
+    """Tell why results cannot be made of rows alone; None if they can."""
+    for number, stage in enumerate(cast("list[DetectionStage]", [*post._stages])):
+        if (kind := stage.task.output.yields) not in ("boxes", "keypoints", "oriented boxes"):
+            return f"post_processings[{number}] yields {kind}, for which tensors come to the host anyway"
+    return None
 
 
 def _input_sizes(post: PostProcessor, options: CallOptions) -> set[HeightWidth | None]:
@@ -237,7 +250,7 @@ def _detections(rows: Mapping[str, NDArray[Any]], stage: DetectionStage, most: i
     by_id = np.argsort(table.ids)
     labels = by_id[np.searchsorted(table.ids, rows["labels"][is_row], sorter=by_id)]
     scores = rows["scores"][is_row]
-    return Detections(
+    found = Detections(
         scores,
         labels.astype(np.int64),
         np.ones(len(scores), np.bool_),
@@ -247,3 +260,13 @@ def _detections(rows: Mapping[str, NDArray[Any]], stage: DetectionStage, most: i
         rows["regions"][is_row],
         is_cut=rows["count"] > most,
     )
+    if "polygons" in rows:
+        polygons, angles = rows["polygons"][is_row], rows["angles"][is_row]
+        return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)
+    if "keypoints" not in rows:
+        return found
+    points = rows["keypoints"][is_row]
+    skeleton = stage.task.output.skeleton  # type: ignore[attr-defined]
+    if skeleton is None:
+        skeleton = usual_skeleton(points.shape[1], table.names)
+    return KeypointDetections.from_detections(found, keypoints=points, skeleton=skeleton)

@@ -12,7 +12,7 @@ from postproc.call_options import CallOptions
 from postproc.errors import BatchSizeError, FusingError, RunnerError
 from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
 from postproc.onnx_runner.device_graphs import DeviceGraphs, graphs_for, open_shapes
-from postproc.onnx_runner.inputs import match_name
+from postproc.onnx_runner.inputs import first_axis, match_name
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.onnx_runner.session import Provider, Session, TensorInfo
 from postproc.pipeline import PostProcessor
@@ -145,6 +145,15 @@ class OnnxRunner:
         self._is_optional = fuse == "auto"
         self._graphs = graphs_for(self.network.session, post, fuse, bool(dequantizing))
         self._has_looked = False
+        self._per_image = set() if self._graphs is None else self._named_per_image()
+
+    def _named_per_image(self) -> set[str]:
+        """Name the tensors whose first axis is that of the images, by what the model declares."""
+        infos = {**self.network.inputs.infos, **self.network.outputs}
+        of_images = first_axis(self.image_input)
+        if not self.network.batched or of_images is None:
+            return set()
+        return {needed for needed, name in self._sources.items() if first_axis(infos[name]) == of_images}
 
     @property
     def is_fused(self) -> bool:
@@ -252,7 +261,7 @@ class OnnxRunner:
         options = CallOptions.checked(**arguments, size_is_for_all=not graphs.post.uses_input_size)
         images = arguments["batch_size"]
         try:
-            return graphs(tensors, open_shapes(tensors, images), images, options)
+            return graphs(tensors, open_shapes(tensors, images, self._per_image), images, options)
         except (FusingError, RunnerError) as error:
             if not self._is_optional:
                 raise RunnerError(f"fuse: {error}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,11 +32,14 @@ from postproc import (
     onnx_runner,
     pipeline,
 )
+from postproc.cli.work.fuse import fused_network
+from postproc.fusing import FuseOptions
 from tests.documents.pages import DOCS, README, ROOT, blocks, run
 from tests.models import answering
 from tests.reference.masks import decoded_rle
 
 PYTHON, EMBEDDING = ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
+FUSING = ROOT / "docs" / "fusing.md"
 
 
 @pytest.fixture
@@ -223,9 +227,36 @@ def test_embedding_page_answers_every_fault(served: dict[str, Any], caplog: pyte
     assert caplog.records[0].getMessage().startswith("TensorError: ")
 
 
+def test_fusing_page_runs_fused_networks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    post = fused_network_of_the_page(folder)
+    rows = np.zeros((1, 6, 84), np.float32)
+    for block in blocks(FUSING):
+        run(FUSING, block, names, capsys)
+        if "post" in names and not Path("fused.onnx").exists():
+            model = fused_network(onnx.load("model.onnx"), post, FuseOptions())
+            Path("fused.onnx").write_bytes(model.SerializeToString())
+    assert [(label, score) for label, score, _ in names["rows"]] == [(0, np.float32(0.9))]
+    assert names["labels"][:, 0].tolist() == [0, 0]
+    assert len(names["on_device"]({"output0": rows}).outputs[0].scores) == 0
+
+
+def fused_network_of_the_page(folder: Path) -> PostProcessor:
+    """Save the network that the page speaks of; it finds a cat in every image."""
+    table = np.zeros((6, 84), np.float32)
+    table[:, 7] = [32, 32, 16, 16, 0.9, 0.2]
+    (folder / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 64, 64), "images"))
+    return PostProcessor.for_detection(["cat", "dog"], Yolov8Output(output_tensor="output0"), thresholds=0.5)
+
+
 def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_cluster() -> None:
     # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster of its own.
-    assert [page.name for page in DOCS if blocks(page)] == ["embedding.md", "python.md", "ray.md"]
+    assert [page.name for page in DOCS if blocks(page)] == [
+        "embedding.md",
+        "fusing.md",
+        "python.md",
+        "ray.md",
+    ]
 
 
 def test_loggers_of_the_embedding_page_are_there() -> None:

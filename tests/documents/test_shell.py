@@ -27,7 +27,8 @@ INSPECT = "postproc inspect yolo11n.onnx --save yolo11n"
 DOCUMENTS = "postproc validate version.json --spec spec.json"
 DIGITS = "postproc demo --dataset digits"
 ONE_TEST = "python -m pytest -q tests/test_transforms.py"
-RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, ONE_TEST)
+FUSE = "postproc fuse model.onnx"
+RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, FUSE, ONE_TEST)
 INSTALLS = ("pip install ", "python3 -m venv new ")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SERVER = "needs a running service"
@@ -43,6 +44,7 @@ LEFT_OUT = {
     "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
     "tests/cli/test_evaluate.py runs it with --ray local",
+    "trtexec": "needs TensorRT",
     "ray job submit": "needs a cluster elsewhere",
     'python3 -m venv .venv\n.venv/bin/python -m pip install -e ".[test]"': "installs the package",
     "python -m benchmarks.targets --short": "is a leg of .ci/run",
@@ -120,6 +122,17 @@ def test_digits_are_dumped_evaluated_and_calibrated(tmp_path: Path) -> None:
     run(DIGITS, tmp_path)
     assert "<html" in (tmp_path / "digits" / "report.html").read_text("utf-8").lower()
     assert json.loads((tmp_path / "digits" / "calibrated.json").read_text())["post_processings"]
+
+
+def test_network_of_the_page_is_fused_and_inspected(tmp_path: Path) -> None:
+    spec, version = blocks(README, "json")
+    (tmp_path / "spec.json").write_text(spec.code)
+    (tmp_path / "version.json").write_text(version.code)
+    table = np.zeros((6, 8400), np.float32)
+    (tmp_path / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 640, 640), "images"))
+    printed = run(FUSE, tmp_path)
+    assert "complete is false of an image where more than 1,024 candidates" in printed
+    assert "postproc fuse wrote it" in printed
 
 
 @pytest.mark.skipif(shutil.which("ruff", path=PATH) is None, reason="needs ruff, of the extra test")

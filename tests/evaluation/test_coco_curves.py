@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from postproc.errors import TensorError
+from postproc.evaluation import coco_curves as module
 from postproc.evaluation.coco_curves import COCO_AREAS, CocoCurves, coco_curves
 from postproc.evaluation.groups import FoundInstances, TrueInstances
 from postproc.evaluation.similarity import of_boxes, of_keypoints, of_rectangles
@@ -68,6 +69,24 @@ def test_curves_of_oriented_boxes_do_not_change_when_all_are_turned() -> None:
         curves = coco_curves(found, truth, of_rectangles(*turned), **options)
         np.testing.assert_array_equal(curves.precision, expected.precision)
         np.testing.assert_array_equal(curves.recall, expected.recall)
+
+
+def test_curves_in_threads_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = random_set("bbox", 10)
+    expected, kernel = measured(case), module.precision_recall
+    first: set[int] = set()
+
+    def noted(*arguments: Any) -> Any:
+        first.add(int(arguments[3][0]))
+        return kernel(*arguments)
+
+    monkeypatch.setattr(module, "_LEAST_OF_A_THREAD", 10)
+    monkeypatch.setattr(module, "precision_recall", noted)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 3)
+    found = measured(case)
+    assert len(first) > 1
+    for name in ("precision", "recall", "scores"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_curves_name_their_numbers() -> None:

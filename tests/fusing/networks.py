@@ -11,9 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from postproc import Detections, PostProcessor, Yolov8Output
+from postproc.cli.work.fuse import fused_network
 from postproc.demo import model_path, spec_path, version_path
 from postproc.doctor.network import page
-from postproc.fusing import FuseOptions, append, to_onnx
+from postproc.fusing import FuseOptions, to_onnx
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
 from tests.inspection.exports.ultralytics import SIDE, table
@@ -50,8 +51,10 @@ class Fused:
 def demo_network(name: str, nms: str = "loop") -> Fused:
     """Fuse one of the demo's three networks; it reads ten digits on each of two pages."""
     post = PostProcessor(spec_path(name), version_path(name))
-    images = np.concatenate([page(0), page(6)])
-    return _fused(f"demo, {name}", onnx.load(model_path(name)), post, {"image": images}, nms)
+    feed = {"image": np.concatenate([page(0), page(6)])}
+    if name == "anchored":
+        feed["im_info"] = np.tile(np.float32([240, 320, 1]), (2, 1))
+    return _fused(f"demo, {name}", onnx.load(model_path(name)), post, feed, nms)
 
 
 def yolo_export(nms: str = "loop") -> Fused:
@@ -76,10 +79,8 @@ def post_processing_alone(nms: str = "loop") -> Fused:
 
 
 def _fused(name: str, network: Any, post: PostProcessor, feed: dict[str, NDArray[Any]], nms: str) -> Fused:
-    (image,) = feed.values()
-    size = image.shape[2:] if post.uses_input_size else None
     options = FuseOptions(candidates=256, nms=nms)  # type: ignore[arg-type]
-    model = append(network, post, options, input_size=size)
+    model = fused_network(network, post, options)
     (expected,) = OnnxRunner(network, post, [CPU])(feed).outputs
     assert isinstance(expected, Detections)
     assert not expected.is_cut.any()

@@ -183,6 +183,26 @@ def test_inspect_levels_with_activated_distances_are_no_yolox(activation: str, t
     assert kinds(inspected(tmp_path, model)) == {"distance_output"}
 
 
+@pytest.mark.parametrize(("is_scaled", "is_shared"), [(True, True), (False, True), (False, False)])
+def test_inspect_levels_of_one_layer_are_no_yolox(is_scaled: bool, is_shared: bool, tmp_path: Path) -> None:
+    """FCOS cut before its activation: one head for all levels, and a factor of its own for each."""
+    rng, weights = np.random.default_rng(0), {}
+
+    def layer(x: Value, count: int) -> Value:
+        if count not in weights or not is_shared:
+            weights[count] = x.graph.constant(rng.normal(0, 0.6, (count, 12, 1, 1)).astype(np.float32))
+        return x.op("Conv", weights[count], np.full(count, -1, np.float32), kernel_shape=[1, 1])
+
+    def made(x: Value, stride: int) -> list[tuple[Value, int]]:
+        distances = layer(x, 4)
+        scaled = distances * (1.0 + stride / 100) if is_scaled else distances
+        return [(layer(x, 7), 7), (scaled, 4), (layer(x, 1), 1)]
+
+    found = inspected(tmp_path, of_levels(made))
+    assert kinds(found) == {"distance_output" if is_shared else "yolox_output"}
+    assert said_against(found, "are from one layer, as FCOS's distances") is is_shared
+
+
 def test_inspect_levels_with_sums_of_scores_are_no_yolox(tmp_path: Path) -> None:
     def made(x: Value, stride: int) -> list[tuple[Value, int]]:
         scores = x.conv(7, gain=2, bias=-3).sigmoid()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from postproc.cli.work.known_shapes import with_known_shapes
 from postproc.errors import FusingError
 from postproc.file_kinds import file_mistaken_for
 from postproc.fusing import FuseOptions, append
@@ -33,13 +34,17 @@ def fuse_file(
     """
     if output.resolve() == model.resolve():
         raise FusingError(f"--output {output} is the network itself: give the fused file another name")
-    network = _read(model)
-    size = _input_size(network.graph) if post.uses_input_size else None
-    fused = append(network, post, options, input_size=size)
+    fused = fused_network(_read(model), post, options)
     if preprocessing is not None:
         fused = _with_images(fused, preprocessing)
     _write(fused, output, has_weights_beside=any(external_tensors(_read(model, weights=False))))
     return list(_told(fused, output, options))
+
+
+def fused_network(network: Any, post: PostProcessor, options: FuseOptions) -> Any:
+    """Write a post-processing behind a network, an `onnx.ModelProto` that stays as it is."""
+    size = _input_size(network.graph) if post.uses_input_size else None
+    return append(with_known_shapes(network, post.tensor_names), post, options, input_size=size)
 
 
 def _read(path: Path, weights: bool = True) -> Any:

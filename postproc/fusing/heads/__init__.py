@@ -10,6 +10,7 @@ from postproc.fusing.heads.distances import distances
 from postproc.fusing.heads.fusion import Fusion
 from postproc.fusing.heads.grids import grids
 from postproc.fusing.heads.lists import direct, end_to_end
+from postproc.fusing.heads.oriented import yolov8_obb
 from postproc.fusing.heads.products import yolov5, yolox
 from postproc.fusing.heads.tables import standard, yolov8, yolov8_pose, yolov8_seg
 
@@ -21,6 +22,7 @@ HEADS: dict[str, Callable[[Fusion], Decoded]] = {
     "yolov5_output": yolov5,
     "yolov8_output": yolov8,
     "yolov8_pose_output": yolov8_pose,
+    "yolov8_obb_output": yolov8_obb,
     "yolov8_seg_output": yolov8_seg,
     "yolox_output": yolox,
     "standard_output": standard,

@@ -122,4 +122,4 @@ class _Corners:
                 limit = g.reals(_LARGEST_LOG_SCALE)
                 growth = g.op("Exp", g.op("Where", g.op("Greater", growth, limit), limit, growth))
             sides.append(g.op("Mul", length, growth))
-        return [g.to_float32(one) for one in around(g, *centres, *sides, half)]
+        return [g.to_float32(one) for one in around(g, centres, sides, half)]

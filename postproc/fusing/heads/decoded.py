@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from postproc.fusing.graph import Value
 
@@ -12,6 +12,13 @@ Corners = Callable[[Value, Value], list[Value]]
 """Gives x1, y1, x2, y2 (B, K) float32 of boxes, from their numbers and the rows of their labels (B, K)."""
 Place = Callable[[Value, Value], tuple[Value, Value]]
 """Places x and y (B, M) float32 as corners are placed, but does not clip them."""
+
+
+class Index(NamedTuple):
+    """Indices (B, K, K) of boxes with each other, float32 or float64."""
+
+    values: Value
+    dtype: type[Any]
 
 
 class Extra(NamedTuple):
@@ -44,6 +51,12 @@ class Decoded:
         Rows of the labels that a list of boxes names, (B, N) int64; negative: none.
     extras : dict of str to Extra
         By the names of outputs.
+    has_area : function, optional
+        Which of boxes (B, K) there are, for kinds that leave some out.
+    index : function, optional
+        Gives for boxes (B, K) the index of each, kept, with each, (B, K, K), where it is not that of corners.
+    fast : bool
+        Whether suppressed boxes suppress others, too.
     """
 
     scores: Value
@@ -52,3 +65,6 @@ class Decoded:
     corners: Corners
     labels: Value | None = None
     extras: dict[str, Extra] = field(default_factory=dict)
+    has_area: Callable[[Value], Value] | None = None
+    index: Callable[[Value], Index] | None = None
+    fast: bool = False

@@ -54,6 +54,8 @@ def _scores(fusion: Fusion, levels: Levels) -> Value:
     one = g.reals(1.0)
     certainty = g.op("Where", g.op("Greater", certainty, one), one, certainty)
     product = g.op("Mul", scores, certainty)
+    if head.activation == act.NONE:  # of two negative factors, as the kernels do
+        product = g.op("Where", g.op("Greater", scores, g.reals(0.0)), product, g.reals(0.0))
     return g.to_float32(g.op("Sqrt", product) if head.is_root else product)
 
 

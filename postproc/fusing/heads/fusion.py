@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from postproc.fusing.graph import Graph, Value
+from postproc.fusing.graph import Graph, Operand, Value
 from postproc.fusing.heads.decoded import Corners
 from postproc.fusing.sizes import Divisors
 from postproc.fusing.tensors import Tensors
@@ -35,6 +35,8 @@ class Fusion:
         What the kernels would be given for tensors of these shapes: which axis is which, and all constants.
     size : Divisors, optional
         Of the network's input, that boxes are in pixels of.
+    thresholds : Operand
+        Of the labels, (L,) float32.
     """
 
     g: Graph
@@ -42,6 +44,7 @@ class Fusion:
     output: Any
     bound: BoundDetection
     size: Divisors | None
+    thresholds: Operand
 
     @property
     def decoder(self) -> Any:
@@ -115,11 +118,11 @@ def to_corners(g: Graph, numbers: Sequence[Value], box_format: int, half: Any = 
     if box_format == YXYX:
         return [b, a, d, c]
     if box_format == CXCYWH:
-        return around(g, a, b, c, d, half)
+        return around(g, (a, b), (c, d), half)
     return [a, b, c, d]
 
 
-def around(g: Graph, x: Value, y: Value, width: Value, height: Value, half: Any) -> list[Value]:
-    """Corners of boxes by their centres and sizes."""
-    across, down = g.op("Mul", width, half), g.op("Mul", height, half)
+def around(g: Graph, centres: Sequence[Value], sides: Sequence[Value], half: Any) -> list[Value]:
+    """Corners of boxes by their centres and sizes, x first."""
+    (x, y), (across, down) = centres, [g.op("Mul", side, half) for side in sides]
     return [g.op("Sub", x, across), g.op("Sub", y, down), g.op("Add", x, across), g.op("Add", y, down)]

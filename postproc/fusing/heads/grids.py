@@ -91,7 +91,7 @@ class _Corners:
             if head.anchors_in_cells:
                 side = g.op("Div", g.op("Mul", side, length), count)
             sides.append(side)
-        return [g.to_float32(one) for one in around(g, *centres, *sides, g.reals(0.5))]
+        return [g.to_float32(one) for one in around(g, centres, sides, g.reals(0.5))]
 
     def _growth(self, value: Value) -> Value:
         g = self._fusion.g

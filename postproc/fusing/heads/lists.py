@@ -11,6 +11,7 @@ from postproc.errors import FusingError
 from postproc.fusing.graph import Graph, Value
 from postproc.fusing.heads.decoded import Decoded
 from postproc.fusing.heads.fusion import Fusion
+from postproc.fusing.heads.oriented import Oriented
 from postproc.fusing.heads.points import keypoints_of_rows
 from postproc.fusing.heads.tables import numbers_of_rows
 from postproc.kernels.core import activation as act
@@ -24,7 +25,8 @@ def direct(fusion: Fusion) -> Decoded:
     boxes = tensors.numbers(output.boxes_tensor)
     own_boxes = bool(head.own_boxes)
     rows = g.op("Reshape", boxes, [-1, fusion.boxes if own_boxes else count, 4])
-    scores, classes = tensors.numbers(output.scores_tensor), tensors.classes(output.classes_tensor)
+    scores = tensors.numbers(output.scores_tensor)
+    classes, dtype = tensors.classes(output.classes_tensor)
     shape = tensors.example(output.scores_tensor).shape
     has_batch = len(tensors.shapes[output.boxes_tensor]) > 2
     form = shape[1:] if has_batch else shape
@@ -38,7 +40,7 @@ def direct(fusion: Fusion) -> Decoded:
         )
     scores, classes = (g.op("Reshape", one, [-1, count, columns]) for one in (scores, classes))
     scores = _activated(fusion, scores)
-    labels = label_rows(g, classes, fusion, output.classes, tensors.dtypes[output.classes_tensor])
+    labels = label_rows(g, classes, fusion, output.classes, dtype)
     if columns > 1 and not fusion.bound.stage.decision.rule.multi_label:
         labels = _of_best(g, scores, labels, columns)
     flat_scores, flat_labels = (g.op("Reshape", one, [0, fusion.boxes]) for one in (scores, labels))
@@ -117,25 +119,30 @@ def end_to_end(fusion: Fusion) -> Decoded:
         points = output.keypoints * output.dimensions
         rows = g.op("Reshape", tensors.numbers(output.keypoints_tensor), [-1, count, points])
         extras["keypoints"] = keypoints_of_rows(fusion, rows, output.keypoints, output.dimensions)
+    oriented = None
+    if "angle" in output.columns:
+        angles = g.slice(table, 2, starts["angle"], starts["angle"] + 1)
+        oriented = Oriented(fusion, boxes, angles)
     labels = _classes_of(fusion, count)
     if output.count_tensor is not None:
-        valid = g.op("Reshape", g.cast(tensors.raw(output.count_tensor), np.int64), [-1, 1])
+        valid = g.op("Reshape", g.cast(output.count_tensor, np.int64), [-1, 1])
         is_valid = g.op("Less", np.arange(count, dtype=np.int64).reshape(1, -1), valid)
         labels = g.op("Where", is_valid, labels, np.int64(-1))
-    return Decoded(
-        scores, fusion.labels, count, fusion.corners(boxes, fusion.head.box_format), labels, extras
-    )
+    if oriented is not None:
+        return oriented.decoded(scores, count, labels)
+    corners = fusion.corners(boxes, fusion.head.box_format)
+    return Decoded(scores, fusion.labels, count, corners, labels, extras)
 
 
 def _classes_of(fusion: Fusion, count: int) -> Value:
     """Rows of the labels (B, N) of finished rows."""
     g, output, tensors = fusion.g, fusion.output, fusion.tensors
     if output.classes_tensor is not None:
-        classes, dtype = tensors.classes(output.classes_tensor), tensors.dtypes[output.classes_tensor]
+        classes, dtype = tensors.classes(output.classes_tensor)
     else:
-        name, dtype = output.output_tensor, tensors.dtypes[output.output_tensor]
+        table, dtype = tensors.classes(output.output_tensor)
         starts, _ = fusion.decoder._places_of(_coefficients(fusion))
-        classes = g.op("Gather", tensors.classes(name), np.int64(starts["class"]), axis=-1)
+        classes = g.op("Gather", table, np.int64(starts["class"]), axis=-1)
     return label_rows(g, g.op("Reshape", classes, [-1, count]), fusion, output.classes, dtype)
 
 

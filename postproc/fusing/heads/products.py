@@ -10,6 +10,7 @@ from postproc.fusing.heads.fusion import Fusion, around
 from postproc.fusing.heads.levels import Levels
 from postproc.fusing.heads.points import keypoints_of_rows
 from postproc.fusing.heads.tables import rows_behind
+from postproc.kernels.core import activation as act
 
 _OBJECTNESS = 4
 
@@ -67,7 +68,13 @@ def _products(fusion: Fusion, objectness: Value, scores: Value) -> Value:
         return objectness
     scores = fusion.activated(scores, head.activation)
     if not head.square_root:
-        return g.op("Mul", objectness, scores)
+        product = g.op("Mul", objectness, scores)
+        if head.activation != act.NONE:
+            return product
+        # Probabilities are no more than 1: the kernels look no further where an objectness is not above any
+        # threshold, which tells where others are, as those that quantised infinities stand for.
+        least = g.reduce("ReduceMin", g.value(fusion.thresholds), 0)
+        return g.op("Where", g.op("Greater", objectness, least), product, np.float32(0))
     return g.op("Sqrt", g.op("Mul", _limited(fusion, objectness), _limited(fusion, scores)))
 
 
@@ -97,9 +104,7 @@ class _Cells:
         g = self._fusion.g
         x, y, width, height = (g.to_real(one) for one in g.columns(g.take(self._rows, boxes, 4), 4))
         column, row, stride = g.columns(g.take_shared(g.reals(self._cells), boxes), 3)
-        center_x, center_y = (
-            g.op("Mul", g.op("Add", one, cell), stride) for one, cell in ((x, column), (y, row))
-        )
-        sides = (g.op("Mul", g.op("Exp", one), stride) for one in (width, height))
-        corners = around(g, center_x, center_y, *sides, g.reals(0.5))
+        centres = [g.op("Mul", g.op("Add", one, cell), stride) for one, cell in ((x, column), (y, row))]
+        sides = [g.op("Mul", g.op("Exp", one), stride) for one in (width, height)]
+        corners = around(g, centres, sides, g.reals(0.5))
         return [g.to_float32(one) for one in corners]

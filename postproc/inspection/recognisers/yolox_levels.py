@@ -152,6 +152,9 @@ def _of_distances(
     """Speak against YOLOX where boxes are distances, and the objectness is a centredness or a sum."""
     if strides == _STRIDES_OF_FCOS:
         yield speaks_against(Source.SHAPES, "strides 8 to 128 are those of FCOS", *_KIND)
+    if graph.links.have_one_layer([grid.tensor.name for grid in levels[_BOXES]]):
+        text = f"{listed(levels[_BOXES])} are from one layer, as FCOS's distances; YOLOX has a layer a stride"
+        yield speaks_against(Source.OPERATORS, text, *_KIND)
     for grid in levels[_BOXES]:
         if found := graph.upstream(grid.tensor.name) & {"Exp", "Relu"}:
             text = f"{grid.tensor.name}: {' and '.join(sorted(found))} went over boxes, as over distances"

@@ -183,14 +183,21 @@ def _of_scrfd(head: DistanceHead) -> Iterator[Claim]:
 
 
 def _is_fcos(graph: Graph, head: DistanceHead) -> bool:
-    """Tell a factor of distances from YOLOX's objectness: by levels, names, or what makes distances."""
+    """Tell a factor of distances from YOLOX's objectness: by levels, names, layers, or what is behind."""
     behind = frozenset[str]().union(*(graph.upstream(part.tensor.name) for part in head.parts["distances"]))
     return (
         head.strides == _LEVELS_OF_FCOS
         or _is_called(head, _OF_MMDETECTION)
         or all(part.tensor.is_called("ctr", "center", "centre") for part in head.parts["centerness"])
         or bool(behind & {"Exp", "Relu"})
+        or _has_one_layer(graph, head)
     )
+
+
+def _has_one_layer(graph: Graph, head: DistanceHead) -> bool:
+    """Tell whether one layer gives the distances of all levels, as FCOS's, where YOLOX has one a level."""
+    names = [part.tensor.name for part in head.parts["distances"]]
+    return len(names) > 1 and graph.links.have_one_layer(names)
 
 
 def _of_fcos(observed: Observed, head: DistanceHead) -> Iterator[Claim]:
@@ -198,6 +205,9 @@ def _of_fcos(observed: Observed, head: DistanceHead) -> Iterator[Claim]:
     if head.strides == _LEVELS_OF_FCOS:
         text = f"{head.text}: scores, distances and centredness on strides 8 to 128, as FCOS has them"
         yield Claim(Source.SHAPES, text, kind)
+    if _has_one_layer(observed.graph, head):
+        text = f"{head.text}: distances of all strides are from one layer, as FCOS has it, not YOLOX"
+        yield Claim(Source.OPERATORS, text, kind)
     if _is_called(head, _OF_TORCHVISION):
         text = f"{head.text} have the names of torchvision's FCOS: cells are at their corner, distances in "
         text += "strides, and a score is the square root of its product with the centredness"

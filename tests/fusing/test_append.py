@@ -1,0 +1,175 @@
+"""A network's graph with the post-processing behind it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from postproc import PostProcessor, StandardOutput, Yolov8SegOutput
+from postproc.errors import FusingError
+from postproc.fusing import FuseOptions, append, to_onnx
+from tests.fusing.graphs import Array, chain, run, table, yolov8
+
+TENSOR = table(*chain(40))
+
+
+def network(name: str = "output0", opset: int = 17, batch: Any = "N", boxes: Any = 40) -> onnx.ModelProto:
+    """Make a network that gives its input, by a branch whose graph uses an outer value."""
+    shape = [batch, 5, boxes]
+    branch = helper.make_graph(
+        [helper.make_node("Mul", [name + "_in", "one"], ["branch"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("branch", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("Identity", ["image"], [name + "_in"]),
+        helper.make_node("If", ["yes"], [name], then_branch=branch, else_branch=branch),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def expected_regions(post: PostProcessor, tensor: Array, name: str) -> list[int]:
+    regions: list[int] = post({name: tensor}).outputs[0].regions.tolist()
+    return regions
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17, 21])
+@pytest.mark.parametrize("keep_outputs", [False, True])
+@pytest.mark.parametrize("name", ["output0", "boxes", "scores"])
+def test_network_ends_in_rows_whatever_its_opset_and_the_names_of_its_outputs(
+    opset: int, keep_outputs: bool, name: str
+) -> None:
+    post, before = yolov8(name=name, nms_threshold=0.5), network(name, opset)
+    text = before.SerializeToString()
+    fused = append(before, post, keep_outputs=keep_outputs)
+    assert before.SerializeToString() == text
+    onnx.checker.check_model(fused, full_check=True)
+    values = run(fused, {"image": TENSOR})
+    names = json.loads({one.key: one.value for one in fused.metadata_props}["postproc.fused"])["outputs"][0]
+    count = values[names["count"]][0]
+    assert values[names["regions"]][0, :count].tolist() == expected_regions(post, TENSOR, name)
+    assert (name in values and values[name].shape == TENSOR.shape) == keep_outputs
+    if not keep_outputs:
+        assert {*values} == {"boxes", "scores", "labels", "regions", "count", "complete"}
+
+
+def test_values_of_branches_that_have_names_of_outputs_make_way() -> None:
+    model = network()
+    for attribute in model.graph.node[1].attribute:
+        attribute.g.node[0].output[0] = attribute.g.output[0].name = "count"
+    fused = append(model, yolov8(nms_threshold=0.5))
+    inner = {name for one in fused.graph.node[1].attribute for node in one.g.node for name in node.output}
+    assert not inner & {name for node in fused.graph.node for name in node.output}
+    assert run(fused, {"image": TENSOR})["count"][0] == 20
+
+
+def test_prototypes_stay_for_the_coefficients_of_rows() -> None:
+    output = Yolov8SegOutput(output_tensor="table", prototypes_tensor="prototypes", box_format="xyxy")
+    post = PostProcessor.for_detection(["cat"], output, thresholds=0.3)
+    shapes = {"table": (1, 8, 40), "prototypes": (1, 3, 5, 5)}
+    values = {
+        name: [helper.make_tensor_value_info(name + end, TensorProto.FLOAT, shape) for end in ("_in", "")]
+        for name, shape in shapes.items()
+    }
+    nodes = [helper.make_node("Identity", [name + "_in"], [name]) for name in shapes]
+    inputs, outputs = zip(*values.values(), strict=True)
+    opset = helper.make_opsetid("", 17)
+    model = helper.make_model(
+        helper.make_graph(nodes, "network", inputs, outputs), opset_imports=[opset], ir_version=8
+    )
+    rng = np.random.default_rng(0)
+    tensors = {
+        "table": np.concatenate([TENSOR, rng.normal(0, 1, (1, 3, 40)).astype(np.float32)], axis=1),
+        "prototypes": rng.normal(0, 1, shapes["prototypes"]).astype(np.float32),
+    }
+    found = run(append(model, post), {f"{name}_in": array for name, array in tensors.items()})
+    assert [*found][-1] == "prototypes"
+    assert "table" not in found
+    regions = found["regions"][0, : found["count"][0]]
+    np.testing.assert_array_equal(found["coefficients"][0, : len(regions)], tensors["table"][0, 5:, regions])
+
+
+def test_opset_of_a_network_stays_if_it_has_all_that_is_needed() -> None:
+    opsets = [append(network(opset=opset), yolov8()).opset_import[0].version for opset in (11, 13, 21)]
+    assert opsets == [17, 13, 21]
+
+
+def test_fused_network_is_not_fused_again() -> None:
+    fused = append(network(), yolov8(), keep_outputs=True)
+    with pytest.raises(FusingError, match="already"):
+        append(fused, yolov8())
+
+
+def test_file_tells_its_documents_and_options() -> None:
+    post = yolov8()
+    fused = append(network(), post, FuseOptions(candidates=30, nms="rounds", rounds=3))
+    texts = {one.key: json.loads(one.value) for one in fused.metadata_props}
+    assert texts["postproc.version"] == post.version.dump()
+    assert texts["postproc.spec"] == post.spec.dump()
+    assert texts["postproc.fused"]["candidates"] == texts["postproc.fused"]["max_predictions"] == 30
+    assert texts["postproc.fused"]["rounds"] == 3
+
+
+def test_batch_stays_free_or_as_it_is() -> None:
+    for batch, size in (("N", "N"), (2, 2)):
+        shape = append(network(batch=batch), yolov8()).graph.output[0].type.tensor_type.shape
+        assert (shape.dim[0].dim_param or shape.dim[0].dim_value) == size
+        assert [one.dim_value for one in shape.dim[1:]] == [100, 4]
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (network("other"), "'output0' is not among the network's outputs 'other'"),
+        (network(boxes="anchors"), "only the first axis may be free"),
+        (network(boxes=0), "there is nothing to find"),
+    ],
+)
+def test_network_that_does_not_fit_is_an_error(model: onnx.ModelProto, text: str) -> None:
+    with pytest.raises(FusingError, match=text):
+        append(model, yolov8())
+
+
+def test_input_of_the_network_that_has_the_name_of_an_option_is_an_error() -> None:
+    model = network()
+    model.graph.input[0].name = model.graph.node[0].input[0] = "thresholds"
+    with pytest.raises(FusingError, match="input 'thresholds'"):
+        append(model, yolov8(), FuseOptions(thresholds="input"))
+
+
+def test_thresholds_and_placement_can_be_inputs() -> None:
+    post = yolov8(nms_threshold=1.0)
+    options = FuseOptions(thresholds="input", placement="input")
+    fused = append(network(), post, options)
+    placement = np.array([[[1, 0, 0.5, 1], [1, 0, 1, 2]]], np.float64)
+    feeds = {"image": TENSOR, "thresholds": np.array([0.7], np.float32), "placement": placement}
+    values = run(fused, feeds)
+    count = int(values["count"][0])
+    expected = post.replace(thresholds=0.7)({"output0": TENSOR}).outputs[0]
+    assert count == len(expected.scores) > 0
+    np.testing.assert_array_equal(values["boxes"][0, :count], expected.boxes * np.float32([2, 0.5, 2, 0.5]))
+
+
+def test_tensors_named_as_outputs_do_not_clash() -> None:
+    post = PostProcessor.for_detection(
+        ["cat", "dog"], StandardOutput(boxes_tensor="boxes", scores_tensor="scores"), thresholds=0.3
+    )
+    model = to_onnx(post, {"boxes": (1, 7, 4), "scores": (1, 7, 2)})
+    onnx.checker.check_model(model, full_check=True)
+    assert {"detected_boxes", "detected_scores", "labels"} <= {one.name for one in model.graph.output}
