@@ -55,7 +55,8 @@ def decode_anchored(output: dict[str, Any], tensors: Tensors, call: Call) -> Ima
 def decode_ssd(output: dict[str, Any], tensors: Tensors, call: Call) -> Images:
     """Decode offsets from priors that all labels share (Liu et al. 2016; MediaPipe's linear sizes)."""
     offsets = as_float32(tensors[output["offsets_tensor"]])
-    if offsets.shape[-2:] == (1, 4) and (offsets.ndim == 4 or tensors[output["scores_tensor"]].ndim == 2):
+    axes = offsets.ndim, tensors[output["scores_tensor"]].ndim
+    if offsets.shape[-2:] == (1, 4) and (axes[0] == 4 or axes == (3, 2)):
         offsets = offsets[..., 0, :]  # TensorFlow's
     offsets = batched(offsets, 3)[:, :, :4]
     if output.get("offsets_order", "xywh") == "yxhw":
