@@ -159,9 +159,10 @@ def oriented_box_iou(
     Returns
     -------
     (N, M) float64
-        exact: intersection over union, in float64. A box whose width or height is not positive has no area,
-        and the index with it is 0. probiou: numbers of float32, as ultralytics' ``batch_probiou`` computes
-        them; not-a-number where float32 does not hold the square of an area.
+        exact: intersection over union, in float64. A box whose width or height is 0 has no area, and the
+        index with it is 0. probiou: numbers of float32, as ultralytics' ``batch_probiou`` computes them;
+        not-a-number where float32 does not hold the square of an area. Signs of a width or a height say
+        nothing: the rectangle is the same.
 
     Raises
     ------

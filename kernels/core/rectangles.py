@@ -104,7 +104,7 @@ def _cut(
 def rectangle_iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """Jaccard index of each rectangle of `a` (N, 5) with each of `b` (M, 5), as (N, M).
 
-    They are cx, cy, width, height and angle. One whose width or height is not positive has no area.
+    They are cx, cy, width, height, whose signs say nothing, and angle. With one of width or height 0 it is 0.
     """
     result = np.empty((a.shape[0], b.shape[0]), np.float64)
     one, other, polygons = np.empty(6, np.float64), np.empty(6, np.float64), new_polygons()
@@ -113,9 +113,9 @@ def rectangle_iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDAr
         for j in range(b.shape[0]):
             _read_row(b, j, other)
             shared = 0.0
-            area = np.float64(a[i, 2]) * np.float64(a[i, 3])
-            other_area = np.float64(b[j, 2]) * np.float64(b[j, 3])
-            if a[i, 2] > 0.0 and a[i, 3] > 0.0 and b[j, 2] > 0.0 and b[j, 3] > 0.0:
+            area = abs(np.float64(a[i, 2]) * np.float64(a[i, 3]))
+            other_area = abs(np.float64(b[j, 2]) * np.float64(b[j, 3]))
+            if area > 0.0 and other_area > 0.0:
                 shared = shared_area(one, other, polygons)
             result[i, j] = shared / (area + other_area - shared) if shared > 0.0 else 0.0
     return result

@@ -82,7 +82,8 @@ def detect_rectangles(
 
     The boxes of the result are those around the rectangles, clipped; rectangles are suppressed by an index of
     their own, and listed for it between the scans of an image: `driver` knows boxes only. One whose width or
-    height is not positive has no area, and is left out. The call's bounds are not used.
+    height is 0 has no area, and is left out; one below 0, as sums of YOLO26's distances may be, is the same
+    rectangle, whose corners go around from another one. The call's bounds are not used.
     """
     table, angle_column = head.table, head.angle_column
     shape_of_table = raw(table).shape
@@ -114,6 +115,7 @@ def detect_rectangles(
                 key = collector[0][index]
                 label, row = divmod(int(order_of(key)), call.boxes)
                 _read(numbers, row * row_step, column_step, angle_column, scale_x, scale_y, box)
+                box[2], box[3] = abs(box[2]), abs(box[3])
                 if not (box[2] > 0.0 and box[3] > 0.0):
                     continue
                 read_rectangle(box[0], box[1], box[2], box[3], box[4], shape)

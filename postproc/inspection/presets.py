@@ -69,7 +69,8 @@ _TOP_LEFT = {"resize_type": "FILL", "pad_align": "top_left"}
 ULTRALYTICS = DetectionStyle(
     0.25,
     0.7,
-    "thresholds 0.25, nms_threshold 0.7 and multi_label false: equal to ultralytics' predict",
+    "thresholds 0.25, nms_threshold 0.7 and multi_label false: equal to ultralytics' predict, but for boxes "
+    "without an area in the image, which it returns, too",
     multi_label=False,
 )
 ULTRALYTICS_ORIENTED = replace(
@@ -77,7 +78,9 @@ ULTRALYTICS_ORIENTED = replace(
     iou="probiou",
     suppression="fast",
     reason="thresholds 0.25, nms_threshold 0.7, multi_label false, iou probiou and suppression fast: equal "
-    "to ultralytics' predict",
+    "to ultralytics' predict, but for boxes without an area in the image, which it returns, too, for equal "
+    "scores, of which its sort takes any, and for corners where a letterbox rounds the image's sides: it "
+    "scales turned boxes as upright ones",
 )
 ULTRALYTICS_END_TO_END = DetectionStyle(
     0.25, 1, "thresholds 0.25 as ultralytics' predict; no NMS: the network has chosen its boxes"

@@ -27,7 +27,8 @@ class OrientedDetections(Detections):
     ----------
     polygons : (K, 4, 2) float32
         x and y of the corners, relative to what boxes are relative to, not clipped. They go around as
-        ultralytics' do: lower right, upper right, upper left, lower left at an angle of 0.
+        ultralytics' do: lower right, upper right, upper left, lower left at an angle of 0; mirrored
+        where the network gave a side below 0.
     angles : (K,) float32
         Radians that turn x towards y (clockwise as seen), as the network writes them: in its input, which is
         the image's angle unless the image was squashed.

@@ -120,6 +120,8 @@ class HeadOutputs(V07Outputs):
         form = self.pick("packed", *(["separate"] if apart_only else []), "images", "consecutive")
         box_format = "cxcywh" if more == "angle" else self.box_format()
         boxes = self.plain_boxes((self.batch, n), sizes, box_format)
+        if more == "angle":
+            boxes = self.with_signs(boxes)
         scores = self.plain_scores((self.batch, n))
         if form == "separate":
             classes, meaning = self.classes((self.batch, n))

@@ -105,6 +105,11 @@ class Numbers:
         corners *= np.tile(sizes[:, ::-1], 2).reshape(-1, *[1] * (len(shape) - 1), 4).astype(np.float32)
         return reference.box_convert(corners, "xyxy", box_format).reshape(*shape, 4)
 
+    def with_signs(self, boxes: NDArray[Any]) -> NDArray[Any]:
+        """Return centres and sides of which some are below 0, as those of oriented boxes may be."""
+        signs = self.rng.choice(np.float32([1, 1, 1, -1]), boxes[..., 2:].shape)
+        return np.concatenate([boxes[..., :2], boxes[..., 2:] * signs], axis=-1)
+
     def spoiled(
         self, values: NDArray[Any], dtypes: Sequence[Any] = (np.float32, np.float64, np.float16)
     ) -> NDArray[Any]:

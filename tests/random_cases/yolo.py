@@ -114,7 +114,7 @@ class YoloOutputs(LevelOutputs):
         table = self.spoiled(
             np.concatenate(
                 [
-                    self.plain_boxes(shape, sizes, "cxcywh"),
+                    self.with_signs(self.plain_boxes(shape, sizes, "cxcywh")),
                     self.plain_scores((*shape, self.labels)),
                     angles,
                 ],

@@ -40,16 +40,16 @@ def turned_box(cx: Any, cy: Any, width: Any, height: Any, angle: Any) -> tuple[R
     """Return a rectangle and the box around it: without an area it is none, which not-a-number says here."""
     rectangle = float(cx), float(cy), float(width), float(height), float(angle)
     box = rounded([math.nan] * 4)
-    if width > 0 and height > 0 and all(map(math.isfinite, rectangle)):
+    if width != 0 and height != 0 and all(map(math.isfinite, rectangle)):
         box = rounded(enclosing(rectangle))
     return rectangle, box
 
 
 def rectangle_iou(a: Rectangle, b: Rectangle) -> float:
-    """Return the Jaccard index; 0 where a width or a height is not positive."""
-    if min(a[2], a[3], b[2], b[3]) <= 0:
+    """Return the Jaccard index; 0 where a width or a height is 0."""
+    area_a, area_b = (abs(float(one[2]) * float(one[3])) for one in (a, b))
+    if not (area_a and area_b):
         return 0.0
-    area_a, area_b = float(a[2]) * float(a[3]), float(b[2]) * float(b[3])
     shared = shared_area(a, b)
     return shared / (area_a + area_b - shared)
 
@@ -105,7 +105,8 @@ def _sides(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 
 
 def _is_inside(point: Point, rectangle: Rectangle) -> bool:
-    cx, cy, width, height, angle = rectangle
+    cx, cy, angle = *rectangle[:2], rectangle[4]
+    width, height = abs(rectangle[2]), abs(rectangle[3])
     x, y = point[0] - cx, point[1] - cy
     cos, sin = math.cos(angle), math.sin(angle)
     slack = 1e-12 * (abs(cx) + abs(cy) + width + height)

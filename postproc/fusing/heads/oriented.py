@@ -59,11 +59,9 @@ class Oriented:
         ]
 
     def _has_area(self, boxes: Value) -> Value:
-        width, height = self._read(boxes, self._g)[2:4]
-        nothing = self._g.reals(0.0)
-        return self._g.op(
-            "And", self._g.op("Greater", width, nothing), self._g.op("Greater", height, nothing)
-        )
+        g = self._g
+        sides = (g.op("Abs", side) for side in self._read(boxes, g)[2:4])
+        return g.op("And", *[g.op("Greater", side, g.reals(0.0)) for side in sides])
 
     def _sides(self, boxes: Value, g: Graph) -> list[Value]:
         """Give centre, and vectors to the middles of two sides: cx, cy, ax, ay, bx, by."""
@@ -111,7 +109,7 @@ class Oriented:
         g = self._g.doubles()
         sides = self._sides(boxes, g)
         width, height = self._read(boxes, g)[2:4]
-        area = g.op("Mul", width, height)
+        area = g.op("Abs", g.op("Mul", width, height))
         both = g.op("Add", g.unsqueeze(area, 2), g.unsqueeze(area, 1))
         shared = shared_of_both(g, sides)
         return Index(g.op("Div", shared, g.op("Sub", both, shared)), np.float64)
