@@ -15,7 +15,7 @@ SOURCES = {"postproc": ROOT / "postproc", "postproc.kernels": ROOT / "kernels"}
 LAYERS = (
     "kernels",
     "errors",
-    "call_options disk file_kinds installing isolation lazy quantization tensors transforms",
+    "call_options disk file_kinds graph_shapes installing isolation lazy quantization tensors transforms",
     "schema",
     "results",
     "decoding",

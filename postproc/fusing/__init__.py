@@ -2,7 +2,7 @@
 
 The best K candidates of an image are compared with each other: `selection`, then boxes of those alone by a
 function of `heads`, `suppression`, and `finishing`. Where more than K pass their thresholds, rows may be
-missing: the graph says so itself, in its output ``complete``.
+missing: the graph says so itself, in its output ``complete`` (`to_onnx`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from postproc.errors import FusingError
 from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
 from postproc.fusing.graph import Value
+from postproc.fusing.known_shapes import known_shapes
 from postproc.fusing.options import LOWEST_OPSET, FuseOptions
 from postproc.fusing.tensors import Tensors
 
@@ -36,7 +37,7 @@ def append(
     model : onnx.ModelProto
         Stays as it is.
     post : PostProcessor
-        Whose tensors are outputs of the network.
+        Whose tensors are outputs of the network, or inputs such as the size of its images.
     options : FuseOptions, optional
     input_size : (height, width), optional
         Of the network's input, as of a call.
@@ -46,13 +47,14 @@ def append(
 
     Returns
     -------
-    The network with the outputs of `to_onnx`; one of an opset before 13 is raised to that of the options.
+    The network with the outputs of `to_onnx`. Sizes that its file leaves open, but that follow from those of
+    its inputs, count as fixed. One of an opset before 13 is raised to that of the options.
 
     Raises
     ------
     FusingError
-        If something cannot be written, if outputs of the network are missing or of free shapes, or if it has
-        its post-processing already.
+        If something cannot be written, if tensors are missing in the network or their sizes are free, or if
+        it has its post-processing already.
     TensorError
         If shapes do not fit the documents.
     """
@@ -64,29 +66,34 @@ def append(
     fused.ir_version = max(fused.ir_version, IR_VERSION)
     opsets = {one.domain: one.version for one in fused.opset_import}
     g = new_graph(options, opsets.get("", opsets.get("ai.onnx", 0)))
-    found = {output.name: output.type.tensor_type for output in fused.graph.output}
-    missing = [name for name in post.tensor_names if name not in found]
+    outputs_before = [one.name for one in fused.graph.output]
+    inputs_before = [one.name for one in fused.graph.input]
+    given = {one.name: one.type.tensor_type for one in (*fused.graph.input, *fused.graph.output)}
+    missing = [name for name in post.tensor_names if name not in given]
     if missing:
         raise FusingError(
-            f"tensor {missing[0]!r} is not among the network's outputs {', '.join(map(repr, found))}"
+            f"tensor {missing[0]!r} is not among the network's outputs {', '.join(map(repr, outputs_before))}"
         )
+    shapes = known_shapes(fused, {name: given[name] for name in post.tensor_names})
     for name in post.tensor_names:
-        if not found[name].HasField("shape"):
-            raise FusingError(f"tensor {name!r} has no shape in the file: add it with onnx.shape_inference")
-    shapes = {name: _shape(found[name]) for name in post.tensor_names}
-    dtypes = {name: helper.tensor_dtype_to_np_dtype(found[name].elem_type) for name in post.tensor_names}
-    kept = [*found] if keep_outputs else [*_of_rows(post)]
-    taken = [*kept, *[one.name for one in fused.graph.input]]
+        if name not in shapes:
+            raise FusingError(
+                f"tensor {name!r} has no shape in the file, and none follows from the network's inputs: "
+                "export the network with inputs of fixed sizes"
+            )
+    dtypes = {name: helper.tensor_dtype_to_np_dtype(given[name].elem_type) for name in shapes}
+    kept = outputs_before if keep_outputs else [*_of_rows(post)]
+    taken = [*kept, *inputs_before]
     tensors = Tensors(g, shapes, dtypes)
     outputs, inputs, names = write_all(g, post, tensors, options, input_size, taken)
     new = [one.name for one in (*outputs, *inputs)]
-    if clashing := {one.name for one in inputs} & {one.name for one in fused.graph.input}:
+    if clashing := {one.name for one in inputs} & {*inputs_before}:
         raise FusingError(
             f"the network has an input {min(clashing)!r}, which the options need a name for: rename it"
         )
     # Values of the network that have such names make way.
     _rename(fused.graph, {name: _NETWORK + name for name in _names(fused.graph) if name in new})
-    renamed = {name: _NETWORK + name for name in found if name in new}
+    renamed = {name: _NETWORK + name for name in outputs_before if name in new}
     for node in g.nodes:
         node.input[:] = [renamed.get(name, name) if name in shapes else name for name in node.input]
     raw = [one for one in fused.graph.output if one.name in kept]
@@ -101,7 +108,7 @@ def append(
 
 def _of_rows(post: PostProcessor) -> Iterator[str]:
     """Yield names of tensors by which coefficients and regions of rows become masks."""
-    for stage in post._stages:
+    for stage in post.stages:
         output: Any = cast("Detection", stage.task).output
         for field in ("prototypes_tensor", "masks_tensor"):
             if (name := getattr(output, field, None)) is not None:
@@ -128,14 +135,6 @@ def _raised(model: onnx.ModelProto, options: FuseOptions) -> onnx.ModelProto:
             f"the network has opset {found}, and cannot be raised to {options.opset}: {error}; export it "
             f"with opset {options.opset} or later"
         ) from None
-
-
-def _shape(tensor: Any) -> list[int | str]:
-    """Sizes of an output's axes, a text for each that is free."""
-    return [
-        size.dim_value if size.HasField("dim_value") else size.dim_param or f"axis_{axis}"
-        for axis, size in enumerate(tensor.shape.dim)
-    ]
 
 
 def _names(graph: Any) -> Iterator[Value]:

@@ -87,9 +87,9 @@ def finish(
     count = g.reduce("ReduceSum", g.cast(is_row, np.int64), 1)
     if scale is not None:
         sides = scaled(g, sides, scale)
-    boxes = g.take(g.stacked(*sides), order, 4)
+    boxes = g.take(g.stacked(*sides), order)
     scores, labels, numbers_of_boxes = (
-        g.pick(one, order) for one in (selected.scores, selected.labels, selected.boxes)
+        g.take(one, order) for one in (selected.scores, selected.labels, selected.boxes)
     )
     regions = numbers_of_boxes
     if columns > 1:
@@ -107,7 +107,10 @@ def finish(
 
 
 def _complete(g: Graph, selected: Selected, is_row: Value, are_all_known: Value | None, rows: int) -> Value:
-    """Whether all candidates were compared, or as many rows were found as there may be."""
+    """Whether all candidates were compared, and settled, or as many rows were found as there may be.
+
+    Of candidates that were compared, those that tie with others that were not are no rows already.
+    """
     complete = g.op("LessOrEqual", selected.passing, np.float32(selected.count))
     if are_all_known is not None:
         complete = g.op("And", complete, are_all_known)

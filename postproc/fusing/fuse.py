@@ -41,7 +41,7 @@ def unsupported(post: PostProcessor, options: FuseOptions = _DEFAULT) -> str | N
     -------
     A sentence that names the output and what of it; None if it can be written.
     """
-    for index, stage in enumerate(post._stages):
+    for index, stage in enumerate(post.stages):
         if reason := reason_against(stage, options):
             return f"post_processings[{index}] {reason}"
     return None
@@ -74,11 +74,14 @@ def to_onnx(
     A model whose outputs are for each output of the spec, with ``_k`` behind their names where there are
     several: ``boxes`` (B, P, 4) float32, ``scores`` (B, P) float32, ``labels`` (B, P) label ids and
     ``regions`` (B, P) int64, -1 where there is no row, ``count`` (B) int64 of rows, and ``complete`` (B)
-    bool: whether they are all that a call gives; where it is false they are the first of those. An output
-    that would have the name of an input has ``detected_`` before it. Outputs with keypoints also have
-    ``keypoints`` (B, P, J, D), those with masks ``coefficients`` (B, P, M) of their prototypes, oriented ones
-    ``polygons`` (B, P, 4, 2) and ``angles`` (B, P), all float32. Inputs that options ask for are
-    ``placement`` and ``thresholds``, with ``_k`` likewise.
+    bool. That is true of an image in which at most K candidates passed, or in which P rows were found, after
+    candidates with the K-th's score were dropped if others with it were left out; with `rounds`, rows from
+    the first rank that the last round changed are dropped, too, and at most K are not enough unless it
+    changed nothing. Where it is false the rows are the first of those that a call gives. An output that would
+    have the name of an input has ``detected_`` before it. Outputs with keypoints also have ``keypoints`` (B,
+    P, J, D), those with masks ``coefficients`` (B, P, M) of their prototypes, oriented ones ``polygons`` (B,
+    P, 4, 2) and ``angles`` (B, P), all float32. Inputs that options ask for are ``placement`` and
+    ``thresholds``, with ``_k`` likewise.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def write_all(
     from onnx import TensorProto, helper
 
     outputs, inputs, all_names = [], [], []
-    stages = post._stages
+    stages = post.stages
     for index, stage in enumerate(cast("tuple[DetectionStage, ...]", stages)):
         suffix = f"_{index}" if len(stages) > 1 else ""
         bound = bind(stage, tensors, input_size, not post.uses_input_size)

@@ -134,17 +134,14 @@ class Graph:
             first = self.op("And", first, other)
         return first
 
-    def take(self, rows: Value, at: Value, width: int) -> Value:
-        """Rows (B, K, width) of (B, N, width), at (B, K) int64."""
-        return self.op("GatherElements", rows, self.op("Tile", self.unsqueeze(at, 2), [1, 1, width]), axis=1)
+    def take(self, rows: Value, at: Value) -> Value:
+        """Rows (B, K, ...) of (B, N, ...), at (B, K) int64."""
+        # No GatherElements: OpenVINO 2026.4 drops a Slice from 0 that stands before one.
+        return self.op("GatherND", rows, self.unsqueeze(at, 2), batch_dims=1)
 
     def take_shared(self, rows: NDArray[Any] | Value, at: Value) -> Value:
         """Rows (B, K, width) of (N, width) that all images share, at (B, K) int64."""
         return self.op("Gather", rows, at, axis=0)
-
-    def pick(self, row: Value, at: Value) -> Value:
-        """Numbers (B, K) of (B, N), at (B, K) int64."""
-        return self.op("GatherElements", row, at, axis=1)
 
     def is_finite(self, value: Value) -> Value:
         """Whether numbers in float32 are, each."""

@@ -19,7 +19,7 @@ class FuseOptions:
     ----------
     candidates : int
         The best of an image that are compared with each other, K: the graph's work grows with its square.
-        TensorRT takes up to 3,840.
+        TensorRT's TopK takes up to 3,840, and 1,024 up to TensorRT 8.6.
     max_predictions : int, optional
         Rows of an image, P. Left out: 100 as of a call, or `candidates` where those are fewer.
     nms : {"loop", "rounds", "operator"}

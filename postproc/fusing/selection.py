@@ -49,9 +49,9 @@ def select(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool, m
     if decoded.labels is None:
         orders = places
     else:
-        orders = g.op("Add", g.op("Mul", g.pick(decoded.labels, places), np.int64(decoded.per_label)), places)
+        orders = g.op("Add", g.op("Mul", g.take(decoded.labels, places), np.int64(decoded.per_label)), places)
     at = ranked(g, values, orders, count)
-    scores, orders = g.pick(values, at), g.pick(orders, at)
+    scores, orders = g.take(values, at), g.take(orders, at)
     if count < size:
         scores = _without_open_ties(g, flat, scores, count)
     if decoded.labels is not None:  # of no label: any

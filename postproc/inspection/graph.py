@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from postproc.graph_shapes import Shape
 from postproc.inspection.labels import LabelNames
-from postproc.inspection.nodes import LAYERS, Shape
+from postproc.inspection.nodes import LAYERS
 from postproc.inspection.presets import ImageStyle
 from postproc.inspection.provenance import Operators
 from postproc.onnx_runner.session import NUMPY_TYPES

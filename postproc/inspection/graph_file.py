@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 from postproc.errors import InspectionError
 from postproc.file_kinds import file_mistaken_for
+from postproc.graph_shapes import Shape, inferred_shapes
 from postproc.inspection.configs import config_beside, image_style_beside, labels_of_config
-from postproc.inspection.folding import inferred_shapes
 from postproc.inspection.graph import UNDEFINED, Axis, Graph, Tensor, image_axes, image_input
 from postproc.inspection.labels import labels_of_metadata
 from postproc.inspection.literals import parsed
-from postproc.inspection.nodes import Node, Shape
+from postproc.inspection.nodes import Node
 from postproc.inspection.presets import ImageStyle
 from postproc.inspection.provenance import Operators
 from postproc.installing import install
@@ -31,7 +31,6 @@ _Read = TypeVar("_Read")
 ASSUMED_SIDE = 640
 _LARGEST_SIDE = 100_000
 _SMALL = 256  # numbers: a constant that tells where columns are cut, or how bins count
-_LARGEST_INDICES = 65_536  # bytes: larger constants are weights, whose values no shape depends on
 
 
 def read_graph(path: str | os.PathLike[str], size: Size | None = None) -> Graph:
@@ -232,14 +231,8 @@ def _inferred(model: Any, inputs: list[Tensor], size: Size | None) -> tuple[dict
 
     The model's nodes, shapes and weights are of no use afterwards.
     """
-    for weights in model.graph.initializer:
-        if len(weights.raw_data) > _LARGEST_INDICES:
-            weights.ClearField("raw_data")
     for info, tensor in ((i, t) for i in model.graph.input for t in inputs if t.name == i.name):
         _pin(info, tensor, size)
-    for info in model.graph.output:
-        info.type.tensor_type.ClearField("shape")
-    del model.graph.value_info[:]  # they hold symbols that contradict the pinned sizes
     return inferred_shapes(model)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Shape = tuple["int | None", ...]
 Sources = frozenset[str]
 
 # They move numbers about or change their type, and compute none; their first input is the data.

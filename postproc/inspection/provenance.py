@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from postproc.inspection.nodes import INTEGERS, LAYERS, MOVING, Node, Shape, Sources
+from postproc.graph_shapes import Shape
+from postproc.inspection.nodes import INTEGERS, LAYERS, MOVING, Node, Sources
 
 _SAME_AXES = {"Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "Dropout"}
 _REARRANGING = {"Reshape", "Flatten", "Squeeze", "Unsqueeze"}

@@ -155,7 +155,7 @@ class DeviceGraphs:
 
     @property
     def _stages(self) -> list[DetectionStage]:
-        return cast("list[DetectionStage]", [*self.post._stages])
+        return cast("list[DetectionStage]", [*self.post.stages])
 
     def _placement(
         self, tensors: Mapping[str, Bindable], batch: int, options: CallOptions
@@ -229,7 +229,7 @@ def open_shapes(tensors: Mapping[str, Bindable], batch: int, per_image: Collecti
 
 def _reason_against(post: PostProcessor) -> str | None:
     """Tell why results cannot be made of rows alone; None if they can."""
-    for number, stage in enumerate(cast("list[DetectionStage]", [*post._stages])):
+    for number, stage in enumerate(cast("list[DetectionStage]", [*post.stages])):
         if (kind := stage.task.output.yields) not in ("boxes", "keypoints", "oriented boxes"):
             return f"post_processings[{number}] yields {kind}, for which tensors come to the host anyway"
     return None

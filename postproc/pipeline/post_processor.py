@@ -110,7 +110,8 @@ class PostProcessor:
         return RecognitionVersion.load(edited(self._read, self._changes)) if self._changes else self._read
 
     @lazy
-    def _stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[Stage, ...]:
+        """Each output, compiled. Internal: for other parts of the package, and as they need it."""
         stages = list(self._compiled)
         for output, fields in self._changes.items():
             stages[output] = stages[output].replaced(fields)
@@ -327,7 +328,7 @@ class PostProcessor:
         post = object.__new__(type(self))
         post.__dict__.update(self.__dict__)
         post._changes = replaced
-        for name in ("version", "_stages"):
+        for name in ("version", "stages"):
             post.__dict__.pop(name, None)
         return post
 
@@ -387,7 +388,7 @@ class PostProcessor:
             )
         tensors_gate.warmup()
         forms = ["float16" if name == "bfloat16" else name for name in dtypes]
-        for stage in self._stages:
+        for stage in self.stages:
             stage.warmup(forms)
 
     def __call__(
@@ -440,7 +441,7 @@ class PostProcessor:
         bound: list[Bound] = []
         outputs: list[Detections | Classifications] = []
         try:
-            for stage in self._stages:
+            for stage in self.stages:
                 bound.append(stage.bind(tensors, options))
             if len(bound) > 1:
                 self._check_batches(bound)
@@ -452,10 +453,10 @@ class PostProcessor:
 
     def _check_batches(self, bound: Sequence[Bound]) -> None:
         first = bound[0].batch
-        for stage, other in zip(self._stages, bound, strict=True):
+        for stage, other in zip(self.stages, bound, strict=True):
             if other.batch != first:
                 raise TensorError(
-                    f"tensors disagree on the number of images: {self._stages[0].tensor_names} have {first}, "
+                    f"tensors disagree on the number of images: {self.stages[0].tensor_names} have {first}, "
                     f"{stage.tensor_names} {other.batch}"
                 )
 

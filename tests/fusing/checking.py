@@ -149,7 +149,7 @@ class Run:
         for one in session.get_inputs():
             if one.name.startswith("thresholds"):
                 index = int(one.name.partition("_")[2] or 0)
-                feeds[one.name] = np.array(post._stages[index].table.thresholds, np.float32)
+                feeds[one.name] = np.array(post.stages[index].table.thresholds, np.float32)
             elif one.name.startswith("placement"):
                 index = int(one.name.partition("_")[2] or 0)
                 feeds[one.name] = _placement(post, index, case, input_size)
@@ -167,7 +167,7 @@ def _placement(post: PostProcessor, index: int, case: Case, input_size: Any) -> 
     options = CallOptions.checked(
         False, 1, input_size, case.options["transforms"], None, not post.uses_input_size
     )
-    bound = post._stages[index].bind(case.tensors, options)
+    bound = post.stages[index].bind(case.tensors, options)
     return np.asarray(getattr(bound, "boxes", bound).placement)
 
 

@@ -10,10 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from postproc import PostProcessor, StandardOutput, Yolov8SegOutput
+from postproc import Detections, PostProcessor, StandardOutput, Yolov8Output, Yolov8SegOutput
 from postproc.errors import FusingError
 from postproc.fusing import FuseOptions, append, to_onnx
 from tests.fusing.graphs import Array, chain, run, table, yolov8
+from tests.models import passthrough
 
 TENSOR = table(*chain(40))
 
@@ -45,7 +46,9 @@ def network(name: str = "output0", opset: int = 17, batch: Any = "N", boxes: Any
 
 
 def expected_regions(post: PostProcessor, tensor: Array, name: str) -> list[int]:
-    regions: list[int] = post({name: tensor}).outputs[0].regions.tolist()
+    found = post({name: tensor}).outputs[0]
+    assert isinstance(found, Detections)
+    regions: list[int] = found.regions.tolist()
     return regions
 
 
@@ -133,6 +136,46 @@ def test_batch_stays_free_or_as_it_is() -> None:
         assert [one.dim_value for one in shape.dim[1:]] == [100, 4]
 
 
+@pytest.mark.parametrize("declared", [None, ["N", "rows", "boxes"], [None, 5, None]])
+@pytest.mark.parametrize("batch", ["N", 2])
+def test_sizes_that_follow_from_those_of_the_inputs_count_as_declared(
+    declared: list[Any] | None, batch: str | int
+) -> None:
+    model = onnx.load_from_string(passthrough({"data": (batch, 5, 40)}, {"output0": "data"}))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("output0", TensorProto.FLOAT, declared))
+    fused = append(model, yolov8())
+    first, *others = fused.graph.output[0].type.tensor_type.shape.dim
+    assert [axis.dim_value for axis in others] == [100, 4]
+    assert first.dim_value == (batch if batch == 2 else 0)
+    tensor = np.concatenate([TENSOR, TENSOR])
+    expected = expected_regions(yolov8(), TENSOR, "output0")
+    for regions in run(fused, {"data": tensor})["regions"]:
+        assert regions[: len(expected)].tolist() == expected
+
+
+def test_tensor_of_sizes_that_is_an_input_stays_one() -> None:
+    output = Yolov8Output(output_tensor="output0", box_format="xyxy")
+    post = PostProcessor.for_detection(["cat"], output, thresholds=0.3, normalize_wrt_tensor="scores")
+    shapes = {"data": ("N", 5, 40), "scores": ("N", 3)}
+    model = onnx.load_from_string(passthrough(shapes, {"output0": "data"}))
+    tensors = {"data": TENSOR, "scores": np.array([[2, 4, 1]], np.float32)}
+    found = run(append(model, post, keep_outputs=True), tensors)
+    assert [*found][1] == "detected_scores"
+    assert [*found][-1] == "output0"
+    (expected,) = post({"output0": TENSOR, "scores": tensors["scores"]}).outputs
+    assert isinstance(expected, Detections)
+    np.testing.assert_array_equal(found["boxes"][0, : found["count"][0]], expected.boxes)
+    assert found["count"][0] == len(expected.boxes) > 0
+
+
+def test_shape_that_nothing_tells_is_an_error() -> None:
+    model = onnx.load_from_string(passthrough({"data": ("N", 5, 40)}, {"output0": "data"}))
+    for info in (model.graph.input[0], model.graph.output[0]):
+        info.type.tensor_type.ClearField("shape")
+    with pytest.raises(FusingError, match="'output0' has no shape in the file, and none follows"):
+        append(model, yolov8())
+
+
 @pytest.mark.parametrize(
     ("model", "text"),
     [
@@ -162,8 +205,11 @@ def test_thresholds_and_placement_can_be_inputs() -> None:
     values = run(fused, feeds)
     count = int(values["count"][0])
     expected = post.replace(thresholds=0.7)({"output0": TENSOR}).outputs[0]
+    assert isinstance(expected, Detections)
     assert count == len(expected.scores) > 0
-    np.testing.assert_array_equal(values["boxes"][0, :count], expected.boxes * np.float32([2, 0.5, 2, 0.5]))
+    np.testing.assert_array_equal(
+        values["boxes"][0, :count], expected.boxes * np.array([2, 0.5, 2, 0.5], np.float32)
+    )
 
 
 def test_tensors_named_as_outputs_do_not_clash() -> None:

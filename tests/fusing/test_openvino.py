@@ -37,12 +37,7 @@ def test_post_processing_gives_the_same_rows_in_openvino(nms: str) -> None:
     assert_same(fused, run(fused))
 
 
-# OpenVINO 2026.4 takes a Slice from 0 before a GatherElements away, along whichever axis, and refuses its
-# shapes. GatherND with batch_dims=1 in `postproc.fusing.graph.Graph.take` would do.
-SLICED = pytest.mark.xfail(raises=RuntimeError, strict=True, reason="OpenVINO drops a Slice")
-
-
-@pytest.mark.parametrize("name", ["yolo", pytest.param("anchored", marks=SLICED), "direct"])
+@pytest.mark.parametrize("name", ["yolo", "anchored", "direct"])
 def test_demo_networks_find_the_same_in_openvino(name: str) -> None:
     fused = demo_network(name)
     assert_same(fused, run(fused))

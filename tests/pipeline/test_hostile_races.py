@@ -145,7 +145,7 @@ def test_call_image_that_changes_once_it_is_checked_has_no_effect(monkeypatch: p
 def test_kernels_take_no_whole_numbers_from_the_memory_of_tensors(kind: str, form: str) -> None:
     """Whole numbers are what they index with: those must be of memory that nobody else writes to."""
     post, tensors = end_to_end(form) if form else (post_processor(kind), tensors_of(kind))
-    stage: Any = post._stages[0]
+    stage: Any = post.stages[0]
     bound = stage.bind(tensors, CallOptions.checked(False, 100, None, None, 3))
     arguments = (bound.boxes if isinstance(bound, BoundExtras) else bound).candidates.head
     taken = [value for value in arguments if isinstance(value, np.ndarray) and value.dtype.kind in "iu"]

@@ -46,7 +46,11 @@ def fuse(
     ] = None,
     candidates: Annotated[
         int,
-        typer.Option(min=1, metavar="K", help="The best of an image that are compared with each other."),
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="The best of an image that are compared with each other. TensorRT takes up to 3,840.",
+        ),
     ] = 1024,
     max_predictions: Annotated[
         int | None, typer.Option(min=1, metavar="P", help="Rows of an image. [default: 100, or K if fewer]")
@@ -71,7 +75,8 @@ def fuse(
     """Write a network and its post-processing into one ONNX file, which ends in detections.
 
     For runtimes and devices that this package does not reach: TensorRT, OpenVINO, browsers, C++. The graph is
-    of plain operators. On a CPU the package's own kernels are far quicker.
+    of plain operators. On a CPU the package's own kernels are far quicker. Its output complete is true of
+    an image in which at most K candidates passed their thresholds, or in which P rows were found.
     """
     from postproc.cli.work.fuse import fuse_file
     from postproc.fusing import FuseOptions

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from postproc.cli.work.known_shapes import with_known_shapes
 from postproc.errors import FusingError
 from postproc.file_kinds import file_mistaken_for
 from postproc.fusing import FuseOptions, append
@@ -44,7 +43,7 @@ def fuse_file(
 def fused_network(network: Any, post: PostProcessor, options: FuseOptions) -> Any:
     """Write a post-processing behind a network, an `onnx.ModelProto` that stays as it is."""
     size = _input_size(network.graph) if post.uses_input_size else None
-    return append(with_known_shapes(network, post.tensor_names), post, options, input_size=size)
+    return append(network, post, options, input_size=size)
 
 
 def _read(path: Path, weights: bool = True) -> Any:
@@ -102,7 +101,10 @@ def _told(fused: Any, output: Path, options: FuseOptions) -> Iterator[str]:
     limits = f"more than {options.candidates:,} candidates pass their thresholds"
     if options.nms == "rounds":
         limits += f", or {options.rounds} rounds do not settle which of them overlap"
-    yield (f"complete is false of an image where {limits}: its rows are right, but there may be more")
+    yield (
+        f"complete is false of an image where {limits}, and fewer than {options.rows:,} rows are found: its "
+        "rows are right, but there may be more"
+    )
 
 
 def _described(info: Any) -> str:

@@ -41,7 +41,7 @@ def ssd(fusion: Fusion) -> Decoded:
 
     def decode(numbers: Value) -> tuple[Value, Value]:
         x1, y1, x2, y2 = anchors.corners(numbers)
-        pairs = g.op("Reshape", g.take(landmarks, numbers, 2 * points), [0, 0, points, 2])
+        pairs = g.op("Reshape", g.take(landmarks, numbers), [0, 0, points, 2])
         by_axis = g.columns(pairs, 2)
         found = []
         for axis, (low, high) in enumerate(((x1, x2), (y1, y2))):
@@ -82,7 +82,7 @@ class _Anchors:
     def corners(self, boxes: Value) -> list[Value]:
         """Corners (B, K) of the anchors of boxes."""
         g = self._fusion.g
-        taken = g.take_shared(self._shared, boxes) if self._rows is None else g.take(self._rows, boxes, 4)
+        taken = g.take_shared(self._shared, boxes) if self._rows is None else g.take(self._rows, boxes)
         numbers = [g.to_real(one) for one in g.columns(taken, 4)]
         return to_corners(g, numbers, self._fusion.head.anchors_format, g.reals(0.5))
 
@@ -104,7 +104,7 @@ class _Corners:
         if self._a_row > 1:
             at = g.op("Add", g.op("Mul", boxes, np.int64(self._a_row)), labels)
             at = g.op("Add", at, np.int64(self._first))
-        numbers = g.columns(g.take(self._offsets, at, 4), 4)
+        numbers = g.columns(g.take(self._offsets, at), 4)
         if head.y_first:
             numbers = [numbers[1], numbers[0], numbers[3], numbers[2]]
         numbers = [

@@ -68,7 +68,7 @@ class _Corners:
 
     def __call__(self, boxes: Value, labels: Value) -> list[Value]:
         g = self._fusion.g
-        taken = g.take(self._rows, boxes, 4 * int(self._fusion.head.bins))
+        taken = g.take(self._rows, boxes)
         sides = [g.to_real(one) for one in g.columns(self._distances(taken), 4)]
         x, y, unit = g.columns(g.take_shared(g.reals(self._table), boxes), 3)
         corners = []

@@ -102,7 +102,7 @@ class Fusion:
 
         def of(boxes: Value, labels: Value) -> list[Value]:
             at = boxes if row_of is None else row_of(boxes, labels)
-            return to_corners(self.g, self.g.columns(self.g.take(rows, at, 4), 4), box_format)
+            return to_corners(self.g, self.g.columns(self.g.take(rows, at), 4), box_format)
 
         return of
 

@@ -78,7 +78,7 @@ class _Corners:
 
     def __call__(self, boxes: Value, labels: Value) -> list[Value]:
         g, head, size = self._fusion.g, self._fusion.head, self._fusion.size or _UNIT
-        numbers = [g.to_real(one) for one in g.columns(g.take(self._rows, boxes, 4), 4)]
+        numbers = [g.to_real(one) for one in g.columns(g.take(self._rows, boxes), 4)]
         constants = g.columns(g.take_shared(g.reals(self._table), boxes), 8)
         stretch, shift = constants[6:]
         centres, sides = [], []

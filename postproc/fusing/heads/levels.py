@@ -65,7 +65,7 @@ class Levels:
 
         def decode(boxes: Value) -> tuple[Value, Value]:
             x0, y0, stride = g.columns(g.take_shared(g.reals(table), boxes), 3)
-            pairs = g.op("Reshape", g.take(rows, boxes, 2 * points), [0, 0, points, 2])
+            pairs = g.op("Reshape", g.take(rows, boxes), [0, 0, points, 2])
             found = []
             for one, centre in zip(g.columns(pairs, 2), (x0, y0), strict=True):
                 moved = g.op("Mul", g.to_real(one), g.unsqueeze(stride, 2))

@@ -51,7 +51,7 @@ class Oriented:
     def _read(self, boxes: Value, g: Graph) -> list[Value]:
         """Give cx, cy, width, height in pixels, and the angle (B, K), in numbers of a graph."""
         x, y = self._scales
-        numbers = [g.to_real(one) for one in g.columns(g.take(self._rows, boxes, 5), 5)]
+        numbers = [g.to_real(one) for one in g.columns(g.take(self._rows, boxes), 5)]
         by = (x, y, x, y, 1.0)
         return [
             one if scale == 1.0 else g.op("Mul", one, g.reals(scale))
@@ -98,7 +98,7 @@ class Oriented:
         return g.op("Concat", *[g.unsqueeze(one, 2) for one in corners], axis=2)
 
     def _angles(self, boxes: Value, place: Place) -> Value:
-        return self._g.op("Gather", self._g.take(self._rows, boxes, 5), np.int64(4), axis=2)
+        return self._g.op("Gather", self._g.take(self._rows, boxes), np.int64(4), axis=2)
 
     def _probiou(self, boxes: Value) -> Index:
         numbers = [self._g.to_float32(one) for one in self._read(boxes, self._g)]

@@ -13,10 +13,10 @@ from postproc.fusing.heads.fusion import Fusion
 
 def keypoints_of_rows(fusion: Fusion, rows: Value, points: int, dimensions: int) -> Extra:
     """Keypoints that stand in rows (B, N, points * dimensions), decoded."""
-    g, width = fusion.g, points * dimensions
+    g = fusion.g
 
     def of(boxes: Value, place: Place) -> Value:
-        taken = g.op("Reshape", g.take(rows, boxes, width), [0, -1, dimensions])
+        taken = g.op("Reshape", g.take(rows, boxes), [0, -1, dimensions])
         return _written(g, g.columns(taken, dimensions), points, place)
 
     return Extra((points, dimensions), of)

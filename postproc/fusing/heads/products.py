@@ -102,7 +102,7 @@ class _Cells:
 
     def __call__(self, boxes: Value, labels: Value) -> list[Value]:
         g = self._fusion.g
-        x, y, width, height = (g.to_real(one) for one in g.columns(g.take(self._rows, boxes, 4), 4))
+        x, y, width, height = (g.to_real(one) for one in g.columns(g.take(self._rows, boxes), 4))
         column, row, stride = g.columns(g.take_shared(g.reals(self._cells), boxes), 3)
         centres = [g.op("Mul", g.op("Add", one, cell), stride) for one, cell in ((x, column), (y, row))]
         sides = [g.op("Mul", g.op("Exp", one), stride) for one in (width, height)]

@@ -54,7 +54,7 @@ def numbers_of_rows(fusion: Fusion, rows: Value, width: int) -> Extra:
     """Numbers that stand in rows (B, N, width)."""
 
     def of(boxes: Value, place: Place) -> Value:
-        return fusion.g.take(rows, boxes, width)
+        return fusion.g.take(rows, boxes)
 
     return Extra((width,), of)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from postproc.graph_shapes import Shape
 from postproc.inspection.evidence import Evidence, Part, Source, speaks_for
 from postproc.inspection.graph import Tensor
-from postproc.inspection.nodes import Shape
 from postproc.inspection.observed import Columns, Observed
 from postproc.inspection.readings import Role
 from postproc.inspection.roles import Keypoints

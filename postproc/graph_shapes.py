@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from postproc.inspection.nodes import Shape
+Shape = tuple["int | None", ...]
 
 # What exporters compute sizes with.
 _OF_SIZES = {
@@ -29,6 +29,7 @@ _OF_SIZES = {
         "Where",
     ),
 }
+_LARGEST_INDICES = 65_536  # bytes: larger constants are weights, whose values no shape depends on
 _MOST_NUMBERS = 64  # a tensor of sizes is small
 _MOST_PASSES = 16  # a shape that was found may lead to further sizes
 
@@ -39,9 +40,16 @@ def inferred_shapes(model: Any) -> tuple[dict[str, Shape], frozenset[str]]:
     Parameters
     ----------
     model : ModelProto
-        The network, whose inputs have fixed sizes; nodes that compute sizes are replaced by constants.
+        The network, whose inputs have fixed sizes. Its nodes, shapes and weights are of no use afterwards.
     """
     import onnx
+
+    for weights in model.graph.initializer:
+        if len(weights.raw_data) > _LARGEST_INDICES:
+            weights.ClearField("raw_data")
+    for info in model.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]  # they hold symbols that contradict the pinned sizes
 
     shapes: dict[str, Shape] = {}
     integers: frozenset[str] = frozenset()
