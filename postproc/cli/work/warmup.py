@@ -8,6 +8,9 @@ import numpy as np
 
 from postproc import ops
 from postproc.decoding import decoder_class
+from postproc.evaluation.coco_curves import coco_curves
+from postproc.evaluation.groups import FoundInstances, TrueInstances
+from postproc.evaluation.similarity import of_boxes
 from postproc.kernels.evaluation.cuts import best_cuts
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.kernels.evaluation.resampling import resampled_counts
@@ -69,7 +72,9 @@ def warm_up_everything(dtypes: Collection[str]) -> None:
     ops.box_convert(boxes, "xyxy", "xywh")
     ops.clip_boxes(boxes, (1, 1))
     corners, rows, offsets = boxes.astype(np.float64), np.zeros(1, np.int64), np.array([0, 1])
-    match_greedily(corners, rows, offsets, corners, rows, np.zeros(1, np.bool_), offsets, np.array([0.5]))
-    flags, folds = np.ones(1, np.bool_), np.zeros(1, np.int16)
+    flags, folds, areas = np.ones(1, np.bool_), np.zeros(1, np.int16), np.ones(1)
+    found, truth = FoundInstances(rows, rows, scores, areas), TrueInstances(rows, rows, areas, ~flags, ~flags)
+    coco_curves(found, truth, of_boxes(corners, corners, ~flags), images=1, labels=1)
+    match_greedily(offsets, rows, areas, ~flags, areas)
     best_cuts(scores, flags, folds, offsets, np.ones(1, np.int64), 1, -1, 0, 0.0)
     resampled_counts(rows, rows, flags, np.ones((1, 1), np.uint8), 1)
