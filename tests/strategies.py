@@ -113,10 +113,21 @@ def near_tie(case: Case) -> bool:
 
 
 def _rectangles_tie(found: list[reference.Hypothesis], limit: float) -> bool:
-    """Say whether two rectangles share about as much as the limit, so that rounding decides."""
+    """Say whether two rectangles share about as much as the limit, so that rounding decides.
+
+    Or about that much or more, where one has a side that its corners' numbers are too coarse for.
+    """
     return limit < 1 and any(
-        abs(rectangle_iou(a, b) - limit) < 1e-9 for a, b in itertools.combinations(_rectangles(found), 2)
+        rectangle_iou(a, b) > limit - 1e-9
+        if _is_thin(a) or _is_thin(b)
+        else abs(rectangle_iou(a, b) - limit) < 1e-9
+        for a, b in itertools.combinations(_rectangles(found), 2)
     )
+
+
+def _is_thin(rectangle: Rectangle) -> bool:
+    sizes = [abs(number) for number in rectangle[:4]]
+    return min(sizes[2:]) < 1e-9 * max(sizes)
 
 
 def _probiou_ties(found: list[reference.Hypothesis], limit: float) -> bool:
