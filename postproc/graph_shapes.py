@@ -31,7 +31,17 @@ _OF_SIZES = {
 }
 _LARGEST_INDICES = 65_536  # bytes: larger constants are weights, whose values no shape depends on
 _MOST_NUMBERS = 64  # a tensor of sizes is small
+_CHANNELS = (1, 3, 4)
 _MOST_PASSES = 16  # a shape that was found may lead to further sizes
+
+
+def image_axes(shape: Sequence[int | str | None]) -> tuple[int, int] | None:
+    """Give the axes of height and width in a tensor of images, by where its 1, 3 or 4 channels are."""
+    if len(shape) == 4 and shape[1] in _CHANNELS:
+        return 2, 3
+    if len(shape) == 4 and shape[3] in _CHANNELS:
+        return 1, 2
+    return None
 
 
 def inferred_shapes(model: Any) -> tuple[dict[str, Shape], frozenset[str]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from postproc.errors import FusingError
 from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
-from postproc.fusing.graph import Value
 from postproc.fusing.known_shapes import known_shapes
+from postproc.fusing.names import free_scope, names_of, rename, values_of
 from postproc.fusing.options import LOWEST_OPSET, FuseOptions
+from postproc.fusing.sizes import size_of_images
 from postproc.fusing.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
     from postproc.schema import Detection
 
-_NETWORK = "network/"
-
 
 def append(
     model: onnx.ModelProto,
     post: PostProcessor,
     options: FuseOptions | None = None,
     *,
-    input_size: tuple[int, int] | None = None,
+    input_size: Sequence[int] | None = None,
     keep_outputs: bool = False,
 ) -> onnx.ModelProto:
     """Write a post-processor behind a network.
@@ -40,7 +39,9 @@ def append(
         Whose tensors are outputs of the network, or inputs such as the size of its images.
     options : FuseOptions, optional
     input_size : (height, width), optional
-        Of the network's input, as of a call.
+        Of the images that the network takes, where its file leaves it open or does not tell where height and
+        width are: their input then takes that size alone. As `postproc.onnx_runner.OnnxRunner` has it from
+        the images fed, and used only for what the documents say is in pixels of it.
     keep_outputs : bool
         Whether all outputs of the network stay outputs, behind those of `to_onnx`. Prototypes and masks,
         which rows refer to, stay in any case.
@@ -53,19 +54,27 @@ def append(
     Raises
     ------
     FusingError
-        If something cannot be written, if tensors are missing in the network or their sizes are free, or if
-        it has its post-processing already.
+        If something cannot be written, if tensors are missing in the network or their sizes are free, if
+        boxes are in pixels of an input whose size nothing tells, or is another than `input_size`, or if the
+        network has its post-processing already.
     TensorError
         If shapes do not fit the documents.
     """
     options = options or FuseOptions()
     check(post, options)
-    from onnx import helper
+    from onnx import ModelProto, helper
 
+    if not isinstance(model, ModelProto):
+        raise FusingError(
+            f"model: expected an onnx.ModelProto, as of onnx.load(path); got {type(model).__name__}"
+        )
     fused = _raised(model, options)
     fused.ir_version = max(fused.ir_version, IR_VERSION)
+    size = size_of_images(fused.graph, post, input_size, in_pixels=options.pixels)
     opsets = {one.domain: one.version for one in fused.opset_import}
-    g = new_graph(options, opsets.get("", opsets.get("ai.onnx", 0)))
+    names_before = names_of(fused.graph)
+    scope = free_scope("postproc", names_before)
+    g = new_graph(options, opsets.get("", opsets.get("ai.onnx", 0)), scope)
     outputs_before = [one.name for one in fused.graph.output]
     inputs_before = [one.name for one in fused.graph.input]
     given = {one.name: one.type.tensor_type for one in (*fused.graph.input, *fused.graph.output)}
@@ -85,15 +94,18 @@ def append(
     kept = outputs_before if keep_outputs else [*_of_rows(post)]
     taken = [*kept, *inputs_before]
     tensors = Tensors(g, shapes, dtypes)
-    outputs, inputs, names = write_all(g, post, tensors, options, input_size, taken)
+    outputs, inputs, names = write_all(
+        g, post, tensors, options, size if post.uses_input_size else None, taken, size
+    )
     new = [one.name for one in (*outputs, *inputs)]
     if clashing := {one.name for one in inputs} & {*inputs_before}:
         raise FusingError(
             f"the network has an input {min(clashing)!r}, which the options need a name for: rename it"
         )
     # Values of the network that have such names make way.
-    _rename(fused.graph, {name: _NETWORK + name for name in _names(fused.graph) if name in new})
-    renamed = {name: _NETWORK + name for name in outputs_before if name in new}
+    moved = free_scope("network", names_before)
+    rename(fused.graph, {name: moved + name for name in values_of(fused.graph) if name in new})
+    renamed = {name: moved + name for name in outputs_before if name in new}
     for node in g.nodes:
         node.input[:] = [renamed.get(name, name) if name in shapes else name for name in node.input]
     raw = [one for one in fused.graph.output if one.name in kept]
@@ -135,37 +147,3 @@ def _raised(model: onnx.ModelProto, options: FuseOptions) -> onnx.ModelProto:
             f"the network has opset {found}, and cannot be raised to {options.opset}: {error}; export it "
             f"with opset {options.opset} or later"
         ) from None
-
-
-def _names(graph: Any) -> Iterator[Value]:
-    """Yield names of values that a graph, and graphs in it, make."""
-    for node in graph.node:
-        yield from node.output
-        for inner in _inner(node):
-            yield from [one.name for one in inner.input]
-            yield from _names(inner)
-    for one in graph.initializer:
-        yield one.name
-
-
-def _inner(node: Any) -> Iterator[Any]:
-    """Yield the graphs of a node."""
-    for attribute in node.attribute:
-        yield from attribute.graphs
-        if attribute.HasField("g"):
-            yield attribute.g
-
-
-def _rename(graph: Any, names: Mapping[Value, Value]) -> None:
-    """Rename values in a graph, and where graphs in it use them."""
-    if not names:
-        return
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-        for inner in _inner(node):
-            for one in inner.input:
-                one.name = names.get(one.name, one.name)
-            _rename(inner, names)
-    for one in (*graph.initializer, *graph.value_info, *graph.output):
-        one.name = names.get(one.name, one.name)

@@ -11,6 +11,7 @@ import numpy as np
 
 from postproc.errors import FusingError
 from postproc.fusing.graph import Graph, Value
+from postproc.fusing.names import free_name, free_scope
 from postproc.fusing.options import FuseOptions
 from postproc.fusing.output import bind, reason_against, write
 from postproc.fusing.tensors import Tensors
@@ -61,8 +62,8 @@ def to_onnx(
     ----------
     post : PostProcessor
     shapes : mapping of str to sequence of int or str
-        Of the network's output tensors, which are the graph's inputs, by name. The first axis may be free: a
-        name in its place.
+        Of the network's output tensors, which are the graph's inputs, by name. The first axis may be free, a
+        name in its place, if it is that of the images.
     options : FuseOptions
     dtypes : mapping of str to dtype, optional
         Of those that are not float32.
@@ -93,7 +94,7 @@ def to_onnx(
     check(post, options)
     from onnx import helper
 
-    g = new_graph(options, options.opset)
+    g = new_graph(options, options.opset, free_scope("postproc", post.tensor_names))
     tensors = Tensors(g, shapes, dtypes or {})
     outputs, inputs, names = write_all(g, post, tensors, options, input_size, [*post.tensor_names])
     given = [
@@ -117,8 +118,12 @@ def write_all(
     options: FuseOptions,
     input_size: Sequence[int] | None,
     taken: Sequence[Value],
+    pixels: Sequence[int] | None = None,
 ) -> tuple[list[Any], list[Any], list[dict[str, str]]]:
-    """Write all outputs of a post-processor; give the outputs, further inputs, and names of outputs."""
+    """Write all outputs of a post-processor; give the outputs, further inputs, and names of outputs.
+
+    Boxes that are in [0, 1] by the documents are in `pixels`, height and width, where the options ask for it.
+    """
     from onnx import TensorProto, helper
 
     outputs, inputs, all_names = [], [], []
@@ -136,7 +141,7 @@ def write_all(
             thresholds = f"thresholds{suffix}"
             shape = [len(stage.decision.ids)]
             inputs.append(helper.make_tensor_value_info(thresholds, TensorProto.FLOAT, shape))
-        finished, extras = write(g, tensors, bound, options, thresholds, placement)
+        finished, extras = write(g, tensors, bound, options, thresholds, placement, pixels)
         kinds = {
             "boxes": (finished.boxes, TensorProto.FLOAT, (4,)),
             "scores": (finished.scores, TensorProto.FLOAT, ()),
@@ -146,14 +151,14 @@ def write_all(
         }
         names: dict[str, str] = {}
         for kind, (value, element, more) in kinds.items():
-            names[kind] = _free_name(f"{kind}{suffix}", taken)
+            names[kind] = _output_name(f"{kind}{suffix}", taken)
             g.op("Identity", value, name=names[kind])
             outputs.append(helper.make_tensor_value_info(names[kind], element, [batch, options.rows, *more]))
         for kind, value, element in (
             ("count", finished.count, TensorProto.INT64),
             ("complete", finished.complete, TensorProto.BOOL),
         ):
-            names[kind] = _free_name(f"{kind}{suffix}", taken)
+            names[kind] = _output_name(f"{kind}{suffix}", taken)
             g.op("Identity", value, name=names[kind])
             outputs.append(helper.make_tensor_value_info(names[kind], element, [batch]))
         all_names.append(names)
@@ -190,19 +195,18 @@ def check(post: PostProcessor, options: FuseOptions) -> None:
         raise FusingError(reason)
 
 
-def new_graph(options: FuseOptions, opset: int) -> Graph:
+def new_graph(options: FuseOptions, opset: int, scope: str = "postproc/") -> Graph:
     """Return a graph without nodes."""
-    return Graph(opset, np.float64 if options.precision == "float64" else np.float32)
+    return Graph(opset, np.float64 if options.precision == "float64" else np.float32, scope)
 
 
 def _batch(stage: DetectionStage, tensors: Tensors) -> str | None:
     """Name of the axis of images, if it is free."""
-    firsts = [tensors.shapes[name][0] for name in stage.tensor_names]
-    return next((first for first in firsts if isinstance(first, str)), None)
+    return next(iter(tensors.free(stage.tensor_names).values()), None)
 
 
-def _free_name(name: str, taken: Sequence[Value]) -> str:
-    return _COLLIDING + name if name in taken else name
+def _output_name(name: str, taken: Sequence[Value]) -> str:
+    return free_name(_COLLIDING + name, taken) if name in taken else name
 
 
 def _element_type(dtype: np.dtype[Any]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from postproc.call_options import CallOptions
-from postproc.errors import FusingError
+from postproc.errors import FusingError, TensorError
 from postproc.fusing.finishing import Finished, clipped, divided, finish, placed, scaled
 from postproc.fusing.graph import Graph, Operand, Value
 from postproc.fusing.heads import HEADS, Fusion
@@ -19,11 +19,16 @@ from postproc.fusing.options import FuseOptions
 from postproc.fusing.selection import select
 from postproc.fusing.sizes import Divisors
 from postproc.fusing.suppression import suppress
-from postproc.fusing.tensors import Tensors
+from postproc.fusing.tensors import FREE, Tensors
 from postproc.schema import Detection
 
 if TYPE_CHECKING:  # the pipeline stands on this package
     from postproc.pipeline.stages import BoundDetection, DetectionStage, Stage
+
+_ADVICE = (
+    "A graph takes as many boxes of each image as its file says: export the network with a fixed number of "
+    "boxes (and a batch axis), or post-process its tensors by the kernels, as OnnxRunner does"
+)
 
 
 def reason_against(stage: Stage, options: FuseOptions) -> str | None:
@@ -55,7 +60,7 @@ def bind(
     Raises
     ------
     FusingError
-        If shapes are missing, or not all known.
+        If shapes are missing, not all known, or free in an axis that is not that of the images.
     TensorError
         If shapes do not fit the document.
     """
@@ -66,7 +71,20 @@ def bind(
     examples = {name: tensors.example(name, int(name == sized)) for name in stage.tensor_names}
     options = CallOptions.checked(False, 1, input_size, None, None, size_is_for_all)
     tensors.read_as(stage._quantizations)
-    bound: Any = stage.bind(examples, options)
+    free = tensors.free(stage.tensor_names)
+    try:
+        bound: Any = stage.bind(examples, options)
+    except TensorError as error:
+        if not free:
+            raise
+        name, axis = next(iter(free.items()))
+        raise TensorError(f"{error} ({FREE} stands for the free axis {axis!r} of {name!r})") from None
+    if free and bound.batch != FREE:
+        name, axis = next(iter(free.items()))
+        raise FusingError(
+            f"tensor {name!r} has shape {tensors.shapes[name]}, whose first axis is free, and not that of "
+            f"images: {axis!r} counts what is found in one. {_ADVICE}"
+        )
     return cast("BoundDetection", getattr(bound, "boxes", bound))  # without what adds more than boxes
 
 
@@ -77,6 +95,7 @@ def write(
     options: FuseOptions,
     thresholds: Operand | None,
     placement: Value | None,
+    pixels: Sequence[int] | None,
 ) -> tuple[Finished, dict[str, tuple[Value, tuple[int, ...]]]]:
     """Write all operators of an output; `thresholds` and `placement` are inputs, if given.
 
@@ -111,7 +130,7 @@ def write(
         fast=decoded.fast,
     )
     in_image = divided(g, corners, size) if placement is None else placed(g, corners, placement)
-    scale = _scale(bound, size) if options.pixels else None
+    scale = _scale(bound, size, pixels) if options.pixels else None
     finished = finish(
         g,
         selected,
@@ -158,11 +177,11 @@ def _size(g: Graph, tensors: Tensors, bound: BoundDetection) -> Divisors | None:
     return Divisors(np.float32(width), np.float32(height))
 
 
-def _scale(bound: BoundDetection, size: Divisors | None) -> Divisors:
+def _scale(bound: BoundDetection, size: Divisors | None, pixels: Sequence[int] | None) -> Divisors:
     """Width and height of the input, by which boxes in [0, 1] are in pixels."""
     if size is not None:
         return size
-    given: Any = bound.options.input_size or bound.stage.task.input_size
+    given: Any = pixels or bound.options.input_size or bound.stage.task.input_size
     if given is None:
         raise FusingError(
             f"boxes of {bound.stage.tensor_names} in pixels need the size of the network's input: declare "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int | str, ...]
 
-_FREE_BATCH = 2  # stands for a free one: not 1, which serves batches of any size
+FREE = 2  # stands for a free one: not 1, which serves batches of any size
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 
@@ -40,15 +40,20 @@ class Tensors:
         shapes: Mapping[str, Sequence[int | str]],
         dtypes: Mapping[str, Any],
     ) -> None:
+        if not isinstance(shapes, Mapping):
+            raise FusingError(
+                f"shapes: expected a mapping of tensors' names to shapes, got {type(shapes).__name__}"
+            )
+        if unknown := sorted({*(dtypes or {})} - {*shapes}):
+            known = ", ".join(map(repr, shapes)) or "none"
+            raise FusingError(f"dtypes: {unknown[0]!r} has no shape; those with one are {known}")
         self._g = g
         self._numbers: dict[str, Value] = {}
         self._quantized: dict[str, QuantizedTensor] = {}
         self.shapes: dict[str, Shape] = {}
         for name, shape in shapes.items():
-            self.shapes[name] = tuple(
-                size if type(size) is int and size >= 0 else str(size) for size in shape
-            )
-        self.dtypes = {name: np.dtype(dtypes.get(name, np.float32)) for name in shapes}
+            self.shapes[name] = _checked(name, shape)
+        self.dtypes = {name: _dtype(name, dtypes.get(name, np.float32)) for name in shapes}
 
     def check(self, names: Sequence[str]) -> None:
         """Check that the shapes of tensors are known.
@@ -71,9 +76,14 @@ class Tensors:
             if 0 in shape:
                 raise FusingError(f"tensor {name!r} has shape {shape}, in which there is nothing to find")
 
+    def free(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the names of first axes that are free, by tensor."""
+        firsts = {name: first for name in names for first in self.shapes[name][:1]}
+        return {name: first for name, first in firsts.items() if isinstance(first, str)}
+
     def example(self, name: str, fill: int = 0) -> NDArray[Any]:
         """Return an array of its shape."""
-        shape = [_FREE_BATCH if isinstance(size, str) else size for size in self.shapes[name]]
+        shape = [FREE if isinstance(size, str) else size for size in self.shapes[name]]
         return np.full(shape, fill, self.dtypes[name])
 
     def rank(self, name: str) -> int:
@@ -136,3 +146,28 @@ class Tensors:
         # 1.32 moves it behind a Reshape in a way that it does not read (uint8, from opset 21 on).
         whole = g.op("Sub", g.cast(name, np.int32), zero_point.astype(np.int32))
         return g.op("Mul", g.cast(whole, np.float32), scale)
+
+
+def _checked(name: str, shape: Sequence[int | str]) -> Shape:
+    """Return a shape of Python's numbers, and names of free axes."""
+    is_shape = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not is_shape or not all(_is_size(size) for size in shape):
+        raise FusingError(
+            f"tensor {name!r}: expected a shape, a sequence of whole numbers or, for a free axis, a name; "
+            f"got {shape!r}"
+        )
+    return tuple(size if isinstance(size, str) else int(size) for size in shape)
+
+
+def _is_size(size: Any) -> bool:
+    if isinstance(size, str):
+        return bool(size)
+    return isinstance(size, int | np.integer) and not isinstance(size, bool) and bool(size >= 0)
+
+
+def _dtype(name: str, dtype: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise FusingError(f"tensor {name!r}: expected a dtype, got {dtype!r}") from None
+    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from postproc.errors import RunnerError
+from postproc.fusing.names import free_name, free_scope, names_of
 from postproc.images.input_tensors import AXES, ImageTensor
 from postproc.images.preprocessor import Preprocessor
 from postproc.installing import install
@@ -21,9 +21,10 @@ def with_image_inputs(model: Any, preprocessor: Preprocessor) -> Any:
     """Give a network whose image inputs take pixels.
 
     Where the document says how an image becomes the tensor ``data``, the network has an input ``data_uint8``
-    in its place: ``(B, H, W, 3)`` uint8 in RGB order whatever `color_channels` says; of grey
-    ``(B, H, W, 1)``. Resizing and padding stay outside. The tensor is, bit for bit, that of the
-    `Preprocessor` for an image of the input's size. Inputs that are constants stay as they are.
+    (``data_uint8_2`` where that is taken) in its place: ``(B, H, W, 3)`` uint8 in RGB order whatever
+    `color_channels` says; of grey ``(B, H, W, 1)``. Resizing and padding stay outside. The tensor
+    is, bit for bit, that of the `Preprocessor` for an image of the input's size. Inputs that are constants
+    stay as they are.
 
     Parameters
     ----------
@@ -66,7 +67,9 @@ def _prepend(graph: Any, info: Any, tensor: ImageTensor, is_batched: bool) -> No
 
     image = tensor.image
     _check(info, tensor, is_batched)
-    prefix = f"postproc/{info.name}/"
+    taken = names_of(graph)
+    pixels_name = free_name(f"{info.name}{_ENDING}", taken)
+    prefix = f"{free_scope('preprocessing', taken)}{info.name}/"
     nodes: list[Any] = []
 
     def add(operator: str, *inputs: str, **attributes: Any) -> str:
@@ -79,10 +82,10 @@ def _prepend(graph: Any, info: Any, tensor: ImageTensor, is_batched: bool) -> No
         graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    value = f"{info.name}{_ENDING}"
-    if image.color_channels == "BGR":
-        value = add("Gather", value, constant(np.array([2, 1, 0])), axis=-1)
+    value = pixels_name
     shift = int(is_batched)
+    if image.color_channels == "BGR":
+        value = add("Gather", value, constant(np.array([2, 1, 0])), axis=2 + shift)
     order = [*range(shift), *(axis + shift for axis in AXES[image.dimension_order])]
     value = add("Transpose", value, perm=order)
     if not tensor.keeps_values:
@@ -97,7 +100,7 @@ def _prepend(graph: Any, info: Any, tensor: ImageTensor, is_batched: bool) -> No
         graph.node.insert(0, node)
     dims = [_axis(axis) for axis in info.type.tensor_type.shape.dim]
     pixels = helper.make_tensor_value_info(
-        f"{info.name}{_ENDING}", TensorProto.UINT8, [dims[order.index(axis)] for axis in range(len(dims))]
+        pixels_name, TensorProto.UINT8, [dims[order.index(axis)] for axis in range(len(dims))]
     )
     info.CopyFrom(pixels)
 
@@ -109,7 +112,7 @@ def _check(info: Any, tensor: ImageTensor, is_batched: bool) -> None:
     found = info.type.tensor_type
     image = tensor.image
     dims = [_axis(axis) for axis in found.shape.dim]
-    expected: Sequence[int | str] = ("height", "width", image.channels)
+    expected = (*(image.fixed_shape or ("height", "width")), image.channels)
     shape = [*(["batch"] if is_batched else []), *(expected[axis] for axis in AXES[image.dimension_order])]
     kind = TensorProto.DataType.Value(_TYPES[image.data_type])
     fits = len(dims) == len(shape) and all(
@@ -121,7 +124,7 @@ def _check(info: Any, tensor: ImageTensor, is_batched: bool) -> None:
         raise RunnerError(
             f"preprocessing: the network's input {info.name!r} is {has} {dims}, but its document makes "
             f"{image.data_type} [{', '.join(map(str, shape))}] of an image: "
-            "correct data_type, dimension_order or color_channels"
+            "correct target_size, data_type, dimension_order or color_channels"
         )
 
 

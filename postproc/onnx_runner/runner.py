@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from postproc.call_options import CallOptions
 from postproc.errors import BatchSizeError, FusingError, RunnerError
+from postproc.graph_shapes import image_axes
 from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
 from postproc.onnx_runner.device_graphs import DeviceGraphs, graphs_for, open_shapes
 from postproc.onnx_runner.inputs import first_axis, match_name
@@ -313,9 +314,6 @@ class OnnxRunner:
 
 
 def _image_size(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Give the height and width of a tensor of images, by where its 1, 3 or 4 channels are."""
-    if len(shape) == 4 and shape[1] in (1, 3, 4):
-        return shape[2], shape[3]
-    if len(shape) == 4 and shape[3] in (1, 3, 4):
-        return shape[1], shape[2]
-    return None
+    """Give the height and width of a tensor of images."""
+    axes = image_axes(shape)
+    return None if axes is None else (shape[axes[0]], shape[axes[1]])

@@ -141,6 +141,12 @@ class ImageInput(Alternative):
         return int(height or width), int(width)
 
     @property
+    def fixed_shape(self) -> tuple[int, int] | None:
+        """Height and width of the network's input; None where they vary with the image."""
+        varies = self.resize_type == "NETWORK" or (self.resize_type == "FILL" and self.stride is not None)
+        return None if varies else self.target_shape
+
+    @property
     def channels(self) -> int:
         """Number of channels: 1 for L, otherwise 3."""
         return 1 if self.color_channels == "L" else 3

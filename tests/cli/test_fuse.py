@@ -128,6 +128,99 @@ def _tall() -> bytes:
     return network(nodes, {"images": (np.float32, ("N", 3, SIDE, SIDE))}, outputs, constants)
 
 
+def free_sides() -> None:
+    """Leave height and width of the network's input open."""
+    model = onnx.load("model.onnx")
+    for axis, name in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], "hw", strict=True):
+        axis.dim_param = name
+    onnx.save(model, "model.onnx")
+
+
+@pytest.mark.parametrize("options", [["--input-size", "64x64"], ["--preprocessing", "preprocessing.json"]])
+def test_size_that_the_file_leaves_open_is_asked_for_or_the_preprocessings(
+    options: list[str], post: PostProcessor
+) -> None:
+    free_sides()
+    result = invoke(*FUSE)
+    assert result.exit_code == 1
+    assert "give input_size (--input-size)" in result.stderr
+    assert not Path("fused.onnx").exists()
+    result = invoke(*FUSE, *options)
+    assert result.exit_code == 0, result.output
+    if "--input-size" in options:
+        assert "images (N, 3, 64, 64) in" in result.stdout
+        assert_found(run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32)}), post)
+    else:
+        assert "images_uint8 (N, 64, 64, 3) in" in result.stdout
+        assert_found(run("fused.onnx", {"images_uint8": np.zeros((2, SIDE, SIDE, 3), np.uint8)}), post)
+
+
+@pytest.mark.parametrize("order", ["NCHW", "NHWC", "NCWH", "NWHC"])
+@pytest.mark.parametrize("is_free", [False, True])
+@pytest.mark.parametrize("opset", [9, 17])
+def test_sides_of_images_are_where_the_preprocessing_says(
+    order: str, is_free: bool, opset: int, post: PostProcessor
+) -> None:
+    sizes: dict[str, int | str] = {"N": "N", "C": 3, "H": 32, "W": SIDE}
+    if is_free:
+        sizes.update(H="h", W="w")
+    table = tables(1)
+    model = onnx.load_from_string(answering({"output0": table[0]}, [sizes[axis] for axis in order], "images"))
+    if opset == 9:
+        model = _of_opset_9(table, [sizes[axis] for axis in order])
+    onnx.save(model, "model.onnx")
+    image = {"target_size": f"{SIDE}x32", "dimension_order": order, "color_channels": "BGR"}
+    document = {"inputs": [{"tensor_name": "images", "image": image}]}
+    Path("preprocessing.json").write_text(json.dumps(document))
+    result = invoke(*FUSE, "--preprocessing", "preprocessing.json")
+    assert result.exit_code == 0, result.output
+    assert "images_uint8 (N, 32, 64, 3) in" in result.stdout
+    onnx.checker.check_model("fused.onnx", full_check=True)
+    rows = run("fused.onnx", {"images_uint8": np.zeros((1, 32, SIDE, 3), np.uint8)})
+    (expected,) = post({"output0": table}, input_size=(32, SIDE)).outputs
+    np.testing.assert_array_equal(rows["boxes"][0, : rows["count"][0]], expected.boxes)
+    assert rows["count"][0] == len(expected.boxes) > 0
+
+
+def _of_opset_9(table: Any, shape: Any) -> Any:
+    """Make a network that adds a table to its image's smallest number, which is 0."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("ReduceMin", ["images"], ["least"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Squeeze", ["least"], ["row"], axes=[3]),
+        helper.make_node("Add", ["row", "table"], ["output0"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "old",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["N", *table.shape[1:]])],
+        [numpy_helper.from_array(table[0], "table")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=8)
+
+
+@pytest.mark.parametrize("more", [{"resize_type": "NETWORK"}, {"resize_type": "FILL", "stride": 32}])
+@pytest.mark.usefixtures("post")
+def test_preprocessing_whose_sides_vary_tells_no_size(more: dict[str, Any]) -> None:
+    free_sides()
+    document = json.loads(Path("preprocessing.json").read_text())
+    document["inputs"][0]["image"].update(more)
+    Path("preprocessing.json").write_text(json.dumps(document))
+    result = invoke(*FUSE, "--preprocessing", "preprocessing.json")
+    assert result.exit_code == 1
+    assert "give input_size (--input-size)" in result.stderr
+
+
+@pytest.mark.parametrize("size", ["64", "64x", "64x0", "64x64x3", "x", "-1x2", "²x2"])
+@pytest.mark.usefixtures("post")
+def test_input_size_that_is_none_exits_2(size: str) -> None:
+    result = invoke(*FUSE, "--input-size", size)
+    assert result.exit_code == 2
+    assert "expected height and width" in result.stderr
+
+
 def test_weights_beside_the_network_lie_beside_the_fused_file(post: PostProcessor) -> None:
     model = onnx.load("model.onnx")
     convert_model_to_external_data(model, location="weights.bin", size_threshold=1024)
@@ -150,11 +243,15 @@ def test_weights_beside_the_network_lie_beside_the_fused_file(post: PostProcesso
         pytest.param(["--candidates", "8", "--max-predictions", "9"], "max_predictions: expected", id="rows"),
         pytest.param(["--nms", "rounds"], "rounds: expected", id="no rounds"),
         pytest.param(["--rounds", "3"], "rounds: expected", id="rounds"),
+        pytest.param(["--input-size", "64x32"], "said to be (64, 32), but the network's", id="size"),
+        pytest.param(["--preprocessing", "small.json"], "[batch, 3, 32, 32] of an image", id="small"),
     ],
 )
 @pytest.mark.usefixtures("post")
 def test_what_cannot_be_written_exits_1_and_says_what_to_do(arguments: list[str], message: str) -> None:
     before = Path("model.onnx").read_bytes()
+    document = Path("preprocessing.json").read_text()
+    Path("small.json").write_text(document.replace(f'"{SIDE}"', '"32"'))
     result = invoke(*FUSE, *arguments)
     assert (result.exit_code, message in result.stderr) == (1, True), result.output
     assert Path("model.onnx").read_bytes() == before

@@ -32,8 +32,7 @@ from postproc import (
     onnx_runner,
     pipeline,
 )
-from postproc.cli.work.fuse import fused_network
-from postproc.fusing import FuseOptions
+from postproc.fusing import append
 from tests.documents.pages import DOCS, README, ROOT, blocks, run
 from tests.models import answering
 from tests.reference.masks import decoded_rle
@@ -234,7 +233,7 @@ def test_fusing_page_runs_fused_networks(folder: Path, capsys: pytest.CaptureFix
     for block in blocks(FUSING):
         run(FUSING, block, names, capsys)
         if "post" in names and not Path("fused.onnx").exists():
-            model = fused_network(onnx.load("model.onnx"), post, FuseOptions())
+            model = append(onnx.load("model.onnx"), post)
             Path("fused.onnx").write_bytes(model.SerializeToString())
     assert [(label, score) for label, score, _ in names["rows"]] == [(0, np.float32(0.9))]
     assert names["labels"][:, 0].tolist() == [0, 0]

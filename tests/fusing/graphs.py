@@ -41,7 +41,7 @@ def run_part(g: Graph, feeds: Mapping[str, Array], *wanted: Value) -> list[Array
 
 def yolov8(labels: int = 1, name: str = "output0", **decision: Any) -> PostProcessor:
     """Make a post-processor of one table, whose boxes are corners in [0, 1]."""
-    output = Yolov8Output(output_tensor=name, box_format="xyxy")
+    output = Yolov8Output(output_tensor=name, box_format="xyxy", coordinates="normalized")
     names = [f"label {row}" for row in range(labels)]
     return PostProcessor.for_detection(names, output, **{"thresholds": 0.3, **decision})
 

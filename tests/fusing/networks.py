@@ -11,10 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from postproc import Detections, PostProcessor, Yolov8Output
-from postproc.cli.work.fuse import fused_network
 from postproc.demo import model_path, spec_path, version_path
 from postproc.doctor.network import page
-from postproc.fusing import FuseOptions, to_onnx
+from postproc.fusing import FuseOptions, append, to_onnx
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
 from tests.inspection.exports.ultralytics import SIDE, table
@@ -80,7 +79,7 @@ def post_processing_alone(nms: str = "loop") -> Fused:
 
 def _fused(name: str, network: Any, post: PostProcessor, feed: dict[str, NDArray[Any]], nms: str) -> Fused:
     options = FuseOptions(candidates=256, nms=nms)  # type: ignore[arg-type]
-    model = fused_network(network, post, options)
+    model = append(network, post, options)
     (expected,) = OnnxRunner(network, post, [CPU])(feed).outputs
     assert isinstance(expected, Detections)
     assert not expected.is_cut.any()

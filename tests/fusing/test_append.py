@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -219,3 +220,47 @@ def test_tensors_named_as_outputs_do_not_clash() -> None:
     model = to_onnx(post, {"boxes": (1, 7, 4), "scores": (1, 7, 2)})
     onnx.checker.check_model(model, full_check=True)
     assert {"detected_boxes", "detected_scores", "labels"} <= {one.name for one in model.graph.output}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["boxes", "network/boxes"],
+        ["boxes", "network/boxes", "network_2/boxes"],
+        ["postproc/constant_0", "postproc_2/constant_0"],
+        ["postproc/TopK_3", "postproc/TopK_3.0", "postproc/TopK_3.1"],
+    ],
+)
+def test_names_that_the_network_has_are_not_taken(names: list[str]) -> None:
+    values = ["image", *names, "output0"]
+    model = onnx.load_from_string(passthrough({"image": ("N", 5, 40)}, {"output0": "image"}))
+    del model.graph.node[:]
+    model.graph.node.extend(
+        helper.make_node("Identity", [one], [other], name=other) for one, other in itertools.pairwise(values)
+    )
+    post = yolov8(nms_threshold=0.5)
+    fused = append(model, post)
+    onnx.checker.check_model(fused, full_check=True)
+    nodes = [node.name for node in fused.graph.node]
+    assert len(nodes) == len({*nodes})
+    found = run(fused, {"image": TENSOR})
+    assert {*found} == {"boxes", "scores", "labels", "regions", "count", "complete"}
+    assert found["regions"][0, : found["count"][0]].tolist() == expected_regions(post, TENSOR, "output0")
+
+
+def test_outputs_have_names_that_the_inputs_leave() -> None:
+    shapes = {"boxes": ("N", 5, 40), "detected_boxes": ("N", 1), "detected_boxes_2": ("N", 1)}
+    model = onnx.load_from_string(passthrough(shapes, {"output0": "boxes"}))
+    fused = append(model, yolov8(nms_threshold=0.5))
+    onnx.checker.check_model(fused, full_check=True)
+    blank = np.zeros((1, 1), np.float32)
+    found = run(fused, {"boxes": TENSOR, "detected_boxes": blank, "detected_boxes_2": blank})
+    assert {"detected_boxes_3", "scores"} <= {*found}
+    assert found["count"][0] == 20
+
+
+def test_tensors_named_as_constants_do_not_clash() -> None:
+    post = yolov8(name="postproc/constant_0", nms_threshold=0.5)
+    model = to_onnx(post, {"postproc/constant_0": TENSOR.shape})
+    onnx.checker.check_model(model, full_check=True)
+    assert run(model, {"postproc/constant_0": TENSOR})["count"][0] == 20

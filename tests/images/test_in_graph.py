@@ -97,10 +97,11 @@ def test_image_without_a_batch_axis_goes_without_it() -> None:
     [
         pytest.param(
             {"dimension_order": "NHWC"},
-            r"FLOAT \['batch', 3, 5, 7\].*\[batch, height, width, 3\]",
+            r"FLOAT \['batch', 3, 5, 7\].*\[batch, 5, 7, 3\]",
             id="order",
         ),
-        pytest.param({"color_channels": "L"}, r"\[batch, 1, height, width\] of an image", id="channels"),
+        pytest.param({"color_channels": "L"}, r"\[batch, 1, 5, 7\] of an image", id="channels"),
+        pytest.param({"target_size": "7x4"}, r"\[batch, 3, 4, 7\].*correct target_size", id="size"),
         pytest.param({"data_type": "UINT8"}, "is FLOAT .* makes UINT8", id="type"),
     ],
 )
@@ -113,3 +114,12 @@ def test_document_of_another_input_is_refused() -> None:
     other = {"inputs": [{"tensor_name": "images", "image": {"target_size": "7x5"}}]}
     with pytest.raises(RunnerError, match=r"the network has no input 'images'; its inputs are 'data'"):
         with_image_inputs(network("NCHW", 3, np.float32), Preprocessor(other))
+
+
+def test_names_that_the_network_has_are_not_taken() -> None:
+    shape: list[int | str | None] = ["batch", 3, HEIGHT, WIDTH]
+    values = {"data": shape, "data_uint8": shape}
+    model = onnx.load_from_string(passthrough(values, {"preprocessing/data/0": "data", "out": "data_uint8"}))
+    changed = with_image_inputs(model, Preprocessor(document(pixel_scaling=1.0)))
+    onnx.checker.check_model(changed, full_check=True)
+    assert [info.name for info in changed.graph.input] == ["data_uint8_2", "data_uint8"]

@@ -44,6 +44,14 @@ def fuse(
             "--preprocessing",
         ),
     ] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Of the images that the network takes, where its file leaves it open: the fused file then "
+            "takes that size alone. [default: what the preprocessing or the version says]",
+        ),
+    ] = None,
     candidates: Annotated[
         int,
         typer.Option(
@@ -90,5 +98,17 @@ def fuse(
         thresholds=thresholds.value,
     )
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
-    for line in fuse_file(model, post, preprocessing, output, options):
+    for line in fuse_file(model, post, preprocessing, output, options, _height_and_width(input_size)):
         typer.echo(line)
+
+
+def _height_and_width(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    sides = text.split("x")
+    size = tuple(int(side) for side in sides if side.isascii() and side.isdecimal() and len(side) < 10)
+    if len(sides) != 2 or len(size) != 2 or 0 in size:
+        raise typer.BadParameter(
+            f'expected height and width, "480x640", got {text!r}', param_hint="--input-size"
+        )
+    return size[0], size[1]

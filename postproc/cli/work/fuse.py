@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postproc.errors import FusingError
 from postproc.file_kinds import file_mistaken_for
 from postproc.fusing import FuseOptions, append
+from postproc.fusing.sizes import image_input
 from postproc.installing import install
 from postproc.onnx_runner.weights import external_tensors
 from postproc.pipeline import PostProcessor
 
+if TYPE_CHECKING:
+    from postproc.images import Preprocessor
+
 _PREPROCESSING = "postproc.preprocessing"
-_IMAGE_AXES = 4
-_CHANNELS = (1, 3, 4)
 
 
 def fuse_file(
-    model: Path, post: PostProcessor, preprocessing: Path | None, output: Path, options: FuseOptions
+    model: Path,
+    post: PostProcessor,
+    preprocessing: Path | None,
+    output: Path,
+    options: FuseOptions,
+    input_size: tuple[int, int] | None = None,
 ) -> list[str]:
     """Write a fused file; give the lines that say what is in it.
+
+    Where the network's file leaves the size of its images open, it is `input_size`, or else what the
+    preprocessing makes.
 
     Raises
     ------
@@ -33,17 +43,13 @@ def fuse_file(
     """
     if output.resolve() == model.resolve():
         raise FusingError(f"--output {output} is the network itself: give the fused file another name")
-    fused = fused_network(_read(model), post, options)
-    if preprocessing is not None:
-        fused = _with_images(fused, preprocessing)
+    network = _read(model)
+    if preprocessing is None:
+        fused = append(network, post, options, input_size=input_size)
+    else:
+        fused = _with_images(network, post, preprocessing, options, input_size)
     _write(fused, output, has_weights_beside=any(external_tensors(_read(model, weights=False))))
     return list(_told(fused, output, options))
-
-
-def fused_network(network: Any, post: PostProcessor, options: FuseOptions) -> Any:
-    """Write a post-processing behind a network, an `onnx.ModelProto` that stays as it is."""
-    size = _input_size(network.graph) if post.uses_input_size else None
-    return append(network, post, options, input_size=size)
 
 
 def _read(path: Path, weights: bool = True) -> Any:
@@ -62,25 +68,25 @@ def _read(path: Path, weights: bool = True) -> Any:
     return model
 
 
-def _input_size(graph: Any) -> tuple[int, int] | None:
-    """Give height and width of the images that the network takes, where they are fixed."""
-    constants = {one.name for one in graph.initializer}
-    for info in graph.input:
-        axes = [axis.dim_value for axis in info.type.tensor_type.shape.dim]
-        if info.name not in constants and len(axes) == _IMAGE_AXES:
-            height, width = axes[2:] if axes[1] in _CHANNELS else axes[1:3]
-            return (height, width) if height and width else None
-    return None
-
-
-def _with_images(fused: Any, preprocessing: Path) -> Any:
+def _with_images(
+    network: Any, post: PostProcessor, path: Path, options: FuseOptions, input_size: tuple[int, int] | None
+) -> Any:
     from postproc.images import Preprocessor
     from postproc.images.in_graph import with_image_inputs
 
-    preprocessor = Preprocessor(preprocessing, preprocessing.parent)
-    changed = with_image_inputs(fused, preprocessor)
-    changed.metadata_props.add(key=_PREPROCESSING, value=json.dumps(preprocessor.preprocessing.dump()))
-    return changed
+    preprocessor = Preprocessor(path, path.parent)
+    size = input_size or _prepared_size(network.graph, preprocessor)
+    # First, since the images of 8 bits have their sides where all have them, whatever the network's order.
+    fused = append(with_image_inputs(network, preprocessor), post, options, input_size=size)
+    fused.metadata_props.add(key=_PREPROCESSING, value=json.dumps(preprocessor.preprocessing.dump()))
+    return fused
+
+
+def _prepared_size(graph: Any, preprocessor: Preprocessor) -> tuple[int, int] | None:
+    """Give height and width of all images that come prepared, where they are the same."""
+    info = image_input(graph)
+    tensor = None if info is None else preprocessor.named_tensors.get(info.name)
+    return None if tensor is None else tensor.image.fixed_shape
 
 
 def _write(fused: Any, output: Path, *, has_weights_beside: bool) -> None:
