@@ -105,7 +105,7 @@ def _load(path: Path) -> Any:
         raise InspectionError(f"expected an ONNX network; {path} is {kind}")
     try:
         # The weights are not needed, and a file of tens of kilobytes may have gigabytes of them beside it.
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:
         raise InspectionError(f"{path} is not an ONNX file; {advice}") from None
     except (OSError, ValueError) as error:

@@ -94,7 +94,9 @@ def _load(source: str | bytes, name: str) -> Any:
             f"OnnxRunner(quantized=True) needs an extra: {install('inspect')} ({error})"
         ) from error
     try:
-        return onnx.load(source) if isinstance(source, str) else onnx.load_from_string(source)
+        if isinstance(source, str):
+            return onnx.load(source, format="protobuf")  # whatever its name ends with
+        return onnx.load_from_string(source)
     except Exception as error:  # protobuf's own, and those of weights that are missing
         raise RunnerError(f"model: {name} cannot be read as an ONNX network: {error}; {_ADVICE}") from error
 

@@ -17,8 +17,6 @@ from postproc.results import Recognitions
 from postproc.tensors import find
 from postproc.transforms import ImageTransform
 
-_BOX_TENSOR_AXES = 3  # at least, of a tensor that has an axis of images for sure
-
 
 class DevicePostProcessor:
     """Post-process tensors on the device where they lie: only the rows of results come to the host.
@@ -77,9 +75,10 @@ class DevicePostProcessor:
     ) -> None:
         self.post = post
         self._graphs = DeviceGraphs(post, Device.named(device), candidates)
-        self._shapes = {name: tuple(find(shapes, name)) for name in post.tensor_names}
-        self._dtypes = {name: np.dtype((dtypes or {}).get(name, np.float32)) for name in self._shapes}
-        self._graphs.graph_of(self._shapes, self._dtypes, None)
+        self._shapes = {name: _shape(name, find(shapes, name)) for name in post.tensor_names}
+        self._dtypes = {name: _dtype(name, (dtypes or {}).get(name, np.float32)) for name in self._shapes}
+        graph = self._graphs.graph_of(self._shapes, self._dtypes, None)
+        self._batch = "" if graph is None else graph.batch
 
     @property
     def device(self) -> str:
@@ -140,5 +139,17 @@ class DevicePostProcessor:
         if len(free) > 1:
             counts = ", ".join(f"{name!r} {tensor.shape}" for name, tensor in tensors.items())
             raise TensorError(f"tensors disagree on the number of images: {counts}")
-        fixed = (tensor.shape[0] for tensor in tensors.values() if len(tensor.shape) >= _BOX_TENSOR_AXES)
-        return free.pop() if free else max(fixed, default=1)
+        return free.pop() if isinstance(self._batch, str) else self._batch
+
+
+def _shape(name: str, shape: Any) -> tuple[int | str, ...]:
+    if not isinstance(shape, Sequence) or isinstance(shape, str):
+        raise TensorError(f'shapes: expected sizes of {name!r}, as ("batch", 84, 8400), got {shape!r}')
+    return tuple(shape)
+
+
+def _dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise TensorError(f"dtypes: expected a data type of NumPy for {name!r}, got {dtype!r}") from error

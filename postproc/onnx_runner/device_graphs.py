@@ -39,6 +39,8 @@ class _Graph(NamedTuple):
 
     session: Session
     outputs: Sequence[Mapping[str, str]]  # of each of the spec, the names by kind
+    placements: Sequence[str]  # of each of the spec, the input of it
+    batch: int | str  # number of images, a text where it is free
     lock: AbstractContextManager[Any]
 
 
@@ -95,16 +97,18 @@ class DeviceGraphs:
         TensorError
             If tensors or options do not fit.
         """
+        if options.images not in (None, batch):
+            return self.by_kernels(tensors, options)  # which say so, or know better how many there are
         sizes = _input_sizes(self.post, options)
-        placement = self._placement(tensors, batch, options)
+        placements = self._placements(tensors, batch, options)
         is_served = self.serve(options.show_discarded, options.max_predictions)
         has_nothing = batch == 0 or any(0 in tensor.shape for tensor in tensors.values())
-        if not is_served or has_nothing or placement is None or len(sizes) > 1:
+        if not is_served or has_nothing or len(sizes) > 1:
             return self.by_kernels(tensors, options)
         graph = self.graph_of(shapes, {name: tensors[name].dtype for name in shapes}, *sizes)
         if graph is None:
             return self.by_kernels(tensors, options)
-        outputs = self._run(graph, {**tensors, "placement": placement})
+        outputs = self._run(graph, {**tensors, **dict(zip(graph.placements, placements, strict=True))})
         detections = (
             _detections(rows, stage, options.max_predictions)
             for rows, stage in zip(outputs, self._stages, strict=True)
@@ -147,9 +151,13 @@ class DeviceGraphs:
         size = cast("Sequence[int] | None", input_size)
         model = to_onnx(self.post, shapes, self.options, dtypes=dtypes, input_size=size)
         said = {item.key: item.value for item in model.metadata_props}
+        placements = [*model.graph.input][len(shapes) :]
+        images = placements[0].type.tensor_type.shape.dim[0]
         return _Graph(
             open_session(model, self.device.providers),
             json.loads(said["postproc.fused"])["outputs"],
+            [one.name for one in placements],
+            images.dim_param or images.dim_value,
             Lock() if self.device.is_sequential else nullcontext(),
         )
 
@@ -157,20 +165,34 @@ class DeviceGraphs:
     def _stages(self) -> list[DetectionStage]:
         return cast("list[DetectionStage]", [*self.post.stages])
 
-    def _placement(
+    def _placements(
         self, tensors: Mapping[str, Bindable], batch: int, options: CallOptions
-    ) -> NDArray[np.float64] | None:
-        """Give where boxes go, of (batch, 2, 4) numbers; None if that differs among the outputs."""
+    ) -> list[NDArray[np.float64]]:
+        """Give where boxes of each output go, of (batch, 2, 4) numbers."""
         sized = {stage.task.normalize_wrt_tensor for stage in self._stages} & tensors.keys()
         sizes = {name: to_host(tensors[name]) for name in sized}
-        first, *others = [np.asarray(stage.placement(sizes, batch, options)) for stage in self._stages]
-        return first if all(np.array_equal(first, other) for other in others) else None
+        return [np.asarray(stage.placement(sizes, batch, options)) for stage in self._stages]
 
     def _run(self, graph: _Graph, feed: Mapping[str, Bindable]) -> list[dict[str, NDArray[Any]]]:
         names = [name for output in graph.outputs for name in output.values()]
         with explained(feed), graph.lock:
             arrays = dict(zip(names, bound_runs(graph.session, names, {})(feed), strict=True))
         return [{kind: arrays[name] for kind, name in output.items()} for output in graph.outputs]
+
+
+def checked_fuse(fuse: object) -> Literal["auto"] | bool:
+    """Check the argument of `OnnxRunner`; NumPy's bools are Python's.
+
+    Raises
+    ------
+    RunnerError
+        If it is neither true, false nor "auto".
+    """
+    if isinstance(fuse, (bool, np.bool_)):
+        return bool(fuse)
+    if isinstance(fuse, str) and fuse == "auto":
+        return "auto"
+    raise RunnerError(f'fuse: expected True, False or "auto", got {fuse!r}')
 
 
 def graphs_for(
@@ -191,10 +213,8 @@ def graphs_for(
     Raises
     ------
     RunnerError
-        If `fuse` is true where there are no graphs, or is none of these.
+        If `fuse` is true where there are no graphs.
     """
-    if fuse not in ("auto", True, False):
-        raise RunnerError(f'fuse: expected true, false or "auto", got {fuse!r}')
     device = Device.of(session)
     is_worth_it = device is not None and not device.is_cpu and isinstance(post, PostProcessor)
     if fuse is False or (fuse == "auto" and not is_worth_it):

@@ -228,7 +228,28 @@ def as_bindable(name: str, tensor: Any, device: Device) -> Bindable:
             f"tensor {name!r} lies on DLPack's device {tuple(map(int, place))}, and the post-processing runs "
             f"on {device}: make it with another device=, or move the tensor, in PyTorch .to({str(device)!r})"
         )
+    if reason := _reason_of_pytorch(tensor):
+        raise TensorError(f"tensor {name!r} {reason}")
     return _by_dlpack(name, tensor, device)
+
+
+def _reason_of_pytorch(tensor: Any) -> str | None:
+    """Tell why a tensor of PyTorch cannot be bound, which others tell in their words, or not at all."""
+    try:
+        if tensor.requires_grad:
+            return "takes part in gradients: pass .detach()"
+        if str(tensor.layout) != "torch.strided":
+            return f"is sparse ({tensor.layout}): pass .to_dense()"
+        if str(tensor.dtype) == "torch.bfloat16":
+            return "is bfloat16, which NumPy lacks: pass .float() or .half()"
+        if tensor.is_neg():  # DLPack leaves out that the sign is turned
+            return "is a view whose sign is turned: pass .resolve_neg()"
+        if not tensor.is_contiguous():
+            shape, strides = tuple(tensor.shape), tuple(tensor.stride())
+            return f"of shape {shape} is not contiguous, with strides {strides}: {_CONTIGUOUS}"
+    except AttributeError:  # of another library
+        pass
+    return None
 
 
 def _by_dlpack(name: str, tensor: Any, device: Device) -> Bindable:
@@ -262,12 +283,15 @@ def _pointed(name: str, tensor: Any, device: Device) -> PointedTensor:
     except Exception as error:  # in PyTorch a RuntimeError, of tensors with gradients or in bfloat16
         raise TensorError(
             f"tensor {name!r} ({type(tensor).__module__}.{type(tensor).__name__}) cannot be bound on "
-            f"{device}: {error}; expected float32 or float16 without gradients (in PyTorch "
-            ".detach().float()), and an ONNX Runtime with OrtValue.from_dlpack, or a tensor with "
+            f"{device}: {error}; expected float32 or float16, and an ONNX Runtime with "
+            "OrtValue.from_dlpack, or a tensor with "
             f"{attribute}; on the host pass it to PostProcessor with .cpu()"
         ) from error
     if strides is not None and not _is_packed(shape, strides, dtype.itemsize):
-        raise TensorError(f"tensor {name!r} of shape {shape} has strides {tuple(strides)}: {_CONTIGUOUS}")
+        strides = tuple(strides)
+        raise TensorError(
+            f"tensor {name!r} of shape {shape} is not contiguous, with strides {strides}: {_CONTIGUOUS}"
+        )
     return PointedTensor(tensor, device, address, shape, dtype)
 
 

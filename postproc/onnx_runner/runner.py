@@ -12,7 +12,7 @@ from postproc.call_options import CallOptions
 from postproc.errors import BatchSizeError, FusingError, RunnerError
 from postproc.graph_shapes import image_axes
 from postproc.onnx_runner.dequantizing import Dequantizing, with_integers
-from postproc.onnx_runner.device_graphs import DeviceGraphs, graphs_for, open_shapes
+from postproc.onnx_runner.device_graphs import DeviceGraphs, checked_fuse, graphs_for, open_shapes
 from postproc.onnx_runner.inputs import first_axis, match_name
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.onnx_runner.session import Provider, Session, TensorInfo
@@ -64,6 +64,10 @@ class OnnxRunner:
         post-processor gets them as `postproc.QuantizedTensor`, with the same results. An output stays as it
         is where that node's scales are computed or of blocks, or its integers have 4 bits. The graph is
         written anew in memory, with the weights of files beside it; that needs the extra ``inspect``.
+    fuse : "auto" or bool, keyword-only
+        Whether the post-processing runs on the network's device, as a graph of its own, so that only rows
+        come to the host. By default on a GPU whose memory other sessions share, where `post` can be written
+        into a graph; results are the same. It needs the extra ``onnx``.
 
     Attributes
     ----------
@@ -80,7 +84,7 @@ class OnnxRunner:
         If ONNX Runtime is missing, the model cannot be read, a provider does not load or captures graphs
         (``enable_cuda_graph``), the model lacks a tensor that `post` needs, or `quantized` is asked for
         where none of those ends with a DequantizeLinear that can be left out, or `fuse` is true and `post`
-        cannot be written into a graph.
+        cannot be written into a graph, or is neither true, false nor "auto".
 
     Notes
     -----
@@ -108,6 +112,7 @@ class OnnxRunner:
         quantized: bool = False,
         fuse: Literal["auto"] | bool = "auto",
     ) -> None:
+        fuse = checked_fuse(fuse)
         dequantizing: dict[str, Dequantizing] = {}
         if quantized and not isinstance(model, (OnnxNetwork, Session)):
             model, dequantizing = with_integers(model)
@@ -208,7 +213,7 @@ class OnnxRunner:
         RunnerError
             If an input's name, rank, shape or data type is not the model's, or the run fails.
         TensorError
-            If the network's tensors do not fit the post-processing.
+            If the network's tensors do not fit the post-processing, or an option is out of range.
         """
         feed = self.network.inputs.check(inputs)
         image_tensor = feed[self.image_input.name]
@@ -216,6 +221,8 @@ class OnnxRunner:
         if transforms is not None and not (isinstance(transforms, Sequence) and len(transforms) == images):
             given = len(transforms) if isinstance(transforms, Sequence) else type(transforms).__name__
             raise RunnerError(f"transforms: expected a list of {images}, one for each image; got {given}")
+        checked = CallOptions.checked(show_discarded, max_predictions, None, transforms)
+        show_discarded, max_predictions = checked.show_discarded, checked.max_predictions
         if images == 0:  # one blank image stands in, and its results are dropped
             return self(self.network.with_blank(feed), show_discarded, max_predictions)[:0]
 

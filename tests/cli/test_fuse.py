@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx.external_data_helper import convert_model_to_external_data
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -221,25 +220,9 @@ def test_input_size_that_is_none_exits_2(size: str) -> None:
     assert "expected height and width" in result.stderr
 
 
-def test_weights_beside_the_network_lie_beside_the_fused_file(post: PostProcessor) -> None:
-    model = onnx.load("model.onnx")
-    convert_model_to_external_data(model, location="weights.bin", size_threshold=1024)
-    onnx.save(model, "model.onnx")
-    for _ in range(2):  # the second time over the first
-        assert invoke(*FUSE).exit_code == 0
-        size = Path("fused.onnx.data").stat().st_size
-        assert_found(run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32)}), post)
-    assert Path("fused.onnx.data").stat().st_size == size
-    Path("weights.bin").unlink()
-    result = invoke(*FUSE)
-    assert result.exit_code == 1
-    assert "model.onnx cannot be read as an ONNX network" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["--output", "model.onnx"], "is the network itself", id="output"),
         pytest.param(["--candidates", "8", "--max-predictions", "9"], "max_predictions: expected", id="rows"),
         pytest.param(["--nms", "rounds"], "rounds: expected", id="no rounds"),
         pytest.param(["--rounds", "3"], "rounds: expected", id="rounds"),
@@ -258,13 +241,16 @@ def test_what_cannot_be_written_exits_1_and_says_what_to_do(arguments: list[str]
     assert not Path("fused.onnx").exists()
 
 
-@pytest.mark.parametrize("content", [b"not a model", b"", b"PK\x03\x04 a zip"])
+@pytest.mark.parametrize("content", [b"not a model", b"", b"PK\x03\x04 a zip", b'{"outputs": [1]}'])
+@pytest.mark.parametrize("name", ["model.onnx", "model.json"])
 @pytest.mark.usefixtures("post")
-def test_file_that_is_no_network_exits_1(content: bytes) -> None:
-    Path("model.onnx").write_bytes(content)
-    result = invoke(*FUSE)
+def test_file_that_is_no_network_exits_1_with_a_line(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    result = invoke("fuse", name, *FUSE[2:])
     assert result.exit_code == 1
-    assert "model.onnx" in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert name in line
+    assert "ONNX network" in line
 
 
 @pytest.mark.usefixtures("post")

@@ -109,12 +109,16 @@ def test_inspect_names_with_a_background_leave_it_out(tmp_path: Path) -> None:
         pytest.param(b"\xff\xfe no protobuf", "is not an ONNX file", id="bytes"),
         pytest.param(b"", "is not an ONNX file, or has no outputs", id="empty"),
         pytest.param(b"PK\x03\x04" + bytes(100), "is a zip archive", id="zip"),
+        pytest.param(b'{"outputs": []}', "is not an ONNX file", id="JSON"),
     ],
 )
-def test_inspect_file_that_is_no_network_is_an_error(content: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(content)
+@pytest.mark.parametrize("name", ["net.onnx", "net.json"])
+def test_inspect_file_that_is_no_network_is_an_error(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(InspectionError, match=message):
-        inspect_model(tmp_path / "net.onnx")
+        inspect_model(tmp_path / name)
 
 
 def test_inspect_missing_file_and_folder_are_errors(tmp_path: Path) -> None:

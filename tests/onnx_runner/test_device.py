@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,16 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from postproc import ImageTransform, PostProcessor, RunnerError, TensorError, Yolov8Output
-from postproc.errors import FusingError
+from postproc import ImageTransform, PostProcessor, RunnerError, TensorError, YoloOutput, Yolov8Output
+from postproc.errors import BatchSizeError, FusingError
 from postproc.onnx_runner import DevicePostProcessor
+from postproc.onnx_runner.device_graphs import DeviceGraphs
 from postproc.onnx_runner.device_tensors import Device, OrtTensor, PointedTensor, as_bindable, to_host
 from tests.onnx_runner.test_fused import BOXES, LABELS, SIDE, assert_same, post_processor, tables
 
 SHAPES = {"output0": ("batch", 4 + LABELS, BOXES)}
 ON_CPU = Device("cpu")
+SQUARE = np.arange(9, dtype=np.float32).reshape(3, 3)
 
 
 class Exported:
@@ -89,6 +92,35 @@ def test_image_that_is_not_complete_is_finished_by_the_kernels() -> None:
     on_device = DevicePostProcessor(post, SHAPES, "cpu", candidates=128)
     table = tables(3, passing=0.9)
     assert_same(on_device({"output0": Exported(table)}), post({"output0": table}))
+
+
+@pytest.mark.parametrize("size", [(SIDE, SIDE), (32, 99)])
+def test_outputs_are_placed_each_by_itself(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = post_processor()
+    (output,), (task,) = one.spec.dump()["outputs"], one.version.dump()["post_processings"]
+    other = {"detection": {**task["detection"], "input_size": [*size]}}
+    other["detection"]["yolov8_output"] = {"output_tensor": "output1"}
+    post = PostProcessor({"outputs": [output] * 2}, {"post_processings": [task, other]})
+    on_device = DevicePostProcessor(post, {**SHAPES, "output1": SHAPES["output0"]}, "cpu")
+    given = {"output0": tables(2), "output1": tables(2, 1)}
+    expected = post(given)
+    monkeypatch.setattr(DeviceGraphs, "by_kernels", None)
+    assert_same(on_device(given), expected)
+
+
+def test_grid_without_an_axis_of_images_is_one_image() -> None:
+    post = PostProcessor.for_detection(
+        ["a", "b", "c"], YoloOutput(output_tensor="grid", anchors=[1, 2, 3, 4, 5, 6]), thresholds=0.2
+    )
+    grid = np.random.default_rng(0).normal(size=(24, 4, 4)).astype(np.float32)
+    found, expected = (
+        DevicePostProcessor(post, {"grid": grid.shape}, "cpu")({"grid": grid}),
+        post({"grid": grid}),
+    )
+    for name in ("offsets", "labels", "regions"):
+        np.testing.assert_array_equal(getattr(found.outputs[0], name), getattr(expected.outputs[0], name))
+    assert len(found) == 1
+    assert len(found.outputs[0].scores)
 
 
 # --- how tensors are bound
@@ -171,6 +203,71 @@ def test_axis_of_one_may_have_any_stride() -> None:
 # --- errors
 
 
+class OfPytorch(Exported):
+    """A tensor as PyTorch's on the host: it has no address that NumPy knows, and these attributes."""
+
+    requires_grad, layout, dtype = False, "torch.strided", "torch.float32"
+
+    def __init__(self, array: NDArray[Any] = SQUARE, **more: Any) -> None:
+        super().__init__(array)
+        self.shape = array.shape
+        self.__dict__.update(more)
+
+    def is_contiguous(self) -> bool:
+        return bool(self._array.flags.c_contiguous)
+
+    def is_neg(self) -> bool:
+        return False
+
+    def stride(self) -> tuple[int, ...]:
+        return tuple(step // self._array.itemsize for step in self._array.strides)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (OfPytorch(SQUARE.T), r"of shape \(3, 3\) is not contiguous, with strides \(1, 3\): .*\.contiguous"),
+        (OfPytorch(requires_grad=True), r"takes part in gradients: pass \.detach\(\)$"),
+        (OfPytorch(layout="torch.sparse_coo"), r"is sparse \(torch\.sparse_coo\): pass \.to_dense\(\)$"),
+        (OfPytorch(dtype="torch.bfloat16"), r"is bfloat16, .*: pass \.float\(\) or \.half\(\)$"),
+        (OfPytorch(is_neg=lambda: True), r"is a view whose sign is turned: pass \.resolve_neg\(\)$"),
+    ],
+)
+def test_tensor_of_pytorch_that_cannot_be_bound_is_refused_with_its_own_reason(
+    tensor: OfPytorch, message: str
+) -> None:
+    with pytest.raises(TensorError, match=f"^tensor 'output0' {message}"):
+        as_bindable("output0", tensor, ON_CPU)
+    assert isinstance(as_bindable("output0", OfPytorch(), ON_CPU), OrtTensor)
+
+
+def test_tensors_of_pytorch_itself() -> None:
+    torch = pytest.importorskip("torch")
+    post, table = post_processor(), tables(2)
+    on_device = DevicePostProcessor(post, SHAPES, "cpu")
+    tensor = torch.from_numpy(table)
+    assert_same(on_device({"output0": tensor}), post({"output0": table}))
+    for other, advice in (
+        (tensor.transpose(1, 2).contiguous().transpose(1, 2), "contiguous()"),
+        (tensor.clone().requires_grad_(), "detach()"),
+        (tensor.to_sparse(), "to_dense()"),
+        (tensor.bfloat16(), "float()"),
+        (torch._neg_view(tensor), "resolve_neg()"),
+    ):
+        with pytest.raises(TensorError, match=rf"'output0' .* pass .*\.{re.escape(advice)}"):
+            on_device({"output0": other})
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_other_number_of_transforms_raises_what_the_post_processor_does(count: int) -> None:
+    post, tensors = post_processor(), {"output0": tables(2)}
+    transforms = [ImageTransform.letterbox((SIDE, SIDE), (30, 50))] * count
+    with pytest.raises(BatchSizeError) as expected:
+        post(tensors, transforms=transforms)
+    with pytest.raises(BatchSizeError, match=f"^{re.escape(str(expected.value))}$"):
+        DevicePostProcessor(post, SHAPES, "cpu")(tensors, transforms=transforms)
+
+
 @pytest.mark.parametrize(
     ("tensor", "device", "message"),
     [
@@ -181,9 +278,9 @@ def test_axis_of_one_may_have_any_stride() -> None:
             OnGpu(tables(1), (2, 1)), Device("cuda"), r"device \(2, 1\), .* on cuda:0", id="other GPU"
         ),
         pytest.param(OnGpu(tables(1), (10, 0)), Device("cuda"), r"device \(10, 0\)", id="AMD"),
-        pytest.param(tables(2)[::-1], ON_CPU, r"has strides .*: pass a contiguous tensor", id="strides"),
+        pytest.param(tables(2)[::-1], ON_CPU, r"is not contiguous, with strides .*: pass a", id="strides"),
         pytest.param(
-            tables(1).transpose(0, 2, 1), ON_CPU, r"has strides .*\.contiguous\(\)", id="transposed"
+            tables(1).transpose(0, 2, 1), ON_CPU, r"not contiguous.*\.contiguous\(\)", id="transposed"
         ),
     ],
 )
@@ -232,6 +329,13 @@ def test_device_that_the_build_lacks_raises_runner_error() -> None:
 def test_shapes_that_are_missing_or_free_raise_errors() -> None:
     with pytest.raises(TensorError, match="'output0' is missing"):
         DevicePostProcessor(post_processor(), {}, "cpu")
+    for shape in (None, 7, "batch"):
+        with pytest.raises(TensorError, match="shapes: expected sizes of 'output0'"):
+            DevicePostProcessor(post_processor(), {"output0": shape}, "cpu")  # type: ignore[dict-item]
+    with pytest.raises(
+        TensorError, match="dtypes: expected a data type of NumPy for 'output0', got 'half16'"
+    ):
+        DevicePostProcessor(post_processor(), SHAPES, "cpu", dtypes={"output0": "half16"})
     with pytest.raises(FusingError, match="only the first axis may be free"):
         DevicePostProcessor(post_processor(), {"output0": ("batch", 7, "boxes")}, "cpu")
 

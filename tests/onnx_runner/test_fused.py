@@ -22,6 +22,7 @@ from postproc import (
     PostProcessor,
     Recognitions,
     RunnerError,
+    TensorError,
     Yolov8Output,
 )
 from postproc.onnx_runner import OnnxRunner, device_graphs
@@ -142,9 +143,35 @@ def test_what_no_graph_expresses_is_not_fused_and_the_reason_is_said(
         OnnxRunner(MODEL, post, [CPU], fuse=True)
 
 
-def test_fuse_that_is_neither_true_nor_false_nor_auto_raises_runner_error() -> None:
-    with pytest.raises(RunnerError, match="fuse: expected true, false or \"auto\", got 'yes'"):
-        OnnxRunner(MODEL, post_processor(), [CPU], fuse="yes")  # type: ignore[arg-type]
+@pytest.mark.parametrize("fuse", ["yes", 0, 1, 1.0, None, np.array([True, False]), np.int64(1)])
+def test_fuse_that_is_neither_true_nor_false_nor_auto_raises_runner_error(fuse: Any) -> None:
+    with pytest.raises(RunnerError, match=r'^fuse: expected True, False or "auto", got'):
+        OnnxRunner(MODEL, post_processor(), [CPU], fuse=fuse)
+
+
+def test_fuse_as_a_bool_of_numpy() -> None:
+    for fuse in (np.True_, np.False_):
+        given: Any = fuse
+        assert OnnxRunner(MODEL, post_processor(), [CPU], fuse=given).is_fused == fuse
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_predictions": "a"},
+        {"max_predictions": -1},
+        {"max_predictions": 1.5},
+        {"show_discarded": np.array([True, False])},
+        {"transforms": ["a"]},
+    ],
+)
+def test_options_out_of_range_raise_what_they_raise_unfused(options: dict[str, Any]) -> None:
+    messages = []
+    for runner in (OnnxRunner(MODEL, post_processor(), [CPU], fuse=False), fused(post_processor())):
+        with pytest.raises(TensorError) as raised:
+            runner(tables(1), **options)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
 
 
 # --- what crosses, and the results

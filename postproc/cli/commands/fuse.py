@@ -98,7 +98,9 @@ def fuse(
         thresholds=thresholds.value,
     )
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
-    for line in fuse_file(model, post, preprocessing, output, options, _height_and_width(input_size)):
+    documents = {spec: "the spec", version: "the version"}
+    size = _height_and_width(input_size)
+    for line in fuse_file(model, post, preprocessing, output, options, documents, size):
         typer.echo(line)
 
 

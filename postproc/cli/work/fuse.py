@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from postproc.cli.work.fused_file import check_output, write_whole
 from postproc.errors import FusingError
 from postproc.file_kinds import file_mistaken_for
 from postproc.fusing import FuseOptions, append
 from postproc.fusing.sizes import image_input
 from postproc.installing import install
-from postproc.onnx_runner.weights import external_tensors
+from postproc.onnx_runner.weights import external_tensors, location
 from postproc.pipeline import PostProcessor
 
 if TYPE_CHECKING:
@@ -27,54 +28,85 @@ def fuse_file(
     preprocessing: Path | None,
     output: Path,
     options: FuseOptions,
+    documents: Mapping[Path, str],
     input_size: tuple[int, int] | None = None,
 ) -> list[str]:
     """Write a fused file; give the lines that say what is in it.
 
-    Where the network's file leaves the size of its images open, it is `input_size`, or else what the
-    preprocessing makes.
+    `documents` are the files that `post` was made of, and what each is, over which it does not write. Where
+    the network's file leaves the size of its images open, it is `input_size`, or else what the preprocessing
+    makes.
 
     Raises
     ------
     FusingError
-        If the network cannot be read, or something of it or of `post` cannot be written.
+        If the network cannot be read, something of it or of `post` cannot be written, or the file would be
+        written over another than a former fused file.
     RunnerError
         If the preprocessing does not fit the network.
     """
-    if output.resolve() == model.resolve():
-        raise FusingError(f"--output {output} is the network itself: give the fused file another name")
     network = _read(model)
-    if preprocessing is None:
+    weights = {location(tensor) for tensor in external_tensors(network)}
+    read = {model: "the network", **documents}
+    read |= {model.parent / name: "the file of the network's weights" for name in weights}
+    preprocessor = None
+    if preprocessing is not None:
+        from postproc.images import Preprocessor
+
+        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
+        read[preprocessing] = "the preprocessing"
+        for tensor in preprocessor.named_tensors.values():
+            read[preprocessing.parent / tensor.image.mean_file] = "the preprocessing's mean_file"
+    check_output(output, read, bool(weights))
+    _read_weights(network, model)
+    if preprocessor is None:
         fused = append(network, post, options, input_size=input_size)
     else:
-        fused = _with_images(network, post, preprocessing, options, input_size)
-    _write(fused, output, has_weights_beside=any(external_tensors(_read(model, weights=False))))
+        fused = _with_images(network, post, preprocessor, options, input_size)
+    write_whole(fused, output, bool(weights))
     return list(_told(fused, output, options))
 
 
-def _read(path: Path, weights: bool = True) -> Any:
+def _read(path: Path) -> Any:
+    """Read a network without the weights that lie beside it."""
     try:
         import onnx
     except ImportError as error:
         raise FusingError(f"writing graphs needs onnx: {install('onnx')} ({error})") from None
     if kind := file_mistaken_for(path):
         raise FusingError(f"expected an ONNX network; {path} is {kind}")
-    try:
-        model = onnx.load(path, load_external_data=weights)
-    except Exception as error:  # protobuf's own, and those of weights that are missing
-        raise FusingError(f"{path} cannot be read as an ONNX network: {error}") from error
+    try:  # whatever the file's name ends with
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except Exception as error:  # protobuf's own
+        raise _unreadable(path, error) from error
     if not model.graph.output:
         raise FusingError(f"{path} is not an ONNX network, or has no outputs")
     return model
 
 
+def _read_weights(network: Any, path: Path) -> None:
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    try:
+        for tensor in external_tensors(network):
+            load_external_data_for_tensor(tensor, str(path.parent))
+    except Exception as error:  # of files that are missing or too short, or that lie elsewhere
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FusingError:
+    return FusingError(f"{path} cannot be read as an ONNX network: {' '.join(str(error).split())}")
+
+
 def _with_images(
-    network: Any, post: PostProcessor, path: Path, options: FuseOptions, input_size: tuple[int, int] | None
+    network: Any,
+    post: PostProcessor,
+    preprocessor: Preprocessor,
+    options: FuseOptions,
+    input_size: tuple[int, int] | None,
 ) -> Any:
-    from postproc.images import Preprocessor
     from postproc.images.in_graph import with_image_inputs
 
-    preprocessor = Preprocessor(path, path.parent)
     size = input_size or _prepared_size(network.graph, preprocessor)
     # First, since the images of 8 bits have their sides where all have them, whatever the network's order.
     fused = append(with_image_inputs(network, preprocessor), post, options, input_size=size)
@@ -87,16 +119,6 @@ def _prepared_size(graph: Any, preprocessor: Preprocessor) -> tuple[int, int] | 
     info = image_input(graph)
     tensor = None if info is None else preprocessor.named_tensors.get(info.name)
     return None if tensor is None else tensor.image.fixed_shape
-
-
-def _write(fused: Any, output: Path, *, has_weights_beside: bool) -> None:
-    """Write the file, with weights beside it where the network's were: a file takes 2 GiB."""
-    import onnx
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    weights = output.parent / f"{output.name}.data"
-    weights.unlink(missing_ok=True)  # onnx would write behind what is there
-    onnx.save(fused, output, save_as_external_data=has_weights_beside, location=weights.name)
 
 
 def _told(fused: Any, output: Path, options: FuseOptions) -> Iterator[str]:

@@ -1,0 +1,131 @@
+"""The file of a fused network: written as a whole or not at all, and over nothing that is another's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from postproc.disk import whole_file
+from postproc.errors import FusingError
+from postproc.fusing.fuse import FUSED
+from postproc.onnx_runner.weights import external_tensors, location
+
+
+def check_output(output: Path, read: Mapping[Path, str], has_weights: bool) -> None:
+    """Check that nothing is written over but a former fused file.
+
+    Parameters
+    ----------
+    output : Path
+        The file.
+    read : mapping of Path to str
+        The files that it is made of, and what each is.
+    has_weights : bool
+        Whether weights are written beside it.
+
+    Raises
+    ------
+    FusingError
+        If one of `read` would be, or weights beside it are of another network or cannot lie there.
+    """
+    weights = _weights_beside(output)
+    for path in (output, weights) if has_weights else (output,):
+        for other, what in read.items():
+            if _is_same(path, other):
+                raise FusingError(f"{path} is {what} itself: give --output another name")
+    if not has_weights:
+        return
+    if os.path.islink(output) or (os.path.exists(output) and not os.path.isfile(output)):
+        raise FusingError(
+            f"{output} is a link or a device, and weights are to lie beside it: give --output a file's name"
+        )
+    if os.path.lexists(weights) and not _has_weights(output, weights.name):
+        raise FusingError(
+            f"{weights}, where weights are to lie, is there already, and not of a fused file {output}: give "
+            "--output another name, or move it away"
+        )
+
+
+def write_whole(fused: Any, output: Path, has_weights: bool) -> None:
+    """Write a network, with weights beside it or all in one file, which takes 2 GiB.
+
+    Raises
+    ------
+    FusingError
+        If it cannot be written; what was there stays.
+    """
+    weights = _weights_beside(output)
+    try:
+        with ExitStack() as files:
+            for path in (output, weights) if has_weights else ():  # of which one may fail after the other
+                files.enter_context(_put_back_on_failure(path))
+            network = files.enter_context(whole_file(output))
+            if has_weights:
+                _move_weights(fused, files.enter_context(whole_file(weights)), weights.name)
+            network.write_bytes(fused.SerializeToString())
+    except Exception as error:  # the system's, or protobuf's of more than 2 GiB
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, FileExistsError):  # of making the folder
+            reason = "its folder is a file"
+        raise FusingError(f"cannot write {output}: {reason}") from error
+
+
+def _weights_beside(output: Path) -> Path:
+    return output.parent / f"{output.name}.data"
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one is not there
+        return False
+
+
+def _has_weights(output: Path, name: str) -> bool:
+    """Tell whether a file is a fused one whose weights lie in the file of a name."""
+    import onnx
+
+    try:
+        former = onnx.load(output, format="protobuf", load_external_data=False)
+    except Exception:  # not there, or of no network
+        return False
+    is_fused = any(entry.key == FUSED for entry in former.metadata_props)
+    return is_fused and name in map(location, external_tensors(former))
+
+
+def _move_weights(model: Any, path: Path, name: str) -> None:
+    """Write the weights of a network into a file that is to have a name, and let it refer to them there."""
+    from onnx.external_data_helper import convert_model_to_external_data, set_external_data
+
+    convert_model_to_external_data(model)  # chooses them, by their size
+    with path.open("wb") as file:
+        for tensor in external_tensors(model):
+            start = file.tell()
+            length = file.write(tensor.raw_data)
+            set_external_data(tensor, name, start, length)
+            tensor.ClearField("raw_data")
+
+
+@contextmanager
+def _put_back_on_failure(path: Path) -> Iterator[None]:
+    """Put back what was at a path if the block raises, or nothing."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    was_there = path.exists()
+    with TemporaryDirectory(dir=path.parent, prefix=".", suffix=".former") as folder:
+        former = Path(folder, "former")
+        if was_there:
+            with suppress(OSError):  # a file system without second names for a file
+                os.link(path, former)
+        try:
+            yield
+        except BaseException:
+            if former.exists():
+                os.replace(former, path)
+            elif not was_there:
+                path.unlink(missing_ok=True)
+            raise
