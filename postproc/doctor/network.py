@@ -97,9 +97,10 @@ class ProviderRun:
 
 
 def run_on_provider(provider: str) -> ProviderRun:
-    """Run the demo's network on a provider in every way that `OnnxRunner` does.
+    """Run the demo's network on a provider, with the kernels behind it.
 
-    One page and several, with IO binding and without, and from several threads that share the runner.
+    One page and several, with IO binding and without, and from several threads that share the runner. What
+    is fused, ``tools/gpu_check.py`` compares.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def run_on_provider(provider: str) -> ProviderRun:
     from postproc.onnx_runner.session import CPU
 
     post = PostProcessor(spec_path(_MODEL), version_path(_MODEL))
-    runner = OnnxRunner(model_path(_MODEL), post, list(dict.fromkeys((provider, CPU))))
+    runner = OnnxRunner(model_path(_MODEL), post, list(dict.fromkeys((provider, CPU))), fuse=False)
     shifts = range(0, 4 * _THREADS, 4)
     pages = [page(shift) for shift in shifts]
 
