@@ -80,3 +80,21 @@ def check_source(model: Path | None, images: object, tensors: object, preprocess
         )
     if not tensors and (model is None or not images):
         raise typer.BadParameter("give a network and images, or --tensors", param_hint="MODEL.onnx")
+
+
+def input_size(text: str | None) -> tuple[int, int] | None:
+    """Read ``WIDTHxHEIGHT`` of ``--size``, or one number for both, as height and width.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is neither.
+    """
+    if text is None:
+        return None
+    sides = text.split("x")
+    are_numbers = all(side.isdecimal() and len(side) < 10 for side in sides)
+    size = (int(sides[-1]), int(sides[0])) if are_numbers else (0, 0)
+    if len(sides) > 2 or min(size) < 1:
+        raise typer.BadParameter(f'expected "640x480" or "640", got {text!r}', param_hint="--size")
+    return size

@@ -75,13 +75,13 @@ def size_of_images(
         found = "it has no input" if info is None else f"its input {_described(info)}"
         raise FusingError(
             "boxes are in pixels of the network's input, whose height and width its file does not tell "
-            f"({found}): give input_size (--input-size), declare the detection's input_size, or export the "
+            f"({found}): give input_size (--size), declare the detection's input_size, or export the "
             "network with a fixed size"
         )
     if size is not None and any(was and was != now for was, now in zip(fixed, size, strict=False)):
         raise FusingError(
             f"input_size: height and width are said to be {size}, but the network's input is "
-            f"{_described(info)}: correct input_size (--input-size) or the preprocessing's target_size, or "
+            f"{_described(info)}: correct input_size (--size) or the preprocessing's target_size, or "
             "export the network with that size"
         )
     for side, length in zip(sides, size or (), strict=False):

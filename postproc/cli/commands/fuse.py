@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from postproc.cli.options import SpecFile, VersionFile, file
+from postproc.cli.options import SpecFile, VersionFile, file, input_size
 from postproc.cli.terminal import load
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -44,10 +44,10 @@ def fuse(
             "--preprocessing",
         ),
     ] = None,
-    input_size: Annotated[
+    size: Annotated[
         str | None,
         typer.Option(
-            metavar="HEIGHTxWIDTH",
+            metavar="WIDTHxHEIGHT",
             help="Of the images that the network takes, where its file leaves it open: the fused file then "
             "takes that size alone. [default: what the preprocessing or the version says]",
         ),
@@ -99,18 +99,5 @@ def fuse(
     )
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     documents = {spec: "the spec", version: "the version"}
-    size = _height_and_width(input_size)
-    for line in fuse_file(model, post, preprocessing, output, options, documents, size):
+    for line in fuse_file(model, post, preprocessing, output, options, documents, input_size(size)):
         typer.echo(line)
-
-
-def _height_and_width(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = text.split("x")
-    size = tuple(int(side) for side in sides if side.isascii() and side.isdecimal() and len(side) < 10)
-    if len(sides) != 2 or len(size) != 2 or 0 in size:
-        raise typer.BadParameter(
-            f'expected height and width, "480x640", got {text!r}', param_hint="--input-size"
-        )
-    return size[0], size[1]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from postproc.cli.options import file
+from postproc.cli.options import file, input_size
 from postproc.cli.terminal import complain
 from postproc.isolation import RUN_SECONDS
 
@@ -56,7 +56,7 @@ def inspect(
     from postproc.cli.work.inspect_json import inspection_json
     from postproc.inspection import inspect_model
 
-    inspection = inspect_model(model, labels=labels, size=_input_size(size), run=run, run_seconds=run_seconds)
+    inspection = inspect_model(model, labels=labels, size=input_size(size), run=run, run_seconds=run_seconds)
     if inspection.fused is not None:
         if as_json:
             typer.echo(json.dumps(inspection_json(inspection), indent=2))
@@ -87,14 +87,3 @@ def inspect(
     if save is not None and paths is None:
         complain(f"nothing is saved. {why_undecided(inspection)} --take N says which one to save")
         raise typer.Exit(UNDECIDED)
-
-
-def _input_size(text: str | None) -> tuple[int, int] | None:
-    """Read ``WIDTHxHEIGHT``, or one number for both, as height and width."""
-    if text is None:
-        return None
-    sides = text.split("x")
-    size = (int(sides[-1]), int(sides[0])) if all(map(str.isdecimal, sides)) else (0, 0)
-    if len(sides) > 2 or min(size) < 1:
-        raise typer.BadParameter(f'expected "640x480" or "640", got {text!r}', param_hint="--size")
-    return size
