@@ -265,6 +265,11 @@ def _by_dlpack(name: str, tensor: Any, device: Device) -> Bindable:
                 return found
         except Exception as error:  # each library has its own for what cannot be exported or imported
             fault = error
+    elif device.is_cpu and not hasattr(tensor, "__array_interface__"):
+        try:
+            tensor = np.from_dlpack(tensor)
+        except Exception as error:
+            fault = error
     try:
         return _pointed(name, tensor, device)
     except TensorError as error:

@@ -129,8 +129,8 @@ def test_grid_without_an_axis_of_images_is_one_image() -> None:
 def test_tensor_is_bound_without_a_copy() -> None:
     table = tables(1)
     bound = as_bindable("output0", table, ON_CPU)
-    assert isinstance(bound, OrtTensor)
-    assert bound.value.data_ptr() == table.ctypes.data
+    address = bound.value.data_ptr() if isinstance(bound, OrtTensor) else bound.address
+    assert address == table.ctypes.data
     assert to_host(bound).ctypes.data == table.ctypes.data or np.array_equal(to_host(bound), table)
 
 
@@ -162,10 +162,14 @@ def test_without_dlpack_a_tensor_is_bound_by_its_address() -> None:
 
 @pytest.mark.usefixtures("without_dlpack")
 def test_without_dlpack_and_without_an_address_what_to_do_is_said() -> None:
+    table = tables(1)
+    found = as_bindable("output0", Exported(table), ON_CPU)  # NumPy knows its address
+    assert isinstance(found, PointedTensor)
+    assert found.address == table.ctypes.data
     with pytest.raises(
-        TensorError, match=r"'output0' \(.*Exported\) cannot be bound on cpu: .*OrtValue\.from_dlpack"
+        TensorError, match=r"'output0' \(.*Exported\) cannot be bound .*OrtValue\.from_dlpack"
     ):
-        as_bindable("output0", Exported(tables(1)), ON_CPU)
+        as_bindable("output0", Exported(table, (2, 0)), Device("cuda"))
 
 
 def test_read_only_memory_is_bound_too() -> None:

@@ -2,7 +2,7 @@
 
 Scores of softmaxes may differ in a last bit (the kernels have them in float32, in another order of sums), and
 then cases in which that decides are left out, as `tests.fusing.nearness` tells. So may corners of turned
-boxes, which take sines and cosines.
+boxes, which take sines and cosines, and of YOLOX, whose sides are exponentials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from postproc import PostProcessor, Recognitions
 from postproc.call_options import CallOptions
-from postproc.errors import FusingError
+from postproc.errors import FusingError, RunnerError
 from postproc.onnx_runner.device_graphs import DeviceGraphs, open_shapes
 from postproc.onnx_runner.device_tensors import Device
 from tests.fusing.nearness import is_near
@@ -63,10 +63,14 @@ def test_results_on_a_device_are_those_of_the_kernels(kind: str) -> None:
             found = on_device(post, case, call, len(expected))
         except FusingError:  # which the core's own tests count
             continue
+        except RunnerError as error:
+            if "NOT_IMPLEMENTED" not in str(error):
+                raise
+            pytest.skip(f"this ONNX Runtime lacks an operator: {error}")
         has_softmax = any(map(uses_softmax, case.version["post_processings"]))
         if has_softmax and any(is_near(case, output) for output in range(len(expected.outputs))):
             continue
-        assert_same(found, expected, not has_softmax and kind != "yolov8_obb")
+        assert_same(found, expected, not has_softmax and kind not in ("yolov8_obb", "yolox"))
         compared += 1
     if not compared:
         pytest.skip("no graph can express any of these documents, or tensors have to come to the host")
