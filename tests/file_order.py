@@ -13,7 +13,7 @@ from xdist.scheduler import LoadFileScheduling
 # Their tests call most kernels: one process compiles these, while the other begins with the rest.
 CALL_KERNELS = tuple(
     f"tests/{folder}/"
-    for folder in ("decoding", "fuzz", "kernels/core", "kernels/nms", "pipeline", "results")
+    for folder in ("decoding", "evaluation", "fuzz", "kernels/core", "kernels/nms", "pipeline", "results")
 )
 # Of files that take long, with a cold cache of kernels on one core of an AMD EPYC; others take little a test.
 SECONDS = {

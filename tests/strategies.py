@@ -84,6 +84,8 @@ def near_tie(case: Case) -> bool:
     scores of one label from equal logits
     are safe, and so are the zeros of masked labels.
     """
+    if not any(map(_may_tie, case.version["post_processings"])):
+        return False  # without decoding it all
     options = {name: case.options.get(name) for name in ("input_size", "transforms", "batch_size")}
     decoded = reference.hypotheses(case.spec, case.version, case.tensors, **options)
     for output, post, images in zip(
@@ -110,6 +112,15 @@ def near_tie(case: Case) -> bool:
                 if _within(low.score, high.score, 8) and not (masked or twins):
                     return True
     return False
+
+
+def _may_tie(post: Json) -> bool:
+    """Say whether a post-processing has a softmax, whose last bits are free, or rectangles."""
+    return uses_softmax(post) or any(
+        field == "yolov8_obb_output" or "angle" in output.get("columns", ())
+        for field, output in post.get("detection", {}).items()
+        if field.endswith("_output")
+    )
 
 
 def _rectangles_tie(found: list[reference.Hypothesis], limit: float) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from onnx.backend.test.case import node as onnx_cases
@@ -17,9 +17,10 @@ from onnx.backend.test.case.node import nonmaxsuppression as _registers_its_case
 
 from postproc import ops
 from tests import reference
+from tests.shares import examples
 from tests.strategies import CandidateSet, candidate_sets
 
-EXAMPLES = settings(max_examples=100)
+EXAMPLES = examples(100)
 CONFORMANCE = [case for case in onnx_cases._NodeTestCases if case.name.startswith("test_nonmaxsuppression")]
 
 

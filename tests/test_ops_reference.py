@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from postproc import ops
 from tests import reference
+from tests.shares import examples
 from tests.strategies import CandidateSet, candidate_sets
 
 FORMATS = ("xyxy", "xywh", "cxcywh", "yxyx")
-EXAMPLES = settings(max_examples=100)
+EXAMPLES = examples(100)
 
 
 @EXAMPLES
@@ -35,7 +36,7 @@ def test_batched_nms_random_candidates_equals_reference(candidates: CandidateSet
     assert_array_equal(kept, expected, strict=True)
 
 
-@settings(EXAMPLES, max_examples=300)
+@examples(300)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_nms_threshold_is_compared_to_the_last_bit(seed: int) -> None:
     corners = np.random.default_rng(seed).uniform([0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], (2, 4))
@@ -61,7 +62,7 @@ def test_box_area_random_boxes_equals_reference(candidates: CandidateSet) -> Non
 
 @pytest.mark.parametrize("in_fmt", FORMATS)
 @pytest.mark.parametrize("out_fmt", FORMATS)
-@settings(EXAMPLES, max_examples=10)
+@examples(10)
 @given(candidates=candidate_sets())
 def test_box_convert_random_boxes_equals_reference(
     candidates: CandidateSet, in_fmt: str, out_fmt: str

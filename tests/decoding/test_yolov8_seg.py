@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from tests.reference.masks import (
 )
 from tests.reference.pipeline import pixel_size
 from tests.reference.tensors import as_float32, batched
+from tests.shares import examples
 from tests.strategies import Case, cases, random_case
 
 HEIGHT, WIDTH = 40, 80
@@ -124,7 +125,7 @@ def test_yolov8_seg_random_case_equals_reference(case: Case, num_threads: int) -
     assert_equals_reference(case, num_threads)
 
 
-@settings(EXAMPLES, max_examples=60)
+@examples(60)
 @given(case=cases("yolov8_seg"), num_threads=st.sampled_from([1, 2]))
 def test_yolov8_seg_masks_of_a_random_case_equal_reference(case: Case, num_threads: int) -> None:
     check_masks(case, num_threads)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
@@ -20,6 +20,7 @@ from postproc.inspection.graph_file import read_graph
 from postproc.inspection.observed import Observed
 from tests.inspection.networks import ultralytics
 from tests.models import network
+from tests.shares import examples
 
 Array = NDArray[np.float32]
 SIDE = 64
@@ -190,7 +191,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(runs(), st.booleans())
-@settings(max_examples=300)
+@examples(300)
 def test_no_reading_that_contradicts_a_run_is_left(
     folder: Path, outputs: dict[str, Array], is_free: bool
 ) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.comparison import assert_equals_reference
 from tests.kinds import FURTHER, KINDS
-from tests.pipeline.test_reference import EXAMPLES
+from tests.shares import examples
 from tests.strategies import Case, cases, near_tie, random_case
 
 METHODS = ("soft", "weighted")
+# Of the same random cases tests/decoding looks at more, and at more of them.
+COMPARED_ELSEWHERE = ("distance", "end_to_end", "yolov8_obb", "yolov8_pose", "yolov8_seg")
 
 
-@pytest.mark.parametrize("kind", FURTHER)
-@settings(EXAMPLES, max_examples=60)
+@pytest.mark.parametrize("kind", [kind for kind in FURTHER if kind not in COMPARED_ELSEWHERE])
+@examples(60)
 @given(data=st.data())
 def test_post_processor_random_family_equals_reference(kind: str, data: st.DataObject) -> None:
     case = data.draw(cases(kind))
@@ -23,7 +25,7 @@ def test_post_processor_random_family_equals_reference(kind: str, data: st.DataO
     assert_equals_reference(case)
 
 
-@settings(EXAMPLES, max_examples=60)
+@examples(60)
 @given(case=cases("any"))
 def test_post_processor_any_kinds_with_threads_equal_reference(case: Case) -> None:
     assume(not near_tie(case))
@@ -38,7 +40,7 @@ def test_post_processor_many_rows_of_a_family_equal_reference(kind: str, seed: i
 
 @pytest.mark.parametrize("nms_method", METHODS)
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.takes_soft_nms])
-@settings(EXAMPLES, max_examples=25)  # of hundreds of candidates the plain steps take a second each
+@examples(25)  # of hundreds of candidates the plain steps take a second each
 @given(data=st.data())
 def test_post_processor_nms_method_of_any_kind_equals_reference(
     kind: str, nms_method: str, data: st.DataObject

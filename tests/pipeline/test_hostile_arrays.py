@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -199,12 +200,22 @@ def outcome(post: PostProcessor, tensors: Mapping[str, Any]) -> Recognitions | T
         return error
 
 
-@pytest.mark.parametrize("form", REFUSED)
+def taken(post: PostProcessor, tensors: Tensors, name: str, says: str) -> dict[str, Any]:
+    """Return what comes of forms of a tensor that are not refused with an error that says so."""
+    outcomes = {
+        form: outcome(post, {**tensors, name: change(tensors[name])}) for form, change in REFUSED.items()
+    }
+    return {
+        form: found
+        for form, found in outcomes.items()
+        if not (isinstance(found, TensorError) and re.search(says, str(found)))
+    }
+
+
 @pytest.mark.parametrize(("kind", "name"), TENSORS)
-def test_call_what_is_no_such_tensor_is_an_error_that_names_it(kind: str, name: str, form: str) -> None:
-    post, tensors = post_processor(kind), tensors_of(kind)
-    with pytest.raises(TensorError, match=f"^tensor '{name}'|as of the scores '{name}'"):
-        post({**tensors, name: REFUSED[form](tensors[name])})
+def test_call_what_is_no_such_tensor_is_an_error_that_names_it(kind: str, name: str) -> None:
+    says = f"^tensor '{name}'|as of the scores '{name}'"
+    assert taken(post_processor(kind), tensors_of(kind), name, says) == {}
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8])
@@ -300,13 +311,11 @@ def end_to_end(form: str) -> tuple[PostProcessor, Tensors]:
 END_TO_END = [(form, name) for form in ROWS for name in end_to_end(form)[1]]
 
 
-@pytest.mark.parametrize("refused", REFUSED)
 @pytest.mark.parametrize(("form", "name"), END_TO_END)
-def test_call_end_to_end_what_is_no_such_tensor_is_an_error(form: str, name: str, refused: str) -> None:
+def test_call_end_to_end_what_is_no_such_tensor_is_an_error(form: str, name: str) -> None:
     post, tensors = end_to_end(form)
     assert sum(len(found.labels) for found in post(tensors).outputs)
-    with pytest.raises(TensorError, match=f"tensor '{name}'"):
-        post({**tensors, name: REFUSED[refused](tensors[name])})
+    assert taken(post, tensors, name, f"tensor '{name}'") == {}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0, 41.0, 0.5, 1e30, 2.0**63])

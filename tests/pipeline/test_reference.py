@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.comparison import assert_equals_reference
 from tests.random_cases.builder import V07
+from tests.shares import examples
 from tests.strategies import Case, cases, near_tie, random_case
 
-EXAMPLES = settings(max_examples=100)
+EXAMPLES = examples(100)
 
 
 @pytest.mark.parametrize("kind", [*V07, "several"])
@@ -26,7 +27,7 @@ def test_post_processor_random_case_equals_reference(kind: str, data: st.DataObj
     assert_equals_reference(case)
 
 
-@settings(EXAMPLES, max_examples=40)
+@examples(40)
 @given(case=cases("several"))
 def test_post_processor_with_threads_equals_reference(case: Case) -> None:
     assume(not near_tie(case))

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from postproc import PostProcessor, SchemaError, Yolov8Output
 from tests.pipelines import KINDS, assert_same, post_processor, tensors_of
 from tests.random_cases.builder import KINDS_AND_METHODS
+from tests.shares import examples
 from tests.strategies import cases
 
 Json = dict[str, Any]
@@ -75,7 +76,7 @@ def outcome(make: Callable[..., PostProcessor], *arguments: Any, **fields: Any) 
 @pytest.mark.parametrize(
     ("kind", "nms_method"), [(kind, method) for kind, method in KINDS_AND_METHODS if kind != "any"]
 )
-@settings(max_examples=30)
+@examples(30)
 @given(data=st.data())
 def test_replace_is_what_the_constructor_makes_of_the_edited_document(
     kind: str, nms_method: str, data: st.DataObject

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from postproc.kernels.core import activation as act
 from tests import reference
 from tests.kernels.from_python import from_python
+from tests.shares import examples
 
 Floats = NDArray[np.float32]
 
@@ -86,7 +87,7 @@ def assert_conservative(scores: Floats) -> None:
         assert (sigmoids_of(logits.astype(np.float32)) <= scores).all()
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(score=st.floats(0, 1, width=32, exclude_min=True, exclude_max=True))
 def test_logit_limit_any_score_is_conservative(score: float) -> None:
     assert_conservative(floats(score))
@@ -138,7 +139,7 @@ def test_softmax_random_rows_are_within_3_ulp(width: int, scale: float) -> None:
     assert (actual <= 1).all()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     row=st.lists(
         st.floats(-80, 80, width=32) | st.sampled_from([-np.inf, 0.0, -0.0]), min_size=1, max_size=40
@@ -175,7 +176,7 @@ def test_softmax_masks_get_no_probability() -> None:
     assert_array_equal(softmax_of(floats([-np.inf, 2, -np.inf, 2])), floats([0, 0.5, 0, 0.5]))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=70))
 def test_largest_equals_the_maximum(values: list[float]) -> None:
     assert largest(floats(*values)) == max(values)

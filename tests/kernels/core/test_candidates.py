@@ -7,16 +7,17 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from postproc.kernels.core import candidates
+from tests.shares import examples
 
 Keys = NDArray[np.uint64]
 
-EXAMPLES = settings(max_examples=150)
+EXAMPLES = examples(150)
 EDGES = [float(np.float32(score)) for score in (1e-45, 1e-38, 0.5, 0.25, 1.0, 3e38)]
 SCORES = st.floats(0, 2, width=32) | st.sampled_from(EDGES)  # as float32 holds them, of which two may not tie
 ORDERS = st.integers(0, candidates.MAX_ORDER) | st.sampled_from([0, 1, 2**31, candidates.MAX_ORDER])

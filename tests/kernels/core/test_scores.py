@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from tests import reference
 from tests.kernels.core.forms import SCANNED, extent_of, in_form
 from tests.kernels.core.test_activation import softmax_of
 from tests.kernels.from_python import from_python
+from tests.shares import examples
 
 Floats = NDArray[np.float32]
 Keys = NDArray[np.uint64]
@@ -198,7 +199,7 @@ def narrow_scans(draw: st.DrawFn, form: str) -> Scan:
     return replace(scan, scores=scores, tensor=tensor)
 
 
-EXAMPLES = settings(max_examples=200)
+EXAMPLES = examples(200)
 NUMBERS = st.floats(width=32) | st.sampled_from([0.0, -0.0, 20.0, 21.0, float("inf")])
 TOPS = st.sampled_from((1, 2, 3, 7, 30, 100, ALL))
 
@@ -212,7 +213,7 @@ def test_scan_scores_gives_the_best_candidates(scan: Scan, planar: bool, top: in
 
 
 @pytest.mark.parametrize("form", SCANNED)
-@settings(EXAMPLES, max_examples=100)
+@examples(100)
 @given(data=st.data(), planar=st.booleans(), top=TOPS)
 def test_scan_scores_of_narrow_numbers_gives_the_best_candidates(
     data: st.DataObject, form: str, planar: bool, top: int
@@ -236,7 +237,7 @@ def test_scan_scores_of_narrow_numbers_that_nearly_all_pass_raises_its_limits(
         assert_best(scan.run(planar, top), scan.expected(), top)
 
 
-@settings(EXAMPLES, max_examples=50)
+@examples(50)
 @given(scan=scans(), planar=st.booleans())
 def test_scan_scores_with_room_for_all_is_one_scan(scan: Scan, planar: bool) -> None:
     planar = planar and scan.activation != act.SOFTMAX

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from postproc.kernels.nms.few import sort_keys
 from postproc.kernels.nms.greedy import greedy_nms, rank
 from postproc.kernels.nms.spatial_index import lay_grid
 from tests.kernels.from_python import from_python
+from tests.shares import examples
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -143,7 +144,7 @@ def test_greedy_nms_groups_at_the_same_places_equals_naive(groups: int) -> None:
         assert_equals_naive(boxes, rng.random(3000), np.arange(3000) % groups, threshold)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     boxes=st.lists(st.tuples(*[st.integers(-4, 8)] * 4), max_size=24),
     ranks=st.lists(SCORES, min_size=24, max_size=24),
