@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from postproc.errors import FusingError
 from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import onnx
 
     from postproc.pipeline import PostProcessor
-    from postproc.schema import Detection
 
 
 def append(
@@ -98,10 +97,6 @@ def append(
         g, post, tensors, options, size if post.uses_input_size else None, taken, size
     )
     new = [one.name for one in (*outputs, *inputs)]
-    if clashing := {one.name for one in inputs} & {*inputs_before}:
-        raise FusingError(
-            f"the network has an input {min(clashing)!r}, which the options need a name for: rename it"
-        )
     # Values of the network that have such names make way.
     moved = free_scope("network", names_before)
     rename(fused.graph, {name: moved + name for name in values_of(fused.graph) if name in new})
@@ -121,7 +116,7 @@ def append(
 def _of_rows(post: PostProcessor) -> Iterator[str]:
     """Yield names of tensors by which coefficients and regions of rows become masks."""
     for stage in post.stages:
-        output: Any = cast("Detection", stage.task).output
+        output: Any = getattr(stage.task, "output", None)  # a classification has none
         for field in ("prototypes_tensor", "masks_tensor"):
             if (name := getattr(output, field, None)) is not None:
                 yield name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +46,36 @@ def clipped(g: Graph, value: Value, limit: Operand) -> Value:
     return g.op("Where", g.op("Less", value, 0.0), 0.0, within)
 
 
+class Output(NamedTuple):
+    """An output of the graph.
+
+    Parameters
+    ----------
+    value : Value
+    dtype : dtype
+    shape : tuple of int
+        Without the axis of images.
+    """
+
+    value: Value
+    dtype: type[Any]
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Finished:
-    """Rows of the outputs, (B, P, ...)."""
+    """Outputs of boxes.
 
-    boxes: Value
-    scores: Value
-    labels: Value
-    regions: Value
-    count: Value
-    complete: Value
+    Parameters
+    ----------
+    of_rows, of_images : dict of str to Output
+    box_numbers : Value
+        (B, P) int64; any that exist where `is_row`, (B, P) bool, is false.
+    is_row : Value
+    """
+
+    of_rows: dict[str, Output]
+    of_images: dict[str, Output]
     box_numbers: Value
     is_row: Value
 
@@ -76,15 +97,11 @@ def finish(
     x1, y1, x2, y2 = sides
     kept = g.all_of(keep, g.op("Less", x1, x2), g.op("Less", y1, y2))
     ranks = np.arange(selected.count, 0, -1, dtype=np.float32).reshape(1, -1)
-    most = min(rows, selected.count)
     keys = g.op("Where", kept, ranks, 0.0)
+    most = min(rows, selected.count)
     found, order = g.ops("TopK", keys, [most], names=[None, None], axis=1, largest=1, sorted=1)
-    if most < rows:  # padded; what stands there is not read
-        numbers = np.minimum(np.arange(rows), most - 1)
-        order, found = g.op("Gather", order, numbers, axis=1), g.op("Gather", found, numbers, axis=1)
-        found = g.op("Where", (np.arange(rows) < most).reshape(1, -1), found, 0.0)
-    is_row = g.op("Greater", found, 0.0)
-    count = g.reduce("ReduceSum", g.cast(is_row, np.int64), 1)
+    order = _first(g, order, most, rows)
+    is_row = _are_rows(g, _first(g, found, most, rows), most, rows)
     if scale is not None:
         sides = scaled(g, sides, scale)
     boxes = g.take(g.stacked(*sides), order)
@@ -94,16 +111,54 @@ def finish(
     regions = numbers_of_boxes
     if columns > 1:
         regions = g.op("Div", regions, np.int64(columns))
-    return Finished(
-        boxes=g.op("Where", g.unsqueeze(is_row, 2), boxes, 0.0),
-        scores=g.op("Where", is_row, scores, 0.0),
-        labels=g.op("Where", is_row, g.op("Gather", ids, labels, axis=0), np.int64(-1)),
-        regions=g.op("Where", is_row, regions, np.int64(-1)),
-        count=count,
-        complete=_complete(g, selected, is_row, are_all_known, rows),
-        box_numbers=numbers_of_boxes,
-        is_row=is_row,
-    )
+    of_rows = {
+        "boxes": Output(g.op("Where", g.unsqueeze(is_row, 2), boxes, 0.0), np.float32, (rows, 4)),
+        **_of_rows(g, scores, labels, is_row, ids, rows),
+        "regions": Output(g.op("Where", is_row, regions, np.int64(-1)), np.int64, (rows,)),
+    }
+    of_images = _of_images(g, selected, is_row, are_all_known, rows)
+    return Finished(of_rows, of_images, numbers_of_boxes, is_row)
+
+
+def finish_labels(g: Graph, selected: Selected, ids: NDArray[np.int64], rows: int) -> dict[str, Output]:
+    """Give the first `rows` of the labels of whole images, which need no more than a score."""
+    scores, labels = (_first(g, one, selected.count, rows) for one in (selected.scores, selected.labels))
+    is_row = _are_rows(g, scores, selected.count, rows)
+    of_images = _of_images(g, selected, is_row, None, rows)
+    return {**_of_rows(g, scores, labels, is_row, ids, rows), **of_images}
+
+
+def _of_rows(
+    g: Graph, scores: Value, labels: Value, is_row: Value, ids: NDArray[np.int64], rows: int
+) -> dict[str, Output]:
+    """Give the scores of rows, and the ids of their labels."""
+    of_labels = g.op("Where", is_row, g.op("Gather", ids, labels, axis=0), np.int64(-1))
+    return {
+        "scores": Output(g.op("Where", is_row, scores, 0.0), np.float32, (rows,)),
+        "labels": Output(of_labels, np.int64, (rows,)),
+    }
+
+
+def _of_images(
+    g: Graph, selected: Selected, is_row: Value, are_all_known: Value | None, rows: int
+) -> dict[str, Output]:
+    """Give the number of rows, and whether they are all."""
+    count = g.reduce("ReduceSum", g.cast(is_row, np.int64), 1)
+    complete = _complete(g, selected, is_row, are_all_known, rows)
+    return {"count": Output(count, np.int64, ()), "complete": Output(complete, np.bool_, ())}
+
+
+def _first(g: Graph, values: Value, count: int, rows: int) -> Value:
+    """Give the first `rows` of values (B, `count`); the last one in the place of those that there are not."""
+    if rows == count:
+        return values
+    return g.op("Gather", values, np.minimum(np.arange(rows), count - 1), axis=1)
+
+
+def _are_rows(g: Graph, values: Value, count: int, rows: int) -> Value:
+    """Which of `rows` are above 0 and among the `count` that there are."""
+    is_row = g.op("Greater", values, 0.0)
+    return is_row if rows <= count else g.op("And", is_row, (np.arange(rows) < count).reshape(1, -1))
 
 
 def _complete(g: Graph, selected: Selected, is_row: Value, are_all_known: Value | None, rows: int) -> Value:

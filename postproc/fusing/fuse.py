@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from postproc.errors import FusingError
+from postproc.errors import FusingError, TensorError
 from postproc.fusing.graph import Graph, Value
 from postproc.fusing.names import free_name, free_scope
 from postproc.fusing.options import FuseOptions
-from postproc.fusing.output import bind, reason_against, write
+from postproc.fusing.output import bind, reason_against, write_classification, write_detection
 from postproc.fusing.tensors import Tensors
 from postproc.installing import install
+from postproc.schema import Detection
 
 if TYPE_CHECKING:
     import onnx
 
     from postproc.pipeline import PostProcessor
-    from postproc.pipeline.stages import DetectionStage
+    from postproc.pipeline.stages import BoundDetection, Stage
 
 _DEFAULT = FuseOptions()
 FUSED = "postproc.fused"
@@ -72,8 +73,8 @@ def to_onnx(
 
     Returns
     -------
-    A model whose outputs are for each output of the spec, with ``_k`` behind their names where there are
-    several: ``boxes`` (B, P, 4) float32, ``scores`` (B, P) float32, ``labels`` (B, P) label ids and
+    A model whose outputs are for each detection of the spec, with ``_k`` behind the names of output k where
+    there are several: ``boxes`` (B, P, 4) float32, ``scores`` (B, P) float32, ``labels`` (B, P) label ids and
     ``regions`` (B, P) int64, -1 where there is no row, ``count`` (B) int64 of rows, and ``complete`` (B)
     bool. That is true of an image in which at most K candidates passed, or in which P rows were found, after
     candidates with the K-th's score were dropped if others with it were left out; with `rounds`, rows from
@@ -81,7 +82,8 @@ def to_onnx(
     changed nothing. Where it is false the rows are the first of those that a call gives. An output that would
     have the name of an input has ``detected_`` before it. Outputs with keypoints also have ``keypoints`` (B,
     P, J, D), those with masks ``coefficients`` (B, P, M) of their prototypes, oriented ones ``polygons`` (B,
-    P, 4, 2) and ``angles`` (B, P), all float32. Inputs that options ask for are ``placement`` and
+    P, 4, 2) and ``angles`` (B, P), all float32. A classification has ``scores``, ``labels``, ``count`` and
+    ``complete`` alone. Inputs that options ask for are ``placement`` and
     ``thresholds``, with ``_k`` likewise.
 
     Raises
@@ -126,42 +128,38 @@ def write_all(
     """
     from onnx import TensorProto, helper
 
-    outputs, inputs, all_names = [], [], []
-    stages = post.stages
-    for index, stage in enumerate(cast("tuple[DetectionStage, ...]", stages)):
-        suffix = f"_{index}" if len(stages) > 1 else ""
+    outputs, inputs, all_names, batches = [], [], [], {}
+    for index, stage in enumerate(post.stages):
+        suffix = f"_{index}" if len(post.stages) > 1 else ""
         bound = bind(stage, tensors, input_size, not post.uses_input_size)
         batch = _batch(stage, tensors) or bound.batch
-        placement = None
-        if options.placement == "input":
+        batches[batch] = stage.tensor_names
+        has_boxes = isinstance(stage.task, Detection)
+        placement = thresholds = None
+        if has_boxes and options.placement == "input":
             placement = f"placement{suffix}"
             inputs.append(helper.make_tensor_value_info(placement, TensorProto.DOUBLE, [batch, 2, 4]))
-        thresholds = None
         if options.thresholds == "input":
             thresholds = f"thresholds{suffix}"
-            shape = [len(stage.decision.ids)]
+            shape = [len(stage.table.ids)]
             inputs.append(helper.make_tensor_value_info(thresholds, TensorProto.FLOAT, shape))
-        finished, extras = write(g, tensors, bound, options, thresholds, placement, pixels)
-        kinds = {
-            "boxes": (finished.boxes, TensorProto.FLOAT, (4,)),
-            "scores": (finished.scores, TensorProto.FLOAT, ()),
-            "labels": (finished.labels, TensorProto.INT64, ()),
-            "regions": (finished.regions, TensorProto.INT64, ()),
-            **{name: (value, TensorProto.FLOAT, shape) for name, (value, shape) in extras.items()},
-        }
+        if has_boxes:
+            of_boxes = cast("BoundDetection", bound)
+            found = write_detection(g, tensors, of_boxes, options, thresholds, placement, pixels)
+        else:
+            found = write_classification(g, tensors, stage, options, thresholds)
         names: dict[str, str] = {}
-        for kind, (value, element, more) in kinds.items():
+        for kind, (value, dtype, axes) in found.items():
             names[kind] = _output_name(f"{kind}{suffix}", taken)
             g.op("Identity", value, name=names[kind])
-            outputs.append(helper.make_tensor_value_info(names[kind], element, [batch, options.rows, *more]))
-        for kind, value, element in (
-            ("count", finished.count, TensorProto.INT64),
-            ("complete", finished.complete, TensorProto.BOOL),
-        ):
-            names[kind] = _output_name(f"{kind}{suffix}", taken)
-            g.op("Identity", value, name=names[kind])
-            outputs.append(helper.make_tensor_value_info(names[kind], element, [batch]))
+            element = _element_type(np.dtype(dtype))
+            outputs.append(helper.make_tensor_value_info(names[kind], element, [batch, *axes]))
         all_names.append(names)
+    _check_batches(batches)
+    if clashing := {one.name for one in inputs} & {*taken}:
+        raise FusingError(
+            f"the network has an input or output {min(clashing)!r}, and the options need that name: rename it"
+        )
     return outputs, inputs, all_names
 
 
@@ -200,9 +198,17 @@ def new_graph(options: FuseOptions, opset: int, scope: str = "postproc/") -> Gra
     return Graph(opset, np.float64 if options.precision == "float64" else np.float32, scope)
 
 
-def _batch(stage: DetectionStage, tensors: Tensors) -> str | None:
+def _batch(stage: Stage, tensors: Tensors) -> str | None:
     """Name of the axis of images, if it is free."""
     return next(iter(tensors.free(stage.tensor_names).values()), None)
+
+
+def _check_batches(tensors: Mapping[int | str, Sequence[str]]) -> None:
+    """Check that tensors, by their numbers of images, are of as many; of a free number they may be."""
+    fixed = [(batch, names) for batch, names in tensors.items() if isinstance(batch, int)]
+    if len(fixed) > 1:
+        counts = ", ".join(f"{names} have {batch}" for batch, names in fixed)
+        raise TensorError(f"tensors disagree on the number of images: {counts}")
 
 
 def _output_name(name: str, taken: Sequence[Value]) -> str:

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from postproc.call_options import CallOptions
+from postproc.decoding import ACTIVATIONS
 from postproc.errors import FusingError, TensorError
-from postproc.fusing.finishing import Finished, clipped, divided, finish, placed, scaled
+from postproc.fusing.finishing import Output, clipped, divided, finish, finish_labels, placed, scaled
 from postproc.fusing.graph import Graph, Operand, Value
 from postproc.fusing.heads import HEADS, Fusion
-from postproc.fusing.heads.decoded import Place
+from postproc.fusing.heads.decoded import Place, Scored
+from postproc.fusing.heads.fusion import activated
 from postproc.fusing.options import FuseOptions
 from postproc.fusing.selection import select
 from postproc.fusing.sizes import Divisors
 from postproc.fusing.suppression import suppress
 from postproc.fusing.tensors import FREE, Tensors
-from postproc.schema import Detection
+from postproc.schema import Classification, Detection
 
 if TYPE_CHECKING:  # the pipeline stands on this package
-    from postproc.pipeline.stages import BoundDetection, DetectionStage, Stage
+    from postproc.pipeline.stages import Bound, BoundDetection, Stage
 
 _ADVICE = (
     "A graph takes as many boxes of each image as its file says: export the network with a fixed number of "
@@ -35,7 +37,7 @@ def reason_against(stage: Stage, options: FuseOptions) -> str | None:
     """Why an output cannot be written into a graph; None if it can."""
     task = stage.task
     if not isinstance(task, Detection):
-        return "is a classification, which has no boxes to suppress: take the network's scores as they are"
+        return None
     if task.kind not in HEADS:
         return f"is a {task.kind}, which is not among {', '.join(HEADS)}"
     if task.nms_method != "hard":
@@ -52,9 +54,7 @@ def reason_against(stage: Stage, options: FuseOptions) -> str | None:
     return None
 
 
-def bind(
-    stage: DetectionStage, tensors: Tensors, input_size: Sequence[int] | None, size_is_for_all: bool
-) -> BoundDetection:
+def bind(stage: Stage, tensors: Tensors, input_size: Sequence[int] | None, size_is_for_all: bool) -> Bound:
     """Give what the kernels would be given for tensors of these shapes.
 
     Raises
@@ -65,15 +65,15 @@ def bind(
         If shapes do not fit the document.
     """
     tensors.check(stage.tensor_names)
-    stage = copy.copy(stage)
-    stage.signs = copy.copy(stage.signs)  # whose looks are for what a network returns
-    sized = stage.task.normalize_wrt_tensor
+    copied: Any = copy.copy(stage)
+    copied.signs = copy.copy(copied.signs)  # whose looks are for what a network returns
+    sized = getattr(stage.task, "normalize_wrt_tensor", None)
     examples = {name: tensors.example(name, int(name == sized)) for name in stage.tensor_names}
     options = CallOptions.checked(False, 1, input_size, None, None, size_is_for_all)
-    tensors.read_as(stage._quantizations)
+    tensors.read_as(copied._quantizations)
     free = tensors.free(stage.tensor_names)
     try:
-        bound: Any = stage.bind(examples, options)
+        bound = copied.bind(examples, options)
     except TensorError as error:
         if not free:
             raise
@@ -85,10 +85,28 @@ def bind(
             f"tensor {name!r} has shape {tensors.shapes[name]}, whose first axis is free, and not that of "
             f"images: {axis!r} counts what is found in one. {_ADVICE}"
         )
-    return cast("BoundDetection", getattr(bound, "boxes", bound))  # without what adds more than boxes
+    return cast("Bound", getattr(bound, "boxes", bound))  # without what adds more than boxes
 
 
-def write(
+def write_classification(
+    g: Graph,
+    tensors: Tensors,
+    stage: Stage,
+    options: FuseOptions,
+    thresholds: Operand | None,
+) -> dict[str, Output]:
+    """Write all operators of a classification; `thresholds` are an input, if given."""
+    task, table = cast("Classification", stage.task), stage.table
+    if thresholds is None:
+        thresholds = np.array(table.thresholds, np.float32)
+    labels = len(table.ids)
+    values = g.op("Reshape", tensors.numbers(task.output_tensor), [-1, labels, 1])
+    scores = activated(g, values, ACTIVATIONS[task.score_activation])
+    selected = select(g, Scored(scores, labels, 1), thresholds, True, options.candidates)
+    return finish_labels(g, selected, table.ids, options.rows)
+
+
+def write_detection(
     g: Graph,
     tensors: Tensors,
     bound: BoundDetection,
@@ -96,11 +114,8 @@ def write(
     thresholds: Operand | None,
     placement: Value | None,
     pixels: Sequence[int] | None,
-) -> tuple[Finished, dict[str, tuple[Value, tuple[int, ...]]]]:
-    """Write all operators of an output; `thresholds` and `placement` are inputs, if given.
-
-    Also gives what comes with its rows, and the shape of that in a row, by name.
-    """
+) -> dict[str, Output]:
+    """Write all operators of a detection; `thresholds` and `placement` are inputs, if given."""
     stage = bound.stage
     decision, task = stage.decision, stage.task
     size = _size(g, tensors, bound)
@@ -144,10 +159,14 @@ def write(
     )
     place = _placer(g, size, placement, scale)
     extras = {
-        name: (_of_rows(g, extra.of(finished.box_numbers, place), finished.is_row, extra.shape), extra.shape)
+        name: Output(
+            _of_rows(g, extra.of(finished.box_numbers, place), finished.is_row, extra.shape),
+            np.float32,
+            (options.rows, *extra.shape),
+        )
         for name, extra in decoded.extras.items()
     }
-    return finished, extras
+    return {**finished.of_rows, **extras, **finished.of_images}
 
 
 def _placer(g: Graph, size: Divisors | None, placement: Value | None, scale: Divisors | None) -> Place:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from postproc.fusing.graph import Graph, Operand, Value
-from postproc.fusing.heads.decoded import Decoded
+from postproc.fusing.heads.decoded import Scored
 
 NO_SCORE = -1.0
 
@@ -35,29 +35,29 @@ class Selected:
     passing: Value
 
 
-def select(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool, most: int) -> Selected:
+def select(g: Graph, scored: Scored, thresholds: Operand, multi_label: bool, most: int) -> Selected:
     """Select at most `most` candidates an image: scores above the threshold (L,) of their label."""
-    if decoded.labels is None:
-        scores = _masked(g, decoded, thresholds, multi_label)
-        size = decoded.label_count * decoded.per_label
+    if scored.labels is None:
+        scores = _masked(g, scored, thresholds, multi_label)
+        size = scored.label_count * scored.per_label
         flat = g.op("Reshape", scores, [0, size])
     else:
-        flat, size = _listed(g, decoded, thresholds), decoded.per_label
+        flat, size = _listed(g, scored, thresholds), scored.per_label
     count = min(most, size)
     passing = g.reduce("ReduceSum", g.cast(g.op("Greater", flat, 0.0), np.float32), 1)
     values, places = g.ops("TopK", flat, [count], names=[None, None], axis=1, largest=1, sorted=1)
-    if decoded.labels is None:
+    if scored.labels is None:
         orders = places
     else:
-        orders = g.op("Add", g.op("Mul", g.take(decoded.labels, places), np.int64(decoded.per_label)), places)
+        orders = g.op("Add", g.op("Mul", g.take(scored.labels, places), np.int64(scored.per_label)), places)
     at = ranked(g, values, orders, count)
     scores, orders = g.take(values, at), g.take(orders, at)
     if count < size:
         scores = _without_open_ties(g, flat, scores, count)
-    if decoded.labels is not None:  # of no label: any
+    if scored.labels is not None:  # of no label: any
         orders = g.op("Max", orders, np.int64(0))
-    labels = g.op("Div", orders, np.int64(decoded.per_label))
-    boxes = g.op("Sub", orders, g.op("Mul", labels, np.int64(decoded.per_label)))
+    labels = g.op("Div", orders, np.int64(scored.per_label))
+    boxes = g.op("Sub", orders, g.op("Mul", labels, np.int64(scored.per_label)))
     return Selected(count, scores, labels, boxes, passing)
 
 
@@ -73,26 +73,26 @@ def _without_open_ties(g: Graph, flat: Value, scores: Value, count: int) -> Valu
     return g.op("Where", g.op("And", is_open, is_last), NO_SCORE, scores)
 
 
-def _masked(g: Graph, decoded: Decoded, thresholds: Operand, multi_label: bool) -> Value:
+def _masked(g: Graph, scored: Scored, thresholds: Operand, multi_label: bool) -> Value:
     """Scores (B, L, N), -1 where they do not make a candidate."""
-    scores = decoded.scores
+    scores = scored.scores
     passes = _passes(g, scores, g.op("Reshape", thresholds, [1, -1, 1]))
-    if not multi_label and decoded.label_count > 1:
+    if not multi_label and scored.label_count > 1:
         lowest = np.float32(-np.inf)
         finite = g.op("Where", g.op("Less", g.op("Abs", scores), np.float32(np.inf)), scores, lowest)
         best = g.op("ArgMax", finite, axis=1, keepdims=1)
-        rows = np.arange(decoded.label_count, dtype=np.int64).reshape(1, -1, 1)
+        rows = np.arange(scored.label_count, dtype=np.int64).reshape(1, -1, 1)
         passes = g.op("And", passes, g.op("Equal", best, rows))
     return g.op("Where", passes, scores, NO_SCORE)
 
 
-def _listed(g: Graph, decoded: Decoded, thresholds: Operand) -> Value:
+def _listed(g: Graph, scored: Scored, thresholds: Operand) -> Value:
     """Scores (B, N) of a list whose boxes name their labels, -1 where they do not make a candidate."""
-    assert decoded.labels is not None
-    known = g.op("Max", decoded.labels, np.int64(0))
-    passes = _passes(g, decoded.scores, g.op("Gather", thresholds, known, axis=0))
-    has_label = g.op("GreaterOrEqual", decoded.labels, np.int64(0))
-    return g.op("Where", g.op("And", passes, has_label), decoded.scores, NO_SCORE)
+    assert scored.labels is not None
+    known = g.op("Max", scored.labels, np.int64(0))
+    passes = _passes(g, scored.scores, g.op("Gather", thresholds, known, axis=0))
+    has_label = g.op("GreaterOrEqual", scored.labels, np.int64(0))
+    return g.op("Where", g.op("And", passes, has_label), scored.scores, NO_SCORE)
 
 
 def _passes(g: Graph, scores: Value, thresholds: Operand) -> Value:

@@ -10,10 +10,10 @@ from postproc.call_options import CallOptions, HeightWidth
 from postproc.errors import FusingError
 from postproc.fusing.graph import Operand
 from postproc.graph_shapes import image_axes
+from postproc.schema import Detection
 
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
-    from postproc.pipeline.stages import DetectionStage
 
 _COLOURS = 3
 _IMAGE_AXES = 3  # without one of images
@@ -66,8 +66,9 @@ def size_of_images(
         return fixed[0], fixed[1]
     declared = {
         stage.task.input_size
-        for stage in cast("tuple[DetectionStage, ...]", post.stages)
-        if stage.uses_input_size or (in_pixels and not stage.task.normalize_wrt_tensor)
+        for stage in post.stages
+        if isinstance(stage.task, Detection)
+        and (stage.uses_input_size or (in_pixels and not stage.task.normalize_wrt_tensor))
     }
     if size is None and None not in declared and len(declared) == 1:
         size = _checked(next(iter(declared)))

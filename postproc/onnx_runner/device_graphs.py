@@ -19,8 +19,8 @@ from postproc.onnx_runner.device_tensors import Bindable, Device, to_host
 from postproc.onnx_runner.runs import bound_runs, explained
 from postproc.onnx_runner.session import Session, open_session
 from postproc.pipeline import PostProcessor
-from postproc.pipeline.stages import DetectionStage
-from postproc.results import Detections, Recognitions
+from postproc.pipeline.stages import DetectionStage, Stage
+from postproc.results import Classifications, Detections, Recognitions
 from postproc.results.keypoints import KeypointDetections, usual_skeleton
 from postproc.results.oriented import OrientedDetections
 
@@ -39,7 +39,7 @@ class _Graph(NamedTuple):
 
     session: Session
     outputs: Sequence[Mapping[str, str]]  # of each of the spec, the names by kind
-    placements: Sequence[str]  # of each of the spec, the input of it
+    placements: Sequence[str]  # of each detection of the spec, the input of it
     batch: int | str  # number of images, a text where it is free
     lock: AbstractContextManager[Any]
 
@@ -109,11 +109,11 @@ class DeviceGraphs:
         if graph is None:
             return self.by_kernels(tensors, options)
         outputs = self._run(graph, {**tensors, **dict(zip(graph.placements, placements, strict=True))})
-        detections = (
-            _detections(rows, stage, options.max_predictions)
-            for rows, stage in zip(outputs, self._stages, strict=True)
+        results = (
+            _results(rows, stage, options.max_predictions)
+            for rows, stage in zip(outputs, self.post.stages, strict=True)
         )
-        found = Recognitions(tuple(detections))
+        found = Recognitions(tuple(results))
         is_complete = np.logical_and.reduce([rows["complete"] for rows in outputs])
         if is_complete.all():
             return found
@@ -151,27 +151,23 @@ class DeviceGraphs:
         size = cast("Sequence[int] | None", input_size)
         model = to_onnx(self.post, shapes, self.options, dtypes=dtypes, input_size=size)
         said = {item.key: item.value for item in model.metadata_props}
-        placements = [*model.graph.input][len(shapes) :]
-        images = placements[0].type.tensor_type.shape.dim[0]
+        images = model.graph.output[0].type.tensor_type.shape.dim[0]
         return _Graph(
             open_session(model, self.device.providers),
             json.loads(said["postproc.fused"])["outputs"],
-            [one.name for one in placements],
+            [one.name for one in model.graph.input if one.name not in shapes],
             images.dim_param or images.dim_value,
             Lock() if self.device.is_sequential else nullcontext(),
         )
 
-    @property
-    def _stages(self) -> list[DetectionStage]:
-        return cast("list[DetectionStage]", [*self.post.stages])
-
     def _placements(
         self, tensors: Mapping[str, Bindable], batch: int, options: CallOptions
     ) -> list[NDArray[np.float64]]:
-        """Give where boxes of each output go, of (batch, 2, 4) numbers."""
-        sized = {stage.task.normalize_wrt_tensor for stage in self._stages} & tensors.keys()
+        """Give where boxes of each detection go, of (batch, 2, 4) numbers."""
+        stages = [stage for stage in self.post.stages if isinstance(stage, DetectionStage)]
+        sized = {stage.task.normalize_wrt_tensor for stage in stages} & tensors.keys()
         sizes = {name: to_host(tensors[name]) for name in sized}
-        return [np.asarray(stage.placement(sizes, batch, options)) for stage in self._stages]
+        return [np.asarray(stage.placement(sizes, batch, options)) for stage in stages]
 
     def _run(self, graph: _Graph, feed: Mapping[str, Bindable]) -> list[dict[str, NDArray[Any]]]:
         names = [name for output in graph.outputs for name in output.values()]
@@ -216,7 +212,12 @@ def graphs_for(
         If `fuse` is true where there are no graphs.
     """
     device = Device.of(session)
-    is_worth_it = device is not None and not device.is_cpu and isinstance(post, PostProcessor)
+    is_worth_it = (
+        device is not None
+        and not device.is_cpu
+        and isinstance(post, PostProcessor)
+        and any(isinstance(stage, DetectionStage) for stage in post.stages)  # scores alone soon cross
+    )
     if fuse is False or (fuse == "auto" and not is_worth_it):
         return None
     if device is None:
@@ -249,7 +250,9 @@ def open_shapes(tensors: Mapping[str, Bindable], batch: int, per_image: Collecti
 
 def _reason_against(post: PostProcessor) -> str | None:
     """Tell why results cannot be made of rows alone; None if they can."""
-    for number, stage in enumerate(cast("list[DetectionStage]", [*post.stages])):
+    for number, stage in enumerate(post.stages):
+        if not isinstance(stage, DetectionStage):
+            continue
         if (kind := stage.task.output.yields) not in ("boxes", "keypoints", "oriented boxes"):
             return f"post_processings[{number}] yields {kind}, for which tensors come to the host anyway"
     return None
@@ -262,7 +265,7 @@ def _input_sizes(post: PostProcessor, options: CallOptions) -> set[HeightWidth |
     return {transform.input_size for transform in options.transforms}
 
 
-def _detections(rows: Mapping[str, NDArray[Any]], stage: DetectionStage, most: int) -> Detections:
+def _results(rows: Mapping[str, NDArray[Any]], stage: Stage, most: int) -> Detections | Classifications:
     """Make of a graph's rows what the kernels would have made."""
     table = stage.table
     counts = np.minimum(rows["count"], most)
@@ -270,16 +273,12 @@ def _detections(rows: Mapping[str, NDArray[Any]], stage: DetectionStage, most: i
     by_id = np.argsort(table.ids)
     labels = by_id[np.searchsorted(table.ids, rows["labels"][is_row], sorter=by_id)]
     scores = rows["scores"][is_row]
-    found = Detections(
-        scores,
-        labels.astype(np.int64),
-        np.ones(len(scores), np.bool_),
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        table,
-        rows["boxes"][is_row],
-        rows["regions"][is_row],
-        is_cut=rows["count"] > most,
-    )
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    of_all = scores, labels.astype(np.int64), np.ones(len(scores), np.bool_), offsets, table
+    is_cut = rows["count"] > most
+    if not isinstance(stage, DetectionStage):
+        return Classifications(*of_all, is_cut=is_cut)
+    found = Detections(*of_all, rows["boxes"][is_row], rows["regions"][is_row], is_cut=is_cut)
     if "polygons" in rows:
         polygons, angles = rows["polygons"][is_row], rows["angles"][is_row]
         return OrientedDetections.from_detections(found, polygons=polygons, angles=angles)

@@ -129,7 +129,7 @@ class ClassificationStage:
         self.table = table
         self._thresholds = Thresholds(np.array(table.thresholds, np.float32))
         self._activation = ACTIVATIONS[task.score_activation]
-        self._signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
+        self.signs = ScoreSigns(task.output_tensor, "classification", True, table.names)
 
     def replaced(self, fields: Mapping[str, Any]) -> ClassificationStage:
         """Return it with other thresholds, if `fields` have some."""
@@ -157,10 +157,10 @@ class ClassificationStage:
         if values.ndim != 2 or values.shape[1] != labels:
             raise wrong_shape(name, shape, f"(B, {labels}), one score per label; further axes must be 1")
         options.check_batch(self.tensor_names, len(values))
-        if self._signs.looks_left and self._activation == NONE:
-            self._signs.look(values)
+        if self.signs.looks_left and self._activation == NONE:
+            self.signs.look(values)
         return BoundClassification(
-            len(values), Scores(values), self._thresholds, self._activation, options, self.table, self._signs
+            len(values), Scores(values), self._thresholds, self._activation, options, self.table, self.signs
         )
 
     def warmup(self, dtypes: Iterable[str]) -> None:
@@ -168,7 +168,7 @@ class ClassificationStage:
         (name,) = self.tensor_names
         tensors = {name: np.zeros((1, len(self._thresholds)), np.float32)}
         stage = copy.copy(self)
-        stage._signs = copy.copy(self._signs)  # whose looks are for what a network returns
+        stage.signs = copy.copy(self.signs)  # whose looks are for what a network returns
         stage.bind(tensors, CallOptions.checked(False, 1, None, None)).run(0, 1)
 
 

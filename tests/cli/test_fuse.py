@@ -254,14 +254,36 @@ def test_file_that_is_no_network_exits_1_with_a_line(name: str, content: bytes) 
 
 
 @pytest.mark.usefixtures("post")
-def test_classification_exits_1_with_the_reason() -> None:
-    labels = {"labels": [{"id": 0, "name": "a"}], "exclusive": True, "roi": "NONE"}
-    Path("spec.json").write_text(json.dumps({"outputs": [{"labels": labels}]}))
-    version = {"post_processings": [{"classification": {"output_tensor": "output0"}}]}
+def test_what_no_graph_expresses_exits_1_with_the_reason() -> None:
+    version = json.loads(Path("version.json").read_text())
+    version["post_processings"][0]["detection"]["nms_method"] = "soft"
     Path("version.json").write_text(json.dumps(version))
     result = invoke(*FUSE)
     assert result.exit_code == 1
-    assert "post_processings[0] is a classification" in result.stderr
+    assert 'post_processings[0] has nms_method "soft"' in result.stderr
+
+
+def test_classification_is_written_beside_boxes(post: PostProcessor) -> None:
+    table, scores = tables(1), np.array([0.2, 0.9], np.float32)
+    answer = {"output0": table[0], "wet": scores}
+    Path("model.onnx").write_bytes(answering(answer, ("N", 3, SIDE, SIDE), "images"))
+    tags = [{"id": 5, "name": "dry"}, {"id": 7, "name": "wet"}]
+    labels = {"labels": tags, "exclusive": True, "roi": "NONE"}
+    spec, version = post.spec.dump(), post.version.dump()
+    spec["outputs"].append({"labels": labels})
+    version["post_processings"].append({"classification": {"output_tensor": "wet", "thresholds": [0.1, 0.5]}})
+    Path("spec.json").write_text(json.dumps(spec))
+    Path("version.json").write_text(json.dumps(version))
+    result = invoke(*FUSE)
+    assert result.exit_code == 0, result.output
+    assert "scores_1 (N, 100), labels_1 (N, 100), count_1 (N), complete_1 (N) out;" in result.stdout
+    rows = run("fused.onnx", {"images": np.zeros((2, 3, SIDE, SIDE), np.float32)})
+    assert_found({name.removesuffix("_0"): array for name, array in rows.items()}, post)
+    assert rows["count_1"].tolist() == [2, 2]
+    assert rows["labels_1"][:, :3].tolist() == [[7, 5, -1]] * 2
+    np.testing.assert_array_equal(rows["scores_1"][1, :3], np.float32([0.9, 0.2, 0]))
+    inspected = invoke("inspect", "fused.onnx")
+    assert "scores_1, labels_1, count_1, complete_1 are finished detections" in inspected.stdout
 
 
 # --- inspect

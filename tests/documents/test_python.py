@@ -24,9 +24,11 @@ from PIL import Image
 from postproc import (
     PostprocError,
     PostProcessor,
+    Recognitions,
     SchemaError,
     SegmentedDetections,
     Yolov8Output,
+    Yolov8SegOutput,
     decoding,
     kernels,
     onnx_runner,
@@ -229,12 +231,17 @@ def test_embedding_page_answers_every_fault(served: dict[str, Any], caplog: pyte
 def test_fusing_page_runs_fused_networks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {}
     post = fused_network_of_the_page(folder)
+    masked = fused_network_with_masks(folder)
     rows = np.zeros((1, 6, 84), np.float32)
     for block in blocks(FUSING):
         run(FUSING, block, names, capsys)
         if "post" in names and not Path("fused.onnx").exists():
             model = append(onnx.load("model.onnx"), post)
             Path("fused.onnx").write_bytes(model.SerializeToString())
+    (found,) = masked.outputs
+    assert isinstance(found, SegmentedDetections)
+    assert names["masks"].sum(axis=(1, 2)).tolist() == [pytest.approx(np.pi / 4 * 24 * 32 / 16, rel=0.1)] * 2
+    np.testing.assert_array_equal(names["masks"], found[0].masks((16, 16)))
     assert [(label, score) for label, score, _ in names["rows"]] == [(0, np.float32(0.9))]
     assert names["labels"][:, 0].tolist() == [0, 0]
     assert len(names["on_device"]({"output0": rows}).outputs[0].scores) == 0
@@ -246,6 +253,23 @@ def fused_network_of_the_page(folder: Path) -> PostProcessor:
     table[:, 7] = [32, 32, 16, 16, 0.9, 0.2]
     (folder / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 64, 64), "images"))
     return PostProcessor.for_detection(["cat", "dog"], Yolov8Output(output_tensor="output0"), thresholds=0.5)
+
+
+def fused_network_with_masks(folder: Path) -> Recognitions:
+    """Save a fused network of two ellipses, and give what the kernels find."""
+    boxes = (2.0, 4.0, 26.0, 36.0), (31.0, 27.0, 55.0, 59.0)
+    y, x = np.mgrid[:16, :16] * 4 + 2
+    table, prototypes = np.zeros((7, 84), np.float32), np.zeros((2, 16, 16), np.float32)
+    for number, (x1, y1, x2, y2) in enumerate(boxes):
+        table[:4, number] = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
+        table[4, number], table[5 + number, number] = 0.9 - 0.1 * number, 2
+        prototypes[number] = 1 - ((2 * x - x1 - x2) / (x2 - x1)) ** 2 - ((2 * y - y1 - y2) / (y2 - y1)) ** 2
+    output = Yolov8SegOutput(output_tensor="output0", prototypes_tensor="output1")
+    post = PostProcessor.for_detection(["cat"], output, thresholds=0.5)
+    network = answering({"output0": table, "output1": prototypes}, ("N", 3, 64, 64), "images")
+    fused = append(onnx.load_from_string(network), post)
+    (folder / "fused-seg.onnx").write_bytes(fused.SerializeToString())
+    return post({"output0": table[None], "output1": prototypes[None]}, input_size=(64, 64))
 
 
 def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_cluster() -> None:

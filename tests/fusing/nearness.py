@@ -19,7 +19,7 @@ def is_near(case: Case, output: int) -> bool:
     options = {name: case.options.get(name) for name in ("input_size", "transforms", "batch_size")}
     decoded = reference.hypotheses(case.spec, case.version, case.tensors, **options)[output]
     post = case.version["post_processings"][output]
-    detection = post["detection"]
+    detection = post.get("detection", {})
     thresholds = reference.thresholds_of(post, case.spec["outputs"][output])
     limits = {*(detection.get("nms_thresholds") or [detection.get("nms_threshold", 0.3)])}
     for found in decoded:
@@ -34,6 +34,8 @@ def is_near(case: Case, output: int) -> bool:
                 return True
         if any(_within(a.score, b.score) for one in passing for a, b in _of_region(one, finite)):
             return True
+        if not detection:  # a classification
+            continue
         boxes = np.array([one.corners for one in passing], np.float64).reshape(-1, 4)
         boxes = boxes[np.isfinite(boxes).all(axis=1)]
         largest = max(1.0, np.abs(boxes).max(initial=0))

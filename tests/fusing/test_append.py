@@ -190,11 +190,16 @@ def test_network_that_does_not_fit_is_an_error(model: onnx.ModelProto, text: str
         append(model, yolov8())
 
 
-def test_input_of_the_network_that_has_the_name_of_an_option_is_an_error() -> None:
+def test_name_of_an_option_that_the_network_has_already_is_an_error() -> None:
+    options, text = FuseOptions(thresholds="input"), "input or output 'thresholds'"
     model = network()
     model.graph.input[0].name = model.graph.node[0].input[0] = "thresholds"
-    with pytest.raises(FusingError, match="input 'thresholds'"):
-        append(model, yolov8(), FuseOptions(thresholds="input"))
+    with pytest.raises(FusingError, match=text):
+        append(model, yolov8(), options)
+    with pytest.raises(FusingError, match=text):
+        append(network("thresholds"), yolov8(name="thresholds"), options, keep_outputs=True)
+    with pytest.raises(FusingError, match=text):
+        to_onnx(yolov8(name="thresholds"), {"thresholds": (1, 5, 9)}, options)
 
 
 def test_thresholds_and_placement_can_be_inputs() -> None:

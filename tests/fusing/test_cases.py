@@ -10,7 +10,7 @@ from tests.fusing.checking import check
 from tests.kinds import KINDS
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "several"])
+@pytest.mark.parametrize("kind", ["classification", *KINDS, "several"])
 def test_certified_images_are_those_of_the_kernels(kind: str) -> None:
     results: Counter[str] = Counter()
     for seed in range(1000, 1025):

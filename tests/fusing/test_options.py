@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from postproc import Classification, EndToEndOutput, PostProcessor, Yolov8Output
+from postproc import EndToEndOutput, PostProcessor, Yolov8Output
 from postproc.errors import FusingError
 from postproc.fusing import FuseOptions, to_onnx, unsupported
 from postproc.fusing.heads import HEADS
@@ -46,7 +46,6 @@ def test_rows_are_those_of_a_call_or_fewer() -> None:
     ("post", "text"),
     [
         (yolov8(nms_method="soft"), 'nms_method "soft"'),
-        (PostProcessor.for_classification(["cat"], Classification(output_tensor="p")), "is a classification"),
         (
             PostProcessor.for_detection(
                 ["cat"],

@@ -54,9 +54,9 @@ def tables(images: int, seed: int = 0, passing: float = 0.1) -> NDArray[np.float
 
 def assert_same(found: Recognitions, expected: Recognitions) -> None:
     for one, other in zip(found.outputs, expected.outputs, strict=True):
-        assert isinstance(one, Detections)
-        assert isinstance(other, Detections)
-        for name in ("offsets", "scores", "labels", "boxes", "regions", "predicted", "is_cut"):
+        assert type(one) is type(other)
+        columns = ("boxes", "regions") if isinstance(other, Detections) else ()
+        for name in ("offsets", "scores", "labels", "predicted", "is_cut", *columns):
             mine, theirs = getattr(one, name), getattr(other, name)
             assert mine.dtype == theirs.dtype, name
             np.testing.assert_array_equal(mine, theirs, err_msg=name)
@@ -135,12 +135,18 @@ def test_what_no_graph_expresses_is_not_fused_and_the_reason_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "postproc.onnx_runner")
-    post = PostProcessor.for_classification(["a"], Classification(output_tensor="output0"))
+    post = post_processor(nms_method="soft")
     assert not OnnxRunner(claiming([CUDA], monkeypatch), post).is_fused
     (record,) = caplog.records
-    assert "post-processed there: post_processings[0] is a classification" in record.getMessage()
-    with pytest.raises(RunnerError, match=r"^fuse: post_processings\[0\] is a classification"):
+    assert 'post-processed there: post_processings[0] has nms_method "soft"' in record.getMessage()
+    with pytest.raises(RunnerError, match=r'^fuse: post_processings\[0\] has nms_method "soft"'):
         OnnxRunner(MODEL, post, [CPU], fuse=True)
+
+
+def test_auto_does_not_fuse_scores_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = PostProcessor.for_classification(["a"], Classification(output_tensor="output0"))
+    assert not OnnxRunner(claiming([CUDA], monkeypatch), post).is_fused
+    assert OnnxRunner(MODEL, post, [CPU], fuse=True).is_fused
 
 
 @pytest.mark.parametrize("fuse", ["yes", 0, 1, 1.0, None, np.array([True, False]), np.int64(1)])
@@ -243,6 +249,34 @@ def test_fewer_predictions_are_the_first_and_tell_what_was_cut(
     found = runner(table, max_predictions=most)
     assert_same(found, post({"output0": table}, max_predictions=most))
     assert found.outputs[0].is_cut[0]
+    assert crossed == []
+
+
+@pytest.mark.parametrize("activation", ["none", "sigmoid"])
+@pytest.mark.parametrize("labels", [3, 150])
+def test_classification_beside_boxes_stays_on_the_device(
+    labels: int, activation: str, crossed: list[tuple[int, ...]]
+) -> None:
+    boxes = post_processor()
+    task = Classification.load({"output_tensor": "tags", "score_activation": activation})
+    tags = PostProcessor.for_classification(
+        [f"tag {row}" for row in range(labels)], task, thresholds=0.4, label_ids=[*range(9, 9 + labels)]
+    )
+    spec, version = boxes.spec.dump(), boxes.version.dump()
+    spec["outputs"] += tags.spec.dump()["outputs"]
+    version["post_processings"] += tags.version.dump()["post_processings"]
+    post = PostProcessor(spec, version)
+    shapes = {"data": ("N", 4 + LABELS, BOXES), "logits": ("N", labels, 1)}
+    runner = OnnxRunner(passthrough(shapes, {"output0": "data", "tags": "logits"}), post, [CPU], fuse=True)
+    rng = np.random.default_rng(labels)
+    scores = (rng.integers(0, 60, (3, labels, 1)) / 60).astype(np.float32)  # with ties
+    scores[0, 0], scores[1, 1], scores[2, :2] = np.nan, np.inf, -np.inf
+    feed = {"data": tables(3), "logits": scores}
+    tensors = {"output0": feed["data"], "tags": feed["logits"]}
+    transforms = [ImageTransform.letterbox((SIDE, SIDE), (9, 5))] * 3
+    runner(feed)
+    for options in ({}, {"max_predictions": 2}, {"transforms": transforms}):
+        assert_same(runner(feed, **options), post(tensors, **options))
     assert crossed == []
 
 

@@ -37,8 +37,8 @@ class Extra(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The output of a network in a graph.
+class Scored:
+    """Scores of all candidates in a graph.
 
     Parameters
     ----------
@@ -46,9 +46,23 @@ class Decoded:
         Activated, float32: (B, L, N), or (B, N) with `labels`.
     label_count, per_label : int
         L and N.
-    corners : Corners
     labels : Value, optional
         Rows of the labels that a list of boxes names, (B, N) int64; negative: none.
+    """
+
+    scores: Value
+    label_count: int
+    per_label: int
+    labels: Value | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Decoded(Scored):
+    """Scores of all candidates in a graph, and what gives their boxes.
+
+    Parameters
+    ----------
+    corners : Corners
     extras : dict of str to Extra
         By the names of outputs.
     has_area : function, optional
@@ -59,11 +73,7 @@ class Decoded:
         Whether suppressed boxes suppress others, too.
     """
 
-    scores: Value
-    label_count: int
-    per_label: int
     corners: Corners
-    labels: Value | None = None
     extras: dict[str, Extra] = field(default_factory=dict)
     has_area: Callable[[Value], Value] | None = None
     index: Callable[[Value], Index] | None = None

@@ -78,22 +78,13 @@ class Fusion:
         """Take channels of a tensor (B, N, C), or (B, C, N) if `planar`."""
         return self.g.slice(value, 1 if planar else 2, start, stop)
 
-    def activated(self, planes: Value, activation: int) -> Value:
-        """Apply an activation to planes (B, S, N) float32; a softmax goes along S."""
-        g = self.g
-        if activation == act.SIGMOID:
-            return g.to_float32(g.sigmoid(g.to_real(planes)))
-        if activation == act.SOFTMAX:
-            return g.op("Softmax", planes, axis=1)
-        return planes
-
     def scores(self, value: Value, planar: bool, first: int, activation: int) -> Value:
         """Give scores (B, L, N) of a tensor that has those of the labels from channel `first` on."""
         planes = self.planes(value, planar)
         if activation != act.SOFTMAX:  # in which the background takes part
             planes = self.g.slice(planes, 1, first, first + self.labels)
-            return self.activated(planes, activation)
-        return self.g.slice(self.activated(planes, activation), 1, first, first + self.labels)
+            return activated(self.g, planes, activation)
+        return self.g.slice(activated(self.g, planes, activation), 1, first, first + self.labels)
 
     def corners(
         self, rows: Value, box_format: int, row_of: Callable[[Value, Value], Value] | None = None
@@ -105,6 +96,15 @@ class Fusion:
             return to_corners(self.g, self.g.columns(self.g.take(rows, at), 4), box_format)
 
         return of
+
+
+def activated(g: Graph, planes: Value, activation: int) -> Value:
+    """Apply an activation to planes (B, S, N) float32; a softmax goes along S."""
+    if activation == act.SIGMOID:
+        return g.to_float32(g.sigmoid(g.to_real(planes)))
+    if activation == act.SOFTMAX:
+        return g.op("Softmax", planes, axis=1)
+    return planes
 
 
 def to_corners(g: Graph, numbers: Sequence[Value], box_format: int, half: Any = _HALF) -> list[Value]:

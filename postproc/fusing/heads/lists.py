@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from postproc.errors import FusingError
 from postproc.fusing.graph import Graph, Value
 from postproc.fusing.heads.decoded import Decoded
-from postproc.fusing.heads.fusion import Fusion
+from postproc.fusing.heads.fusion import Fusion, activated
 from postproc.fusing.heads.oriented import Oriented
 from postproc.fusing.heads.points import keypoints_of_rows
 from postproc.fusing.heads.tables import numbers_of_rows
@@ -49,7 +49,7 @@ def direct(fusion: Fusion) -> Decoded:
         return box if own_boxes or columns == 1 else g.op("Div", box, np.int64(columns))
 
     corners = fusion.corners(rows, head.box_format, row_of)
-    return Decoded(flat_scores, fusion.labels, fusion.boxes, corners, flat_labels)
+    return Decoded(flat_scores, fusion.labels, fusion.boxes, corners, labels=flat_labels)
 
 
 def _activated(fusion: Fusion, scores: Value) -> Value:
@@ -57,7 +57,7 @@ def _activated(fusion: Fusion, scores: Value) -> Value:
     g = fusion.g
     if fusion.head.activation == act.SOFTMAX:
         return g.op("Softmax", scores, axis=2)
-    return fusion.activated(scores, fusion.head.activation)
+    return activated(fusion.g, scores, fusion.head.activation)
 
 
 def _of_best(g: Graph, scores: Value, labels: Value, columns: int) -> Value:
@@ -131,7 +131,7 @@ def end_to_end(fusion: Fusion) -> Decoded:
     if oriented is not None:
         return oriented.decoded(scores, count, labels)
     corners = fusion.corners(boxes, fusion.head.box_format)
-    return Decoded(scores, fusion.labels, count, corners, labels, extras)
+    return Decoded(scores, fusion.labels, count, corners, extras, labels=labels)
 
 
 def _classes_of(fusion: Fusion, count: int) -> Value:

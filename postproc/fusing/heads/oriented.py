@@ -42,7 +42,8 @@ class Oriented:
         head = self._fusion.head
         extras = {"polygons": Extra((4, 2), self._polygons), "angles": Extra((), self._angles)}
         return Decoded(
-            *(scores, self._fusion.labels, boxes, self._corners, labels, extras),
+            *(scores, self._fusion.labels, boxes, self._corners, extras),
+            labels=labels,
             has_area=self._has_area,
             index=self._probiou if head.probiou else self._exact,
             fast=bool(head.fast),

@@ -6,7 +6,7 @@ import numpy as np
 
 from postproc.fusing.graph import Value
 from postproc.fusing.heads.decoded import Decoded
-from postproc.fusing.heads.fusion import Fusion, around
+from postproc.fusing.heads.fusion import Fusion, activated, around
 from postproc.fusing.heads.levels import Levels
 from postproc.fusing.heads.points import keypoints_of_rows
 from postproc.fusing.heads.tables import rows_behind
@@ -63,10 +63,10 @@ def _of_table(fusion: Fusion) -> Value:
 def _products(fusion: Fusion, objectness: Value, scores: Value) -> Value:
     """Scores (B, L, N) of an objectness (B, 1, N) and probabilities."""
     g, head = fusion.g, fusion.head
-    objectness = fusion.activated(objectness, head.activation)
+    objectness = activated(g, objectness, head.activation)
     if head.objectness_alone:
         return objectness
-    scores = fusion.activated(scores, head.activation)
+    scores = activated(g, scores, head.activation)
     if not head.square_root:
         product = g.op("Mul", objectness, scores)
         if head.activation != act.NONE:
