@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
@@ -28,6 +29,7 @@ logger = logging.getLogger("postproc.onnx_runner")
 
 _MOST_PREDICTIONS = 100  # of a call that does not say how many
 _BATCH = "batch"
+_MISSING = re.compile(r"could not find an implementation for (\w+)", re.IGNORECASE)
 _MOST_GRAPHS = 8  # of shapes: where outputs vary more, each call would open one, which takes a while
 
 Shapes = Mapping[str, tuple[int | str, ...]]
@@ -153,7 +155,7 @@ class DeviceGraphs:
         said = {item.key: item.value for item in model.metadata_props}
         images = model.graph.output[0].type.tensor_type.shape.dim[0]
         return _Graph(
-            open_session(model, self.device.providers),
+            _session_of(model, self.device),
             json.loads(said["postproc.fused"])["outputs"],
             [one.name for one in model.graph.input if one.name not in shapes],
             images.dim_param or images.dim_value,
@@ -174,6 +176,23 @@ class DeviceGraphs:
         with explained(feed), graph.lock:
             arrays = dict(zip(names, bound_runs(graph.session, names, {})(feed), strict=True))
         return [{kind: arrays[name] for kind, name in output.items()} for output in graph.outputs]
+
+
+def _session_of(model: Any, device: Device) -> Session:
+    """Open a graph of the post-processing; say of an operator that is missing whose it is."""
+    try:
+        return open_session(model, device.providers)
+    except RunnerError as error:
+        missing = _MISSING.search(str(error))
+        if missing is None:
+            raise
+        import onnxruntime
+
+        raise FusingError(
+            f"ONNX Runtime {onnxruntime.__version__} lacks {missing[1]}, of the post-processing's graph and "
+            f"its types of numbers, on {device}: install a newer one, or post-process by the kernels "
+            "(PostProcessor, or OnnxRunner with fuse=False)"
+        ) from error
 
 
 def checked_fuse(fuse: object) -> Literal["auto"] | bool:

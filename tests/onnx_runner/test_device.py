@@ -12,9 +12,18 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from postproc import ImageTransform, PostProcessor, RunnerError, TensorError, YoloOutput, Yolov8Output
+from postproc import (
+    ImageTransform,
+    OrientedDetections,
+    PostProcessor,
+    RunnerError,
+    TensorError,
+    YoloOutput,
+    Yolov8ObbOutput,
+    Yolov8Output,
+)
 from postproc.errors import BatchSizeError, FusingError
-from postproc.onnx_runner import DevicePostProcessor
+from postproc.onnx_runner import DevicePostProcessor, device_graphs
 from postproc.onnx_runner.device_graphs import DeviceGraphs
 from postproc.onnx_runner.device_tensors import Device, OrtTensor, PointedTensor, as_bindable, to_host
 from tests.onnx_runner.test_fused import BOXES, LABELS, SIDE, assert_same, post_processor, tables
@@ -352,3 +361,34 @@ def test_post_processor_that_is_given_a_tensor_on_a_gpu_names_the_one_that_takes
     with pytest.raises(TensorError) as raised:
         post({"output0": object()})
     assert "DevicePostProcessor" not in str(raised.value)
+
+
+def test_operator_that_an_older_onnx_runtime_lacks_is_told_as_one_of_the_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for Cos(7) node"
+
+    def lacking(*arguments: object) -> Any:
+        raise RunnerError(f"model: ONNX Runtime cannot open the model given as ModelProto: {said}")
+
+    monkeypatch.setattr(device_graphs, "open_session", lacking)
+    text = r"lacks Cos, of the post-processing's graph .* on cpu: install a newer one, or post-process by the"
+    with pytest.raises(FusingError, match=text):
+        DevicePostProcessor(post_processor(), SHAPES, "cpu")
+
+
+def test_oriented_boxes_are_those_of_the_kernels_or_refused_by_an_older_onnx_runtime() -> None:
+    output = Yolov8ObbOutput(output_tensor="t")
+    post = PostProcessor.for_detection(["a"], output, thresholds=0.5, input_size=[64, 64])
+    table = np.zeros((1, 6, 9), np.float32)
+    table[0, :, 3] = [32, 32, 10, 20, 0.9, 0.3]
+    try:
+        on_device = DevicePostProcessor(post, {"t": ("batch", 6, 9)}, "cpu")
+    except FusingError as error:  # ONNX Runtime 1.18 has no Cos of float64
+        assert "lacks Cos" in str(error)  # noqa: PT017
+        return
+    found, expected = on_device({"t": table}).outputs[0], post({"t": table}).outputs[0]
+    assert isinstance(found, OrientedDetections)
+    assert isinstance(expected, OrientedDetections)
+    np.testing.assert_allclose(found.polygons, expected.polygons, rtol=1e-6)
+    assert len(found.polygons) == 1
