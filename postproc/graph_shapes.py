@@ -85,7 +85,10 @@ def _is_integer(info: Any) -> bool:
 
 def _shape(info: Any) -> Shape:
     axes = info.type.tensor_type.shape.dim
-    return tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in axes)
+    # A size below 0 is a free one, as older exporters write it.
+    return tuple(
+        axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else None for axis in axes
+    )
 
 
 def _folds(model: Any, shapes: Mapping[str, Shape]) -> bool:

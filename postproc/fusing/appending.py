@@ -82,6 +82,13 @@ def append(
         raise FusingError(
             f"tensor {missing[0]!r} is not among the network's outputs {', '.join(map(repr, outputs_before))}"
         )
+    for info in (*fused.graph.input, *fused.graph.output):
+        if info.name in post.tensor_names and not info.type.tensor_type.elem_type:
+            kind = info.type.WhichOneof("value") or "of no type in its file"
+            raise FusingError(
+                f"{info.name!r} of the network is {kind.removesuffix('_type').replace('_', ' ')}: expected a "
+                "tensor of numbers; post-process by OnnxRunner, or have the network give one"
+            )
     shapes = known_shapes(fused, {name: given[name] for name in post.tensor_names})
     for name in post.tensor_names:
         if name not in shapes:
@@ -133,6 +140,11 @@ def _raised(model: onnx.ModelProto, options: FuseOptions) -> onnx.ModelProto:
         raise FusingError("the network names no opset of ONNX's operators")
     if found >= LOWEST_OPSET:
         return copy.deepcopy(model)
+    if model.functions:  # which the converter leaves out
+        raise FusingError(
+            f"the network has opset {found} and functions of its own, and cannot be raised to "
+            f"{options.opset}: export it with opset {options.opset} or later"
+        )
     from onnx import version_converter
 
     try:

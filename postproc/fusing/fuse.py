@@ -174,7 +174,14 @@ def add_metadata(
         FUSED: json.dumps(fused),
     }
     for key, value in texts.items():
-        model.metadata_props.add(key=key, value=value)
+        set_metadata(model, key, value)
+
+
+def set_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+    """Write an entry into a model's metadata, in the place of one that is there."""
+    for entry in [entry for entry in model.metadata_props if entry.key == key]:
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=key, value=value)
 
 
 def check(post: PostProcessor, options: FuseOptions) -> None:

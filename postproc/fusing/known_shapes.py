@@ -24,7 +24,7 @@ def known_shapes(network: Any, tensors: Mapping[str, Any]) -> dict[str, list[int
     A shape for each; none of those that are neither declared nor follow.
     """
     inputs = [info.type.tensor_type.shape.dim for info in network.graph.input]
-    is_batch_free = any(axes and not axes[0].dim_value for axes in inputs)
+    is_batch_free = any(axes and axes[0].dim_value <= 0 for axes in inputs)
     declared = {name: _declared(tensor) for name, tensor in tensors.items() if tensor.HasField("shape")}
     if declared.keys() == tensors.keys() and all(
         isinstance(size, int) for shape in declared.values() for size in shape[is_batch_free:]
@@ -41,8 +41,9 @@ def known_shapes(network: Any, tensors: Mapping[str, Any]) -> dict[str, list[int
 
 
 def _declared(tensor: Any) -> list[int | str | None]:
-    return [
-        axis.dim_value if axis.HasField("dim_value") else axis.dim_param or None for axis in tensor.shape.dim
+    return [  # a size below 0 is a free one, as older exporters write it
+        axis.dim_param or None if axis.dim_value < 0 or not axis.HasField("dim_value") else axis.dim_value
+        for axis in tensor.shape.dim
     ]
 
 
@@ -77,7 +78,7 @@ def _inferred(network: Any, images: int) -> dict[str, Shape]:
     copy.CopyFrom(network)
     for info in copy.graph.input:
         axes = info.type.tensor_type.shape.dim
-        if axes and not axes[0].dim_value:
+        if axes and axes[0].dim_value <= 0:
             axes[0].Clear()
             axes[0].dim_value = images
     return inferred_shapes(copy)[0]

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from postproc.errors import FusingError
 
 LOWEST_OPSET = 13  # axes of Squeeze, Unsqueeze and ReduceSum are inputs from here on
+MOST_CANDIDATES = 1_000_000  # of which no table of each with each fits into memory, and rows barely do
 _DEFAULT_PREDICTIONS = 100
 
 
@@ -64,7 +65,8 @@ class FuseOptions:
         for name in ("candidates", "max_predictions", "rounds"):
             value = getattr(self, name)
             is_needed = name == "candidates" or (name == "rounds" and self.nms == "rounds")
-            _check(_is_positive(value) or (value is None and not is_needed), name, "1 or more", value)
+            is_number = _is_positive(value) and value <= MOST_CANDIDATES
+            _check(is_number or (value is None and not is_needed), name, f"1 to {MOST_CANDIDATES:,}", value)
         _check(
             self.nms == "rounds" or self.rounds is None, "rounds", 'none without nms="rounds"', self.rounds
         )

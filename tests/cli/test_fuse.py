@@ -253,6 +253,15 @@ def test_file_that_is_no_network_exits_1_with_a_line(name: str, content: bytes) 
     assert "ONNX network" in line
 
 
+@pytest.mark.parametrize("option", ["--spec", "--version", "--preprocessing"])
+@pytest.mark.usefixtures("post")
+def test_document_that_is_none_is_named(option: str) -> None:
+    Path("list.json").write_text("[]")
+    result = invoke(*FUSE, option, "list.json")
+    assert result.exit_code == 1
+    assert result.stderr == "error: list.json: expected an object, got []\n"
+
+
 @pytest.mark.usefixtures("post")
 def test_what_no_graph_expresses_exits_1_with_the_reason() -> None:
     version = json.loads(Path("version.json").read_text())

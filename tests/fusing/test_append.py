@@ -130,6 +130,54 @@ def test_file_tells_its_documents_and_options() -> None:
     assert texts["postproc.fused"]["rounds"] == 3
 
 
+def test_metadata_of_the_network_stay_but_for_keys_that_are_written() -> None:
+    model = network()
+    helper.set_model_props(model, {"names": "cat", "postproc.spec": "another"})
+    fused = append(model, yolov8())
+    onnx.checker.check_model(fused, full_check=True)
+    texts = {one.key: one.value for one in fused.metadata_props}
+    assert texts["names"] == "cat"
+    assert json.loads(texts["postproc.spec"]) == yolov8().spec.dump()
+
+
+def test_sizes_below_0_are_free() -> None:
+    model = network(batch=-1)
+    fused = append(model, yolov8(nms_threshold=0.5))
+    assert fused.graph.output[0].type.tensor_type.shape.dim[0].dim_param
+    assert run(fused, {"image": np.concatenate([TENSOR, TENSOR])})["count"].tolist() == [20, 20]
+    with pytest.raises(FusingError, match="only the first axis may be free"):
+        append(network(boxes=-1), yolov8())
+
+
+@pytest.mark.parametrize("kind", ["sequence", "optional", "of no type"])
+def test_output_that_is_no_tensor_is_an_error(kind: str) -> None:
+    model = network()
+    tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    described = model.graph.output[0].type
+    described.Clear()
+    if kind == "sequence":
+        described.CopyFrom(helper.make_sequence_type_proto(tensor))
+    elif kind == "optional":
+        described.CopyFrom(helper.make_optional_type_proto(tensor))
+    with pytest.raises(FusingError, match=rf"'output0' of the network is {kind}.*: expected a tensor"):
+        append(model, yolov8())
+
+
+def test_functions_of_the_network_are_not_lost() -> None:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    inner = [helper.make_node("Identity", ["x"], ["count"]), helper.make_node("Identity", ["count"], ["y"])]
+    same = helper.make_function("own", "Same", ["x"], ["y"], inner, opsets[:1])
+    model = onnx.load_from_string(passthrough({"image": ("N", 5, 40)}, {"output0": "image"}))
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    model.functions.append(same)
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Same", "own"
+    assert run(append(model, yolov8(nms_threshold=0.5)), {"image": TENSOR})["count"].tolist() == [20]
+    model.opset_import[0].version = model.functions[0].opset_import[0].version = 12
+    with pytest.raises(FusingError, match="opset 12 and functions of its own"):
+        append(model, yolov8())
+
+
 def test_batch_stays_free_or_as_it_is() -> None:
     for batch, size in (("N", "N"), (2, 2)):
         shape = append(network(batch=batch), yolov8()).graph.output[0].type.tensor_type.shape

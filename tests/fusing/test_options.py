@@ -21,11 +21,15 @@ def test_every_kind_of_boxes_can_be_written() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"candidates": 0}, "candidates: expected 1 or more, got 0"),
-        ({"candidates": True}, "candidates: expected 1 or more"),
+        ({"candidates": 0}, "candidates: expected 1 to 1,000,000, got 0"),
+        ({"candidates": True}, "candidates: expected 1 to"),
+        (
+            {"candidates": 10**9, "max_predictions": 10**9},
+            "expected 1 to 1,000,000, got 1000000000",
+        ),
         ({"candidates": 5, "max_predictions": 6}, "no more than candidates, got 6"),
         ({"nms": "soft"}, "nms: expected one of loop, rounds, operator, got 'soft'"),
-        ({"nms": "rounds"}, "rounds: expected 1 or more, got None"),
+        ({"nms": "rounds"}, "rounds: expected 1 to 1,000,000, got None"),
         ({"rounds": 3}, "rounds: expected none without"),
         ({"opset": 12}, "opset: expected 13 or more, got 12"),
         ({"placement": "image"}, "placement: expected one of size, input"),

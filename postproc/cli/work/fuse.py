@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from postproc.cli.terminal import load
 from postproc.cli.work.fused_file import check_output, write_whole
 from postproc.errors import FusingError
 from postproc.file_kinds import file_mistaken_for
 from postproc.fusing import FuseOptions, append
+from postproc.fusing.fuse import set_metadata
 from postproc.fusing.sizes import image_input
 from postproc.installing import install
 from postproc.onnx_runner.weights import external_tensors, location
@@ -52,8 +54,9 @@ def fuse_file(
     preprocessor = None
     if preprocessing is not None:
         from postproc.images import Preprocessor
+        from postproc.schema import Preprocessing
 
-        preprocessor = Preprocessor(preprocessing, preprocessing.parent)
+        preprocessor = Preprocessor(load(Preprocessing, preprocessing), preprocessing.parent)
         read[preprocessing] = "the preprocessing"
         for tensor in preprocessor.named_tensors.values():
             read[preprocessing.parent / tensor.image.mean_file] = "the preprocessing's mean_file"
@@ -110,7 +113,7 @@ def _with_images(
     size = input_size or _prepared_size(network.graph, preprocessor)
     # First, since the images of 8 bits have their sides where all have them, whatever the network's order.
     fused = append(with_image_inputs(network, preprocessor), post, options, input_size=size)
-    fused.metadata_props.add(key=_PREPROCESSING, value=json.dumps(preprocessor.preprocessing.dump()))
+    set_metadata(fused, _PREPROCESSING, json.dumps(preprocessor.preprocessing.dump()))
     return fused
 
 
