@@ -64,7 +64,7 @@ class DeviceGraphs:
 
     def __init__(self, post: PostProcessor, device: Device, candidates: int = 1024) -> None:
         # A row more than calls ask for tells whether an image has more.
-        rows = min(_MOST_PREDICTIONS + 1, candidates)
+        rows = min(_MOST_PREDICTIONS + 1, FuseOptions(candidates).candidates)
         self.options = FuseOptions(candidates, rows, placement="input", precision="float64")
         if reason := unsupported(post, self.options) or _reason_against(post):
             raise FusingError(reason)

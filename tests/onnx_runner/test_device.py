@@ -334,6 +334,12 @@ def test_device_that_is_none_raises_runner_error(device: Any) -> None:
 @pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this build may have a GPU"
 )
+@pytest.mark.parametrize("candidates", [0, True, 1.5, "a", None, 10**9])
+def test_candidates_out_of_range_raise_fusing_error(candidates: Any) -> None:
+    with pytest.raises(FusingError, match="candidates: expected 1 to 1,000,000, got"):
+        DevicePostProcessor(post_processor(), SHAPES, "cpu", candidates=candidates)
+
+
 def test_device_that_the_build_lacks_raises_runner_error() -> None:
     with pytest.raises(RunnerError, match="CUDAExecutionProvider not in this build of ONNX Runtime"):
         DevicePostProcessor(post_processor(), SHAPES, "cuda")
