@@ -162,6 +162,21 @@ def test_former_file_stays_where_the_new_one_cannot_be_written(
     assert "cannot write fused.onnx: No space left on device" in refused("--candidates", "99")
 
 
+@pytest.mark.usefixtures("apart")
+def test_former_network_is_never_beside_weights_that_are_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def settle(written: Path, path: Path) -> None:
+        real(written, path)
+        seen.append({name for name in os.listdir() if name.startswith("fused.onnx")})
+
+    real = disk.settle
+    monkeypatch.setattr(disk, "settle", settle)
+    for _ in range(2):
+        assert invoke(*FUSE).exit_code == 0
+    assert seen == [{"fused.onnx.data"}, {"fused.onnx", "fused.onnx.data"}] * 2
+
+
 @pytest.mark.parametrize(
     ("output", "reason"),
     [

@@ -61,12 +61,14 @@ def write_whole(fused: Any, output: Path, has_weights: bool) -> None:
     weights = _weights_beside(output)
     try:
         with ExitStack() as files:
-            for path in (output, weights) if has_weights else ():  # of which one may fail after the other
-                files.enter_context(_put_back_on_failure(path))
+            pair = (output, weights) if has_weights else ()  # of which one may fail after the other
+            formers = [files.enter_context(_put_back_on_failure(path)) for path in pair]
             network = files.enter_context(whole_file(output))
             if has_weights:
                 _move_weights(fused, files.enter_context(whole_file(weights)), weights.name)
             network.write_bytes(fused.SerializeToString())
+            if any(former.exists() for former in formers[:1]):
+                output.unlink()  # so that a process killed now leaves none, and not one with others' weights
     except Exception as error:  # the system's, or protobuf's of more than 2 GiB
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, FileExistsError):  # of making the folder
@@ -111,8 +113,8 @@ def _move_weights(model: Any, path: Path, name: str) -> None:
 
 
 @contextmanager
-def _put_back_on_failure(path: Path) -> Iterator[None]:
-    """Put back what was at a path if the block raises, or nothing."""
+def _put_back_on_failure(path: Path) -> Iterator[Path]:
+    """Put back what was at a path, or nothing, if the block raises; give its second name, if there is one."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     was_there = path.exists()
@@ -122,7 +124,7 @@ def _put_back_on_failure(path: Path) -> Iterator[None]:
             with suppress(OSError):  # a file system without second names for a file
                 os.link(path, former)
         try:
-            yield
+            yield former
         except BaseException:
             if former.exists():
                 os.replace(former, path)
