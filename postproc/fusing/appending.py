@@ -6,6 +6,8 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from postproc.errors import FusingError
 from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
 from postproc.fusing.known_shapes import known_shapes
@@ -61,7 +63,7 @@ def append(
     """
     options = options or FuseOptions()
     check(post, options)
-    from onnx import ModelProto, helper
+    from onnx import ModelProto
 
     if not isinstance(model, ModelProto):
         raise FusingError(
@@ -96,7 +98,7 @@ def append(
                 f"tensor {name!r} has no shape in the file, and none follows from the network's inputs: "
                 "export the network with inputs of fixed sizes"
             )
-    dtypes = {name: helper.tensor_dtype_to_np_dtype(given[name].elem_type) for name in shapes}
+    dtypes = {name: _dtype(name, given[name].elem_type) for name in shapes}
     kept = outputs_before if keep_outputs else [*_of_rows(post)]
     taken = [*kept, *inputs_before]
     tensors = Tensors(g, shapes, dtypes)
@@ -127,6 +129,20 @@ def _of_rows(post: PostProcessor) -> Iterator[str]:
         for field in ("prototypes_tensor", "masks_tensor"):
             if (name := getattr(output, field, None)) is not None:
                 yield name
+
+
+def _dtype(name: str, element: int) -> np.dtype[Any]:
+    """Give the data type of a tensor; before 1.17 onnx has float32 for all that NumPy lacks."""
+    import onnx
+
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(element)
+    if onnx.helper.np_dtype_to_tensor_dtype(dtype) != element:
+        kind = onnx.TensorProto.DataType.Name(element).lower()
+        raise FusingError(
+            f"tensor {name!r} is {kind}, which onnx {onnx.__version__} cannot express: install a newer onnx, "
+            "or have the network give float32"
+        )
+    return dtype
 
 
 def _raised(model: onnx.ModelProto, options: FuseOptions) -> onnx.ModelProto:
