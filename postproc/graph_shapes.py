@@ -44,6 +44,13 @@ def image_axes(shape: Sequence[int | str | None]) -> tuple[int, int] | None:
     return None
 
 
+def drop_weights(model: Any) -> None:
+    """Leave out the content of weights, which no shape depends on."""
+    for weights in model.graph.initializer:
+        if len(weights.raw_data) > _LARGEST_INDICES:
+            weights.ClearField("raw_data")
+
+
 def inferred_shapes(model: Any) -> tuple[dict[str, Shape], frozenset[str]]:
     """Follow the sizes of the inputs through a graph: give shapes, and the names of tensors of integers.
 
@@ -54,9 +61,7 @@ def inferred_shapes(model: Any) -> tuple[dict[str, Shape], frozenset[str]]:
     """
     import onnx
 
-    for weights in model.graph.initializer:
-        if len(weights.raw_data) > _LARGEST_INDICES:
-            weights.ClearField("raw_data")
+    drop_weights(model)
     for info in model.graph.output:
         info.type.tensor_type.ClearField("shape")
     del model.graph.value_info[:]  # they hold symbols that contradict the pinned sizes

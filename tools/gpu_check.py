@@ -2,7 +2,8 @@
 
     python tools/gpu_check.py --output gpu.json
 
-It takes a few minutes, less than six, needs the extras ``gpu`` and ``onnx``, and writes one JSON file.
+It takes a few minutes, less than six, needs the extras ``gpu`` and ``onnx``, and writes one JSON file,
+anew after each check. It ends with 0 if all was right, 1 if not, and with 2 at once where there is no GPU.
 Tensors of PyTorch or CuPy are bound without a copy where one of them is installed. ``--cpu`` runs all of it
 on the CPU, to see that it works: its times say nothing of a GPU. It has not been run on a GPU so far.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +30,14 @@ from onnx import helper, numpy_helper
 import postproc
 from postproc import Detections, ImageTransform, PostProcessor, Recognitions, Yolov8Output
 from postproc.demo import model_path, spec_path, version_path
+from postproc.disk import whole_file
 from postproc.doctor.network import page
+from postproc.errors import RunnerError
 from postproc.onnx_runner import DevicePostProcessor, OnnxRunner
-from postproc.onnx_runner.session import CPU, CUDA
+from postproc.onnx_runner.session import CPU, CUDA, open_session
 
 SECONDS = 330  # of all; what does not fit is left out, and the report is not all right then
+_GRACE = 20  # after which a check that is still at work is broken off, and the process with it
 _TIMED_SECONDS, _TIMED_RUNS = 4.0, 200  # of one figure
 _LABELS, _BOXES, _SIDE = 80, 8400, 640
 _BATCHES = (1, 8)
@@ -49,8 +55,17 @@ def main() -> int:
     arguments = parser.parse_args()
     started = time.perf_counter()
     provider = CPU if arguments.cpu else CUDA
-    report: dict[str, Any] = {"postproc": postproc.__version__, "provider": provider, "results": []}
-    for name, check in checks(provider, started + SECONDS):
+    try:
+        open_session(model_path("yolo"), [*dict.fromkeys([provider, CPU])])
+    except RunnerError as error:
+        print(f"nothing was checked, {provider} does not work here: {error}", file=sys.stderr)
+        return 2
+    report = Report(arguments.output, provider, started)
+    pending = dict(checks(provider, started + SECONDS))
+    watch = threading.Timer(started + SECONDS + _GRACE - time.perf_counter(), give_up, [report, pending])
+    watch.daemon = True
+    watch.start()
+    for name, check in [*pending.items()]:
         if time.perf_counter() - started > SECONDS:
             result: dict[str, Any] = {"ok": False, "left_out": "no time left"}
         else:
@@ -58,13 +73,51 @@ def main() -> int:
                 result = check()
             except Exception as error:  # whatever it is, the others are of use
                 result = {"ok": False, "error": f"{type(error).__name__}: {error}"}
-        report["results"].append({"check": name, **result})
-        print(f"{time.perf_counter() - started:6.1f} s  {name}: {json.dumps(result)[:300]}", flush=True)
-    report["seconds"] = round(time.perf_counter() - started, 1)
-    report["ok"] = all(result.get("ok", True) for result in report["results"])
-    arguments.output.write_text(json.dumps(report, indent=2))
-    print(f"{'all right' if report['ok'] else 'NOT all right'}: {arguments.output}")
-    return 0 if report["ok"] else 1
+        report.add(name, result)
+        del pending[name]
+    watch.cancel()
+    return report.finish()
+
+
+class Report:
+    """What was found so far, on the disk after each check."""
+
+    def __init__(self, path: Path, provider: str, started: float) -> None:
+        self.path, self.started = path, started
+        self.found: dict[str, Any] = {"postproc": postproc.__version__, "provider": provider, "ended": False}
+        self.results: list[dict[str, Any]] = []
+
+    def add(self, name: str, result: dict[str, Any]) -> None:
+        """Take the result of a check, print and write it."""
+        self.results.append({"check": name, **result})
+        self._write()
+        print(f"{self._seconds:6.1f} s  {name}: {json.dumps(result)[:300]}", flush=True)
+
+    def finish(self) -> int:
+        """Say whether all was right; give the exit status."""
+        self.found["ended"] = True
+        is_right = self._write()
+        print(f"{'all right' if is_right else 'NOT all right'}: {self.path}", flush=True)
+        return 0 if is_right else 1
+
+    @property
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self.started, 1)
+
+    def _write(self) -> bool:
+        is_right = self.found["ended"] and all(result.get("ok", True) for result in self.results)
+        found = {**self.found, "results": self.results, "seconds": self._seconds, "ok": is_right}
+        with whole_file(self.path) as path:
+            path.write_text(json.dumps(found, indent=2))
+        return is_right
+
+
+def give_up(report: Report, pending: Iterable[str]) -> None:
+    """End the process, whatever a check waits for: no call of a driver can be broken off from within."""
+    for number, name in enumerate([*pending]):
+        reason = "no time left" if number else "it did not end in time"
+        report.add(name, {"ok": False, "left_out": reason})
+    os._exit(report.finish())
 
 
 def checks(provider: str, end: float) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:

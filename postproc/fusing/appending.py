@@ -10,7 +10,7 @@ import numpy as np
 
 from postproc.errors import FusingError
 from postproc.fusing.fuse import FUSED, IR_VERSION, add_metadata, check, new_graph, write_all
-from postproc.fusing.known_shapes import known_shapes
+from postproc.fusing.known_shapes import declare_types, known_shapes
 from postproc.fusing.names import free_scope, names_of, rename, values_of
 from postproc.fusing.options import LOWEST_OPSET, FuseOptions
 from postproc.fusing.sizes import size_of_images
@@ -61,7 +61,7 @@ def append(
     TensorError
         If shapes do not fit the documents.
     """
-    options = options or FuseOptions()
+    options = FuseOptions() if options is None else options
     check(post, options)
     from onnx import ModelProto
 
@@ -70,6 +70,7 @@ def append(
             f"model: expected an onnx.ModelProto, as of onnx.load(path); got {type(model).__name__}"
         )
     fused = _raised(model, options)
+    declare_types(fused, post.tensor_names)
     fused.ir_version = max(fused.ir_version, IR_VERSION)
     size = size_of_images(fused.graph, post, input_size, in_pixels=options.pixels)
     opsets = {one.domain: one.version for one in fused.opset_import}
@@ -86,7 +87,13 @@ def append(
         )
     for info in (*fused.graph.input, *fused.graph.output):
         if info.name in post.tensor_names and not info.type.tensor_type.elem_type:
-            kind = info.type.WhichOneof("value") or "of no type in its file"
+            kind = info.type.WhichOneof("value")
+            if kind in (None, "tensor_type"):
+                raise FusingError(
+                    f"{info.name!r} of the network is of no type in its file, and its inputs tell none: "
+                    "export the network with the types of its outputs, or write them into the file "
+                    "(onnx.helper.make_tensor_value_info)"
+                )
             raise FusingError(
                 f"{info.name!r} of the network is {kind.removesuffix('_type').replace('_', ' ')}: expected a "
                 "tensor of numbers; post-process by OnnxRunner, or have the network give one"

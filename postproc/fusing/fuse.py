@@ -12,7 +12,7 @@ import numpy as np
 from postproc.errors import FusingError, TensorError
 from postproc.fusing.graph import Graph, Value
 from postproc.fusing.names import free_name, free_scope
-from postproc.fusing.options import FuseOptions
+from postproc.fusing.options import LOWEST_OPSET, FuseOptions
 from postproc.fusing.output import bind, reason_against, write_classification, write_detection
 from postproc.fusing.tensors import Tensors
 from postproc.installing import install
@@ -89,7 +89,7 @@ def to_onnx(
     Raises
     ------
     FusingError
-        If something of it cannot be written.
+        If something of it cannot be written, or boxes are in pixels of an input whose size nothing tells.
     TensorError
         If shapes do not fit the documents.
     """
@@ -97,7 +97,8 @@ def to_onnx(
     from onnx import helper
 
     g = new_graph(options, options.opset, free_scope("postproc", post.tensor_names))
-    tensors = Tensors(g, shapes, dtypes or {})
+    tensors = Tensors(g, shapes, {} if dtypes is None else dtypes)
+    _check_size(post, options, input_size)
     outputs, inputs, names = write_all(g, post, tensors, options, input_size, [*post.tensor_names])
     given = [
         helper.make_tensor_value_info(name, _element_type(tensors.dtypes[name]), tensors.shapes[name])
@@ -193,11 +194,34 @@ def check(post: PostProcessor, options: FuseOptions) -> None:
         If not.
     """
     try:
-        import onnx  # noqa: F401
+        import onnx
     except ImportError:
         raise FusingError(f"writing graphs needs onnx: {install('onnx')}") from None
+    if not isinstance(options, FuseOptions):
+        raise FusingError(
+            f"options: expected FuseOptions(candidates=..., ...), got {type(options).__name__} {options!r}"
+        )
+    if options.opset > (newest := onnx.defs.onnx_opset_version()):
+        raise FusingError(
+            f"opset: expected {LOWEST_OPSET} to {newest}, the newest that onnx {onnx.__version__} knows, got "
+            f"{options.opset}: ask for less, or install a newer onnx"
+        )
     if reason := unsupported(post, options):
         raise FusingError(reason)
+
+
+def _check_size(post: PostProcessor, options: FuseOptions, input_size: Sequence[int] | None) -> None:
+    """Check that the size is known by which a graph divides boxes in pixels, unless an input holds it."""
+    if input_size is not None or options.placement == "input":
+        return
+    for index, stage in enumerate(post.stages):
+        if isinstance(stage.task, Detection) and stage.uses_input_size and stage.task.input_size is None:
+            can_tell = stage.task.output.declared_coordinates is not None
+            raise FusingError(
+                f"post_processings[{index}]: boxes are in pixels of the network's input, whose size nothing "
+                "tells: give input_size, or declare the detection's input_size"
+                + (' (if they are in [0, 1], coordinates "normalized" of its output)' if can_tell else "")
+            )
 
 
 def new_graph(options: FuseOptions, opset: int, scope: str = "postproc/") -> Graph:

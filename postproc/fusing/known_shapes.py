@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from postproc.graph_shapes import Shape, inferred_shapes
+from postproc.graph_shapes import Shape, drop_weights, inferred_shapes
 
 _BATCHES = (2, 3)  # an axis that is as long as each of them is that of the images
 
@@ -38,6 +38,36 @@ def known_shapes(network: Any, tensors: Mapping[str, Any]) -> dict[str, list[int
         if shape is not None:
             found[name] = _named(shape if inferred is None else _completed(shape, inferred))
     return found
+
+
+def declare_types(network: Any, names: Collection[str]) -> None:
+    """Write types of outputs that the file leaves out, as far as they follow from those of its inputs."""
+    import onnx
+
+    lacking = {
+        info.name: info
+        for info in network.graph.output
+        if info.name in names
+        and info.type.WhichOneof("value") in (None, "tensor_type")
+        and not info.type.tensor_type.elem_type
+    }
+    if not lacking:
+        return
+    copy = onnx.ModelProto()
+    copy.CopyFrom(network)
+    for info in copy.graph.output:
+        if info.name in lacking:
+            info.ClearField("type")
+    drop_weights(copy)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(copy).graph.output
+    except Exception:  # of many kinds: what it cannot tell stays open
+        return
+    for info in inferred:
+        if info.name in lacking and info.type.WhichOneof("value") == "tensor_type":
+            lacking[info.name].type.tensor_type.elem_type = info.type.tensor_type.elem_type
+        elif info.name in lacking:
+            lacking[info.name].type.CopyFrom(info.type)
 
 
 def _declared(tensor: Any) -> list[int | str | None]:

@@ -34,7 +34,7 @@ class FuseOptions:
         Boxes are divided by the size of the network's input; or an input ``placement`` (B, 2, 4) float64
         holds for x and y of each image factor, offset, scale and size d: ``((x * f - o) / s) / d``.
     thresholds : {"constants", "input"}
-        Those of the version, or an input ``thresholds`` (L,) float32.
+        Those of the version, or an input ``thresholds`` (L,) float32, one a label in the order of the spec.
     opset : int
         Of the ONNX standard, of a graph of its own; behind a network the network's, if that is 13 or later.
     precision : {"float32", "float64"}
@@ -66,7 +66,8 @@ class FuseOptions:
             value = getattr(self, name)
             is_needed = name == "candidates" or (name == "rounds" and self.nms == "rounds")
             is_number = _is_positive(value) and value <= MOST_CANDIDATES
-            _check(is_number or (value is None and not is_needed), name, f"1 to {MOST_CANDIDATES:,}", value)
+            expected = f"1 to {MOST_CANDIDATES:,}" + (' with nms="rounds"' if name == "rounds" else "")
+            _check(is_number or (value is None and not is_needed), name, expected, value)
         _check(
             self.nms == "rounds" or self.rounds is None, "rounds", 'none without nms="rounds"', self.rounds
         )

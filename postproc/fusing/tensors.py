@@ -44,7 +44,9 @@ class Tensors:
             raise FusingError(
                 f"shapes: expected a mapping of tensors' names to shapes, got {type(shapes).__name__}"
             )
-        if unknown := sorted({*(dtypes or {})} - {*shapes}):
+        if not isinstance(dtypes, Mapping):
+            raise FusingError(f"dtypes: expected a mapping of tensors' names to dtypes, got {dtypes!r}")
+        if unknown := sorted({*dtypes} - {*shapes}):
             known = ", ".join(map(repr, shapes)) or "none"
             raise FusingError(f"dtypes: {unknown[0]!r} has no shape; those with one are {known}")
         self._g = g

@@ -73,6 +73,11 @@ class DevicePostProcessor:
         dtypes: Mapping[str, DTypeLike] | None = None,
         candidates: int = 1024,
     ) -> None:
+        for argument, given in (("shapes", shapes), ("dtypes", {} if dtypes is None else dtypes)):
+            if not isinstance(given, Mapping):
+                raise TensorError(
+                    f"{argument}: expected a mapping of tensors' names to {argument}, got {given!r}"
+                )
         self.post = post
         self._graphs = DeviceGraphs(post, Device.named(device), candidates)
         self._shapes = {name: _shape(name, find(shapes, name)) for name in post.tensor_names}

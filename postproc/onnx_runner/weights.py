@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +21,41 @@ def location(tensor: Any) -> str:
     """Give the name of the file that holds such a tensor, relative to the ONNX file's folder."""
     places: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
     return places.get("location", "")
+
+
+def path_of(tensor: Any, model: Path) -> Path:
+    """Give the file that holds such a tensor of an ONNX file: beside it, or beside what it is a link to."""
+    name = location(tensor)
+    beside = model.parent / name
+    of_target = model.resolve().parent / name
+    return of_target if os.path.exists(of_target) and not os.path.exists(beside) else beside
+
+
+def load_tensor(tensor: Any, model: Path) -> None:
+    """Read such a tensor of an ONNX file, which then holds its content.
+
+    As for ONNX Runtime, links are followed that lead into the folder of the ONNX file, or into that of the
+    file which it is a link to: so a cache of Hugging Face keeps networks.
+
+    Raises
+    ------
+    Exception
+        onnx's own, of a file that is missing, too short, or lies elsewhere.
+    """
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    path, folder = path_of(tensor, model).resolve(), model.parent
+    folders = (folder.resolve(), model.resolve().parent)
+    if any(path.is_relative_to(one) for one in folders) and not _leaves(location(tensor)):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                folder, entry.value = path.parent, path.name
+    load_external_data_for_tensor(tensor, str(folder))
+
+
+def _leaves(name: str) -> bool:
+    """Tell whether a name of a file may lead out of its folder without a link."""
+    return not name or Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _every_tensor(model: Any) -> Iterator[Any]:

@@ -364,7 +364,7 @@ class PostProcessor:
         """
         from postproc.fusing import FuseOptions, to_onnx  # here, since few need it
 
-        return to_onnx(self, shapes, options or FuseOptions(), **more)
+        return to_onnx(self, shapes, FuseOptions() if options is None else options, **more)
 
     def warmup(self, dtypes: Collection[str] = ("float32",)) -> None:
         """Compile or load every kernel that a call uses, so that the first image does not wait for it.

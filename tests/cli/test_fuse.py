@@ -154,6 +154,15 @@ def test_size_that_the_file_leaves_open_is_asked_for_or_the_preprocessings(
         assert_found(run("fused.onnx", {"images_uint8": np.zeros((2, SIDE, SIDE, 3), np.uint8)}), post)
 
 
+@pytest.mark.parametrize("size", ["64x32", "64x64"])
+@pytest.mark.usefixtures("post")
+def test_size_that_is_not_the_preprocessings_is_refused(size: str) -> None:
+    free_sides()
+    result = invoke(*FUSE, "--preprocessing", "preprocessing.json", "--size", size)
+    assert result.exit_code == (size != "64x64"), result.output
+    assert ("(32, 64), but the preprocessing makes images of (64, 64)" in result.stderr) == (size == "64x32")
+
+
 @pytest.mark.parametrize("order", ["NCHW", "NHWC", "NCWH", "NWHC"])
 @pytest.mark.parametrize("is_free", [False, True])
 @pytest.mark.parametrize("opset", [9, 17])

@@ -14,6 +14,7 @@ from onnx.external_data_helper import convert_model_to_external_data
 
 from postproc import PostProcessor, disk
 from tests.cli.test_fuse import FUSE, assert_found, invoke, post, run
+from tests.models import answering
 from tests.onnx_runner.test_fused import SIDE
 
 __all__ = ["post"]  # the fixture, a folder with a network and its documents
@@ -114,12 +115,85 @@ def test_weights_of_another_network_are_not_written_over() -> None:
     data = Path("fused.onnx.data")
     data.write_bytes(b"another's")
     assert "fused.onnx.data, where weights are to lie, is there already" in refused()
-    Path("fused.onnx").write_bytes(Path("model.onnx").read_bytes())
-    assert "is there already, and not of a fused file fused.onnx" in refused()
     data.unlink()
     data.symlink_to("plain")
     Path("plain").touch()
     assert "is there already" in refused()
+
+
+@pytest.mark.parametrize("has_weights", [False, True])
+@pytest.mark.parametrize(("content", "what"), [(b"notes", "no ONNX network"), (b"", "no ONNX network")])
+def test_file_that_is_no_former_fused_one_is_not_written_over(
+    content: bytes, what: str, has_weights: bool, post: PostProcessor
+) -> None:
+    if has_weights:
+        move_weights("weights.bin")
+    Path("fused.onnx").write_bytes(content)
+    assert f"fused.onnx is there already, and is {what}, not a former fused file: give --output" in refused()
+    Path("fused.onnx").write_bytes(answering({"output0": BLANK[0]}, ("N", 3, SIDE, SIDE), "images"))
+    assert "is another network" in refused()
+    Path("fused.onnx").unlink()
+    Path("kept").write_bytes(content)
+    Path("fused.onnx").symlink_to("kept")
+    assert f"is {what}" in refused()
+
+
+def test_weights_of_a_former_fused_file_are_not_written_over_and_go_with_it(apart: PostProcessor) -> None:
+    assert invoke(*FUSE).exit_code == 0
+    assert "fused.onnx.data is there already, and is no ONNX" in refused("--output", "fused.onnx.data")
+    apart_from_now = {name: Path(name).read_bytes() for name in ("model.onnx", "weights.bin")}
+    Path("model.onnx").write_bytes(onnx.load("model.onnx").SerializeToString())
+    assert invoke(*FUSE).exit_code == 0
+    assert not Path("fused.onnx.data").exists()
+    assert_found(run("fused.onnx", {"images": BLANK}), apart)
+    for name, content in apart_from_now.items():
+        Path(name).write_bytes(content)
+    assert invoke(*FUSE).exit_code == 0
+    assert_found(run("fused.onnx", {"images": BLANK}), apart)
+
+
+@pytest.mark.parametrize("layout", ["both linked", "network linked", "data linked"])
+def test_weights_are_found_through_links_as_in_a_cache_of_hugging_face(
+    layout: str, apart: PostProcessor
+) -> None:
+    for folder in ("blobs", "snapshot"):
+        Path(folder).mkdir()
+    network, data = Path("blobs/1f"), Path("blobs/2e" if layout != "network linked" else "blobs/weights.bin")
+    if layout == "data linked":
+        network, data = Path("snapshot/model.onnx"), Path("snapshot/kept.bin")
+    Path("model.onnx").rename(network)
+    Path("weights.bin").rename(data)
+    if layout != "data linked":
+        Path("snapshot/model.onnx").symlink_to(Path("..", network))
+    if layout != "network linked":
+        Path("snapshot/weights.bin").symlink_to(data.absolute())
+    result = invoke("fuse", "snapshot/model.onnx", *FUSE[2:])
+    assert result.exit_code == 0, result.output
+    for path, name in ((network, "model.onnx"), (data, "weights.bin")):
+        Path(name).hardlink_to(path)
+    before = data.read_bytes()
+    assert_found(run("fused.onnx", {"images": BLANK}), apart)
+    refused_over = invoke("fuse", "snapshot/model.onnx", *FUSE[2:-1], str(data))
+    assert "is the file of the network's weights itself" in refused_over.stderr
+    assert data.read_bytes() == before
+
+
+def test_weights_that_lie_elsewhere_are_refused_with_what_to_do(apart: PostProcessor) -> None:
+    for folder in ("elsewhere", "deep"):
+        Path(folder).mkdir()
+    Path("weights.bin").rename("elsewhere/secret")
+    Path("model.onnx").rename("deep/model.onnx")
+    Path("deep/weights.bin").symlink_to("../elsewhere/secret")
+    result = invoke("fuse", "deep/model.onnx", *FUSE[2:])
+    assert result.exit_code == 1
+    assert "expected the files of its weights beside it" in result.stderr
+
+
+def test_network_that_is_not_valid_is_refused(post: PostProcessor) -> None:
+    model = onnx.load("model.onnx")
+    model.graph.node.add(op_type="NoSuch", input=["images"], output=["more"])
+    onnx.save(model, "model.onnx")
+    assert "finds the fused network invalid: No Op registered for NoSuch" in refused()
 
 
 def test_data_that_nothing_is_written_to_stays(post: PostProcessor) -> None:
@@ -194,6 +268,6 @@ def test_path_that_cannot_be_written_is_told(output: str, reason: str) -> None:
 @pytest.mark.parametrize("output", ["/dev/full", "link.onnx"])
 @pytest.mark.usefixtures("apart")
 def test_weights_beside_a_device_or_a_link_are_refused(output: str) -> None:
+    assert invoke(*FUSE, "--output", "other").exit_code == 0
     Path("link.onnx").symlink_to("other")
-    Path("other").touch()
     assert f"{output} is a link or a device, and weights are to lie beside it" in refused("--output", output)

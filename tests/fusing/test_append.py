@@ -149,7 +149,7 @@ def test_sizes_below_0_are_free() -> None:
         append(network(boxes=-1), yolov8())
 
 
-@pytest.mark.parametrize("kind", ["sequence", "optional", "of no type"])
+@pytest.mark.parametrize("kind", ["sequence", "optional"])
 def test_output_that_is_no_tensor_is_an_error(kind: str) -> None:
     model = network()
     tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
@@ -157,7 +157,7 @@ def test_output_that_is_no_tensor_is_an_error(kind: str) -> None:
     described.Clear()
     if kind == "sequence":
         described.CopyFrom(helper.make_sequence_type_proto(tensor))
-    elif kind == "optional":
+    else:
         described.CopyFrom(helper.make_optional_type_proto(tensor))
     with pytest.raises(FusingError, match=rf"'output0' of the network is {kind}.*: expected a tensor"):
         append(model, yolov8())
@@ -180,6 +180,20 @@ def test_bfloat16_is_read_or_refused_by_an_older_onnx() -> None:
     found = run(fused, {"image": TENSOR})
     assert found["regions"][0, : found["count"][0]].tolist() == expected
     assert len(expected) > 1
+
+
+@pytest.mark.parametrize("declared", [None, ("N", 5, 40)])
+def test_type_that_an_output_lacks_follows_from_the_inputs(declared: Any) -> None:
+    model = network()
+    described = model.graph.output[0].type
+    described.Clear()
+    if declared is not None:
+        described.CopyFrom(helper.make_tensor_type_proto(TensorProto.UNDEFINED, declared))
+    fused = append(model, yolov8(nms_threshold=0.5))
+    assert run(fused, {"image": TENSOR})["count"].tolist() == [20]
+    model.graph.node[1].domain = "elsewhere"  # of which ONNX knows nothing
+    with pytest.raises(FusingError, match=r"'output0' .* is of no type .*: export the network with"):
+        append(model, yolov8())
 
 
 def test_functions_of_the_network_are_not_lost() -> None:

@@ -346,6 +346,11 @@ def test_device_that_the_build_lacks_raises_runner_error() -> None:
 
 
 def test_shapes_that_are_missing_or_free_raise_errors() -> None:
+    for given in (None, "output0"):
+        with pytest.raises(TensorError, match="shapes: expected a mapping of tensors' names to shapes, got"):
+            DevicePostProcessor(post_processor(), given, "cpu")  # type: ignore[arg-type]
+    with pytest.raises(TensorError, match="dtypes: expected a mapping of tensors' names to dtypes, got 'flo"):
+        DevicePostProcessor(post_processor(), SHAPES, "cpu", dtypes="float16")  # type: ignore[arg-type]
     with pytest.raises(TensorError, match="'output0' is missing"):
         DevicePostProcessor(post_processor(), {}, "cpu")
     for shape in (None, 7, "batch"):

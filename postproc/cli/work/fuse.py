@@ -15,7 +15,7 @@ from postproc.fusing import FuseOptions, append
 from postproc.fusing.fuse import set_metadata
 from postproc.fusing.sizes import image_input
 from postproc.installing import install
-from postproc.onnx_runner.weights import external_tensors, location
+from postproc.onnx_runner.weights import external_tensors, load_tensor, path_of
 from postproc.pipeline import PostProcessor
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def fuse_file(
         If the preprocessing does not fit the network.
     """
     network = _read(model)
-    weights = {location(tensor) for tensor in external_tensors(network)}
+    weights = {path_of(tensor, model) for tensor in external_tensors(network)}
     read = {model: "the network", **documents}
-    read |= {model.parent / name: "the file of the network's weights" for name in weights}
+    read |= dict.fromkeys(weights, "the file of the network's weights")
     preprocessor = None
     if preprocessing is not None:
         from postproc.images import Preprocessor
@@ -88,17 +88,17 @@ def _read(path: Path) -> Any:
 
 
 def _read_weights(network: Any, path: Path) -> None:
-    from onnx.external_data_helper import load_external_data_for_tensor
-
     try:
         for tensor in external_tensors(network):
-            load_external_data_for_tensor(tensor, str(path.parent))
+            load_tensor(tensor, path)
     except Exception as error:  # of files that are missing or too short, or that lie elsewhere
-        raise _unreadable(path, error) from error
+        advice = ": expected the files of its weights beside it, as whole as they were written"
+        raise _unreadable(path, error, advice) from error
 
 
-def _unreadable(path: Path, error: Exception) -> FusingError:
-    return FusingError(f"{path} cannot be read as an ONNX network: {' '.join(str(error).split())}")
+def _unreadable(path: Path, error: Exception, advice: str = "") -> FusingError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return FusingError(f"{path} cannot be read as an ONNX network: {reason}{advice}")
 
 
 def _with_images(
@@ -110,7 +110,13 @@ def _with_images(
 ) -> Any:
     from postproc.images.in_graph import with_image_inputs
 
-    size = input_size or _prepared_size(network.graph, preprocessor)
+    prepared = _prepared_size(network.graph, preprocessor)
+    if input_size and prepared and prepared != input_size:
+        raise FusingError(
+            f"--size: height and width are said to be {input_size}, but the preprocessing makes images of "
+            f"{prepared}: leave --size out, or correct the preprocessing's target_size"
+        )
+    size = input_size or prepared
     # First, since the images of 8 bits have their sides where all have them, whatever the network's order.
     fused = append(with_image_inputs(network, preprocessor), post, options, input_size=size)
     set_metadata(fused, _PREPROCESSING, json.dumps(preprocessor.preprocessing.dump()))

@@ -30,13 +30,19 @@ def check_output(output: Path, read: Mapping[Path, str], has_weights: bool) -> N
     Raises
     ------
     FusingError
-        If one of `read` would be, or weights beside it are of another network or cannot lie there.
+        If one of `read` or another file would be, or weights beside it are of another network or cannot lie
+        there.
     """
     weights = _weights_beside(output)
     for path in (output, weights) if has_weights else (output,):
         for other, what in read.items():
             if _is_same(path, other):
                 raise FusingError(f"{path} is {what} itself: give --output another name")
+    if os.path.isfile(output) and not _is_fused(former := _read(output)):
+        raise FusingError(
+            f"{output} is there already, and is {'another network' if former else 'no ONNX network'}, not a "
+            "former fused file: give --output another name, or move it away"
+        )
     if not has_weights:
         return
     if os.path.islink(output) or (os.path.exists(output) and not os.path.isfile(output)):
@@ -53,12 +59,17 @@ def check_output(output: Path, read: Mapping[Path, str], has_weights: bool) -> N
 def write_whole(fused: Any, output: Path, has_weights: bool) -> None:
     """Write a network, with weights beside it or all in one file, which takes 2 GiB.
 
+    Weights of the former file, to which nothing refers any more, go.
+
     Raises
     ------
     FusingError
-        If it cannot be written; what was there stays.
+        If it cannot be written, or is not valid; what was there stays.
     """
     weights = _weights_beside(output)
+    left_over = None if has_weights else _weights_beside(output.resolve())
+    if left_over is not None and not _has_weights(output, left_over.name):
+        left_over = None
     try:
         with ExitStack() as files:
             pair = (output, weights) if has_weights else ()  # of which one may fail after the other
@@ -67,13 +78,41 @@ def write_whole(fused: Any, output: Path, has_weights: bool) -> None:
             if has_weights:
                 _move_weights(fused, files.enter_context(whole_file(weights)), weights.name)
             network.write_bytes(fused.SerializeToString())
+            _check(fused)
             if any(former.exists() for former in formers[:1]):
                 output.unlink()  # so that a process killed now leaves none, and not one with others' weights
+    except FusingError:
+        raise
     except Exception as error:  # the system's, or protobuf's of more than 2 GiB
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, FileExistsError):  # of making the folder
             reason = "its folder is a file"
         raise FusingError(f"cannot write {output}: {reason}") from error
+    if left_over is not None:
+        with suppress(OSError):  # Windows keeps what a program has open; the fused file is written
+            left_over.unlink(missing_ok=True)
+
+
+def _check(fused: Any) -> None:
+    """Check that a network is a valid one; of its weights those that lie in the file alone."""
+    import onnx
+
+    checked = fused
+    if any(True for _ in external_tensors(fused)):
+        checked = onnx.ModelProto()
+        checked.CopyFrom(fused)
+    for tensor in external_tensors(checked):  # whose file has another name until it is whole
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        tensor.dims[:] = [0]
+    try:
+        onnx.checker.check_model(checked)
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split())
+        raise FusingError(
+            f"onnx {onnx.__version__} finds the fused network invalid: {reason}: check the network itself by "
+            "onnx.checker.check_model, and export it anew, or install a newer onnx"
+        ) from error
 
 
 def _weights_beside(output: Path) -> Path:
@@ -83,20 +122,31 @@ def _weights_beside(output: Path) -> Path:
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
-    except OSError:  # one is not there
+    except (OSError, ValueError):  # one is not there, or no name of a file
         return False
 
 
 def _has_weights(output: Path, name: str) -> bool:
     """Tell whether a file is a fused one whose weights lie in the file of a name."""
+    former = _read(output)
+    return _is_fused(former) and name in map(location, external_tensors(former))
+
+
+def _read(path: Path) -> Any:
+    """Read a network without its weights; None where there is none."""
     import onnx
 
+    if not os.path.isfile(path):  # a device may have no end
+        return None
     try:
-        former = onnx.load(output, format="protobuf", load_external_data=False)
-    except Exception:  # not there, or of no network
-        return False
-    is_fused = any(entry.key == FUSED for entry in former.metadata_props)
-    return is_fused and name in map(location, external_tensors(former))
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except Exception:  # of something else
+        return None
+    return model if model.graph.node else None
+
+
+def _is_fused(model: Any) -> bool:
+    return model is not None and any(entry.key == FUSED for entry in model.metadata_props)
 
 
 def _move_weights(model: Any, path: Path, name: str) -> None:
