@@ -57,11 +57,12 @@ def match_greedily(
     truths: NDArray[np.int64],
     overlaps: NDArray[np.float64],
     crowd: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
     thresholds: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Row of the object, or else of the crowd, that each detection takes at each threshold, (T, K); -1: none.
+    """Row of the object, or else of an ignored one, that each detection takes at each threshold, (T, K).
 
-    The first three are of `pairs`, `crowd` is (G,).
+    -1 is none. The first three are of `pairs`; `crowd` and `ignored`, which crowds are as well, are (G,).
     """
     matched = np.full((thresholds.shape[0], starts.shape[0] - 1), -1, np.int64)
     taken = np.full(crowd.shape[0], -1, np.int64)
@@ -69,7 +70,7 @@ def match_greedily(
         for row in range(matched.shape[1]):
             if starts[row] < starts[row + 1]:
                 matched[turn, row] = take_best(
-                    starts[row], starts[row + 1], truths, overlaps, thresholds[turn], crowd, crowd, taken,
-                    turn,
+                    starts[row], starts[row + 1], truths, overlaps, thresholds[turn], ignored, crowd,
+                    taken, turn,
                 )  # fmt: skip
     return matched

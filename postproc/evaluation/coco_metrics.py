@@ -105,7 +105,7 @@ def coco_metrics(
             batch.labels,
             truth.areas[batch.rows],
             batch.crowd,
-            ignored=batch.crowd,
+            ignored=batch.ignored,
         ),
         of_boxes(boxes, batch.boxes, batch.crowd),
         images=len(batch),

@@ -133,7 +133,7 @@ class DetectionEvaluation(Evaluation):
         """Tell what COCO's limit of detections an image and label leaves out."""
         batch, limit = self.collected.truth, self.coco.max_detections
         names = self.detections.table.names
-        objects = images_of_rows(batch.offsets)[~batch.crowd] * len(names) + batch.labels[~batch.crowd]
+        objects = images_of_rows(batch.offsets)[~batch.ignored] * len(names) + batch.labels[~batch.ignored]
         pairs, counts = np.unique(objects, return_counts=True)
         most, image, label = 0, "", ""
         if len(pairs):
@@ -160,8 +160,8 @@ class DetectionEvaluation(Evaluation):
             said.append(
                 f"the version finds {self.yields} as well: its boxes are measured, the {self.yields} are not"
             )
-        if self.truth.unused:
-            parts = (f"{kind} of {counted(count, 'object')}" for kind, count in self.truth.unused.items())
+        if unused := self.truth.shapes.counts():
+            parts = (f"{kind} of {counted(count, 'object')}" for kind, count in unused.items())
             said.append(f"the ground truth has {' and '.join(parts)} besides their boxes, which are not used")
         return said
 

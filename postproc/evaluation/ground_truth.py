@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import SchemaError
 from postproc.evaluation.categories import CategoryKey, CategoryMap, MatchBy, map_categories
+from postproc.evaluation.shapes import Shapes
 from postproc.evaluation.truth_files import TruthFile, normal, read_coco, read_csv
 from postproc.evaluation.units import check_units
 from postproc.results.rows import images_of_rows
@@ -39,6 +40,9 @@ class TruthBatch:
         x, y, width, height in pixels; zeros for labels of whole images.
     crowd : (G,) bool
         Whether it stands for many objects: what is found there is neither a true nor a false positive.
+    ignored : (G,) bool
+        Whether it need not be found, and whoever finds it counts as neither: crowds, and what a data set
+        calls difficult.
     """
 
     images: NDArray[np.int64]
@@ -48,6 +52,7 @@ class TruthBatch:
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
     crowd: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,8 +62,8 @@ class TruthBatch:
         return self.images[images_of_rows(self.offsets)]
 
     def counted_objects(self) -> NDArray[np.int64]:
-        """Row of the image, and label, of each object that counts, as crowds do not, (G, 2)."""
-        return np.stack([self.image_of_each(), self.labels], axis=1)[~self.crowd]
+        """Row of the image, and label, of each object that counts, as ignored ones do not, (G, 2)."""
+        return np.stack([self.image_of_each(), self.labels], axis=1)[~self.ignored]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,7 +80,7 @@ class GroundTruth:
         COCO's id of each image; its row in a CSV file.
     sizes : (I, 2) int64
         Height and width of each image; 0 where the file does not say.
-    offsets, labels, boxes, crowd
+    offsets, labels, boxes, crowd, ignored
         As in `TruthBatch`.
     areas : (G,) float64
         COCO's area of each object, by which it counts as small, medium or large.
@@ -83,10 +88,10 @@ class GroundTruth:
         The labels of the spec's output.
     categories : CategoryMap
         Whether categories were told by id or by name, and which were left out.
+    shapes : Shapes
+        Masks, keypoints and oriented boxes of the objects, as far as the file has any.
     source : str
         Name of the file.
-    unused : dict of str to int
-        How many objects have ``"keypoints"`` or ``"masks"`` besides their boxes.
 
     Examples
     --------
@@ -109,10 +114,11 @@ class GroundTruth:
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    shapes: Shapes
     table: Labels
     categories: CategoryMap
     source: str
-    unused: dict[str, int]
     _rows: dict[str, list[int]]
 
     @classmethod
@@ -198,10 +204,11 @@ class GroundTruth:
             boxes=read.boxes[order],
             areas=read.areas[order],
             crowd=read.crowd[order],
+            ignored=read.ignored[order],
+            shapes=read.shapes[order],
             table=labels,
             categories=mapped,
             source=read.source,
-            unused=read.unused,
             _rows=by_name,
         )
 
@@ -288,7 +295,14 @@ class GroundTruth:
                 "which the predictions do not know either"
             )
         return TruthBatch(
-            rows, known, offsets, of_each, self.labels[of_each], self.boxes[of_each], self.crowd[of_each]
+            rows,
+            known,
+            offsets,
+            of_each,
+            self.labels[of_each],
+            self.boxes[of_each],
+            self.crowd[of_each],
+            self.ignored[of_each],
         )
 
 

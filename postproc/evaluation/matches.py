@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from postproc.results import Detections
 
 NOTHING = -1  # a detection that takes no object: a false positive
-IGNORED = -2  # a detection in a crowd: neither a true nor a false positive
+IGNORED = -2  # a detection of what is ignored, as in a crowd: neither a true nor a false positive
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -121,11 +121,13 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
     images, owners = images_of_rows(detections.offsets), images_of_rows(truth.offsets)
     groups = Groups.of(Instances(images, detections.labels), Instances(owners, truth.labels), len(truth))
     pairs = of_boxes(boxes, truth.boxes, truth.crowd)(groups, iou)
-    crowd = truth.crowd[groups.truths]
-    (rows,) = match_greedily(pairs.starts, pairs.truths, pairs.values, crowd, np.array([iou], np.float64))
+    crowd, ignored = truth.crowd[groups.truths], truth.ignored[groups.truths]
+    (rows,) = match_greedily(
+        pairs.starts, pairs.truths, pairs.values, crowd, ignored, np.array([iou], np.float64)
+    )
     found = rows >= 0
     taken = np.full(len(rows), NOTHING, np.int64)
-    taken[groups.rows[found]] = np.where(crowd, IGNORED, truth.rows[groups.truths])[rows[found]]
+    taken[groups.rows[found]] = np.where(ignored, IGNORED, truth.rows[groups.truths])[rows[found]]
     return Matches(
         image=truth.images[images],
         label=detections.labels,

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import SchemaError, SchemaProblem
+from postproc.evaluation.shapes import Shapes
 from postproc.evaluation.wrong_truth import EXPECTED, kind_of_bytes, kind_of_json
 from postproc.schema.problems import describe
 
 _MOST_PROBLEMS = 20
-_UNUSED = {"keypoints": "keypoints", "masks": "segmentation"}  # members of annotations
 _LARGEST = 2**63
 
 
@@ -37,7 +37,8 @@ class TruthFile:
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
-    unused: dict[str, int] = field(default_factory=dict)  # objects with keypoints or masks
+    ignored: NDArray[np.bool_]
+    shapes: Shapes
 
 
 @dataclass(slots=True)
@@ -79,7 +80,8 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
     of_category: list[int | str] = []
     boxes, areas, crowd = [], [], []
     ids: dict[Any, int] = {}
-    unused = dict.fromkeys(_UNUSED, 0)
+    masks: list[Any] = []
+    keypoints: list[list[float]] = []
     for row, item in enumerate(annotations):
         path = f"annotations[{row}]"
         image: Any
@@ -110,17 +112,17 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
             problems.add(f"{path}.area", f"expected a number of 0 or more, got {describe(area)}")
         if (is_crowd := item.get("iscrowd", 0)) not in (0, 1):
             problems.add(f"{path}.iscrowd", f"expected 0 or 1, got {describe(is_crowd)}")
+        mask = _mask(item, path, problems) if needs_boxes else None
+        points = _keypoints(item, path, problems) if needs_boxes else []
         if problems.found:
             continue
-        if needs_boxes:
-            for kind, member in _UNUSED.items():
-                value = item.get(member)
-                unused[kind] += isinstance(value, (list, dict)) and any(value)
         of_image.append(rows[image])
         of_category.append(category)
         boxes.append(box)
         areas.append(area)
         crowd.append(is_crowd)
+        masks.append(mask)
+        keypoints.append(points)
     problems.check()
     used = set(of_category)
     return TruthFile(
@@ -134,7 +136,8 @@ def read_coco(source: Path | Mapping[str, Any], name: str, needs_boxes: bool) ->
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         areas=np.array(areas, np.float64),
         crowd=np.array(crowd, np.bool_),
-        unused={kind: count for kind, count in unused.items() if count},
+        ignored=np.array(crowd, np.bool_),
+        shapes=Shapes.of(len(boxes), masks, keypoints),
     )  # fmt: skip
 
 
@@ -174,6 +177,8 @@ def read_csv(path: Path) -> TruthFile:
         boxes=np.zeros((len(labels), 4)),
         areas=np.zeros(len(labels)),
         crowd=np.zeros(len(labels), np.bool_),
+        ignored=np.zeros(len(labels), np.bool_),
+        shapes=Shapes.of(len(labels)),
     )
 
 
@@ -264,6 +269,26 @@ def _box(item: Mapping[str, Any], path: str, problems: _Problems) -> tuple[float
     else:
         return tuple(map(float, box))  # type: ignore[return-value]
     return 0.0, 0.0, 0.0, 0.0
+
+
+def _mask(item: Mapping[str, Any], path: str, problems: _Problems) -> Any:
+    """COCO's segmentation as it stands: polygons or RLE, which only metrics of masks look into; or None."""
+    mask = item.get("segmentation")
+    if mask is not None and not isinstance(mask, (list, Mapping)):
+        problems.add(f"{path}.segmentation", f"expected polygons or RLE, got {describe(mask)}")
+    return mask or None
+
+
+def _keypoints(item: Mapping[str, Any], path: str, problems: _Problems) -> list[float]:
+    points = item.get("keypoints")
+    if points is None:
+        return []
+    if isinstance(points, list) and len(points) % 3 == 0 and all(map(_is_number, points)):
+        return points
+    problems.add(
+        f"{path}.keypoints", f"expected x, y and visibility of each point in pixels, got {describe(points)}"
+    )
+    return []
 
 
 def _whole(value: Any) -> int | None:

@@ -151,17 +151,24 @@ def test_load_takes_whole_floats_for_integers() -> None:
         GroundTruth.load(as_floats(DOCUMENT), spec(labels=((4, "dog"),)))
 
 
-def test_load_counts_keypoints_and_masks_that_are_not_used() -> None:
+def test_load_keeps_keypoints_and_masks() -> None:
+    outline = [[1, 2, 3, 4, 5, 6]]
+    runs = {"size": [48, 64], "counts": "0"}
     document = changed(
         annotations__0__keypoints=[1, 2, 2],
-        annotations__1__keypoints=[0, 0, 0],
-        annotations__1__segmentation={"size": [48, 64], "counts": "0"},
+        annotations__1__keypoints=[0, 0, 0, 7, 8, 0],
+        annotations__1__segmentation=runs,
         annotations__2__segmentation=[],
-        annotations__0__segmentation=[[1, 2, 3, 4, 5, 6]],
+        annotations__0__segmentation=outline,
     )
-    assert GroundTruth.load(document, spec()).unused == {"keypoints": 1, "masks": 2}
-    assert GroundTruth.load(document, spec("NONE")).unused == {}
-    assert GroundTruth.load(DOCUMENT, spec()).unused == {}
+    shapes = GroundTruth.load(document, spec()).shapes
+    assert shapes.masks.tolist() == [runs, outline, None]  # in the order of the images
+    assert shapes.keypoints.tolist() == [
+        [[0, 0, 0], [7, 8, 0]], [[1, 2, 2], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]
+    ]  # fmt: skip
+    assert shapes.counts() == {"masks": 2, "keypoints": 1}
+    assert GroundTruth.load(document, spec("NONE")).shapes.counts() == {}
+    assert GroundTruth.load(DOCUMENT, spec()).shapes.counts() == {}
 
 
 @pytest.mark.parametrize(
@@ -169,6 +176,18 @@ def test_load_counts_keypoints_and_masks_that_are_not_used() -> None:
     [
         ({"images__0__id": 1.5}, r"images\[0\].id: expected an integer, got 1.5"),
         ({"images__0__id": float("inf")}, r"images\[0\].id: expected an integer, got Infinity"),
+        (
+            {"annotations__0__keypoints": [1, 2]},
+            r"annotations\[0\].keypoints: expected x, y and visibility of each point in pixels, got \[1, 2\]",
+        ),
+        (
+            {"annotations__0__keypoints": [1, 2, "2"]},
+            r"annotations\[0\].keypoints: expected x, y and visibility of each point in pixels, got",
+        ),
+        (
+            {"annotations__0__segmentation": "0"},
+            r'annotations\[0\].segmentation: expected polygons or RLE, got "0"',
+        ),
         ({"images__0__id": True}, r"images\[0\].id: expected an integer, got true"),
         ({"images__0__height": 48.5}, r"images\[0\].height: expected a positive integer, got 48.5"),
         ({"images__0__height": "48"}, r'images\[0\].height: expected a positive integer, got "48"'),

@@ -75,6 +75,6 @@ def warm_up_everything(dtypes: Collection[str]) -> None:
     flags, folds, areas = np.ones(1, np.bool_), np.zeros(1, np.int16), np.ones(1)
     found, truth = FoundInstances(rows, rows, scores, areas), TrueInstances(rows, rows, areas, ~flags, ~flags)
     coco_curves(found, truth, of_boxes(corners, corners, ~flags), images=1, labels=1)
-    match_greedily(offsets, rows, areas, ~flags, areas)
+    match_greedily(offsets, rows, areas, ~flags, ~flags, areas)
     best_cuts(scores, flags, folds, offsets, np.ones(1, np.int64), 1, -1, 0, 0.0)
     resampled_counts(rows, rows, flags, np.ones((1, 1), np.uint8), 1)

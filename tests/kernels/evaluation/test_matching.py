@@ -24,7 +24,7 @@ def run(scene: Scene, thresholds: list[float]) -> NDArray[np.int64]:
         scene.boxes[groups.rows], groups.offsets, scene.truths[groups.truths], crowd, groups.truth_starts,
         groups.truth_stops, min(thresholds),
     )  # fmt: skip
-    matched = match_greedily(starts, truths, overlaps, crowd, np.array(thresholds))
+    matched = match_greedily(starts, truths, overlaps, crowd, crowd, np.array(thresholds))
     result = np.empty_like(matched)
     result[:, groups.rows] = np.append(groups.truths, -1)[matched]
     return result
