@@ -22,9 +22,10 @@ PUBLIC = {
     """,
     "postproc.doctor": "Finding Report Section Status examine",
     "postproc.evaluation": """
-        Calibration ClassificationEvaluation Collected DetectionEvaluation Found GroundTruth Matches
-        MeasuringPostProcessor Objective OnePass Settings TruthBatch Validation calibrate collect
-        evaluate_classifications evaluate_detections gather match with_thresholds
+        CalibratedVersion Calibration ClassificationEvaluation Collected Comparison DetectionEvaluation
+        Difference Found GroundTruth ImagesThroughNetwork Matches MeasuringPostProcessor Objective OnePass
+        PredictionSource SavedTensors Settings TruthBatch Validation calibrate choose_thresholds collect
+        compare evaluate evaluate_classifications evaluate_detections gather match with_thresholds
     """,
     "postproc.exports": "FORMATS open_writer",
     "postproc.fusing": "FuseOptions append to_onnx unsupported",

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._jit import inner, kernel
-from .matching import take_best
+from .states import FALSE_POSITIVE, TRUE_POSITIVE, list_paired, write_states
 
-_FALSE_POSITIVE, _TRUE_POSITIVE, _IGNORED = np.uint8(0), np.uint8(1), np.uint8(2)
 # pycocotools' own, numpy.spacing(1): a precision of nothing found is 0, and 1 is not reached by 1 of 1.
-_EPSILON = 2.0**-52
+EPSILON = 2.0**-52
 
 
 @kernel
@@ -44,7 +43,7 @@ def precision_recall(
     by_score : (K,) int64
         The rows of each label by descending score.
     is_beyond : (A, K) bool
-        Whether the area of a detection is out of a range: it is no false positive.
+        Whether a detection that takes no object is no false positive, as where its area is out of a range.
     truth_offsets : (L + 1,) int64
         Where the objects of each label lie.
     crowd : (G,) bool
@@ -74,11 +73,7 @@ def precision_recall(
     taken = np.full(crowd.shape[0], -1, np.int64)
     for label in range(labels):
         start, stop = offsets[label], offsets[label + 1]
-        pairs = 0
-        for row in range(start, stop):
-            if starts[row] < starts[row + 1]:
-                found[pairs] = row
-                pairs += 1
+        pairs = list_paired(starts, start, stop, found)
         for limit in range(limits.shape[0]):
             counts[limit] = 0
             for row in by_score[start:stop]:
@@ -91,19 +86,13 @@ def precision_recall(
                 objects += not ignored[area, row]
             if objects == 0:
                 continue
-            _find_needed(recalls, objects, needed)
+            find_needed(recalls, objects, needed)
             skipped, out = ignored[area], is_beyond[area, start:stop]
             for index in range(thresholds.shape[0]):
-                for row in range(out.shape[0]):
-                    states[row] = _IGNORED if out[row] else _FALSE_POSITIVE
-                threshold, turn = thresholds[index], area * thresholds.shape[0] + index
-                for number in range(pairs):
-                    row = found[number]
-                    truth = take_best(
-                        starts[row], starts[row + 1], truths, overlaps, threshold, skipped, crowd, taken, turn
-                    )  # fmt: skip
-                    if truth >= 0:
-                        states[row - start] = _IGNORED if skipped[truth] else _TRUE_POSITIVE
+                write_states(
+                    states, start, found[:pairs], out, starts, truths, overlaps, thresholds[index], skipped,
+                    crowd, taken, area * thresholds.shape[0] + index,
+                )  # fmt: skip
                 for limit in range(limits.shape[0]):
                     true = _read_curve(
                         states, kept[limit, : counts[limit]], scores[start:stop], needed, hits, before,
@@ -114,7 +103,7 @@ def precision_recall(
 
 
 @inner
-def _find_needed(recalls: NDArray[np.float64], objects: int, needed: NDArray[np.int64]) -> None:
+def find_needed(recalls: NDArray[np.float64], objects: int, needed: NDArray[np.int64]) -> None:
     """Write how many objects must be found to reach each recall, one more than there are for above 1."""
     count = 0
     for index in range(recalls.shape[0]):
@@ -146,14 +135,14 @@ def _read_curve(
         state = states[row]
         # Written always, and counted where it is one: no processor can foresee which are.
         hits[true], before[true] = row, false
-        true += state == _TRUE_POSITIVE
-        false += state == _FALSE_POSITIVE
+        true += state == TRUE_POSITIVE
+        false += state == FALSE_POSITIVE
     highest = 0.0
     met = true
     for index in range(needed.shape[0] - 1, -1, -1):
         count = needed[index]
         while met > 0 and met >= count:
-            highest = max(highest, met / ((before[met - 1] + met) + _EPSILON))
+            highest = max(highest, met / ((before[met - 1] + met) + EPSILON))
             met -= 1
         if count <= true and rows.shape[0] > 0:
             precision[index] = highest

@@ -11,7 +11,7 @@ import numpy as np
 
 from postproc.errors import SchemaError
 from postproc.evaluation.counts import ConfusionCounts
-from postproc.evaluation.one_pass import OnePass
+from postproc.evaluation.one_pass import Passed
 from postproc.evaluation.pass_matches import PassMatches
 from postproc.evaluation.threshold_choice import Objective, ThresholdChoice, Variant, choose
 from postproc.evaluation.validation import Gain, Validation, cross_validate
@@ -115,6 +115,8 @@ class Calibration:
     validation : Validation or None
     not_validated : str or None
         Why there is no validation.
+    has_version : bool
+        Whether old thresholds are those of a version; else there are none, and "before" is all detections.
     """
 
     output: int
@@ -126,6 +128,7 @@ class Calibration:
     new_nms: float | None
     validation: Validation | None
     not_validated: str | None
+    has_version: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON."""
@@ -142,7 +145,9 @@ class Calibration:
         }
 
 
-def calibrate(plan: OnePass, gathered: PassMatches, settings: Settings | None = None) -> list[Calibration]:
+def choose_thresholds(
+    outputs: Sequence[Passed], gathered: PassMatches, settings: Settings | None = None
+) -> list[Calibration]:
     """Choose a threshold for each label of each output of a pass.
 
     A label keeps its threshold, and `LabelCalibration.kept` says why, where it has fewer than
@@ -152,14 +157,16 @@ def calibrate(plan: OnePass, gathered: PassMatches, settings: Settings | None = 
 
     Parameters
     ----------
-    plan : OnePass
+    outputs : sequence of Passed
+        As of `OnePass`.
     gathered : PassMatches
-        By `gather`.
+        Of these outputs, by `gather`.
     settings : Settings, optional
     """
     settings = settings or Settings()
     return [
-        _calibrated(plan, number, gathered.variants[number], settings) for number in range(len(plan.outputs))
+        _calibrated(passed, variants, settings)
+        for passed, variants in zip(outputs, gathered.variants, strict=True)
     ]
 
 
@@ -187,8 +194,7 @@ def with_thresholds(document: Mapping[str, Any], calibrations: Sequence[Calibrat
     return result
 
 
-def _calibrated(plan: OnePass, number: int, variants: Sequence[Variant], settings: Settings) -> Calibration:
-    passed = plan.outputs[number]
+def _calibrated(passed: Passed, variants: Sequence[Variant], settings: Settings) -> Calibration:
     old = np.array(passed.thresholds, np.float64)
     floors = np.array(passed.floors, np.float64)
     own = variants[0].ranked
@@ -233,6 +239,7 @@ def _calibrated(plan: OnePass, number: int, variants: Sequence[Variant], setting
         new_nms=variants[choice.variant].nms_threshold,
         validation=validation,
         not_validated=None if validation else reason,
+        has_version=passed.has_version,
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from postproc.errors import SchemaError
-from postproc.schema import Labels
+from postproc.schema import Labels, RecognitionSpec
 
 CategoryKey = Literal["ids", "names"]
 MatchBy = Literal["auto", "ids", "names"]
@@ -22,10 +22,12 @@ class CategoryMap:
     rows: dict[int | str, int]
     by: CategoryKey
     unknown: tuple[str, ...]
+    has_ids: bool = True  # false: those of the labels are their rows, since the ground truth has names alone
 
 
 def map_categories(
     categories: Mapping[int | str, str],
+    used: Set[int | str],
     labels: Labels,
     source: str,
     by: MatchBy,
@@ -38,7 +40,9 @@ def map_categories(
     Parameters
     ----------
     categories : mapping
-        Names of the categories that annotations use, by their ids; a text as key has no id.
+        Names of the categories, by their ids; a text as key has no id.
+    used : set
+        The ids of those that objects use; others may be no labels.
     labels : Labels
         Those of the spec's output.
     source : str
@@ -46,7 +50,8 @@ def map_categories(
     by : {"auto", "ids", "names"}
         With "auto", `prefer` if all categories are known so, else the other if they are.
     prefer : {"ids", "names"}
-        "ids" where categories have an id and a name, which must not contradict each other.
+        "ids" where categories have an id and a name, which must not contradict each other; "names" where ids
+        are mere rows, which count only if no name is a label's.
     skip_unknown : bool
         Leave categories out that are no labels, unless all are.
 
@@ -60,20 +65,46 @@ def map_categories(
         "names": _by_name(categories, labels),
     }
     if by == "auto":
-        complete = [name for name, rows in maps.items() if len(rows) == len(categories)]
-        if prefer == "ids" and len(complete) == 2 and maps["ids"] != maps["names"]:
-            raise _disagreement(categories, labels, maps, source)
+        complete = [name for name, rows in maps.items() if used <= rows.keys()]
+        differing = [
+            key for key in categories if key in used and maps["ids"].get(key) != maps["names"].get(key)
+        ]
+        if prefer == "ids" and len(complete) == 2 and differing:
+            raise _disagreement(differing[0], categories, labels, maps, source)
         # Ids of which only some are labels' say nothing: other data sets number from 1 as well.
         by = prefer if prefer in complete else complete[0] if complete else "names"
-    used = maps[by]
-    unknown = tuple(_told(key, name) for key, name in categories.items() if key not in used)
-    if unknown and (not skip_unknown or not used):
+        if prefer == "names" and maps["names"] and any(isinstance(key, int) for key in categories):
+            by = "names"
+    rows = maps[by]
+    unknown = tuple(_told(key, name) for key, name in categories.items() if key in used and key not in rows)
+    if unknown and (not skip_unknown or not used & rows.keys()):
         raise SchemaError(
             f"{source}: these categories are no labels of the spec, by {by}: {_listing(unknown)}; the spec "
             f"has {_listing(f'{label.id} {label.name!r}' for label in labels.labels)}. Rename them, or leave "
             "objects of other categories out with skip_unknown (--skip-unknown)"
         )
-    return CategoryMap(used, by, unknown)
+    return CategoryMap(rows, by, unknown)
+
+
+def labels_of(categories: Mapping[int | str, str], has_boxes: bool, source: str) -> Labels:
+    """Labels that are the categories of a ground truth: their ids, or where they have none their rows.
+
+    Raises
+    ------
+    SchemaError
+        If there are none, or their names are too long for labels.
+    """
+    if not categories:
+        raise SchemaError(f"{source}: has no categories, so that there is nothing to measure; give a spec")
+    listed = [
+        {"id": key if isinstance(key, int) else row, "name": name}
+        for row, (key, name) in enumerate(categories.items())
+    ]
+    output = {"labels": listed, "exclusive": False, "roi": "BBOX" if has_boxes else "NONE"}
+    try:
+        return RecognitionSpec.load({"outputs": [{"labels": output}]}).outputs[0].labels
+    except SchemaError as error:
+        raise SchemaError(f"{source}: its categories are no labels: {error}") from None
 
 
 def _by_id(categories: Mapping[int | str, str], labels: Labels) -> dict[int | str, int]:
@@ -93,12 +124,12 @@ def _by_name(categories: Mapping[int | str, str], labels: Labels) -> dict[int | 
 
 
 def _disagreement(
+    key: int | str,
     categories: Mapping[int | str, str],
     labels: Labels,
     maps: Mapping[CategoryKey, Mapping[int | str, int]],
     source: str,
 ) -> SchemaError:
-    key = next(key for key in categories if maps["ids"][key] != maps["names"][key])
     by_id, by_name = labels.labels[maps["ids"][key]], labels.labels[maps["names"][key]]
     return SchemaError(
         f"{source}: category {_told(key, categories[key])} has the id of the spec's label {by_id.name!r}, "

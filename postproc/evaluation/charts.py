@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _WIDTH, _HEIGHT = 220, 160  # of the whole chart
 _LEFT, _TOP, _RIGHT, _BOTTOM = 30, 18, 212, 138  # of what lies between its axes
+_INTERVAL_WIDTH, _INTERVAL_HEIGHT = 200, 28
 _BINS = 25
 _MOST_POINTS = 200
 
@@ -31,10 +32,19 @@ def precision_recall_chart(
     return _svg(parts)
 
 
+def metric_chart(recalls: NDArray[np.float64], precisions: dict[str, NDArray[np.float64]]) -> str:
+    """Draw the mean precision of labels by recall, a curve each; the first is the heaviest."""
+    parts = [_axes("recall", "precision", [(str(tick), tick) for tick in (0, 0.5, 1)])]
+    for number, values in enumerate(precisions.values()):
+        points = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in zip(recalls, values, strict=True))
+        parts.append(f'<polyline class="curve nr{number}" points="{points}"/>')
+    return _svg(parts)
+
+
 def score_chart(
-    true_positives: NDArray[np.float32], false_positives: NDArray[np.float32], threshold: float
+    true_positives: NDArray[np.float32], false_positives: NDArray[np.float32], threshold: float | None
 ) -> str:
-    """Draw how many true and false positives have which score, on a logarithmic scale, and the threshold."""
+    """Draw how many true and false positives have which score, on a logarithmic scale, and any threshold."""
     edges = np.linspace(0, 1, _BINS + 1)
     counts = [np.histogram(np.clip(scores, 0, 1), edges)[0] for scores in (true_positives, false_positives)]
     most = max(int(count.max()) for count in counts)
@@ -50,9 +60,31 @@ def score_chart(
                 f'<rect class="{kind}" x="{_LEFT + row * width + shift:.1f}" y="{y:.1f}" '
                 f'width="{width / 2:.1f}" height="{_BOTTOM - y:.1f}"/>'
             )
-    x = _x(threshold)
-    parts.append(f'<line class="threshold" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_BOTTOM}"/>')
+    if threshold is not None:
+        x = _x(threshold)
+        parts.append(f'<line class="threshold" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{_BOTTOM}"/>')
     return _svg(parts)
+
+
+def interval_chart(value: float | None, low: float | None, high: float | None, scale: float) -> str:
+    """Draw a difference and its interval on a line from ``-scale`` to `scale`; hollow without an interval."""
+    middle, reach = _INTERVAL_WIDTH / 2, _INTERVAL_WIDTH / 2 - 5
+    parts = [f'<line class="axes" x1="{middle}" y1="0" x2="{middle}" y2="{_INTERVAL_HEIGHT}"/>']
+    y = _INTERVAL_HEIGHT / 2
+
+    def x(number: float) -> str:
+        return f"{middle + reach * min(max(number / scale, -1), 1):.1f}"
+
+    if value is not None:
+        kind = (
+            "unclear" if low is None or high is None or low <= 0 <= high else "right" if low > 0 else "wrong"
+        )
+        if low is not None and high is not None:
+            parts.append(f'<line class="{kind}" x1="{x(low)}" y1="{y}" x2="{x(high)}" y2="{y}"/>')
+        hollow = " hollow" if low is None else ""
+        parts.append(f'<circle class="{kind}{hollow}" cx="{x(value)}" cy="{y}" r="3.5"/>')
+    size = f"0 0 {_INTERVAL_WIDTH} {_INTERVAL_HEIGHT}"
+    return f'<svg class="interval" viewBox="{size}" role="img">{"".join(parts)}</svg>'
 
 
 def _axes(across: str, up: str, heights: list[tuple[str, float]]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.evaluation.groups import Floats, FoundInstances, Groups, Integers, TrueInstances, sorted_by
+from postproc.evaluation.ranking import Ranking
 from postproc.evaluation.similarity import Similarity
 from postproc.kernels.evaluation.curves import precision_recall
 
@@ -43,6 +44,8 @@ class CocoCurves:
     areas : tuple of str
     limits : tuple of int
         Detections of an image and label that are looked at.
+    ranking : Ranking
+        What the curves are read off of.
     """
 
     precision: Floats
@@ -51,8 +54,16 @@ class CocoCurves:
     thresholds: Floats
     areas: tuple[str, ...]
     limits: tuple[int, ...]
+    ranking: Ranking
 
-    def number(self, kind: str, threshold: float | None, area: str, limit: int) -> float | None:
+    def number(
+        self,
+        kind: str,
+        threshold: float | None,
+        area: str,
+        limit: int,
+        labels: NDArray[np.bool_] | None = None,
+    ) -> float | None:
         """Mean precision or recall of all labels that have objects; None where none has.
 
         Parameters
@@ -62,16 +73,38 @@ class CocoCurves:
             One of `thresholds`; None for the mean of all.
         area : str
         limit : int
+        labels : (L,) bool, optional
+            Which are taken.
         """
         values = self.precision if kind == "precision" else self.recall
         chosen = values[..., self.areas.index(area), self.limits.index(limit)]
+        chosen = chosen if labels is None else chosen[..., labels]
         return _mean(chosen if threshold is None else chosen[self._at(threshold)])
 
-    def by_label(self, threshold: float | None = None) -> Floats:
-        """Average precision of each label, of all areas, at the last limit, (L,); NaN without objects."""
-        chosen = self.precision[..., self.areas.index("all"), -1]
+    def by_label(self, threshold: float | None = None, kind: str = "precision") -> Floats:
+        """Mean precision or recall of each label, of all areas, at the last limit, (L,); NaN without objects.
+
+        Parameters
+        ----------
+        threshold, kind
+            As of `number`.
+        """
+        values = self.precision if kind == "precision" else self.recall
+        chosen = values[..., self.areas.index("all"), -1]
         chosen = chosen if threshold is None else chosen[self._at(threshold)]
         return np.array([_mean(chosen[..., label]) for label in range(chosen.shape[-1])], np.float64)
+
+    def mean_precision(self, threshold: float | None = None) -> Floats:
+        """Mean precision of all labels that have objects by recall, (R,); NaN where none has.
+
+        Of all areas, at the last limit, and of `threshold`, or else the mean of all thresholds.
+        """
+        chosen = self.precision[..., self.areas.index("all"), -1]
+        chosen = chosen if threshold is None else chosen[self._at(threshold)]
+        known = chosen[..., (chosen > -1).all(axis=(0, 1))]
+        if not known.size:
+            return np.full(chosen.shape[1], np.nan)
+        return np.asarray(known.mean(axis=(0, 2)))
 
     def _at(self, threshold: float) -> NDArray[np.int64]:
         found = np.flatnonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-9))
@@ -113,7 +146,9 @@ def coco_curves(
     TensorError
         If a row of an image or label, a score, a threshold or a limit is out of range.
     """
-    _check(found, truth, labels, thresholds, limits)
+    check_matched(found, truth, labels, thresholds)
+    if not len(limits) or limits[0] < 1 or list(limits) != sorted(set(limits)):
+        raise TensorError(f"limits: expected ascending numbers of 1 or more, got {list(limits)}")
     known = np.flatnonzero((found.images >= 0) & (found.labels >= 0))
     order = sorted_by(found.images, known)
     order = order[np.argsort(-found.scores[order], kind="stable")]
@@ -126,6 +161,8 @@ def coco_curves(
     offsets, truth_offsets = (np.searchsorted(of, edges) for of in (groups.labels, groups.truth_labels))
     values, by_score = found.scores[groups.rows].astype(np.float64), by_score[by_score >= 0]
     is_beyond = _beyond(found.areas[groups.rows], ranges)
+    if found.unmatched_ignored is not None:
+        is_beyond |= found.unmatched_ignored[groups.rows]
     ignored = crowd | truth.ignored[groups.truths] | _beyond(truth.areas[groups.truths], ranges)
     levels, most = np.asarray(thresholds, np.float64), np.asarray(limits, np.int64)
 
@@ -144,7 +181,11 @@ def coco_curves(
         levels,
         tuple(areas),
         tuple(limits),
-    )
+        Ranking(
+            pairs, offsets, truth_offsets, values, groups.ranks, by_score, is_beyond, crowd, ignored,
+            found.images[groups.rows], truth.images[groups.truths], levels, most,
+        ),
+    )  # fmt: skip
 
 
 def _in_threads(of_labels: Callable[[int, int], tuple[Floats, ...]], offsets: Integers) -> list[Floats]:
@@ -158,9 +199,16 @@ def _in_threads(of_labels: Callable[[int, int], tuple[Floats, ...]], offsets: In
     return [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
 
 
-def _check(
-    found: FoundInstances, truth: TrueInstances, labels: int, thresholds: Floats, limits: Sequence[int]
+def check_matched(
+    found: FoundInstances, truth: TrueInstances, labels: int, thresholds: Sequence[float] | Floats
 ) -> None:
+    """Check what is to be matched: rows of labels, scores, and thresholds.
+
+    Raises
+    ------
+    TensorError
+        If one is out of range.
+    """
     for instances in (found, truth):
         if len(instances) and instances.labels.max() >= labels:
             raise TensorError(
@@ -170,8 +218,6 @@ def _check(
         raise TensorError(f"scores: expected numbers, got NaN in row {wrong[0]}")
     if not len(thresholds) or not all(0 < value <= 1 for value in thresholds):
         raise TensorError(f"thresholds: expected numbers above 0 and at most 1, got {list(thresholds)}")
-    if not len(limits) or limits[0] < 1 or list(limits) != sorted(set(limits)):
-        raise TensorError(f"limits: expected ascending numbers of 1 or more, got {list(limits)}")
 
 
 def _beyond(areas: Floats, ranges: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:

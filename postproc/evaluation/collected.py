@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
+from postproc.evaluation.pixels import in_pixels
 from postproc.evaluation.predictions import Predictions
 from postproc.evaluation.seen_images import SeenImages
 from postproc.results import Recognitions
@@ -22,7 +23,7 @@ class Collected:
     Parameters
     ----------
     recognitions : Recognitions
-        Of these images; those without a prediction have no rows.
+        Of these images; those without a prediction have no rows. Detections are `MeasuredDetections`.
     truth : TruthBatch
         Ground truth of the same images.
     missing : tuple of str
@@ -31,6 +32,10 @@ class Collected:
         Predicted images that are left out, since the ground truth does not know them.
     misshapen : tuple of str
         Images whose proportions are not those that the ground truth gives.
+    notes : tuple of str
+        What else a reader of the numbers has to know of the predictions.
+    has_version : bool
+        Whether thresholds of a version tell which detections count; else all do.
     """
 
     recognitions: Recognitions
@@ -38,6 +43,8 @@ class Collected:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     misshapen: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    has_version: bool = True
 
 
 def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: bool = False) -> Collected:
@@ -60,6 +67,7 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
     parts: dict[int, Recognitions] = {}
     sizes: dict[int, NDArray[np.int64]] = {}
     for names, batch_sizes, recognitions in predictions:
+        recognitions = in_pixels(truth, names, batch_sizes, recognitions)
         known = zip(images.add(names), np.asarray(batch_sizes, np.int64), strict=True)
         for index, (row, size) in enumerate(known):
             if row is not None:
@@ -79,7 +87,7 @@ def collect(truth: GroundTruth, predictions: Predictions, *, only_predicted: boo
             f"{truth.names[row]} ({truth.sizes[row][1]} x {truth.sizes[row][0]}, predicted as "
             f"{sizes[row][1]} x {sizes[row][0]})"
             for row in rows
-            if row in sizes and _differs(truth.sizes[row], sizes[row])
+            if row in sizes and differs(truth.sizes[row], sizes[row])
         ),
     )
 
@@ -89,7 +97,8 @@ def _without_rows(image: Recognitions) -> Recognitions:
     return replace(image, outputs=tuple(nothing))
 
 
-def _differs(of_truth: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
+def differs(of_truth: NDArray[np.int64], found: NDArray[np.int64]) -> bool:
+    """Whether the proportions of an image, by its height and width, are not those of its ground truth."""
     if (of_truth < 1).any() or (found < 1).any():
         return False
     return bool(abs(of_truth[0] * found[1] / (of_truth[1] * found[0]) - 1) > _DIFFERENCE)

@@ -33,7 +33,8 @@ class Instances:
     labels: Integers
 
     def __post_init__(self) -> None:
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        lengths = {name: len(column) for name, column in columns.items() if column is not None}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{length} {name}" for name, length in lengths.items())
             raise TensorError(f"instances: expected as many of all columns, got {told}")
@@ -53,10 +54,14 @@ class FoundInstances(Instances):
     scores : (N,) float
     areas : (N,) float64
         By which one that finds nothing counts as small, medium or large.
+    unmatched_ignored : (N,) bool, optional
+        Whether one that finds nothing does not count, as where not all objects are annotated; by default all
+        are false positives.
     """
 
     scores: NDArray[np.floating]
     areas: Floats
+    unmatched_ignored: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -177,3 +182,12 @@ def sorted_by(keys: Integers, rows: Integers) -> Integers:
     if not len(rows) or keys.max() < 2**16:  # which NumPy sorts in time that does not grow with the logarithm
         keys = keys.astype(np.uint16)
     return rows[np.argsort(keys, kind="stable")]
+
+
+def ranks_of(keys: Integers) -> Integers:
+    """How many rows of the same key come before each, (N,)."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=keys.min(initial=0) - 1))
+    ranks = np.empty(len(keys), np.int64)
+    ranks[order] = np.arange(len(keys)) - np.repeat(starts, np.diff(starts, append=len(keys)))
+    return ranks

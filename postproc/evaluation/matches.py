@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postproc.errors import TensorError
+from postproc.evaluation.found_detections import FoundDetections
 from postproc.evaluation.groups import Groups, Instances
-from postproc.evaluation.similarity import of_boxes
+from postproc.evaluation.similarity import Similarity, of_boxes
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.results.rows import images_of_rows
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from postproc.results import Detections
 
 NOTHING = -1  # a detection that takes no object: a false positive
-IGNORED = -2  # a detection of what is ignored, as in a crowd: neither a true nor a false positive
+IGNORED = -2  # a detection of what is ignored, or not judged: neither a true nor a false positive
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,7 +40,7 @@ class Matches:
     score : (K,) float32
     truth : (K,) int64
         Row of the object in the ground truth that the detection takes; -1 for none, which is a false
-        positive, and -2 for a detection in a crowd, which is not counted.
+        positive, and -2 for one that is not counted, as in a crowd.
     objects : (G, 2) int64
         Image and label of each object that counts; crowds do not.
     images : int
@@ -88,12 +89,14 @@ class Matches:
         return np.bincount(self.objects[:, 1], minlength=labels).astype(np.int64)
 
 
-def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matches:
+def match(
+    detections: Detections, truth: TruthBatch, iou: float = 0.5, similarity: Similarity | None = None
+) -> Matches:
     """Match detections to the ground truth of their images, as pycocotools does for all areas.
 
-    Detections are met by descending score; each takes the object of its label and image, not taken yet, whose
-    Jaccard index with it is highest and at least `iou`. One that takes none, but of which at least that share
-    lies in a crowd of its label, is ignored.
+    Detections are met by descending score; each takes the object of its label and image, not taken yet, that
+    is most like it, and at least as much as `iou`. One that takes none, but of which at least that share lies
+    in a crowd of its label, is ignored, and so is one of a label that a federation does not judge.
 
     Parameters
     ----------
@@ -102,6 +105,8 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
     truth : TruthBatch
     iou : float
         Above 0 and at most 1.
+    similarity : Similarity, optional
+        How alike the two are; by default by the Jaccard index of their boxes.
 
     Raises
     ------
@@ -117,17 +122,21 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
             "detections: expected predicted ones only; match detections[detections.predicted], or lower the "
             "thresholds instead of asking for show_discarded"
         )
-    boxes = in_coco_pixels(detections, truth.sizes)
+    if similarity is None:
+        similarity = of_boxes(in_coco_pixels(detections, truth.sizes), truth.boxes, truth.crowd)
     images, owners = images_of_rows(detections.offsets), images_of_rows(truth.offsets)
-    groups = Groups.of(Instances(images, detections.labels), Instances(owners, truth.labels), len(truth))
-    pairs = of_boxes(boxes, truth.boxes, truth.crowd)(groups, iou)
+    found, objects = Instances(images, detections.labels), Instances(owners, truth.labels)
+    groups = Groups.of(found, objects, len(truth))
+    pairs = similarity(groups, iou)
     crowd, ignored = truth.crowd[groups.truths], truth.ignored[groups.truths]
     (rows,) = match_greedily(
         pairs.starts, pairs.truths, pairs.values, crowd, ignored, np.array([iou], np.float64)
     )
-    found = rows >= 0
+    is_taken = rows >= 0
     taken = np.full(len(rows), NOTHING, np.int64)
-    taken[groups.rows[found]] = np.where(ignored, IGNORED, truth.rows[groups.truths])[rows[found]]
+    if truth.federation is not None:
+        taken[~truth.federation.judges(found, objects)] = IGNORED
+    taken[groups.rows[is_taken]] = np.where(ignored, IGNORED, truth.rows[groups.truths])[rows[is_taken]]
     return Matches(
         image=truth.images[images],
         label=detections.labels,
@@ -140,5 +149,7 @@ def match(detections: Detections, truth: TruthBatch, iou: float = 0.5) -> Matche
 
 def in_coco_pixels(detections: Detections, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Boxes as `Detections.to_coco` writes them: x, y, width, height in pixels, (K, 4)."""
+    if isinstance(detections, FoundDetections):
+        return detections.pixels
     pixels = detections.to_pixels(sizes).astype(np.float64)
     return np.hstack([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]])

@@ -80,6 +80,15 @@ def rectangles_of(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([corners.mean(axis=1), *sides, np.arctan2(across[:, 1], across[:, 0])])
 
 
+def corners_of(rectangles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners (N, 4, 2) of rectangles (N, 5), in the order in which `rectangles_of` takes them."""
+    cos, sin = np.cos(rectangles[:, 4]), np.sin(rectangles[:, 4])
+    a = rectangles[:, 2:3] / 2 * np.column_stack([cos, sin])
+    b = rectangles[:, 3:4] / 2 * np.column_stack([-sin, cos])
+    centres = rectangles[:, :2]
+    return np.stack([centres + a + b, centres + a - b, centres - a - b, centres - a + b], axis=1)
+
+
 def _shown(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mark every point as there: metrics take those of detections whatever their scores."""
     return np.concatenate([points[..., :2], np.ones((*points.shape[:2], 1))], axis=2)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from postproc import ops
+from postproc.evaluation.groups import Groups, Instances
 from postproc.evaluation.matches import NOTHING
+from postproc.evaluation.outlines import Outline, outline_detections, outline_objects
 from postproc.results.rows import images_of_rows
 
 if TYPE_CHECKING:
     from postproc.evaluation.classification import ClassificationEvaluation
     from postproc.evaluation.detection import DetectionEvaluation
 
-_NEAR = 0.1  # Jaccard index from which on a wrong detection counts as near an object
-
-Corners = tuple[float, float, float, float]
+_NEAR = 0.1  # how alike a wrong detection and an object are from which on it counts as near that
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,20 @@ class Mistake:
         Row of the image among those that count.
     title, explanation : str
         What it is, and why it counts as wrong.
-    box : tuple of float, optional
-        What it is about: xmin, ymin, xmax, ymax in [0, 1] of the image; None for the whole image.
+    about : Outline, optional
+        What it is about; None for the whole image.
     is_object : bool
-        Whether `box` is an object that was missed, or else a detection.
-    others : list of tuple
-        Boxes of the objects, or else of the detections, that the explanation is about.
+        Whether that is an object that was missed, or else a detection.
+    others : list of Outline
+        The objects, or else the detections, that the explanation is about.
     """
 
     image: int
     title: str
     explanation: str
-    box: Corners | None = None
+    about: Outline | None = None
     is_object: bool = False
-    others: list[Corners] = field(default_factory=list)
+    others: list[Outline] = field(default_factory=list)
 
 
 def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
@@ -53,13 +54,12 @@ def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
     images = images_of_rows(found.offsets)
     rows = np.flatnonzero(evaluation.matches.truth == NOTHING)
     rows = rows[np.argsort(-found.scores[rows], kind="stable")][:most]
-    names = found.table.names
+    names, alikeness = found.table.names, _alikeness(evaluation)
     mistakes = []
     for row in rows.tolist():
-        image, label, box = int(images[row]), int(found.labels[row]), found.boxes[row]
+        image, label = int(images[row]), int(found.labels[row])
         objects = slice(batch.offsets[image], batch.offsets[image + 1])
-        corners = object_corners(evaluation, image)
-        overlaps = ops.box_iou(box[None], corners)[0]
+        overlaps = alikeness(image)[row - found.offsets[image]]
         alike = batch.labels[objects] == label
         other, others = _nearest(overlaps, ~alike), []
         same = _nearest(overlaps, alike)
@@ -69,7 +69,9 @@ def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
             explanation = f"wrong label: it is {names[batch.labels[objects][other]]}"
             others = [other]
         elif same is not None and overlaps[same] >= _NEAR:
-            explanation = f"badly placed: its Jaccard index with the object is {overlaps[same]:.2f}"
+            explanation = (
+                f"badly placed: its {evaluation.measure.similarity} with the object is {overlaps[same]:.2f}"
+            )
             others = [same]
         else:
             explanation = "nothing like it is there"
@@ -78,8 +80,8 @@ def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
                 image,
                 f"{names[label]}, score {found.scores[row]:.3f}",
                 explanation,
-                _as_box(box),
-                others=[_as_box(corners[row]) for row in others],
+                outline_detections(evaluation, [row])[0],
+                others=outline_objects(evaluation, [objects.start + other for other in others]),
             )
         )
     return mistakes
@@ -88,8 +90,8 @@ def false_detections(evaluation: DetectionEvaluation, most: int) -> list[Mistake
 def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     """Give the missed objects that take the largest share of their images."""
     found, batch, low = evaluation.detections, evaluation.collected.truth, evaluation.low_matches
-    names, thresholds = found.table.names, found.table.thresholds
-    missed = np.flatnonzero(~batch.crowd & ~np.isin(batch.rows, evaluation.matches.truth))
+    names, thresholds, alikeness = found.table.names, found.table.thresholds, _alikeness(evaluation)
+    missed = np.flatnonzero(~batch.ignored & ~np.isin(batch.rows, evaluation.matches.truth))
     images = images_of_rows(batch.offsets)
     shares = batch.boxes[:, 2] * batch.boxes[:, 3] / batch.sizes[images].prod(axis=1)
     missed = missed[np.argsort(-shares[missed], kind="stable")][:most]
@@ -101,21 +103,21 @@ def missed_objects(evaluation: DetectionEvaluation, most: int) -> list[Mistake]:
     mistakes = []
     for row in missed.tolist():
         image, label = int(images[row]), int(batch.labels[row])
-        box = object_corners(evaluation, image)[row - batch.offsets[image]]
         own = slice(found.offsets[image], found.offsets[image + 1])
-        overlaps = ops.box_iou(box[None], found.boxes[own])[0]
+        overlaps = alikeness(image)[:, row - batch.offsets[image]]
         nearest = _nearest(overlaps, found.labels[own] != label)
         score = scores.get(int(batch.rows[row]))
         others = []
         if nearest is not None and overlaps[nearest] >= evaluation.iou:
             wrong = found.labels[own][nearest]
             explanation = f"found as {names[wrong]}, score {found.scores[own][nearest]:.3f}"
-            others = [_as_box(found.boxes[own][nearest])]
+            others = outline_detections(evaluation, [own.start + nearest])
         elif score is not None and score <= thresholds[label]:
             explanation = f"its best score is {score:.3f}, the threshold {thresholds[label]:g}"
         else:
             explanation = "not found at any score"
-        mistakes.append(Mistake(image, names[label], explanation, _as_box(box), True, others))
+        about = outline_objects(evaluation, [row])[0]
+        mistakes.append(Mistake(image, names[label], explanation, about, True, others))
     return mistakes
 
 
@@ -147,13 +149,26 @@ def missed_labels(evaluation: ClassificationEvaluation, most: int) -> list[Mista
     return mistakes
 
 
-def object_corners(evaluation: DetectionEvaluation, image: int) -> NDArray[np.float32]:
-    """Boxes of the objects of an image, xyxy in [0, 1]."""
-    batch = evaluation.collected.truth
-    boxes = batch.boxes[batch.offsets[image] : batch.offsets[image + 1]]
-    height, width = batch.sizes[image]
-    corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]) / [width, height, width, height]
-    return np.asarray(corners, np.float32)
+def _alikeness(evaluation: DetectionEvaluation) -> Callable[[int], NDArray[np.float64]]:
+    """Tell how alike the detections of an image, rows, and its objects are, by what is measured."""
+    found, batch = evaluation.detections, evaluation.collected.truth
+    similarity, _ = evaluation.objects.compare(found)
+    images, owners = images_of_rows(found.offsets), images_of_rows(batch.offsets)
+
+    def of_image(image: int) -> NDArray[np.float64]:
+        rows, objects = (
+            Instances(np.where(of == image, 0, -1), np.zeros(len(of), np.int64)) for of in (images, owners)
+        )
+        groups = Groups.of(rows, objects, 1)
+        pairs = similarity(groups, _LEAST)
+        values = np.zeros(
+            (found.offsets[image + 1] - found.offsets[image], batch.offsets[image + 1] - batch.offsets[image])
+        )
+        of_pairs = np.repeat(groups.rows, np.diff(pairs.starts)) - found.offsets[image]
+        values[of_pairs, groups.truths[pairs.truths] - batch.offsets[image]] = pairs.values
+        return values
+
+    return of_image
 
 
 def _really(evaluation: ClassificationEvaluation, image: int) -> str:
@@ -161,11 +176,6 @@ def _really(evaluation: ClassificationEvaluation, image: int) -> str:
     return f"it is {', '.join(names)}" if names else "it has no label"
 
 
-def _nearest(overlaps: NDArray[np.float32], among: NDArray[np.bool_]) -> int | None:
+def _nearest(overlaps: NDArray[np.float64], among: NDArray[np.bool_]) -> int | None:
     rows = np.flatnonzero(among)
     return int(rows[np.argmax(overlaps[rows])]) if rows.size else None
-
-
-def _as_box(corners: NDArray[np.float32]) -> Corners:
-    xmin, ymin, xmax, ymax = corners.tolist()
-    return xmin, ymin, xmax, ymax

@@ -30,7 +30,7 @@ from typing import Any
 
 from postproc.errors import SchemaError, SchemaProblem
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.measuring import LOWEST_THRESHOLD
+from postproc.evaluation.measuring_post_processor import LOWEST_THRESHOLD
 from postproc.schema import Detection, RecognitionSpec, RecognitionVersion, check_pair
 
 PASS_PREDICTIONS = 100_000  # of an image and output at most
@@ -57,6 +57,7 @@ class Passed:
     floors: tuple[float, ...]
     nms_thresholds: tuple[float | None, ...]  # the version's own first; None: not one of all labels
     first: int
+    has_version: bool = True  # else there are no old thresholds, and `thresholds` are 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -119,7 +120,7 @@ class OnePass:
             path = f"post_processings[{output}].{own.kind}"
             grid: tuple[float | None, ...] = (None,)
             if isinstance(own.task, Detection):
-                _refuse_inexact(own.task, path)
+                refuse_inexact(own.task, path)
                 if nms_grid and own.task.nms_thresholds is not None:
                     raise SchemaError(
                         f"nms_grid: it chooses one nms_threshold for all labels, while {path}.nms_thresholds "
@@ -146,7 +147,14 @@ class OnePass:
         )
 
 
-def _refuse_inexact(task: Detection, path: str) -> None:
+def refuse_inexact(task: Detection, path: str) -> None:
+    """Refuse an output whose detections at a higher threshold are not those that score above it.
+
+    Raises
+    ------
+    SchemaError
+        Says why, and what to calibrate instead.
+    """
     reasons = list(_reasons(task))
     if reasons:
         raise SchemaError(

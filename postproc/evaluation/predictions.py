@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from postproc.errors import ImageError
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.image_files import ImageFiles, Paths, find_images, listed
+from postproc.evaluation.measuring_post_processor import MeasuringPostProcessor
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
 from postproc.saved_tensors.files import is_npz
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Predictions = Iterable[tuple[Sequence[str | os.PathLike[str]], Any, Recognitions]]
 
 
+@runtime_checkable
 class PredictionSource(Protocol):
     """What the predictions of a data set come from; `SavedTensors` and `ImagesThroughNetwork` are such."""
 
@@ -63,7 +65,8 @@ class SavedTensors:
         """Post-process them; all images of the ground truth count."""
         paths = listed(self.paths)
         if self.ray is not None:
-            return _with_ray(self.ray, paths, post, max_predictions), False
+            measured_on = truth if isinstance(post, MeasuringPostProcessor) else None
+            return _with_ray(self.ray, paths, post, max_predictions, measured_on), False
         saved = predict_saved(paths, post, num_threads=self.num_threads, max_predictions=max_predictions)
         return saved, False
 
@@ -126,12 +129,16 @@ def each_counted(predictions: Predictions, on_images: Callable[[int], None]) -> 
 
 
 def _with_ray(
-    address: str, paths: Iterable[str | os.PathLike[str]], post: PostProcessor, max_predictions: int
+    address: str,
+    paths: Iterable[str | os.PathLike[str]],
+    post: PostProcessor,
+    max_predictions: int,
+    measured_on: GroundTruth | None,
 ) -> Iterator[Predicted]:
     from postproc.evaluation.ray_job import connected, predict_with_ray
 
     with connected(address):
-        yield from predict_with_ray(paths, post, max_predictions=max_predictions)
+        yield from predict_with_ray(paths, post, max_predictions=max_predictions, measured_on=measured_on)
 
 
 def predict_images(

@@ -2,15 +2,17 @@
 
 Ray Data hands row groups of the Parquet files to a pool of workers, each with a `PostProcessor` of its own,
 which read them where they lie: tensors do not travel through Ray's object store. What comes back are the
-detections of each image. Metrics are computed once, by the caller, from all of them in the order of the
-ground truth, so that it does not matter which worker had which image, nor when. How to use it on a real
-cluster is told in docs/ray.md.
+detections of each image, their masks as run lengths. Metrics are computed once, by the caller, from all of
+them in the order of the ground truth, so that it does not matter which worker had which image, nor when. How
+to use it on a real cluster is told in docs/ray.md.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -30,6 +32,10 @@ except ImportError as error:
     raise ImportError(f"Ray jobs need an extra: {install('ray')} ({error})") from error
 
 from postproc.errors import PostprocError, RunnerError, TensorError
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.measured_detections import MeasuredDetections
+from postproc.evaluation.pixels import in_pixels, without_objects
+from postproc.evaluation.shapes import Shapes
 from postproc.pipeline.post_processor import PostProcessor, label_table
 from postproc.results import Classifications, Detections, Recognitions
 from postproc.saved_tensors.files import open_stored, shared_files
@@ -89,6 +95,7 @@ def predict_with_ray(
     workers: int | None = None,
     show_discarded: bool = False,
     max_predictions: int = 100,
+    measured_on: GroundTruth | None = None,
 ) -> Iterator[Predicted]:
     """Post-process saved tensors on the Ray cluster that the process is connected to.
 
@@ -103,12 +110,14 @@ def predict_with_ray(
         Processes that post-process. By default one a processor of the cluster, as many as there is work for.
     show_discarded, max_predictions
         As for a call of `post`.
+    measured_on : GroundTruth, optional
+        In pixels of whose images masks, keypoints and oriented boxes come back, as `MeasuredDetections`. By
+        default they stay where they are, and boxes, labels and scores come back.
 
     Yields
     ------
     Predicted
-        Batches of images, in no particular order; boxes, labels and scores, without keypoints, corners and
-        masks. `collect` puts them beside their ground truth.
+        Batches of images, in no particular order. `collect` puts them beside their ground truth.
 
     Raises
     ------
@@ -125,6 +134,7 @@ def predict_with_ray(
     ]
     if not tasks:
         return
+    images_of_truth = without_objects(measured_on) if measured_on is not None else None
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -134,7 +144,7 @@ def predict_with_ray(
             warnings.simplefilter("ignore", DeprecationWarning)
             found = shared_out.map_batches(
                 _Worker,
-                fn_constructor_args=(post, show_discarded, max_predictions),
+                fn_constructor_args=(post, images_of_truth, show_discarded, max_predictions),
                 batch_size=1,
                 batch_format="pyarrow",
                 compute=_pool(workers),
@@ -163,16 +173,21 @@ def predict_with_ray(
 class _Worker:
     """Post-processes row groups of saved tensors; lives in a process of the pool."""
 
-    def __init__(self, post: PostProcessor, show_discarded: bool, max_predictions: int) -> None:
+    def __init__(
+        self, post: PostProcessor, truth: GroundTruth | None, show_discarded: bool, max_predictions: int
+    ) -> None:
         post.warmup()
-        self._post = post
+        self._post, self._truth = post, truth
         self._options = (show_discarded, max_predictions)
 
     def __call__(self, task: Any) -> Any:
         ((place, group),) = zip(*(task.column(name).to_pylist() for name in ("place", "group")), strict=True)
         try:
             images = open_stored(place).read(group, self._post.tensor_names)
-            return packed(predict_saved_images(images, self._post, place, *self._options))
+            predicted = predict_saved_images(images, self._post, place, *self._options)
+            if self._truth is not None:
+                predicted = predicted._replace(recognitions=in_pixels(self._truth, *predicted))
+            return packed(predicted)
         except PostprocError as error:
             return pa.table({"error": [str(error)]})  # told in plain words, without Ray's traces
 
@@ -186,10 +201,16 @@ def packed(predicted: Predicted) -> Any:
         "width": pa.array(predicted.sizes[:, 1]),
     }
     for row, output in enumerate(predicted.recognitions.outputs):
-        for name in _kinds(isinstance(output, Detections)):
+        for name in _columns(type(output)):
             values = getattr(output, name)
-            ends = pa.array(output.offsets * (values.size // max(1, len(values))), pa.int64())
-            columns[f"{row}.{name}"] = pa.LargeListArray.from_arrays(ends, pa.array(values.reshape(-1)))
+            if name == "masks":
+                items = pa.array([json.dumps(mask) for mask in values], pa.large_string())
+            else:
+                items = pa.array(values.reshape(-1))
+            ends = output.offsets * math.prod(values.shape[1:])
+            columns[f"{row}.{name}"] = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), items)
+        if isinstance(output, MeasuredDetections):
+            columns[f"{row}.points"] = pa.array([output.keypoints.shape[1]] * len(output), pa.int64())
         columns[f"{row}.is_cut"] = pa.array(output.is_cut)
     return pa.table(columns)
 
@@ -199,23 +220,34 @@ def unpacked(table: Any, post: PostProcessor) -> Predicted:
     outputs: list[Detections | Classifications] = []
     pairs = zip(post.spec.outputs, post.version.post_processings or (), strict=True)
     for row, (described, post_processing) in enumerate(pairs):
-        is_detection = post_processing.detection is not None
-        lists = {name: table.column(f"{row}.{name}").combine_chunks() for name in _kinds(is_detection)}
+        kind: type[Classifications] = Detections if post_processing.detection is not None else Classifications
+        points = 0
+        if f"{row}.points" in table.column_names:
+            kind, points = MeasuredDetections, table.column(f"{row}.points")[0].as_py()
+        lists = {name: table.column(f"{row}.{name}").combine_chunks() for name in _columns(kind)}
         counts = lists["scores"].value_lengths().to_numpy()
-        columns: dict[str, Any] = {name: _values(column) for name, column in lists.items()}
+        columns: dict[str, Any] = {name: _values(column) for name, column in lists.items() if name != "masks"}
+        for name, shape in (("boxes", (4,)), ("rectangles", (5,)), ("keypoints", (points, 3))):
+            if name in columns:
+                columns[name] = columns[name].reshape(len(columns["scores"]), *shape)
+        if "masks" in lists:
+            masks = [json.loads(text) for text in lists["masks"].flatten().to_pylist()]
+            columns["masks"] = Shapes.of(len(masks), masks).masks
         columns["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         columns["is_cut"] = table.column(f"{row}.is_cut").to_numpy()
         columns["table"] = label_table(described.labels, post_processing)
-        if is_detection:
-            columns["boxes"] = columns["boxes"].reshape(-1, 4)
-        outputs.append(Detections(**columns) if is_detection else Classifications(**columns))
+        outputs.append(kind(**columns))
     sizes = np.stack([table.column(name).to_numpy() for name in ("height", "width")], axis=1)
     return Predicted(table.column("image").to_pylist(), sizes, Recognitions(tuple(outputs)))
 
 
-def _kinds(is_detection: bool) -> tuple[str, ...]:
+def _columns(kind: type[Classifications]) -> list[str]:
     """Columns of results that metrics are made of."""
-    return ("scores", "labels", "predicted", *(("boxes", "regions") if is_detection else ()))
+    return next(
+        known._columns()
+        for known in (MeasuredDetections, Detections, Classifications)
+        if issubclass(kind, known)
+    )
 
 
 def _values(column: Any) -> NDArray[Any]:

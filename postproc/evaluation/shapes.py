@@ -71,8 +71,8 @@ class Shapes:
         if kind == "masks":
             return np.array([mask is not None for mask in self.masks], np.bool_)
         if kind == "keypoints":
-            return (self.keypoints[..., 2] > 0).any(axis=1)
-        return ~np.isnan(self.rectangles).any(axis=1)
+            return np.asarray((self.keypoints[..., 2] > 0).any(axis=1))
+        return np.asarray(~np.isnan(self.rectangles).any(axis=1))
 
     def counts(self) -> dict[str, int]:
         """How many have each kind, without kinds that none has."""

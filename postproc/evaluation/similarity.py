@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from postproc.errors import TensorError
 from postproc.evaluation.groups import Floats, Groups, Integers
-from postproc.installing import install
+from postproc.evaluation.run_lengths import mask_tools
+from postproc.kernels.core.quadrilaterals import quadrilateral_iou_matrix
 from postproc.kernels.core.rectangles import rectangle_iou_matrix
 from postproc.kernels.evaluation.matching import HIGHEST
 from postproc.kernels.evaluation.pairs import box_pairs
@@ -25,6 +26,8 @@ from postproc.kernels.evaluation.pairs import box_pairs
 COCO_SIGMAS = tuple(
     value / 1000 for value in (26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89)
 )
+
+_LEAST = np.finfo(np.float64).tiny  # of what is divided by
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,16 +79,41 @@ def of_boxes(boxes: Floats, truths: Floats, crowd: NDArray[np.bool_]) -> Similar
     return pairs
 
 
-def of_rectangles(rectangles: NDArray[np.float32], truths: NDArray[np.float32]) -> Similarity:
-    """Jaccard indices of oriented boxes.
+def of_rectangles(
+    rectangles: NDArray[np.float32], truths: NDArray[np.float32], crowd: NDArray[np.bool_] | None = None
+) -> Similarity:
+    """Jaccard indices of oriented boxes; of crowds, the share of a detection that lies in one.
 
     Parameters
     ----------
     rectangles : (N, 5) float32
         Centre, width, height and angle in radians, from x towards y.
     truths : (M, 5) float32
+    crowd : (M,) bool, optional
     """
-    return _by_matrix(lambda rows, others: rectangle_iou_matrix(rectangles[rows], truths[others]))
+    areas, truth_areas = (np.abs(of[:, 2].astype(float) * of[:, 3]) for of in (rectangles, truths))
+
+    def matrix(rows: Integers, others: Integers) -> Floats:
+        indices: Floats = rectangle_iou_matrix(rectangles[rows], truths[others])
+        if crowd is None or not (are := crowd[others]).any():
+            return indices
+        shared = indices * (areas[rows, None] + truth_areas[others]) / (1 + indices)
+        shares: Floats = shared / np.maximum(areas[rows, None], _LEAST)
+        return np.where(are & (indices > 0), shares, indices)
+
+    return _by_matrix(matrix)
+
+
+def of_quadrilaterals(corners: Floats, truths: Floats) -> Similarity:
+    """Jaccard indices of quadrilaterals, whatever their form.
+
+    Parameters
+    ----------
+    corners : (N, 4, 2) float64
+        x and y of the corners, which go around, either way.
+    truths : (M, 4, 2) float64
+    """
+    return _by_matrix(lambda rows, others: quadrilateral_iou_matrix(corners[rows], truths[others]))
 
 
 def of_masks(
@@ -104,14 +132,11 @@ def of_masks(
     ImportError
         If the extra ``eval`` is missing.
     """
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise ImportError(f"metrics of masks need an extra: {install('eval')} ({error})") from error
+    iou = mask_tools().iou
 
     def matrix(rows: Integers, others: Integers) -> Floats:
         found = [masks[row] for row in rows]
-        return np.asarray(mask.iou(found, [truths[row] for row in others], crowd[others].astype(np.uint8)))
+        return np.asarray(iou(found, [truths[row] for row in others], crowd[others].astype(np.uint8)))
 
     return _by_matrix(matrix)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from postproc.errors import SchemaError
 from postproc.evaluation.ranked_matches import RankedMatches
 from postproc.kernels.evaluation import cuts
+
+if TYPE_CHECKING:
+    from postproc.evaluation.validation import Gain
 
 ALL = -1  # no group is left out
 
@@ -46,6 +49,22 @@ class Objective:
             raise SchemaError(f"precision: expected a number above 0 and at most 1, got {self.wanted!r}")
         if self.kind == "false_positives" and not 0 <= self.wanted < float("inf"):
             raise SchemaError(f"false positives an image: expected 0 or more, got {self.wanted!r}")
+
+    def measure(self, measures: Mapping[str, Gain], labels: int) -> tuple[str, bool]:
+        """Name the measure that new thresholds are to better, and whether better is less.
+
+        Parameters
+        ----------
+        measures : mapping of str to Gain
+            As of `Validation`.
+        labels : int
+            How many labels there are, each of which may have the wanted number of false positives.
+        """
+        if self.kind == "precision" and measures["precision"].before < self.wanted:
+            return "precision", False
+        if self.kind == "false_positives" and measures["false_positives"].before > self.wanted * labels:
+            return "false_positives", True
+        return ("macro_f1" if self.kind == "f1" else "recall"), False
 
     def __str__(self) -> str:
         if self.kind == "f1":

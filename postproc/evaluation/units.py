@@ -30,7 +30,11 @@ _NEARLY_ALL = 0.98
 
 
 def check_units(
-    boxes: NDArray[np.float64], sizes: NDArray[np.int64], source: str, name_of: Callable[[int], str]
+    boxes: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    source: str,
+    name_of: Callable[[int], str],
+    of: str = "annotations",
 ) -> None:
     """Refuse boxes that look like another thing than x, y, width and height in pixels of their images.
 
@@ -44,6 +48,8 @@ def check_units(
         Name of the file.
     name_of : function
         Gives the name of the image of a box, by the row of the box.
+    of : str
+        What of the file has the boxes.
 
     Raises
     ------
@@ -55,7 +61,7 @@ def check_units(
     are_fractions = (boxes.max(axis=1) <= 1).mean() >= _NEARLY_ALL and boxes.max() <= 2
     if are_fractions and (boxes[:, 2:] > 0).any() and (sizes.max() > _TINY or (sizes < 1).any()):
         raise SchemaError(
-            f"{source}: annotations: hardly any bbox has a number above 1, such as {boxes[0].tolist()} on "
+            f"{source}: {of}: hardly any bbox has a number above 1, such as {boxes[0].tolist()} on "
             f"{name_of(0)!r}: they look like fractions of the image, where COCO's bbox is [x, y, width, "
             "height] in pixels; multiply x and width by the image's width, y and height by its height"
         )
@@ -84,7 +90,7 @@ def check_units(
             "[centre x, centre y, width, height]"
         )
     raise SchemaError(
-        f"{source}: annotations: {int(is_beyond.sum())} of {len(boxes)} boxes reach far beyond their images, "
+        f"{source}: {of}: {int(is_beyond.sum())} of {len(boxes)} boxes reach far beyond their images, "
         f"such as {example}, whose width and height are {width} and {height}: {cause}"
     )
 

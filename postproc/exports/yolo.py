@@ -76,12 +76,12 @@ def _coordinates(found: Detections) -> Iterator[NDArray[np.float64]]:
     elif isinstance(found, MaskedDetections):
         for rings, (xmin, ymin, xmax, ymax) in zip(found.mask_polygons(), corners, strict=True):
             box = np.array([[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax]])
-            yield _one_ring([ring.astype(np.float64) for ring in rings]) if rings else box
+            yield one_ring([ring.astype(np.float64) for ring in rings]) if rings else box
     else:
         yield from boxes
 
 
-def _one_ring(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def one_ring(rings: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Join rings at their nearest corners: filled by the even-odd rule, the result is what they all were."""
     joined = rings[0]
     for ring in rings[1:]:

@@ -291,7 +291,7 @@ def test_doctor_without_extras_passes_and_names_what_brings_them(monkeypatch: py
     for module in ("PIL", "onnx", "onnxruntime"):
         absent(monkeypatch, module)
     monkeypatch.setattr(system, "_runtime_packages", dict)
-    result = doctor(columns=160)
+    result = doctor(columns=400)
     assert result.exit_code == 0, result.output
     assert f"not installed: {install('images')}" in result.stdout
     assert f"not installed: {install('inspect')}" in result.stdout

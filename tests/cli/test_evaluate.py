@@ -57,7 +57,7 @@ def test_evaluate_of_the_demo_finds_most_digits(digits: Path, tmp_path: Path) ->
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "matched to labels by their ids" in result.stderr
     text = report.read_text(encoding="utf-8")
-    assert text.count("<svg") == 20
+    assert text.count("<svg") == 21
     assert "data:image/jpeg;base64" in text
     assert "handwritten digits, detection: model.onnx on truth.json" in text
 
@@ -123,6 +123,23 @@ def test_evaluate_of_a_folder_counts_all_images_of_the_ground_truth(folder: Path
     assert (result.exit_code, found["images"], found["images_without_prediction"]) == (0, 3, 1)
     assert found["total"]["missed"] == 1
     assert "1 image without a prediction, so that all on them counts as missed: b.png" in result.stderr
+
+
+def test_evaluate_takes_truth_of_yolo_whose_images_are_those_given(folder: Path) -> None:
+    labels = folder / "yolo" / "labels"
+    labels.mkdir(parents=True)
+    (folder / "yolo" / "classes.txt").write_text("cat\ndog\n")
+    for name in "abc":
+        (labels / f"{name}.txt").write_text("0 0.3 0.4 0.4 0.4\n")
+    found = []
+    for truth in (["--truth", folder / "yolo"], ["--truth", folder / "yolo", "--truth-format", "yolo"], []):
+        result = evaluate(folder, folder / "images", "--json", folder / "out.json", *truth)
+        assert result.exit_code == 0, result.output
+        found.append([numbers(result, folder)[key] for key in ("images", "total", "coco")])
+    assert found[0] == found[1] == found[2]
+    result = evaluate(folder, folder / "images", "--truth", folder / "yolo", "--truth-format", "voc")
+    assert result.exit_code != 0
+    assert "expected XML files, found none" in " ".join(result.output.split())
 
 
 def test_evaluate_of_files_counts_only_these(folder: Path) -> None:
@@ -309,13 +326,12 @@ def test_evaluate_of_a_classifier_from_saved_tensors_shows_its_pictures(folder: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--tensors", "t", "--pictures", "images"), "is for the report: give --report too"),
         (("model.onnx", "images", "--report", "r.html", "--pictures", "images"), "goes with --tensors"),
         (("--tensors", "t", "--report", "r.html", "--pictures", "empty"), "holds none of the 3 images"),
         (("--tensors", "t", "--report", "r.html", "--pictures", "images/a.png"), "is a file"),
         (("--tensors", "t", "--report", "r.html", "--pictures", "nowhere"), "does not exist"),
     ],
-    ids=["no-report", "no-tensors", "no-images", "a-file", "nowhere"],
+    ids=["no-tensors", "no-images", "a-file", "nowhere"],
 )
 def test_evaluate_refuses_pictures_that_are_of_no_use_before_the_work(
     folder: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
@@ -396,7 +412,8 @@ def test_evaluate_of_crowded_images_says_what_the_limit_cuts_and_takes_another(f
         assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-def test_evaluate_of_a_pose_network_names_its_boxes_as_what_is_measured(folder: Path) -> None:
+def pose(folder: Path) -> None:
+    """Make a network that finds two points of each cat, and write where they are."""
     table = np.zeros((1, 4 + 2 + 6, 3), np.float32)
     table[0, :, 0] = [12, 16, 16, 16, 0.9, 0.1, 10, 12, 0.8, 14, 18, 0.8]
     (folder / "model.onnx").write_bytes(answering({"table": table[0]}, ("N", 3, SIDE, SIDE)))
@@ -406,22 +423,47 @@ def test_evaluate_of_a_pose_network_names_its_boxes_as_what_is_measured(folder: 
     for annotation in truth["annotations"]:
         annotation["keypoints"] = [10, 12, 2, 14, 18, 2]
     write(folder / "truth.json", truth)
+
+
+def test_evaluate_of_a_pose_network_is_headed_by_its_keypoints(folder: Path) -> None:
+    pose(folder)
     report = folder / "report.html"
-    result = evaluate(folder, folder / "images", "--json", folder / "out.json", "--report", report)
+    write(folder / "sigmas.json", [0.1, 0.1])
+    for sigmas in ("0.1,0.1", str(folder / "sigmas.json")):
+        options = ("--sigmas", sigmas, "--json", folder / "out.json", "--report", report)
+        result = evaluate(folder, folder / "images", *options)
+        assert result.exit_code == 0, result.output
+        found = numbers(result, folder)
+        assert (found["measured"], found["version_yields"]) == ("keypoints", "keypoints")
+        assert list(found["metrics"]) == ["keypoints", "boxes"]
+        assert found["metrics"]["keypoints"] == found["coco"]
+        assert (found["total"]["right"], found["coco"]["AP75"]) == (3, pytest.approx(1))
+        assert "COCO's keypoint AP and AR, 20 an image and label" in result.stdout
+        assert "COCO's box AP and AR" in result.stdout
+        for text in (" ".join(result.stdout.split()), html.unescape(report.read_text(encoding="utf-8"))):
+            assert text.count("keypoint AP") > 1
+            assert text.count("Keypoints are compared by the sigmas of COCO's people") == 0
+
+
+def test_evaluate_of_a_pose_network_names_its_boxes_as_what_is_measured(folder: Path) -> None:
+    pose(folder)
+    result = evaluate(folder, folder / "images")
+    assert result.exit_code == 1
+    text = " ".join(result.output.split())
+    assert "there are 2 keypoints, and COCO's sigmas are of the 17 of a person. Give 2 numbers (" in text
+    assert "ultralytics takes 1 / 2 = 0.5 for all" in text
+    report = folder / "report.html"
+    result = evaluate(
+        folder, folder / "images", "--measure", "boxes", "--json", folder / "out.json", "--report", report
+    )
     assert result.exit_code == 0, result.output
     found = numbers(result, folder)
     assert (found["total"]["right"], found["measured"], found["version_yields"]) == (3, "boxes", "keypoints")
     assert "COCO's box AP and AR" in result.stdout
     for text in (" ".join(result.stdout.split()), html.unescape(report.read_text(encoding="utf-8"))):
         assert text.count("box AP") > 1
-        assert (
-            text.count("The version finds keypoints as well: its boxes are measured, the keypoints are not.")
-            == 1
-        )
-        assert (
-            text.count("The ground truth has keypoints of 3 objects besides their boxes, which are not used.")
-            == 1
-        )
+        said = "The version finds keypoints, and those of the ground truth need sigmas: boxes are measured"
+        assert text.count(said) == 1
 
 
 def test_evaluate_finds_files_whose_names_are_in_another_unicode_normalisation(folder: Path) -> None:

@@ -20,7 +20,7 @@ PAGES = [
     *DOCS,
 ]
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir()}
-SUFFIXES = (".py", ".md", ".json", ".yml", ".jpg", ".png", ".service", ".toml", ".onnx")
+SUFFIXES = (".py", ".md", ".json", ".yml", ".jpg", ".png", ".service", ".toml", ".onnx", ".ipynb")
 
 
 def paths_in(text: str, beside: Path) -> Iterator[str]:
@@ -108,5 +108,5 @@ def folders_of_the_map(text: str) -> set[str]:
 
 
 def test_map_of_readme_is_the_tree() -> None:
-    others = {f"{name}/" for name in ("tests", "benchmarks", "tools", "docs")}
+    others = {f"{name}/" for name in ("tests", "benchmarks", "tools", "docs", "examples")}
     assert folders_of_the_map(README.read_text(encoding="utf-8")) - others == folders_of_the_tree()

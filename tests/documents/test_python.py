@@ -62,7 +62,7 @@ def test_every_block_of_readme_and_of_the_python_page_is_run_by_a_test_here() ->
         "from postproc import QuantizedTensor",
         "import json",  # by test_client_runs_the_readme_s_code in tests/service/test_client.py
     ]
-    assert len(blocks(PYTHON)) == 8
+    assert len(blocks(PYTHON)) == 9
 
 
 def test_readme_embedding_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:

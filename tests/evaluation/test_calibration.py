@@ -9,7 +9,7 @@ import pytest
 
 from postproc import PostProcessor
 from postproc.errors import SchemaError
-from postproc.evaluation.calibration import Calibration, Settings, calibrate, with_thresholds
+from postproc.evaluation.calibration import Calibration, Settings, choose_thresholds, with_thresholds
 from postproc.evaluation.matches import NOTHING, match
 from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
@@ -28,7 +28,9 @@ def calibrated(
     loaded = RecognitionSpec.load(spec), RecognitionVersion.load(version)
     plan = OnePass.of(*loaded, {0: truth_of(document, spec)}, **more)
     result = PostProcessor(plan.spec, plan.version)(tensors, max_predictions=PASS_PREDICTIONS)
-    [calibration] = calibrate(plan, gather(plan, [(*names_and_sizes(len(result)), result)]), settings)
+    [calibration] = choose_thresholds(
+        plan.outputs, gather(plan, [(*names_and_sizes(len(result)), result)]), settings
+    )
     return calibration
 
 

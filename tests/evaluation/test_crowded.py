@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from postproc import PostProcessor
 from postproc.errors import TensorError
-from postproc.evaluation.calibration import Settings, calibrate
+from postproc.evaluation.calibration import Settings, choose_thresholds
 from postproc.evaluation.coco_metrics import coco_numbers
 from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import DetectionEvaluation, evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.measuring import MeasuringPostProcessor
+from postproc.evaluation.measuring_post_processor import MeasuringPostProcessor
 from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.saved_tensors.predictions import Predicted
@@ -155,7 +155,7 @@ def test_counts_of_crowded_images_are_those_of_calibrate_whatever_coco_takes(
     plan = OnePass.of(case.spec, case.version, {0: case.truth})
     post = PostProcessor(plan.spec, plan.version)
     gathered = gather(plan, [case.predicted(post, max_predictions=PASS_PREDICTIONS)])
-    (calibration,) = calibrate(plan, gathered, Settings(folds=0))
+    (calibration,) = choose_thresholds(plan.outputs, gathered, Settings(folds=0))
     evaluation = case.evaluated(max_detections)
     assert [replace(label, ignored=0) for label in evaluation.by_label()] == [
         label.before for label in calibration.labels
@@ -210,5 +210,5 @@ def test_what_the_limit_cuts_is_said() -> None:
 
 
 def test_a_limit_below_one_is_an_error() -> None:
-    with pytest.raises(TensorError, match="max_detections: expected a number of 1 or more, got 0"):
+    with pytest.raises(TensorError, match="max_detections: expected a whole number of 1 or more, got 0"):
         world(0, labels=20, boxes=500, objects=60).evaluated(0)

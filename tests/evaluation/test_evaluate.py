@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import postproc.evaluation
-from postproc import ImageError, PostProcessor, RecognitionVersion, SchemaError
+from postproc import ImageError, PostProcessor, RecognitionVersion, SchemaError, TensorError
 from postproc.evaluation import (
     ConfusionCounts,
     DetectionEvaluation,
@@ -25,7 +25,7 @@ from postproc.evaluation import (
     SavedTensors,
     Settings,
     calibrate,
-    calibrate_version,
+    choose_thresholds,
     collect,
     evaluate,
     evaluate_detections,
@@ -75,14 +75,14 @@ def test_evaluate_gives_the_numbers_of_its_steps_from_every_source(tmp_path: Pat
     seen: list[int] = []
     for source in (InMemory(TENSORS), saved(tmp_path)):
         for known in (truth, TRUTH, tmp_path / "truth.json"):
-            found = evaluate(SPEC, VERSION.dump(), known, source, on_images=seen.append)
+            found = evaluate(source, known, spec=SPEC, version=VERSION.dump(), on_images=seen.append)
             assert found.to_dict() == expected
     assert seen == 6 * [len(NAMES)]
-    assert evaluate(SPEC, VERSION, TRUTH, InMemory(TENSORS), iou=0.9).to_dict() != expected
+    assert evaluate(InMemory(TENSORS), TRUTH, spec=SPEC, version=VERSION, iou=0.9).to_dict() != expected
 
 
 def test_evaluation_tells_its_numbers_as_text(tmp_path: Path) -> None:
-    found = evaluate(SPEC, VERSION, TRUTH, saved(tmp_path))
+    found = evaluate(saved(tmp_path), TRUTH, spec=SPEC, version=VERSION)
     text = found.to_text(90)
     assert f"{found.to_dict()['coco']['AP']:.3f}" in text
     assert max(map(len, text.splitlines())) <= 90
@@ -94,17 +94,18 @@ def test_evaluate_with_a_ground_truth_of_other_labels_is_an_error() -> None:
     other = {"outputs": [*spec_of(LABELS)["outputs"], *spec_of(LABELS + 1)["outputs"]]}
     truth = GroundTruth.load(TRUTH, other, output=1)
     with pytest.raises(SchemaError, match="was loaded for other labels than those of output 0 of the spec"):
-        evaluate(SPEC, VERSION, truth, InMemory(TENSORS))
+        evaluate(InMemory(TENSORS), truth, spec=SPEC, version=VERSION)
 
 
-def test_calibrate_version_gives_what_its_steps_give(tmp_path: Path) -> None:
+def test_calibrate_gives_what_its_steps_give(tmp_path: Path) -> None:
     truth = GroundTruth.load(TRUTH, SPEC)
     plan = OnePass.of(SPEC, VERSION, {0: truth})
     predictions, _ = InMemory(TENSORS).predict(
         PostProcessor(plan.spec, plan.version), truth, PASS_PREDICTIONS
     )
-    expected = calibrate(plan, gather(plan, predictions), SETTINGS)
-    found = calibrate_version(SPEC, VERSION, {0: TRUTH}, saved(tmp_path), settings=SETTINGS)
+    expected = choose_thresholds(plan.outputs, gather(plan, predictions), SETTINGS)
+    found = calibrate(saved(tmp_path), {0: TRUTH}, spec=SPEC, version=VERSION, settings=SETTINGS)
+    assert found.version is not None
     assert found.to_dict() == {"outputs": [one.to_dict() for one in expected]}
     assert found.version.dump() == with_thresholds(VERSION.dump(), expected) != VERSION.dump()
     assert str(expected[0].images) in found.to_text()
@@ -114,11 +115,12 @@ def test_calibrate_version_gives_what_its_steps_give(tmp_path: Path) -> None:
 
 def test_evaluate_runs_a_network_on_a_folder_or_on_files(folder: Path) -> None:
     model, images = folder / "model.onnx", folder / "images"
-    documents = folder / "spec.json", folder / "version.json", folder / "truth.json"
-    all_of_them = evaluate(*documents, ImagesThroughNetwork(model, images))
+    truth = folder / "truth.json"
+    documents = {"spec": folder / "spec.json", "version": folder / "version.json"}
+    all_of_them = evaluate(ImagesThroughNetwork(model, images), truth, **documents)
     assert isinstance(all_of_them, DetectionEvaluation)
     assert all_of_them.total() == ConfusionCounts(3, 3, 0)
-    one = evaluate(*documents, ImagesThroughNetwork(model, images / "a.png"))
+    one = evaluate(ImagesThroughNetwork(model, images / "a.png"), truth, **documents)
     assert isinstance(one, DetectionEvaluation)
     assert one.total() == ConfusionCounts(1, 1, 0)
     all_of_them.write_report(folder / "report.html", title="cats", images=images)
@@ -127,21 +129,55 @@ def test_evaluate_runs_a_network_on_a_folder_or_on_files(folder: Path) -> None:
 def test_evaluate_raises_for_an_unreadable_image_unless_it_is_told_what_to_do(folder: Path) -> None:
     (folder / "images" / "b.png").write_bytes(b"")
     source = ImagesThroughNetwork(folder / "model.onnx", folder / "images")
-    documents = folder / "spec.json", folder / "version.json", folder / "truth.json"
+    truth = folder / "truth.json"
+    documents = {"spec": folder / "spec.json", "version": folder / "version.json"}
     with pytest.raises(ImageError, match=r"b\.png"):
-        evaluate(*documents, source)
+        evaluate(source, truth, **documents)
     failed: list[Path] = []
     source = ImagesThroughNetwork(
         source.network, source.images, on_unreadable=lambda path, error: failed.append(path)
     )
-    assert evaluate(*documents, source).collected.missing == ("b.png",)
+    assert evaluate(source, truth, **documents).collected.missing == ("b.png",)
     assert [path.name for path in failed] == ["b.png"]
 
 
 def test_older_names_give_what_they_gave() -> None:
     counts = Found(10, 6, 2)
     assert (counts.right, counts.wrong, counts.missed) == (6, 2, 4)
-    found = evaluate(SPEC, VERSION, TRUTH, InMemory(TENSORS))
+    found = evaluate(InMemory(TENSORS), TRUTH, spec=SPEC, version=VERSION)
     assert isinstance(found, DetectionEvaluation)
     assert found.matches.written is found.matches.objects
     assert all(hasattr(postproc.evaluation, name) for name in postproc.evaluation.__all__)
+
+
+@pytest.mark.parametrize("measure", [evaluate, calibrate])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": 3}, "output: COCO results are of one output, and 3 is asked for"),
+        ({"output": -1}, "output: expected the row of an output, 0 or more, got -1"),
+        ({"output": 0.5}, r"output: expected the row of an output, 0 or more, got 0\.5"),
+        ({"output": True}, "output: expected the row of an output, 0 or more, got true"),
+        ({"categories": "foo"}, 'categories: expected "auto", "ids" or "names", got "foo"'),
+        ({"categories": ["ids"]}, r'categories: expected .* got \["ids"\]'),
+        ({"format": "kitti"}, "format: expected one of coco"),
+        ({"split": "train"}, "a split 'train' is asked for"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(measure: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        measure([], TRUTH, **options)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, 1.0, True, "100"])
+def test_limits_of_detections_that_are_no_whole_numbers_are_refused(limit: Any) -> None:
+    with pytest.raises(TensorError, match="max_detections: expected a whole number of 1 or more, got"):
+        evaluate([], TRUTH, max_detections=limit)
+    assert evaluate([], TRUTH, max_detections=np.int64(7)).to_dict()["coco_limit"]["max_detections"] == 7
+
+
+def test_options_of_loading_come_too_late_for_what_is_loaded() -> None:
+    known = GroundTruth.load(TRUTH)
+    for late in ({"split": "val"}, {"format": "coco"}, {"images": "."}, {"skip_unknown": True}):
+        with pytest.raises(SchemaError, match=f"is loaded already, and {next(iter(late))} would change how"):
+            evaluate([], known, **late)  # type: ignore[arg-type]

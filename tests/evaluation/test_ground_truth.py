@@ -80,7 +80,9 @@ def test_batch_takes_images_in_the_order_given() -> None:
 
 def test_batch_takes_sizes_that_the_file_does_not_say() -> None:
     truth = GroundTruth.load(changed(images__1__width=None, images__1__height=None), spec())
-    with pytest.raises(SchemaError, match=r"images\[1\]: width and height of 'day/a.jpg' are needed"):
+    with pytest.raises(
+        SchemaError, match=r"images\[1\]: width and height of 'day/a.jpg' are needed.*; write them there"
+    ):
         truth.batch([0, 1])
     assert truth.batch([0, 1], [(7, 7), (8, 9)]).sizes.tolist() == [[48, 64], [8, 9]]
 
@@ -188,6 +190,14 @@ def test_load_keeps_keypoints_and_masks() -> None:
             {"annotations__0__segmentation": "0"},
             r'annotations\[0\].segmentation: expected polygons or RLE, got "0"',
         ),
+        (
+            {"annotations__0__segmentation": [[1, 2, 3, 4, 1e9, 6]]},
+            r"annotations\[0\].segmentation: expected polygons or RLE, got \[\[1, 2",
+        ),
+        (
+            {"annotations__0__segmentation": {"size": [48, 64], "counts": [1, 2]}},
+            r"annotations\[0\].segmentation: expected RLE, a size \[height, width\] and counts",
+        ),
         ({"images__0__id": True}, r"images\[0\].id: expected an integer, got true"),
         ({"images__0__height": 48.5}, r"images\[0\].height: expected a positive integer, got 48.5"),
         ({"images__0__height": "48"}, r'images\[0\].height: expected a positive integer, got "48"'),
@@ -237,14 +247,11 @@ def test_load_of_a_file_that_is_no_ground_truth_is_an_error(tmp_path: Path) -> N
         GroundTruth.load(path, spec())
 
 
-FIRST = b'{"image": "a.jpg", "outputs": []}\n'
-
-
 @pytest.mark.parametrize(
     ("content", "found"),
     [
         (b"[1", "what is not JSON: Expecting"),
-        (b"\xff\xfe\x00", "what is not JSON: "),
+        (b"\xff\xfe\x00", "a file of another kind"),
         (b"", "an empty file"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
@@ -254,29 +261,27 @@ FIRST = b'{"image": "a.jpg", "outputs": []}\n'
         (b"PK\x03\x04", "a ZIP archive"),
         (b"\x89PNG\r\n", "an image"),
         (b"<!DOCTYPE html>\n<html>", "a web page"),
-        (
-            b"<annotation>\n<object/></annotation>",
-            r"a Pascal VOC annotation \(XML\); convert it to COCO JSON",
-        ),
-        (b'<?xml version="1.0"?>\n<annotation>', "a Pascal VOC annotation"),
         (b"<annotations><image/></annotations>", "XML; convert"),
+        (b'<?xml version="1.0"?>\n<annotations><meta></meta></annotations>', "CVAT's XML; convert it"),
+        (b"<annotation><object><polygon/></object></annotation>", "LabelMe's XML"),
         (b"<svg/>", "XML; convert"),
-        (b"0 0.5 0.5 0.1 0.2\n1 0.4 0.3 0.1 1e-2\n", "YOLO's text, lines of a class and numbers; convert it"),
-        (b"file,label\na.jpg,cat\n", "CSV; convert it to COCO JSON"),
-        (FIRST * 2, "lines of JSON, such as postproc run writes"),
-        (FIRST, "a result of postproc run"),
-        (
-            b'[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]',
-            "a list of COCO results",
-        ),
+        (b"0 0.5 0.5 0.1 0.2\n1 0.4 0.3 0.1 1e-2\n", "YOLO's text of one image: give the folder"),
+        (b"file,label\na.jpg,cat\n", "CSV without the columns of Open Images"),
+        (b'{"a": 1}\n{"a": 2}\n', "lines of JSON, other than those that postproc run writes"),
         (b"[1, 2]", "a list of 2"),
-        (b"7", "7"),
+        (b"7", "a file of another kind"),
         (b"{}", "an empty object"),
         (b'{"b": 1, "a": 2}', r'an object with \["a", "b"\]'),
         (b'{"outputs": []}', "a recognition spec: are --spec and --truth swapped"),
         (b'{"post_processings": []}', "a recognition version: are --version and --truth swapped"),
         (b'{"inputs": []}', "a preprocessing document"),
-        (b'{"shapes": [], "imagePath": "a.jpg"}', "a LabelMe annotation; convert it"),
+        (b'{"shapes": [], "imagePath": "a.jpg"}', "a LabelMe annotation of one image; convert it"),
+        (
+            b'[{"data": {}, "annotations": []}]',
+            "an export of Label Studio; convert it: its export offers COCO",
+        ),
+        (b'[{"image": "a.jpg", "annotations": []}]', "Create ML's JSON"),
+        (b'{"_via_img_metadata": {}}', "a project of the VGG Image Annotator"),
     ],
 )
 def test_load_of_a_file_that_is_no_ground_truth_says_what_it_is(
@@ -284,13 +289,10 @@ def test_load_of_a_file_that_is_no_ground_truth_says_what_it_is(
 ) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
-    expected = "expected COCO JSON, an object with images, annotations and categories"
-    with pytest.raises(SchemaError, match=rf"x\.json: {expected}; found ({found})"):
-        GroundTruth.load(path, spec())
-    with pytest.raises(
-        SchemaError, match=rf"x\.json: {expected}, or CSV in a file whose name ends in \.csv; found"
-    ):
-        GroundTruth.load(path, spec("NONE"))
+    expected = r"expected a ground truth: COCO JSON \(an object with images, annotations and categories\), .*"
+    for roi in ("BBOX", "NONE"):
+        with pytest.raises(SchemaError, match=rf"x\.json: {expected}; found ({found})"):
+            GroundTruth.load(path, spec(roi))
 
 
 # --- categories
@@ -383,8 +385,8 @@ def test_load_of_a_broken_csv_names_the_line(tmp_path: Path, text: str, message:
 
 def test_load_of_csv_for_boxes_or_of_other_bytes_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    with pytest.raises(SchemaError, match="finds boxes, which need a COCO JSON file"):
-        GroundTruth.load(path, spec())
     path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SchemaError, match="finds boxes, and a CSV file of names and labels has none"):
+        GroundTruth.load(path, spec())
     with pytest.raises(SchemaError, match="cannot be read as CSV"):
         GroundTruth.load(path, spec("NONE"))

@@ -9,7 +9,10 @@ import pytest
 
 from postproc import Detections, RecognitionSpec, RecognitionVersion
 from postproc.errors import SchemaError
-from postproc.evaluation.measuring import MeasuringPostProcessor, measuring_documents
+from postproc.evaluation.collected import collect
+from postproc.evaluation.ground_truth import GroundTruth
+from postproc.evaluation.measured_detections import MeasuredDetections
+from postproc.evaluation.measuring_post_processor import MeasuringPostProcessor, measuring_documents
 from tests.evaluation.scenes import spec_of
 from tests.pipelines import post_processor, tensors_of
 
@@ -44,11 +47,22 @@ def test_measuring_a_classification_gives_all_labels() -> None:
 
 
 @pytest.mark.parametrize("kind", ["yolov8_pose", "yolov8_seg", "yolov8_obb"])
-def test_measuring_keeps_boxes_only(kind: str) -> None:
+def test_measuring_keeps_what_the_version_finds_until_it_is_collected(kind: str) -> None:
     post = post_processor(kind)
     tensors: dict[str, Any] = tensors_of(kind)
     (expected,) = post(tensors, max_predictions=10**6).outputs
-    own, low = MeasuringPostProcessor(post.spec, post.version)(tensors).outputs
-    assert type(own) is type(low) is Detections is not type(expected)
+    found = MeasuringPostProcessor(post.spec, post.version)(tensors)
+    own, low = found.outputs
+    assert type(own) is type(low) is type(expected) is not Detections
     np.testing.assert_array_equal(own.boxes, expected.boxes)  # type: ignore[union-attr]
     assert len(low.scores) > len(own.scores) > 0
+    names = ["a.png", "b.png", "c.png"]
+    images = [{"id": row, "file_name": name, "height": 60, "width": 90} for row, name in enumerate(names[:2])]
+    document = {"images": images, "annotations": [], "categories": []}
+    collected = collect(GroundTruth.load(document, post.spec), [(names, [(30, 45)] * 3, found)])
+    for output, unmeasured in zip(collected.recognitions.outputs, (own, low), strict=True):
+        measured = MeasuredDetections.of(unmeasured[:2], [(60, 90)] * 2)  # type: ignore[arg-type]
+        assert type(output) is MeasuredDetections
+        assert output.shapes.counts() == measured.shapes.counts() != {}
+        for name in ("scores", "offsets", "boxes", "masks", "keypoints", "rectangles"):
+            np.testing.assert_array_equal(getattr(output, name), getattr(measured, name))

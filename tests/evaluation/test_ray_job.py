@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,26 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from postproc import PostProcessor, TensorError
+from postproc import PostProcessor, Recognitions, TensorError
 from postproc.evaluation.collected import collect
 from postproc.evaluation.detection import evaluate_detections
 from postproc.evaluation.ground_truth import GroundTruth
-from postproc.evaluation.measuring import MeasuringPostProcessor
+from postproc.evaluation.measured_detections import MeasuredDetections
+from postproc.evaluation.measuring_post_processor import MeasuringPostProcessor
+from postproc.evaluation.pixels import without_objects
 from postproc.evaluation.predictions import predict_saved
+from postproc.saved_tensors.files import open_stored, shared_files
 from postproc.saved_tensors.predictions import Predicted
 from postproc.saved_tensors.reading import TensorFile
+from tests.evaluation.shaped import SHAPES, of_kind, shaped_truth
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
 from tests.saved_tensors.tensor_files import image_of, write
 
 pytest.importorskip("ray", reason="ray is not installed: the extra ray brings it")
 
-from postproc.evaluation.ray_job import connected, packed, predict_with_ray, unpacked
+import pyarrow as pa
+
+from postproc.evaluation.ray_job import _Worker, connected, packed, predict_with_ray, unpacked
 
 # Ray warns of what it deprecates in itself.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.cluster]
@@ -152,6 +158,64 @@ def test_evaluation_with_ray_is_that_of_one_process_to_the_last_digit(
     for name in ("image", "label", "score", "truth", "objects"):
         assert_array_equal(getattr(several.low_matches, name), getattr(one.low_matches, name), strict=True)
     assert_array_equal(several.coco.average_precision, one.coco.average_precision, strict=True)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_shapes_are_packed_and_unpacked_as_they_were(kind: str) -> None:
+    measuring, names, _, measured = of_kind(kind, 3)
+    nothing = np.zeros(len(measured.labels), np.bool_)
+    for found in (measured, measured[nothing]):
+        predicted = Predicted(names, np.full((3, 2), 30), Recognitions((found, found)))
+        read = unpacked(packed(predicted), measuring)
+        assert_same(read.recognitions, predicted.recognitions)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_evaluation_of_shapes_that_workers_send_is_that_of_one_process_to_the_last_digit(
+    kind: str, tmp_path: Path
+) -> None:
+    check_shapes(kind, tmp_path, by_worker)
+
+
+def test_evaluation_of_shapes_with_ray_is_that_of_one_process_to_the_last_digit(
+    cluster: Path, tmp_path: Path
+) -> None:
+    check_shapes("yolov8_seg", tmp_path, predict_with_ray)
+
+
+def by_worker(
+    paths: list[Path], post: PostProcessor, *, measured_on: GroundTruth, **_: Any
+) -> Iterator[Predicted]:
+    """Do in this process what a worker does, but for Ray."""
+    work = _Worker(post, without_objects(measured_on), False, 100)
+    for place in shared_files(paths):
+        for group in range(len(open_stored(place).group_rows)):
+            table = work(pa.table({"place": [place], "group": [group]}))
+            assert set(table.column("error").to_pylist()) == {None}
+            yield unpacked(table, post)
+
+
+def check_shapes(kind: str, tmp_path: Path, predict: Callable[..., Iterator[Predicted]]) -> None:
+    measuring, names, found, measured = of_kind(kind, 5)
+    images = [image_of(name, one, transformed=False) for name, one in zip(names, found, strict=True)]
+    for part in range(2):  # the last image is none of the ground truth's
+        write(tmp_path / f"part-{part}.parquet", images[part::2])
+    truth = shaped_truth(measuring, names[:4], measured[:4])
+    sigmas = [0.1] * measured.keypoints.shape[1] or None
+    options: dict[str, Any] = {"yields": SHAPES[kind], "max_detections": 5, "sigmas": sigmas}
+    one = evaluate_detections(truth, collect(truth, predict_saved([tmp_path], measuring)), **options)
+    parts = list(predict([tmp_path], measuring, workers=2, measured_on=truth))
+    assert len(parts) > 1
+    assert {type(output) for part in parts for output in part.recognitions.outputs} == {MeasuredDetections}
+    several = evaluate_detections(truth, collect(truth, parts[::-1]), **options)
+    assert several.to_dict() == one.to_dict()
+    assert several.collected.unknown == (names[4],)
+    assert list(one.metrics) == [SHAPES[kind], "boxes"]
+    assert 0.05 < one.to_dict()["coco"]["AP"] < 1
+    assert one.metrics["boxes"].numbers["AP"] != one.coco.numbers["AP"]
+    for ours, expected in zip(several.metrics.values(), one.metrics.values(), strict=True):
+        assert_array_equal(ours.curves.precision, expected.curves.precision)
+        assert_array_equal(ours.curves.scores, expected.curves.scores)
 
 
 def test_ray_job_whose_worker_is_killed_gives_the_same(

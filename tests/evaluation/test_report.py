@@ -25,6 +25,7 @@ from postproc.evaluation.mistakes import (
     missed_labels,
     missed_objects,
 )
+from postproc.evaluation.outlines import Outline
 from postproc.evaluation.pictures import picture_mistakes
 from postproc.evaluation.report import MOST_CHARTED, MOST_MISTAKES, render_report, write_report
 from postproc.results import Detections, Recognitions
@@ -220,7 +221,7 @@ def test_picture_of_a_mistake_shows_its_surroundings(box: list[int], centre: tup
     image = Image.new("RGB", (3 * SIDE, 3 * SIDE), (20, 60, 240))
     image.paste((250, 250, 250), tuple(3 * side for side in box))
     corners = tuple(side / SIDE for side in box)
-    mistake = Mistake(0, "a", "", corners)  # type: ignore[arg-type]
+    mistake = Mistake(0, "a", "", Outline(corners))  # type: ignore[arg-type]
     (drawn,) = picture_mistakes([mistake], lambda row: image)
     assert drawn.source is not None
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn.source.partition(",")[2]))), np.int64)
@@ -237,7 +238,7 @@ def test_report_of_many_labels_and_mistakes_stays_small() -> None:
     objects = [(row % 50, name, BOX) for row, name in enumerate(names)]
     found = [(row % 50, name, 0.9, [70.0, 70.0, 90.0, 90.0]) for row, name in enumerate(names)]
     text = render_report(evaluated(objects, found, names, images=50), title="t", open_image=picture)
-    assert text.count("<svg") == 2 * MOST_CHARTED
+    assert text.count("<svg") == 1 + 2 * MOST_CHARTED
     assert text.count("<img ") == 2 * MOST_MISTAKES
     assert f"{400 - MOST_CHARTED} more stand in" in text
     assert text.count("<tr") >= 400

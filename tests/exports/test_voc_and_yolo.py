@@ -17,7 +17,7 @@ from PIL import Image
 from postproc import Detections
 from postproc.exports import open_writer
 from postproc.exports.voc import to_voc
-from postproc.exports.yolo import _one_ring, to_yolo
+from postproc.exports.yolo import one_ring, to_yolo
 from postproc.results.labels import LabelTable
 from tests.exports.results import BOX_KINDS, IMAGES, SIZES, detections, made
 from tests.pipelines import LABELS
@@ -188,7 +188,7 @@ def test_yolo_outline_of_a_mask_with_a_hole_and_islands_fills_the_same_area() ->
     rings = [square(20, 160), square(50, 130, True), square(70, 110), square(180, 195)]
     apart = filled(rings, 200, 200)
     assert apart.sum() == 140**2 - 80**2 + 40**2 + 15**2
-    assert_array_equal(filled([_one_ring(rings)], 200, 200), apart)
+    assert_array_equal(filled([one_ring(rings)], 200, 200), apart)
 
 
 def test_yolo_masks_fill_what_their_rings_fill(tmp_path: Path) -> None:

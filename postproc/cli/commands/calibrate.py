@@ -14,39 +14,48 @@ from postproc.cli.options import (
     BatchSize,
     Categories,
     CategoriesOption,
+    DetectionsOrNone,
     Images,
     JaccardIndex,
     Model,
     PreprocessingFile,
     SkipUnknown,
-    SpecFile,
+    SpecOrNone,
+    Split,
     Tensors,
-    VersionFile,
+    TruthFormat,
+    VersionOrNone,
     check_source,
-    file,
+    folder_of,
 )
-from postproc.cli.terminal import Progress, load
-from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
+from postproc.cli.terminal import load
+from postproc.schema import RecognitionSpec, RecognitionVersion
 
 
 def calibrate(
-    spec: SpecFile,
-    version: VersionFile,
     truth: Annotated[
         list[Path],
-        file(
-            "FILE",
-            "What is on the images: COCO JSON, or for labels of whole images also CSV. Given once for each "
-            "output of the spec, in their order; or once, with --output-index.",
+        typer.Option(
             "--truth",
+            metavar="FILE|DIR",
+            exists=True,
+            help="What is on the images: COCO JSON, or another kind that docs/evaluation.md lists. Given "
+            "once for each output of the spec, in their order; or once, with --output-index.",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(metavar="FILE.json", dir_okay=False, help="Where the version with new thresholds goes."),
+        typer.Option(
+            metavar="FILE.json",
+            dir_okay=False,
+            help="Where the version with new thresholds goes; without --version, thresholds by label.",
+        ),
     ],
     model: Model = None,
     images: Images = None,
+    spec: SpecOrNone = None,
+    version: VersionOrNone = None,
+    detections: DetectionsOrNone = None,
     tensors: Tensors = None,
     preprocessing: PreprocessingFile = None,
     precision: Annotated[
@@ -79,6 +88,17 @@ def calibrate(
     ] = None,
     categories: CategoriesOption = Categories.AUTO,
     skip_unknown: SkipUnknown = False,
+    only_if_better: Annotated[
+        bool,
+        typer.Option(
+            "--only-if-better",
+            help="Write nothing and exit with code 3 unless the 95 % interval of the cross-validated gain is "
+            "above 0: of the mean F1; with --precision or --false-positives of these where the old "
+            "thresholds miss them, or else of the recall. Errors exit with 1 or 2.",
+        ),
+    ] = False,
+    truth_format: TruthFormat = None,
+    split: Split = None,
     force: Annotated[bool, typer.Option("--force", help="Let --output replace a file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
 ) -> None:
@@ -86,80 +106,87 @@ def calibrate(
 
     The network and the post-processing run once: all thresholds there are, are read off that. What they gain
     is told by cross-validation, with its spread. Labels with too few examples keep their threshold.
+
+    With --detections thresholds can only rise above the lowest scores of the file, which NMS of each label by
+    itself has to have left.
     """
     from postproc.cli.work import calibrate as work
-    from postproc.evaluation import (
-        GroundTruth,
-        ImagesThroughNetwork,
-        Objective,
-        SavedTensors,
-        Settings,
-        calibrate_version,
-        with_thresholds,
-    )
-    from postproc.evaluation.image_files import find_images
+    from postproc.evaluation import Objective, SavedTensors, Settings, with_thresholds
+    from postproc.evaluation import calibrate as choose_thresholds
+    from postproc.evaluation.evaluating import load_documents, truth_of
     from postproc.evaluation.tables import calibration_tables
 
     if precision is not None and false_positives is not None:
         raise typer.BadParameter("give one objective", param_hint="--precision and --false-positives")
-    check_source(model, images, tensors, preprocessing)
+    check_source(model, images, tensors, preprocessing, detections, (spec, version))
+    work.check_only_if_better(only_if_better, version, folds)
     work.check_target(output, version, force)
     objective = Objective()
     if precision is not None:
         objective = Objective("precision", precision)
     elif false_positives is not None:
         objective = Objective("false_positives", false_positives)
-    settings = Settings(objective, min_examples, folds, repeats, seed=seed)
-    saved = SavedTensors(tensors or [], threads)
-    loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
-    check_pair(*loaded)
-    outputs = range(len(loaded[0].outputs)) if output_index is None else [output_index]
+    saved = SavedTensors(tensors or [], threads)  # first, since it tells of a missing extra
+    loaded = load_documents(
+        load(RecognitionSpec, spec) if spec else None, load(RecognitionVersion, version) if version else None
+    )
+    count = len(loaded[0].outputs) if loaded[0] is not None else 1
+    outputs = range(count) if output_index is None else [output_index]
     if len(truth) != len(outputs):
         raise typer.BadParameter(
             f"expected one for each output, {len(outputs)}, or --output-index; got {len(truth)}",
             param_hint="--truth",
         )
     known = {
-        row: GroundTruth.load(
-            path, loaded[0], output=row, categories=categories.value, skip_unknown=skip_unknown
+        row: truth_of(
+            path,
+            loaded[0],
+            row,
+            categories=categories.value,
+            skip_unknown=skip_unknown,
+            format=truth_format,
+            split=split,
+            images=folder_of(images or []),
         )
         for row, path in zip(outputs, truth, strict=True)
     }
     choose = partial(
-        calibrate_version,
-        *loaded,
-        known,
-        settings=settings,
+        choose_thresholds,
+        truth=known,
+        spec=loaded[0],
+        version=loaded[1],
+        settings=Settings(objective, min_examples, folds, repeats, seed=seed),
         nms_grid=work.read_grid(nms_grid),
         lowest=lowest,
         iou=iou,
     )
     failures = 0
-    if tensors:
+    if detections is not None:
+        calibrated = choose(detections)
+    elif tensors:
         with Console(stderr=True).status("post-processing"):
             calibrated = choose(saved)
     else:
-        files = find_images(images or [], next(iter(known.values())))
-        with Progress(len(files.paths), shares_terminal=False) as progress:
-            network = ImagesThroughNetwork(
-                cast("Path", model),
-                files,
-                preprocessing,
-                batch_size,
-                on_unreadable=lambda path, error: progress.fail(error),
-            )
-            calibrated = choose(network, on_images=progress.advance)
-        failures = progress.failures
-    calibrations = calibrated.calibrations
-    work.write_version(output, with_thresholds(json.loads(version.read_bytes()), calibrations))
+        network = cast("Path", model)
+        calibrated, failures = work.through_network(
+            choose, network, images or [], next(iter(known.values())), preprocessing, batch_size
+        )
+    reason = calibrated.why_not_better() if only_if_better else None
+    if reason is None:
+        document = calibrated.thresholds()
+        if version is not None:
+            document = with_thresholds(json.loads(version.read_bytes()), calibrated.calibrations)
+        work.write_version(output, document)
     if as_json:
         typer.echo(json.dumps(calibrated.to_dict(), indent=2))
     else:
         console = Console()
-        for table in (table for item in calibrations for table in calibration_tables(item)):
+        for table in (table for item in calibrated.calibrations for table in calibration_tables(item)):
             console.print(table)
     for note in calibrated.notes():
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"the version with new thresholds: {output}", err=True)
+    typer.echo(work.told(output, version, reason), err=True)
     if failures:
         raise typer.Exit(1)
+    if reason is not None:
+        raise typer.Exit(work.NOT_BETTER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -13,35 +13,42 @@ from postproc.cli.options import (
     BatchSize,
     Categories,
     CategoriesOption,
+    DetectionsOrNone,
     Images,
     JaccardIndex,
+    Measured,
     Model,
     PreprocessingFile,
     SkipUnknown,
-    SpecFile,
+    SpecOrNone,
+    Split,
     Tensors,
-    VersionFile,
+    TruthFormat,
+    VersionOrNone,
     check_source,
-    file,
+    folder_of,
 )
 from postproc.cli.terminal import Progress, load
-from postproc.schema import RecognitionSpec, RecognitionVersion, check_pair
+from postproc.schema import RecognitionSpec, RecognitionVersion
 
 
 def evaluate(
-    spec: SpecFile,
-    version: VersionFile,
     truth: Annotated[
         Path,
-        file(
-            "FILE",
-            "What is on the images: COCO JSON, or for labels of whole images also CSV with a row "
-            "'file,label' a pair. Categories are told by id if all ids are labels', else by name.",
+        typer.Option(
             "--truth",
+            metavar="FILE|DIR",
+            exists=True,
+            help="What is on the images: COCO JSON, a YOLO data set, Pascal VOC, and other kinds that "
+            "docs/evaluation.md lists; for labels of whole images also CSV with a row 'file,label' a pair. "
+            "Categories are told by id if all ids are labels', else by name.",
         ),
     ],
     model: Model = None,
     images: Images = None,
+    spec: SpecOrNone = None,
+    version: VersionOrNone = None,
+    detections: DetectionsOrNone = None,
     tensors: Tensors = None,
     ray: Annotated[
         str | None,
@@ -52,6 +59,16 @@ def evaluate(
         ),
     ] = None,
     preprocessing: PreprocessingFile = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            help="With --tensors another version, with --detections other detections, to measure on the same "
+            "images. What is shown are the differences of the two, with the 95 % interval of each over "
+            "resamplings of the images.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", dir_okay=False, help="Write all numbers there."),
@@ -68,57 +85,95 @@ def evaluate(
             metavar="DIR",
             exists=True,
             file_okay=False,
-            help="With --tensors: where the images lie that the report draws the worst mistakes on, found by "
-            "the names that the ground truth has for them.",
+            help="With --tensors or --detections: where the images lie that the report draws the worst "
+            "mistakes on, found by the names that the ground truth has for them; it may need their sizes.",
         ),
     ] = None,
     iou: JaccardIndex = 0.5,
     max_detections: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
-            help="COCO's limit: AP and AR are of the best so many boxes of an image and label. Precision, "
-            "recall and F1 are of all.",
+            help="COCO's limit: AP and AR are of the best so many detections of an image and label, by "
+            "default 20 for keypoints and 100 otherwise. Precision, recall and F1 are of all.",
         ),
-    ] = 100,
+    ] = None,
+    measure: Annotated[
+        Measured | None,
+        typer.Option(
+            help="What heads the numbers and counts; by default what the version finds, if the ground truth "
+            "has it."
+        ),
+    ] = None,
+    sigmas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS|FILE",
+            help="Of keypoints that are not COCO's 17: by how much annotations of each differ, in relation "
+            "to the root of the object's area; with commas between, or a JSON list in a file.",
+        ),
+    ] = None,
     batch_size: BatchSize = 8,
     output: Annotated[
         int, typer.Option("--output-index", min=0, help="Which output of the spec to measure.")
     ] = 0,
     categories: CategoriesOption = Categories.AUTO,
     skip_unknown: SkipUnknown = False,
+    truth_format: TruthFormat = None,
+    split: Split = None,
 ) -> None:
-    """Measure a version on images whose content is known: COCO's AP and AR, precision, recall and F1.
+    """Measure a version, or detections of anybody, on images whose content is known.
 
-    COCO's numbers are of all boxes that score above 0.001, precision, recall and F1 of those above the
-    version's own thresholds. For labels of whole images: top-1 and top-5, average precision, and the same.
+    That is COCO's AP and AR of masks, keypoints or oriented boxes where both sides have them, and of boxes;
+    precision, recall and F1. COCO's numbers are of all that scores above 0.001 (with --detections, of all of
+    the file), precision, recall and F1 of what is above the version's own thresholds (without a version, of
+    all). For labels of whole images: top-1 and top-5, average precision, and the same.
     """
-    from postproc.evaluation.ground_truth import GroundTruth
+    from postproc.evaluation.base import Evaluation
+    from postproc.evaluation.comparison import Comparison, compare, names_of
+    from postproc.evaluation.comparison_tables import comparison_tables
+    from postproc.evaluation.evaluating import DetectionsLike, load_documents, truth_of
+    from postproc.evaluation.evaluating import evaluate as measured_by
     from postproc.evaluation.image_files import find_images
-    from postproc.evaluation.measuring import evaluate as measure
-    from postproc.evaluation.predictions import ImagesThroughNetwork, PredictionSource, SavedTensors
+    from postproc.evaluation.predictions import ImagesThroughNetwork, SavedTensors
     from postproc.evaluation.tables import evaluation_tables
 
     if ray is not None and not tensors:
         raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
-    check_source(model, images, tensors, preprocessing)
-    if pictures is not None and not tensors:
+    check_source(model, images, tensors, preprocessing, detections, (spec, version))
+    if against is not None and model is not None:
         raise typer.BadParameter(
-            "goes with --tensors; images that the network runs on are drawn without it",
+            "compares two versions on saved tensors, or two files of detections: write tensors by postproc "
+            "dump, and give --tensors; or give --detections",
+            param_hint="--against",
+        )
+    if pictures is not None and model is not None:
+        raise typer.BadParameter(
+            "goes with --tensors or --detections; images that the network runs on are drawn without it",
             param_hint="--pictures",
         )
-    if pictures is not None and report is None:
-        raise typer.BadParameter("is for the report: give --report too", param_hint="--pictures")
 
-    source: PredictionSource = SavedTensors(tensors or [], ray=ray)
-    loaded = load(RecognitionSpec, spec), load(RecognitionVersion, version)
-    check_pair(*loaded)
-    known = GroundTruth.load(
-        truth, loaded[0], output=output, categories=categories.value, skip_unknown=skip_unknown
+    source: DetectionsLike = detections or SavedTensors(tensors or [], ray=ray)
+    loaded = load_documents(
+        load(RecognitionSpec, spec) if spec else None, load(RecognitionVersion, version) if version else None
     )
+    other = None
+    if against is not None and detections is None:
+        _, other = load_documents(loaded[0], load(RecognitionVersion, against))
     shown = images or ([pictures] if pictures is not None else [])
+    known = truth_of(
+        truth,
+        loaded[0],
+        output,
+        categories=categories.value,
+        skip_unknown=skip_unknown,
+        format=truth_format,
+        split=split,
+        images=folder_of(shown),
+    )
     files = find_images(shown, known) if shown else None
-    with Progress(len(files.paths) if files and model else len(known), shares_terminal=False) as progress:
+    count = len(files.paths) if files and model else len(known) * (2 if against is not None else 1)
+    with Progress(count, shares_terminal=False) as progress:
         if model is not None and files is not None:
             source = ImagesThroughNetwork(
                 model,
@@ -127,27 +182,43 @@ def evaluate(
                 batch_size,
                 on_unreadable=lambda path, error: progress.fail(error),
             )
-        evaluation = measure(
-            *loaded,
-            known,
-            source,
-            output=output,
-            iou=iou,
-            max_detections=max_detections,
-            on_images=progress.advance,
-        )
-    for note in evaluation.notes():
+        compared: list[tuple[DetectionsLike, RecognitionVersion | None]] = [(source, loaded[1])]
+        if against is not None:
+            compared.append((against, loaded[1]) if detections is not None else (source, other))
+        measured = [
+            measured_by(
+                found,
+                known,
+                spec=loaded[0],
+                version=document,
+                output=output,
+                iou=iou,
+                max_detections=max_detections,
+                measure=measure.value if measure is not None else None,
+                sigmas=sigmas,
+                on_images=progress.advance,
+            )
+            for found, document in compared
+        ]
+    result: Evaluation | Comparison = measured[0]
+    if against is not None:
+        result = compare(*measured, names=names_of(detections or cast("Path", version), against))
+    for note in dict.fromkeys(note for evaluation in measured for note in evaluation.notes()):
         typer.echo(f"note: {note}", err=True)
     console = Console()
-    for table in evaluation_tables(evaluation):
+    tables = comparison_tables(result) if isinstance(result, Comparison) else evaluation_tables(result)
+    for table in tables:
         console.print(table)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
+        json_file.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
-        title = f"{loaded[0].name or spec.stem}: {model.name if model else 'saved tensors'} on {truth.name}"
-        evaluation.write_report(report, title=title, images=files)
+        of = (loaded[0] and loaded[0].name) or (spec.stem if spec else None)
+        seen = next((path.name for path in (model, detections) if path is not None), "saved tensors")
+        seen += f" against {against.name}" if against is not None else ""
+        title = f"{of}: {seen} on {truth.name}" if of else f"{seen} on {truth.name}"
+        result.write_report(report, title=title, images=files)
         if files is None:
             typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
         typer.echo(f"report: {report.resolve()}", err=True)

@@ -1,13 +1,23 @@
-"""What ``postproc calibrate`` reads and writes besides the call: its grid, and the version."""
+"""What ``postproc calibrate`` reads and writes besides the call: its grid, images, and the version."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import typer
+
+from postproc.cli.terminal import Progress
 from postproc.disk import whole_file
 from postproc.errors import SchemaError
+
+if TYPE_CHECKING:
+    from postproc.evaluation import CalibratedVersion, GroundTruth
+
+NOT_BETTER = 3
+"""Exit code where new thresholds are not shown to be better, as ``--only-if-better`` asks for."""
 
 
 def read_grid(text: str | None) -> tuple[float, ...]:
@@ -24,7 +34,25 @@ def read_grid(text: str | None) -> tuple[float, ...]:
         raise SchemaError(f'--nms-grid: expected numbers such as "0.3,0.45,0.6", got {text!r}') from None
 
 
-def check_target(path: Path, version: Path, force: bool) -> None:
+def check_only_if_better(wanted: bool, version: Path | None, folds: int) -> None:
+    """See that there is something that new thresholds can be better than, and that it will be known.
+
+    Raises
+    ------
+    typer.BadParameter
+        If not.
+    """
+    if wanted and version is None:
+        raise typer.BadParameter(
+            "is in relation to the thresholds of a version: give --version too", param_hint="--only-if-better"
+        )
+    if wanted and not folds:
+        raise typer.BadParameter(
+            "is told by cross-validation: --folds 0 has none", param_hint="--only-if-better"
+        )
+
+
+def check_target(path: Path, version: Path | None, force: bool) -> None:
     """See that nothing is overwritten unasked.
 
     Raises
@@ -33,7 +61,7 @@ def check_target(path: Path, version: Path, force: bool) -> None:
         If the file is there, unless `force`; or if it is the version itself.
     """
     if path.exists():
-        if path.samefile(version):
+        if version is not None and path.samefile(version):
             raise SchemaError(f"{path}: is the version that is calibrated; give --output another name")
         if not force:
             raise SchemaError(f"{path}: is there already; give another name, or --force to replace it")
@@ -43,3 +71,40 @@ def write_version(path: Path, document: dict[str, Any]) -> None:
     """Write a version, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def through_network(
+    choose: Callable[..., CalibratedVersion],
+    model: Path,
+    images: list[Path],
+    truth: GroundTruth,
+    preprocessing: Path | None,
+    batch_size: int,
+) -> tuple[CalibratedVersion, int]:
+    """Choose thresholds from images that a network runs on; also gives how many could not be read."""
+    from postproc.evaluation import ImagesThroughNetwork
+    from postproc.evaluation.image_files import find_images
+
+    files = find_images(images, truth)
+    with Progress(len(files.paths), shares_terminal=False) as progress:
+        network = ImagesThroughNetwork(
+            model,
+            files,
+            preprocessing,
+            batch_size,
+            on_unreadable=lambda path, error: progress.fail(error),
+        )
+        return choose(network, on_images=progress.advance), progress.failures
+
+
+def told(path: Path, version: Path | None, not_better: str | None) -> str:
+    """Say what was written, and what it is for."""
+    if not_better is not None:
+        return f"nothing is written, since the new thresholds are not shown to be better: {not_better}"
+    if version is not None:
+        return f"the version with new thresholds: {path}"
+    return (
+        f"the threshold of each label: {path}. A detection counts that scores above the threshold of its "
+        "label; run detectors with the lowest of them (ultralytics: conf=...) and drop the others. In a "
+        "version of postproc they are the thresholds of the output, in this order; null: none was chosen"
+    )

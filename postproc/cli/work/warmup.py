@@ -8,12 +8,15 @@ import numpy as np
 
 from postproc import ops
 from postproc.decoding import decoder_class
-from postproc.evaluation.coco_curves import coco_curves
+from postproc.evaluation.coco_curves import COCO_RECALLS, coco_curves
 from postproc.evaluation.groups import FoundInstances, TrueInstances
+from postproc.evaluation.ranking import resample
 from postproc.evaluation.similarity import of_boxes
+from postproc.kernels.core.quadrilaterals import quadrilateral_iou_matrix
 from postproc.kernels.evaluation.cuts import best_cuts
 from postproc.kernels.evaluation.matching import match_greedily
 from postproc.kernels.evaluation.resampling import resampled_counts
+from postproc.kernels.masks.lengths import run_length_totals
 from postproc.pipeline import PostProcessor
 from postproc.schema import (
     Classification,
@@ -74,7 +77,10 @@ def warm_up_everything(dtypes: Collection[str]) -> None:
     corners, rows, offsets = boxes.astype(np.float64), np.zeros(1, np.int64), np.array([0, 1])
     flags, folds, areas = np.ones(1, np.bool_), np.zeros(1, np.int16), np.ones(1)
     found, truth = FoundInstances(rows, rows, scores, areas), TrueInstances(rows, rows, areas, ~flags, ~flags)
-    coco_curves(found, truth, of_boxes(corners, corners, ~flags), images=1, labels=1)
+    curves = coco_curves(found, truth, of_boxes(corners, corners, ~flags), images=1, labels=1)
+    resample(curves.ranking, COCO_RECALLS, np.ones((1, 1), np.uint16), [(0, 0)])
+    quadrilateral_iou_matrix(np.ones((1, 4, 2)), np.ones((1, 4, 2)))
     match_greedily(offsets, rows, areas, ~flags, ~flags, areas)
+    run_length_totals(np.zeros(1, np.uint8), offsets)
     best_cuts(scores, flags, folds, offsets, np.ones(1, np.int64), 1, -1, 0, 0.0)
     resampled_counts(rows, rows, flags, np.ones((1, 1), np.uint8), 1)

@@ -1,0 +1,1 @@
+"""Detections of anybody, read."""
