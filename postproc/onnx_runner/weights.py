@@ -40,16 +40,18 @@ def load_tensor(tensor: Any, model: Path) -> None:
     Raises
     ------
     Exception
-        onnx's own, of a file that is missing, too short, or lies elsewhere.
+        onnx's own, of a file that is missing or too short; ValueError of one that lies elsewhere.
     """
     from onnx.external_data_helper import load_external_data_for_tensor
 
     path, folder = path_of(tensor, model).resolve(), model.parent
     folders = (folder.resolve(), model.resolve().parent)
-    if any(path.is_relative_to(one) for one in folders) and not _leaves(location(tensor)):
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                folder, entry.value = path.parent, path.name
+    if not any(path.is_relative_to(one) for one in folders) or _leaves(location(tensor)):
+        # onnx 1.16 would follow it.
+        raise ValueError(f"{location(tensor)!r} leads out of the network's folder")
+    for entry in tensor.external_data:
+        if entry.key == "location":
+            folder, entry.value = path.parent, path.name
     load_external_data_for_tensor(tensor, str(folder))
 
 

@@ -74,7 +74,8 @@ def test_sparse_weights_beside_the_network_come_along(apart: PostProcessor) -> N
     Path("sparse.bin").write_bytes(sparse.values.raw_data)
     sparse.values.ClearField("raw_data")
     onnx.save(model, "model.onnx")
-    assert invoke(*FUSE, "--output", "deep/er/fused.onnx").exit_code == 0
+    result = invoke(*FUSE, "--output", "deep/er/fused.onnx")
+    assert result.exit_code == 0, result.stderr
     assert set(os.listdir("deep/er")) == {"fused.onnx", "fused.onnx.data"}
     assert_found(run("deep/er/fused.onnx", {"images": BLANK}), apart)
 

@@ -97,6 +97,8 @@ def _check(fused: Any) -> None:
     """Check that a network is a valid one; of its weights those that lie in the file alone."""
     import onnx
 
+    if fused.graph.sparse_initializer:  # whose values may lie apart, which onnx 1.16 cannot check
+        return
     checked = fused
     if any(True for _ in external_tensors(fused)):
         checked = onnx.ModelProto()
