@@ -204,9 +204,7 @@ class Comparison:
         OSError
             If the file cannot be written.
         """
-        from postproc.evaluation.comparison_report import write_comparison
-
-        write_comparison(path, self, title=title, open_image=self.a.image_opener(images))
+        Path(path).write_text(self.to_html(title=title, images=images), encoding="utf-8")
 
 
 def names_of(a: Path, b: Path) -> tuple[str, str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,35 +48,8 @@ class _Change:
     pictures: tuple[Picture | None, Picture | None]
 
 
-def write_comparison(
-    path: str | os.PathLike[str],
-    comparison: Comparison,
-    *,
-    title: str,
-    open_image: OpenImage | None = None,
-) -> None:
-    """Write a comparison as one HTML file.
-
-    Parameters
-    ----------
-    path : path
-    comparison : Comparison
-    title : str
-    open_image : callable, optional
-        As of `write_report`.
-
-    Raises
-    ------
-    ImportError
-        If the extra ``eval`` is missing.
-    OSError
-        If the file cannot be written.
-    """
-    Path(path).write_text(render_comparison(comparison, title=title, open_image=open_image), encoding="utf-8")
-
-
 def render_comparison(comparison: Comparison, *, title: str, open_image: OpenImage | None = None) -> str:
-    """Render what `write_comparison` writes."""
+    """Render a comparison as one HTML file; `open_image` as of `write_report` (extra ``eval``)."""
     changes, table = comparison.changes, comparison.a.detections.table
     counts = [("F1" if name == "f1" else name, value) for name, value in comparison.counts.items()]
     labels = [(table.names[row], label) for row, label in enumerate(comparison.labels)]
