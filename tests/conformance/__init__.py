@@ -1,0 +1,1 @@
+"""Golden cases of post-processing, for every library: see README.md beside this file."""
