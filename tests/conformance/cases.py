@@ -69,15 +69,18 @@ class Case:
         return cls(**fields)
 
     def differences(self, answer: Mapping[str, Any]) -> list[str]:
-        """Say what of an answer is not as expected; it may have more than is asked for."""
-        return [
-            told
-            for name, right in self.expected.items()
-            if (told := self._difference(name, right, answer.get(name)))
-        ]
+        """Say what of an answer is not as expected.
+
+        It may have more names than are expected, and lack some, which are not compared; it needs one of them.
+        """
+        common = [name for name in self.expected if name in answer]
+        if not common:
+            return [f"expected one of {', '.join(self.expected)}, got {', '.join(answer) or 'nothing'}"]
+        found = (self._difference(name, self.expected[name], answer[name]) for name in common)
+        return [told for told in found if told]
 
     def _difference(self, name: str, right: Any, found: Any) -> str | None:
-        if isinstance(right, str) or found is None:
+        if isinstance(right, str):
             return None if found == right else f"{name}: expected {right!r}, got {found!r}"
         found = np.asarray(found)
         told = f"{name}: expected {_told(right)}, got {_told(found)}"

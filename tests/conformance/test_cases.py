@@ -55,4 +55,7 @@ def test_ids_are_unique_and_names_of_folders() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_postproc_gives_the_answer(case: Case) -> None:
-    assert case.differences(answer(case)) == []
+    given = answer(case)
+
+    assert case.expected.keys() - given.keys() <= {"counts"}  # postproc writes run lengths compressed only
+    assert case.differences(given) == []

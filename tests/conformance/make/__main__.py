@@ -9,8 +9,9 @@ from tests.conformance.make.all_cases import all_files
 
 
 def main() -> None:
+    files = all_files()  # all of them before the first goes
     shutil.rmtree(FOLDER, ignore_errors=True)
-    for name, content in all_files().items():
+    for name, content in files.items():
         path = FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.conformance.make import suppression
+from tests.conformance.make import degenerate, suppression
 from tests.conformance.make.writing import Draft
 
-SUBJECTS = (suppression,)
+SUBJECTS = (suppression, degenerate)
 
 
 def all_drafts() -> Iterator[Draft]:
