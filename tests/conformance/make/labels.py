@@ -159,57 +159,54 @@ def _coordinates() -> Iterator[Draft]:
     yield batched(
         "negative-coordinates",
         15,
-        "Labels do not meet where coordinates are negative.",
+        "Boxes of two labels left of and above the origin are all kept.",
         [[-10, -10, 0, 0], [-21, -21, -11, -11], [-10, -10, 0, 0]],
         [0.9, 0.8, 0.7],
         [0, 1, 1],
         0.5,
-        "All differ in label or place. Shifted by label * (largest coordinate + 1) = 1, label 1 does not "
-        "leave "
-        "label 0's place: the third box, at -9, would meet the first by 81 / 119.",
+        "The two of label 1 are apart. Shifted by label * (largest coordinate + 1) = 1, the third box, from "
+        "-9 to 1, meets the first by 81 / 119.",
     )
     yield batched(
         "negative-coordinates-overlap",
         15,
-        "A box of another label left of the origin is not removed.",
-        [[-60, 0, -10, 50], [-60, 0, -10, 50], [1, 1, 3, 3]],
+        "A box far left of the origin is not removed by one of another label.",
+        [[-60, -50, -10, 0], [-60, -50, -10, 0], [1, 1, 3, 3]],
         [0.9, 0.8, 0.7],
         [0, 1, 0],
         0.5,
-        "Shifted by label * (largest coordinate + 1) = 4, the second would overlap the first by 46 * 46 / "
-        "2884.",
+        "Shifted by label * (largest coordinate + 1) = 4 the second meets the first by 2116 / 2884.",
     )
     yield batched(
-        "large-coordinates",
+        "small-boxes-of-a-large-image",
         15,
-        "Boxes of one label near the end of a large image are measured as they stand.",
-        [[9000, 9000, 9002, 9003], [9000, 9000, 9002, 9002], [9500.5, 9500.5, 9501, 9501]],
+        "A small box of a high label, in an image 4000 wide, goes by its neighbour.",
+        [[326.14, 326.11, 328.39, 328.38], [326.14, 326.11, 328.39, 327.26], [3990, 2990, 4000, 3000]],
         [0.9, 0.8, 0.7],
-        [90, 90, 90],
-        0.6,
-        "4 / 6 > 0.6. Shifted by 90 * 9502 halves still fit in float32, quarters would not.",
+        [79, 79, 0],
+        0.5,
+        "1.15 / 2.27 = 0.507 > 0.5. Shifted by 79 * 4001 float32 holds steps of 1 / 32 only: 0.5, and it "
+        "stays.",
     )
     yield batched(
-        "high-label-fractions",
+        "normalized-boxes-of-a-high-label",
+        15,
+        "A normalized box of a high label goes by its neighbour.",
+        [[0.5, 0.5, 0.5625, 0.53125], [0.5, 0.5, 0.5625, 0.5234375], [0.0, 0.0, 1.0, 1.0]],
+        [0.9, 0.8, 0.7],
+        [79, 79, 0],
+        0.5,
+        "0.75 > 0.5. Shifted by 79 * 7680, for pixels, float32 holds steps of 1 / 16 only: no area is left.",
+    )
+    yield batched(
+        "fractions-of-a-high-label",
         15,
         "With a high label number the fractions of coordinates still count.",
         [[1000, 1000, 1000.5, 1000.25], [1000, 1000, 1000.25, 1000.25], [4000, 4000, 4001, 4001]],
         [0.9, 0.8, 0.7],
         [9_000, 9_000, 0],
         0.4,
-        "0.0625 / 0.125 = 0.5 > 0.4. Shifted by 9000 * 4002 = 36,018,000, float32 holds multiples of 4 "
-        "only: the "
-        "boxes would have no area.",
-    )
-    yield batched(
-        "high-label-does-not-touch",
-        15,
-        "With a high label number boxes a tenth apart do not overlap.",
-        [[100, 100, 110.1, 110], [110.2, 100, 120, 110], [2000, 2000, 2001, 2001]],
-        [0.9, 0.8, 0.7],
-        [5_000, 5_000, 0],
-        0.0,
-        "They share nothing. Shifted by 5000 * 2002 the tenths are lost, and rounding decides.",
+        "0.0625 / 0.125 > 0.4. Shifted by 9000 * 4002 float32 holds multiples of 4 only: no area is left.",
     )
     yield batched(
         "translated",
