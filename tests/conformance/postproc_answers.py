@@ -114,7 +114,9 @@ def _unletterbox(case: Case) -> Answer:
     transform = _transform(case)
     boxes = case.inputs["boxes"]
     output = StandardOutput(boxes_tensor="boxes", scores_tensor="scores", layout="channels_last")
-    post = PostProcessor.for_detection(["a"], output, thresholds=0.0, nms_threshold=1.0)
+    post = PostProcessor.for_detection(
+        ["a"], output, thresholds=0.0, nms_threshold=1.0, input_size=list(transform.input_size)
+    )
     scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)[None, :, None]  # in their order
     found = post({"boxes": boxes[None], "scores": scores}, transforms=[transform]).outputs[0]
     return {"boxes": found.to_pixels(transform.image_size)}

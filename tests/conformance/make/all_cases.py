@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.conformance.make import boxes, degenerate, labels, suppression
+from tests.conformance.make import boxes, degenerate, labels, letterboxes, merging, suppression
 from tests.conformance.make.writing import Draft
 
-SUBJECTS = (suppression, degenerate, labels, boxes)
+SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging)
 
 
 def all_drafts() -> Iterator[Draft]:
