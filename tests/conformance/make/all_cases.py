@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.conformance.make import boxes, degenerate, labels, letterboxes, merging, suppression
+from tests.conformance.make import (
+    boxes,
+    degenerate,
+    labels,
+    letterboxes,
+    masks,
+    merging,
+    oriented,
+    suppression,
+)
 from tests.conformance.make.writing import Draft
 
-SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging)
+SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging, oriented, masks)
 
 
 def all_drafts() -> Iterator[Draft]:
