@@ -12,11 +12,12 @@ from tests.conformance.make import (
     masks,
     merging,
     oriented,
+    pipelines,
     suppression,
 )
 from tests.conformance.make.writing import Draft
 
-SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging, oriented, masks)
+SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging, oriented, masks, pipelines)
 
 
 def all_drafts() -> Iterator[Draft]:
