@@ -6,18 +6,32 @@ from collections.abc import Iterator
 
 from tests.conformance.make import (
     boxes,
+    classifications,
     degenerate,
     labels,
     letterboxes,
     masks,
     merging,
+    numbers,
     oriented,
     pipelines,
     suppression,
 )
 from tests.conformance.make.writing import Draft
 
-SUBJECTS = (suppression, degenerate, labels, boxes, letterboxes, merging, oriented, masks, pipelines)
+SUBJECTS = (
+    suppression,
+    degenerate,
+    labels,
+    boxes,
+    letterboxes,
+    merging,
+    oriented,
+    masks,
+    pipelines,
+    numbers,
+    classifications,
+)
 
 
 def all_drafts() -> Iterator[Draft]:
