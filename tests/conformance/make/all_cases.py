@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tests.conformance.make import (
     boxes,
     classifications,
+    decoding,
     degenerate,
     labels,
     letterboxes,
@@ -21,6 +22,7 @@ from tests.conformance.make.writing import Draft
 
 SUBJECTS = (
     suppression,
+    decoding,
     degenerate,
     labels,
     boxes,
