@@ -217,7 +217,7 @@ def _yolo_tables() -> Iterator[Draft]:
     table[0, 4] = [0.5, 0.5, 0, -LOG2, 1.0, 0.625]  # the only cell of stride 16
     yield decode(
         "yolox", 60, "The last cell of stride 8 and the only one of stride 16, of 16 x 16 pixels.",
-        detection("yolox_output", {**last, "strides": [8, 16]}, ["a"], nms_threshold=1.0, input_size=[16, 16]),
+        detection("yolox_output", {**last, "strides": [8, 16]}, ["a"], input_size=[16, 16]),
         {"table": table},
         rows([(0.75, 0, [4 / 16, 6 / 16, 1, 14 / 16], 3), (0.625, 0, [0, 4 / 16, 1, 12 / 16], 4)]),
         "(0.5 + 1) * 8 = 12, (0.25 + 1) * 8 = 10, 2 * 8, 1 * 8; xmax 20 is clipped. 0.5 * 16 = 8, 16, 8.",
@@ -251,8 +251,7 @@ def _yolo_tables() -> Iterator[Draft]:
         )  # fmt: skip
     yield decode(
         "yolov8-normalized", 62, "Boxes that the export has normalized are not divided.",
-        detection("yolov8_output", {"output_tensor": "table", "layout": "channels_last",
-                                    "coordinates": "normalized"}, nms_threshold=1.0),
+        detection("yolov8_output", {**last, "coordinates": "normalized"}, nms_threshold=1.0),
         {"table": batch([[0.25, 0.25, 0.25, 0.25, 0.75, 0.5]])},
         rows([(0.75, 0, [0.125, 0.125, 0.375, 0.375], 0)]),
         "TFLite's exports.", exact=True,
