@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import chain
 from typing import Any
 
@@ -104,9 +103,10 @@ def _iou() -> Iterator[Draft]:
         "A small number added to the union would change it.",
     )  # fmt: skip
     yield iou(
-        "rounded-areas", 13, "Areas beyond 2^24 are rounded to float32, as the steps say.",
+        "rounded-areas", 13, "Areas and their sums beyond 2^24 are rounded to float32, as the steps say.",
         [[0, 0, 6079, 3122], [0, 0, 8386, 3266]], [[0, 0, 6079, 1561], [0, 0, 8386, 1633]],
-        "6079 * 3122 is odd beyond 2^24. In float64 the diagonal is 0.5.", stepwise=True, definition=True,
+        "The sum of both areas is odd, and beyond 2^24. In float64 the diagonal is 0.5.", stepwise=True,
+        definition=True,
     )  # fmt: skip
     yield iou(
         "decimals", 13,
@@ -169,12 +169,11 @@ def _formats() -> Iterator[Draft]:
             forms[source], {"boxes": forms[target]}, "Sides 2 x 4, 7 x 1.5, and a point.",
             parameters={"in_format": source, "out_format": target},
         )  # fmt: skip
-    centre = Fraction(16_777_215 + 16_777_216, 2)
     yield by_hand(
         "box_convert", "convert-rounded-once", 19, "A centre is computed exactly and rounded once.",
-        [[16_777_215, 0, 16_777_216, 1]], {"boxes": [[nearest(centre), 0.5, 1.0, 1.0]]},
-        "16777215.5 rounds to even, 16777216; the sum of both corners is beyond what float32 holds.",
-        parameters={"in_format": "xyxy", "out_format": "cxcywh"},
+        [[16_777_214, 0, 3, 1]], {"boxes": [[16_777_216.0, 0.5, 3.0, 1.0]]},
+        "16777215.5 rounds to even. Others round the corner 16777217 first, and find 16777215, of width 2.",
+        parameters={"in_format": "xywh", "out_format": "cxcywh"}, definition=True,
     )  # fmt: skip
 
 

@@ -212,17 +212,18 @@ def _yolo_grids() -> Iterator[Draft]:
 
 def _yolo_tables() -> Iterator[Draft]:
     last = {"output_tensor": "table", "layout": "channels_last"}
+    off = {"nms_threshold": 1.0}
     table = np.zeros((1, 5, 6), np.float32)
     table[0, 3] = [0.5, 0.25, LOG2, 0, 0.75, 1.0]  # row 1, column 1 of stride 8
     table[0, 4] = [0.5, 0.5, 0, -LOG2, 1.0, 0.625]  # the only cell of stride 16
     yield decode(
         "yolox", 60, "The last cell of stride 8 and the only one of stride 16, of 16 x 16 pixels.",
-        detection("yolox_output", {**last, "strides": [8, 16]}, ["a"], input_size=[16, 16]),
+        detection("yolox_output", {**last, "strides": [8, 16]}, ["a"], input_size=[16, 16], **off),
         {"table": table},
         rows([(0.75, 0, [4 / 16, 6 / 16, 1, 14 / 16], 3), (0.625, 0, [0, 4 / 16, 1, 12 / 16], 4)]),
         "(0.5 + 1) * 8 = 12, (0.25 + 1) * 8 = 10, 2 * 8, 1 * 8; xmax 20 is clipped. 0.5 * 16 = 8, 16, 8.",
     )  # fmt: skip
-    pixels = {"nms_threshold": 1.0, "input_size": [64, 128]}
+    pixels = {**off, "input_size": [64, 128]}
     box, found = [32, 16, 32, 16], [16 / 128, 8 / 64, 48 / 128, 24 / 64]
     yield decode(
         "yolov5-rows", 61, "The product of objectness and class is compared with the threshold.",
@@ -251,7 +252,7 @@ def _yolo_tables() -> Iterator[Draft]:
         )  # fmt: skip
     yield decode(
         "yolov8-normalized", 62, "Boxes that the export has normalized are not divided.",
-        detection("yolov8_output", {**last, "coordinates": "normalized"}, nms_threshold=1.0),
+        detection("yolov8_output", {**last, "coordinates": "normalized"}, **off),
         {"table": batch([[0.25, 0.25, 0.25, 0.25, 0.75, 0.5]])},
         rows([(0.75, 0, [0.125, 0.125, 0.375, 0.375], 0)]),
         "TFLite's exports.", exact=True,

@@ -125,7 +125,7 @@ def _last_bits() -> Iterator[Draft]:
     ):
         yield at_threshold(
             f"large-areas-round-{id}",
-            "Areas beyond 2^24 are rounded: half of a large box is not exactly half in float32.",
+            "Sums of areas beyond 2^24 are rounded: half of a large box is not exactly half.",
             boxes,
             0.5,
             f"Step by step in float32 the IoU is {outcome}. Others take float64, which gives 0.5.",
