@@ -23,8 +23,9 @@ def _no_numbers() -> Iterator[Draft]:
         [SQUARE, SQUARE, FAR],
         [NAN, 0.5, 0.4],
         0.5,
-        "NaN is no score. A sort that puts it first would let the first box remove the second.",
+        "NaN is no score. Others sort it first, and let the first box remove the second.",
         kept=[1, 2],
+        definition=True,
     )
     yield nms(
         "score-nan-between",
@@ -33,8 +34,10 @@ def _no_numbers() -> Iterator[Draft]:
         [*APART, FAR],
         [0.25, NAN, 0.75, 0.5],
         0.5,
-        "0.75, 0.5, 0.25: comparisons with NaN are false, which breaks many a sort.",
+        "0.75, 0.5, 0.25. Others return NaN as well; comparisons with it are false, which breaks many a "
+        "sort.",
         kept=[2, 3, 0],
+        definition=True,
     )
     yield nms(
         "all-scores-nan",
@@ -43,8 +46,9 @@ def _no_numbers() -> Iterator[Draft]:
         APART,
         [NAN, NAN, NAN],
         0.5,
-        "None of them is a score.",
+        "None of them is a score. Others return all.",
         kept=[],
+        definition=True,
     )
     yield nms(
         "score-infinite",
@@ -96,7 +100,7 @@ def _no_area() -> Iterator[Draft]:
     for id, box, what in (
         ("width-zero", [5, 0, 5, 10], "of width 0"),
         ("height-zero", [0, 5, 10, 5], "of height 0"),
-        ("point", [5, 5, 5, 5], "that is a point"),
+        ("point", [5, 5, 5, 5], "that are a point"),
     ):
         yield nms(
             f"{id}-overlaps-nothing",
@@ -176,8 +180,8 @@ def _coordinates() -> Iterator[Draft]:
     yield nms(
         "tiny-boxes",
         16,
-        "Boxes of a thousandth of a unit are suppressed as others.",
-        [[side / 8192 for side in box] for box in boxes],
+        "Boxes of a hundred-thousandth of a unit are suppressed as others.",
+        [[side / 2**20 for side in box] for box in boxes],
         [0.9, 0.8, 0.7, 0.6],
         0.5,
         "IoU has no unit: 0.6 and 1 / 3 again. A small number added to the union would change it.",

@@ -140,8 +140,9 @@ def _apart() -> Iterator[Draft]:
         [NAN, 0.8, 0.7],
         [0, 1, 0],
         0.5,
-        "NaN is no candidate: it does not remove the third.",
+        "NaN is no candidate: it does not remove the third. Others sort it first.",
         kept=[1, 2],
+        definition=True,
     )
     yield multiclass(
         "box-of-two-labels",

@@ -94,8 +94,8 @@ def _dequantised() -> Iterator[Draft]:
         1 / 256, -128, "(q + 128) / 256: 0, 1 / 256, 1 / 2, 255 / 256. q + 128 does not fit in a byte.",
     )  # fmt: skip
     yield dequantise(
-        "decimal-scale", "A scale that float32 holds only nearly.", "uint8", [1, 3, 7, 10, 201, 255], 0.1, 0,
-        "q * float32(0.1), rounded once. In float64 with 0.1 some last bits differ.",
+        "decimal-scale", "A scale that float32 holds only nearly.", "uint8", [5, 9, 100, 201, 255], 0.01, 0,
+        "q * float32(0.01), rounded once: 5 is 0.049999997. In float64, with 0.01, it were 0.05.",
     )  # fmt: skip
     yield dequantise(
         "difference-first", "The zero point is subtracted first, as an integer.", "uint8",

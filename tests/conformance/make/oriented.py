@@ -157,7 +157,8 @@ def _exact() -> Iterator[Draft]:
     yield exact(
         "matrix", 42, "IoU of 2 boxes with 3 others is a matrix of 2 rows and 3 columns.",
         [Rectangle(0, 0, 4, 2), Rectangle(1, 0, 4, 2, QUARTER)],
-        [Rectangle(0, 0, 4, 2), Rectangle(0, 0, 2, 4), Rectangle(20, 20, 4, 2)], "4 / 12, 8 / 8, 0.",
+        [Rectangle(0, 0, 4, 2), Rectangle(0, 0, 2, 4), Rectangle(20, 20, 4, 2)],
+        "8 / 8, 4 / 12, and 0; then 4 / 12 twice, and 0.",
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def _last_bits() -> Iterator[Draft]:
         side = "more" if float(np.float32(tenths / 10)) > tenths / 10 else "less"
         yield at_threshold(
             f"{tenths}-tenths-at-threshold",
-            f"An IoU of {tenths} tenths is not above the threshold 0.{tenths}.",
+            f"An IoU of 0.{tenths} is not above the threshold 0.{tenths}.",
             boxes,
             tenths / 10,
             f"Both are 0.{tenths} in float32, {side} than in float64, with which others compare.",
