@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,9 +43,51 @@ def test_case_is_well_formed(case: Case) -> None:
     assert case.why
     assert case.expected
     assert case.tolerance is None or 0 < case.tolerance["absolute"] < 0.1
-    assert case.definition in (True, False)
+    assert case.definition == ("thers" in case.why)  # what others choose, where they may
     assert all(isinstance(array, np.ndarray) and array.nbytes < 20_000 for array in case.inputs.values())
     assert case.document is None or sorted(case.document) == ["spec", "version"]
+
+
+def test_there_are_enough_cases_and_each_rule_has_one() -> None:
+    assert len(CASES) >= FEWEST
+    assert [*load_rules()] == [*range(1, len(load_rules()) + 1)]
+    assert {case.rule for case in CASES} == {*load_rules()}
+
+
+def test_readme_tells_the_operations_with_their_names() -> None:
+    text = (FOLDER.parent / "README.md").read_text("utf-8")
+    told = {row.split("`")[1]: row for row in text.splitlines() if row.startswith("| `")}
+
+    for case in CASES:
+        parts = (case.inputs, case.parameters, case.expected)
+        if case.operation in ("detect", "decode", "classify"):  # tensors have the names that documents say
+            parts = parts[1:]
+        missing = [name for part in parts for name in part if f"`{name}`" not in told[case.operation]]
+        assert missing == [], case.id
+
+
+def test_differences_are_told() -> None:
+    case = Case(
+        *("made", 1, "A case.", "nms", {}, {}, None),
+        {"kept": np.array([1, 0]), "scores": np.array([0.5, 0.25]), "string": "01"},
+        *({"absolute": 1e-3}, "by hand", False, "It is."),
+    )
+    right = {"kept": [1, 0], "scores": [0.5005, 0.25], "string": "01", "more": 7}
+
+    assert case.differences(right) == []
+    assert case.differences({"string": "01"}) == []
+    for name, wrong in (
+        ("kept", [0, 1]),
+        ("kept", [1]),
+        ("scores", [0.502, 0.25]),
+        ("scores", [np.nan, 0.25]),
+        ("string", "10"),
+    ):
+        [told] = case.differences({**right, name: wrong})
+        assert told.startswith(f"{name}: expected"), told
+    assert case.differences({"more": 7}) == ["expected one of kept, scores, string, got more"]
+    [told] = replace(case, tolerance=None).differences({"scores": [0.5, np.nextafter(np.float32(0.25), 1)]})
+    assert told.startswith("scores: expected")
 
 
 def test_ids_are_unique_and_names_of_folders() -> None:

@@ -61,7 +61,7 @@ def _iou() -> Iterator[Draft]:
     yield iou(
         "no-pixel-is-added", 12, "The IoU of a unit square and its double is 1 / 2.",
         [[0, 0, 1, 1]], [[0, 0, 2, 1]],
-        "1 / 2; with + 1 for each side 4 / 6, as the old VOC convention of whole pixels has it.",
+        "1 / 2; others add 1, by the old VOC convention of whole pixels: 4 / 6.",
         definition=True,
     )  # fmt: skip
     yield iou(
@@ -105,14 +105,14 @@ def _iou() -> Iterator[Draft]:
     yield iou(
         "rounded-areas", 13, "Areas and their sums beyond 2^24 are rounded to float32, as the steps say.",
         [[0, 0, 6079, 3122], [0, 0, 8386, 3266]], [[0, 0, 6079, 1561], [0, 0, 8386, 1633]],
-        "The sum of both areas is odd, and beyond 2^24. In float64 the diagonal is 0.5.", stepwise=True,
+        "The sum of both areas is odd, and beyond 2^24. Others, in float64, have 0.5.", stepwise=True,
         definition=True,
     )  # fmt: skip
     yield iou(
         "decimals", 13,
         "Corners that float32 holds only nearly are taken as it holds them, and each step is rounded.",
         [[0.1, 0.1, 0.7, 0.9]], [[0.2, 0.3, 0.8, 1.1], [0.1, 0.1, 0.7, 0.5]],
-        "0.7 is 0.69999999. In float64 the last bits differ.", stepwise=True, definition=True,
+        "0.7 is 0.69999999. Others compute in float64: other last bits.", stepwise=True, definition=True,
     )  # fmt: skip
     inputs = {"boxes1": as_boxes([]), "boxes2": as_boxes([SQUARE, SQUARE])}
     yield Draft(
@@ -140,7 +140,7 @@ def _areas() -> Iterator[Draft]:
     yield by_hand(
         "box_area", "area-no-pixel-is-added", 12, "The area of a unit square is 1.",
         [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [-1, -2, 3, 5]], {"areas": [1.0, 0.25, 28.0]},
-        "Sides 1 and 1, 0.5 and 0.5, 4 and 7; with + 1 it were 4, 2.25 and 40.", definition=True,
+        "Sides 1 and 1, 0.5 and 0.5, 4 and 7; others add 1: 4, 2.25 and 40.", definition=True,
     )  # fmt: skip
     yield by_hand(
         "box_area", "area-without", 11, "A line, a point and flipped boxes have area 0.",

@@ -67,7 +67,7 @@ def drafts() -> Iterator[Draft]:
     yield classify(
         "ties", 27, "Equal scores come in the order of the labels.",
         [[0.75, 0.875, 0.75, 0.875]], [[(0.875, 1), (0.875, 3), (0.75, 0), (0.75, 2)]],
-        "By score, then by label.",
+        "By score, then by label. Others leave it open.",
         task={"thresholds": [0.5] * 4}, definition=True,
     )  # fmt: skip
     yield classify(
@@ -93,13 +93,14 @@ def drafts() -> Iterator[Draft]:
     )  # fmt: skip
     yield classify(
         "decimal-at-threshold", 2, "The float32 score 0.3 is not above 0.3.",
-        [[0.3, 0.7, 0.4, 0.6]], [[(0.4, 2)]], "Each threshold but the third's is the score as a decimal.",
+        [[0.3, 0.7, 0.4, 0.6]], [[(0.4, 2)]],
+        "As float32 they are equal, but for the third. Others compare with the float64.",
         task={"thresholds": [0.3, 0.7, 0.3, 0.6]}, definition=True,
     )  # fmt: skip
     yield classify(
         "default-of-exclusive", 69, "Without thresholds exclusive labels have 0.025.",
         [[0.02, 0.03, 0.9, 0.025]], [[(0.9, 2), (0.03, 1)]],
-        "0.025 is not above 0.025. It is a default of postproc.",
+        "0.025 is not above 0.025. It is postproc's default, others have other ones.",
         exclusive=True, definition=True,
     )  # fmt: skip
     yield classify(

@@ -144,7 +144,7 @@ def _coordinates() -> Iterator[Draft]:
         [[0, 0, 2, 1], [0, 0, 1, 1]],
         [0.9, 0.8],
         0.6,
-        "1 / 2. With + 1 for each side it were 4 / 6, as the old VOC convention of whole pixels has it.",
+        "1 / 2. Others add 1 to each side, by the old VOC convention of whole pixels: 4 / 6.",
         definition=True,
     )
     yield nms(
@@ -154,7 +154,7 @@ def _coordinates() -> Iterator[Draft]:
         [[0, 0, 1, 1], [1, 0, 2, 1]],
         [0.9, 0.8],
         0.3,
-        "IoU 0. With + 1 for each side it were 2 / 6, as the old VOC convention of whole pixels has it.",
+        "IoU 0. Others add 1 to each side, by the old VOC convention of whole pixels: 2 / 6.",
         definition=True,
     )
     yield nms(

@@ -110,7 +110,7 @@ def _letterbox() -> Iterator[Draft]:
     )  # fmt: skip
     yield placed(
         "letterbox-top-left", 36, "Aligned to the top left, all padding lies below and to the right.",
-        "letterbox", [640, 640], [427, 640], [427, 640], [0, 0], "As of RTMDet, YOLOX and others.",
+        "letterbox", [640, 640], [427, 640], [427, 640], [0, 0], "As of RTMDet and YOLOX.",
         "top_left",
     )  # fmt: skip
 
@@ -118,12 +118,14 @@ def _letterbox() -> Iterator[Draft]:
 def _other_ways() -> Iterator[Draft]:
     yield placed(
         "fill-half-up", 34, "A side of 12.5 becomes 13.",
-        "fill", [32, 32], [64, 25], [32, 13], [9, 0], "Halves up; 19 columns of padding, 9 of them left.",
+        "fill", [32, 32], [64, 25], [32, 13], [9, 0],
+        "Halves up; 19 columns of padding, 9 of them left. Others take 12.",
         definition=True,
     )  # fmt: skip
     yield placed(
         "fill-exact-half", 34, "A side that is a half in exact arithmetic is rounded up.",
-        "fill", [35, 35], [70, 67], [35, 34], [0, 0], "67 * 35 / 70 = 33.5; one column of padding, right.",
+        "fill", [35, 35], [70, 67], [35, 34], [0, 0],
+        "67 * 35 / 70 = 33.5; one column of padding, right. Others round 33.5 as computed, or cut it.",
         definition=True,
     )  # fmt: skip
     yield placed(

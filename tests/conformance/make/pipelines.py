@@ -92,7 +92,7 @@ def _clipping() -> Iterator[Draft]:
             "classes": np.array([[10, 10, 10]]),
         },
         rows([(0.625, 0, [0, 0, 0.5, 0.5], 2)]),
-        "The first lies right of the image; the second's IoU with it is 2 / 3.",
+        "The first lies right of the image; the second's IoU with it is 2 / 3. Others drop it before NMS.",
         definition=True,
     )  # fmt: skip
     yield detect(
@@ -141,12 +141,14 @@ def _order() -> Iterator[Draft]:
     found = [(scores[row][label], label, QUARTERS[row], row) for row, label in by_label]
     yield detect(
         "order", 27, "By score, then by label, then by box.",
-        standard(), tensors(QUARTERS, scores), rows(found), "0.875; 0.75 thrice; 0.625 four times.",
+        standard(), tensors(QUARTERS, scores), rows(found),
+        "0.875; 0.75 thrice; 0.625 four times. Others leave ties open.",
         definition=True,
     )  # fmt: skip
     yield detect(
         "limit", 28, "A limit of 2 keeps the best of both labels.",
-        standard(), tensors(QUARTERS, scores), rows(found[:2]), "The first two of the order.",
+        standard(), tensors(QUARTERS, scores), rows(found[:2]),
+        "The first two of the order. Others count each label by itself.",
         parameters={"max_predictions": 2}, definition=True,
     )  # fmt: skip
 
@@ -253,6 +255,6 @@ def _no_numbers() -> Iterator[Draft]:
         "A box with a corner that is NaN or infinite is dropped, and removes nothing.",
         standard(["a"]), tensors([[NAN, 0, 1, 1], [0, 0, INF, 1], [0, -INF, 1, 1], WHOLE],
                                  [[0.9375], [0.875], [0.75], [0.625]]),
-        rows([(0.625, 0, WHOLE, 3)]), "Judged before clipping, which would make corners of infinity.",
+        rows([(0.625, 0, WHOLE, 3)]), "Judged before clipping. Others clip infinity to the edge, or raise.",
         definition=True,
     )  # fmt: skip
