@@ -11,6 +11,7 @@ import pytest
 from tests.conformance.cases import FOLDER, ORACLES, Case, load_cases, load_rules
 from tests.conformance.make.all_cases import all_files
 from tests.conformance.postproc_answers import OPERATIONS, answer
+from tests.documents.pages import blocks, run
 
 CASES = load_cases()
 FEWEST = 150
@@ -64,6 +65,13 @@ def test_readme_tells_the_operations_with_their_names() -> None:
             parts = parts[1:]
         missing = [name for part in parts for name in part if f"`{name}`" not in told[case.operation]]
         assert missing == [], case.id
+
+
+def test_code_of_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = FOLDER.parent / "README.md"
+
+    for block in blocks(page):
+        run(page, block, {}, capsys)
 
 
 def test_differences_are_told() -> None:
