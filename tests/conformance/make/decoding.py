@@ -310,6 +310,20 @@ def _lists() -> Iterator[Draft]:
         {"boxes": batch([WHOLE] * 3), "scores": batch([0.875, 0.75, 0.625]), "classes": batch([1, 0, 2])},
         rows([(0.875, 1, WHOLE, 0), (0.75, 0, WHOLE, 1)]), "There are rows 0 and 1.", exact=True,
     )  # fmt: skip
+    many = direct(nms_threshold=1.0)
+    for row, label in enumerate(many["spec"]["outputs"][0]["labels"]["labels"]):
+        label["id"] = 2**24 + row
+    yield decode(
+        "class-ids-beyond-float32", 68, "Ids 16777216 and 16777217 are two labels.", many,
+        {"boxes": batch([WHOLE] * 2), "scores": batch([0.875, 0.75]), "classes": 2**24 + np.array([[1, 0]])},
+        rows([(0.875, 1, WHOLE, 0), (0.75, 0, WHOLE, 1)]), "As float32 they are one number.", exact=True,
+    )  # fmt: skip
+    yield decode(
+        "coco-boxes", 19, "COCO's boxes are corner and size.",
+        direct({"box_format": "xywh"}, nms_threshold=1.0),
+        {"boxes": batch([[0.25, 0.125, 0.5, 0.25]]), "scores": batch([0.75]), "classes": np.array([[10]])},
+        rows([(0.75, 0, [0.25, 0.125, 0.75, 0.375], 0)]), "xmin, ymin, width, height.", exact=True,
+    )  # fmt: skip
     yield decode(
         "tensorflow-boxes", 19, "TensorFlow's boxes have y first.",
         direct({"box_format": "yxyx"}, nms_threshold=1.0),
