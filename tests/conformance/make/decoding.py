@@ -12,7 +12,7 @@ import numpy as np
 from tests.conformance.make.documents import batch, detection, direct, rows, standard
 from tests.conformance.make.writing import Draft
 
-WHOLE = [0, 0, 1, 1]
+WHOLE: list[float] = [0, 0, 1, 1]
 OFF = -40.0  # a logit whose score is below every threshold here
 LOG2, LOG3 = math.log(2), math.log(3)
 
@@ -214,7 +214,7 @@ def _yolo_grids() -> Iterator[Draft]:
 
 def _yolo_tables() -> Iterator[Draft]:
     last = {"output_tensor": "table", "layout": "channels_last"}
-    off = {"nms_threshold": 1.0}
+    off: dict[str, Any] = {"nms_threshold": 1.0}
     table = np.zeros((1, 5, 6), np.float32)
     table[0, 3] = [0.5, 0.25, LOG2, 0, 0.75, 1.0]  # row 1, column 1 of stride 8
     table[0, 4] = [0.5, 0.5, 0, -LOG2, 1.0, 0.625]  # the only cell of stride 16
@@ -225,7 +225,7 @@ def _yolo_tables() -> Iterator[Draft]:
         rows([(0.75, 0, [4 / 16, 6 / 16, 1, 14 / 16], 3), (0.625, 0, [0, 4 / 16, 1, 12 / 16], 4)]),
         "(0.5 + 1) * 8 = 12, (0.25 + 1) * 8 = 10, 2 * 8, 1 * 8; xmax 20 is clipped. 0.5 * 16 = 8, 16, 8.",
     )  # fmt: skip
-    pixels = {**off, "input_size": [64, 128]}
+    pixels: dict[str, Any] = {**off, "input_size": [64, 128]}
     box, found = [32, 16, 32, 16], [16 / 128, 8 / 64, 48 / 128, 24 / 64]
     yield decode(
         "yolov5-rows", 61, "The product of objectness and class is compared with the threshold.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tests.conformance.make.oracles import Box, nearest
 
@@ -60,7 +60,7 @@ def rows(*images: Sequence[Row], predicted: Sequence[bool] | None = None) -> dic
     return expected if predicted is None else {**expected, "predicted": list(predicted)}
 
 
-def batch(*images: ArrayLike) -> NDArray[np.float32]:
+def batch(*images: Any) -> NDArray[np.float32]:
     """Tensors of images, one behind the other."""
     return np.stack([np.asarray(image, np.float32) for image in images])
 

@@ -9,36 +9,39 @@ from typing import Any
 import numpy as np
 
 Box = Sequence[float]
-Index = Callable[[Box, Box], Any]
+Index = Callable[[Any, Any], Any]
 MARGIN = Fraction(1, 10_000)  # rounding in float32 is far below
 
 
 def rational_iou(a: Box, b: Box) -> Fraction:
     """Intersection over union of two boxes xyxy, as float32 holds them, without any rounding."""
-    a, b = _rational(a), _rational(b)
-    area_a, area_b = _area(a), _area(b)
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if not (area_a and area_b) or width <= 0 or height <= 0:
+    one, other = _rational(a), _rational(b)
+    areas = _area(one), _area(other)
+    width, height = (
+        min(one[2], other[2]) - max(one[0], other[0]),
+        min(one[3], other[3]) - max(one[1], other[1]),
+    )
+    if not all(areas) or width <= 0 or height <= 0:
         return Fraction(0)
-    return width * height / (area_a + area_b - width * height)
+    return width * height / (areas[0] + areas[1] - width * height)
 
 
 def stepwise_iou(a: Box, b: Box) -> np.float32:
     """The same, rounded to float32 after each step: sides, areas, a + b, - intersection, quotient."""
-    a, b = [np.float32(side) for side in a], [np.float32(side) for side in b]
+    one, other = [np.float32(side) for side in a], [np.float32(side) for side in b]
     zero = np.float32(0)
-    areas = []
-    for x1, y1, x2, y2 in (a, b):
-        width, height = x2 - x1, y2 - y1
-        areas.append(width * height if width > 0 and height > 0 else zero)
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = width * height if width > 0 and height > 0 else zero
-    union = areas[0] + areas[1] - shared
-    return shared / union if areas[0] > 0 and areas[1] > 0 else zero
+
+    def area(x1: np.float32, y1: np.float32, x2: np.float32, y2: np.float32) -> np.float32:
+        width, height = np.float32(x2 - x1), np.float32(y2 - y1)
+        return np.float32(width * height) if width > 0 and height > 0 else zero
+
+    shared = area(*(max(one[k], other[k]) for k in (0, 1)), *(min(one[k], other[k]) for k in (2, 3)))
+    union = np.float32(np.float32(area(*one) + area(*other)) - shared)
+    return np.float32(shared / union) if area(*one) > 0 and area(*other) > 0 else zero
 
 
 def greedy(
-    boxes: Sequence[Box],
+    boxes: Sequence[Any],
     scores: Sequence[float],
     threshold: float,
     labels: Sequence[int] | None = None,
@@ -65,7 +68,7 @@ def greedy(
     return kept
 
 
-def nearest(value: Fraction | float) -> float:
+def nearest(value: Fraction | float | np.float32) -> float:
     """The float32 nearest to a number, in the fewest decimals that say which it is."""
     return float(str(np.float32(float(value))))
 

@@ -232,7 +232,7 @@ def _probious() -> Iterator[Draft]:
     ):  # fmt: skip
         yield index(
             f"probiou-{id}", 47, f"probiou. {title}", "probiou", ([one], [other]),
-            [[probiou(np.float32(one).tolist(), np.float32(other).tolist())]], "float64", why, tolerance,
+            [[probiou(*as_boxes([one, other], 5).tolist())]], "float64", why, tolerance,
         )  # fmt: skip
 
 

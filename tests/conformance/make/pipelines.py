@@ -12,8 +12,8 @@ from tests.conformance.make.documents import Row, batch, detection, direct, rows
 from tests.conformance.make.writing import Draft
 
 NAN, INF = float("nan"), float("inf")
-QUARTERS = [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
-WHOLE = [0, 0, 1, 1]
+QUARTERS: list[list[float]] = [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
+WHOLE: list[float] = [0, 0, 1, 1]
 
 
 def detect(
