@@ -38,7 +38,7 @@ class Case:
     expected : dict
         Arrays by name; texts stay texts.
     tolerance : dict or None
-        None: every bit as float32. ``{"absolute": x}``: no number is further away than x; integers are exact.
+        None: equal as float32. ``{"absolute": x}``: no number is further away than x; integers are exact.
     oracle : str
         Where the answer comes from, one of `ORACLES`.
     definition : bool

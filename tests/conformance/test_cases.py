@@ -94,7 +94,9 @@ def test_differences_are_told() -> None:
         [told] = case.differences({**right, name: wrong})
         assert told.startswith(f"{name}: expected"), told
     assert case.differences({"more": 7}) == ["expected one of kept, scores, string, got more"]
-    [told] = replace(case, tolerance=None).differences({"scores": [0.5, np.nextafter(np.float32(0.25), 1)]})
+    [told] = replace(case, tolerance=None).differences(
+        {"scores": [0.5, np.nextafter(np.float32(0.25), np.float32(1))]}
+    )
     assert told.startswith("scores: expected")
 
 
