@@ -48,6 +48,7 @@ LEFT_OUT = {
     "ray job submit": "needs a cluster elsewhere",
     'python3 -m venv .venv\n.venv/bin/python -m pip install -e ".[test]"': "installs the package",
     "python -m benchmarks.targets --short": "is a leg of .ci/run",
+    "python -m tests.conformance torchvision": "needs torchvision: tests/conformance asks it",
     "python -m benchmarks.revisions HEAD": "compiles everything twice, and takes minutes",
 }
 
