@@ -35,11 +35,12 @@ def soft_nms(boxes: Any, scores: Any, labels: Any, sigma: float, score_threshold
 
 
 def _corners(boxes: Any) -> Any:
+    """Corners (N, 4, 2) in float32, as supervision reads them from ultralytics."""
     cx, cy, w, h, turn = boxes.astype(np.float64).T[..., np.newaxis]
     x, y = w / 2 * [-1, 1, 1, -1], h / 2 * [-1, -1, 1, 1]
-    return np.stack(
-        [cx + x * np.cos(turn) - y * np.sin(turn), cy + x * np.sin(turn) + y * np.cos(turn)], axis=2
-    )
+    xs = cx + x * np.cos(turn) - y * np.sin(turn)
+    ys = cy + x * np.sin(turn) + y * np.cos(turn)
+    return np.stack([xs, ys], axis=2).astype(np.float32)
 
 
 def oriented_nms(boxes: Any, scores: Any, labels: Any, iou_threshold: float, index: str) -> Answer:
