@@ -13,10 +13,12 @@ DISTRIBUTIONS = ("sahi", "numba")
 
 
 def nms(boxes: Any, scores: Any, iou_threshold: float) -> Answer:
-    table = np.column_stack([boxes, scores, np.zeros(len(boxes))])
-    return {"kept": np.array(combine.nms(table, "IOU", iou_threshold), int)}
+    return {"kept": np.array(combine.nms(_table(boxes, scores, scores * 0), "IOU", iou_threshold), int)}
 
 
 def batched_nms(boxes: Any, scores: Any, labels: Any, iou_threshold: float) -> Answer:
-    table = np.column_stack([boxes, scores, labels])
-    return {"kept": np.array(combine.batched_nms(table, "IOU", iou_threshold), int)}
+    return {"kept": np.array(combine.batched_nms(_table(boxes, scores, labels), "IOU", iou_threshold), int)}
+
+
+def _table(*columns: Any) -> Any:
+    return np.column_stack(columns).astype(np.float32)  # as object_prediction_list_to_numpy does
