@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from postproc.errors import TensorError
 
+__all__ = ["ImageTransform", "Size"]
+
 Size = tuple[int, int]
 
 

@@ -18,7 +18,7 @@ from postproc.installing import install
 from tools.lowest_versions import PROJECT, lowest, requirements
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLATFORMS = [
     {"sys_platform": system, "platform_machine": machine}
     for system, machine in [

@@ -11,7 +11,7 @@ import pytest
 import postproc
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PUBLIC = {
     "postproc": """
         AnchoredOutput Classification Classifications Detection Detections DirectOutput DistanceOutput

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from postproc.exports.writer import ResultWriter
     from postproc.schema import RecognitionSpec
 
+__all__ = ["FORMATS", "open_writer"]
+
 FORMATS = tuple(EXPORT_FORMATS)
 
 

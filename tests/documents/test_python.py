@@ -40,7 +40,7 @@ from tests.models import answering
 from tests.reference.masks import decoded_rle
 
 PYTHON, EMBEDDING = ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
-FUSING = ROOT / "docs" / "fusing.md"
+FUSING, HOME = ROOT / "docs" / "fusing.md", ROOT / "docs" / "index.md"
 
 
 @pytest.fixture
@@ -69,6 +69,12 @@ def test_readme_embedding_prints_what_it_says(capsys: pytest.CaptureFixture[str]
     block = blocks(README)[0]
     assert block.output is not None
     run(README, block, {}, capsys)
+
+
+def test_home_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(HOME)
+    assert block.output is not None
+    run(HOME, block, {}, capsys)
 
 
 def test_readme_runner_runs_a_network_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,6 +283,7 @@ def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_clus
     assert [page.name for page in DOCS if blocks(page)] == [
         "embedding.md",
         "fusing.md",
+        "index.md",
         "python.md",
         "ray.md",
     ]

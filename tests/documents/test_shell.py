@@ -47,6 +47,7 @@ LEFT_OUT = {
     "trtexec": "needs TensorRT",
     "ray job submit": "needs a cluster elsewhere",
     'python3 -m venv .venv\n.venv/bin/python -m pip install -e ".[test]"': "installs the package",
+    'pip install -e ".[docs]" && mkdocs serve': "installs; tests/documents/test_site.py builds the site",
     "python -m benchmarks.targets --short": "is a leg of .ci/run",
     "python -m tests.conformance torchvision": "needs torchvision: tests/conformance asks it",
     "python -m benchmarks.revisions HEAD": "compiles everything twice, and takes minutes",
