@@ -35,12 +35,15 @@ from postproc import (
     pipeline,
 )
 from postproc.fusing import append
+from postproc.kernels.core import candidates
 from tests.documents.pages import DOCS, README, ROOT, blocks, run
 from tests.models import answering
 from tests.reference.masks import decoded_rle
+from tools import draw_way
 
 PYTHON, EMBEDDING = ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
 FUSING, HOME = ROOT / "docs" / "fusing.md", ROOT / "docs" / "index.md"
+HOW = ROOT / "docs" / "how-it-works.md"
 
 
 @pytest.fixture
@@ -75,6 +78,19 @@ def test_home_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> No
     (block,) = blocks(HOME)
     assert block.output is not None
     run(HOME, block, {}, capsys)
+
+
+def test_page_on_how_it_works_packs_keys_as_the_kernels_do(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(HOW)
+    names: dict[str, Any] = {}
+    run(HOW, block, names, capsys)
+    order = names["label"] * names["boxes"] + names["box"]
+    threshold, discard = np.float32(0.5), np.float32(0.025)
+    assert names["key"] == candidates.pack.py_func(names["score"], order, threshold, discard)
+
+
+def test_picture_of_the_way_is_what_its_script_draws() -> None:
+    assert draw_way.PICTURE.read_text("utf-8") == draw_way.draw()
 
 
 def test_readme_runner_runs_a_network_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -283,6 +299,7 @@ def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_clus
     assert [page.name for page in DOCS if blocks(page)] == [
         "embedding.md",
         "fusing.md",
+        "how-it-works.md",
         "index.md",
         "python.md",
         "ray.md",
