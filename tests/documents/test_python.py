@@ -295,7 +295,7 @@ def fused_network_with_masks(folder: Path) -> Recognitions:
 
 
 def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_cluster() -> None:
-    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster of its own, test_from.py runs from/.
+    # tests/evaluation/test_ray_job.py makes the calls of ray.md on its own cluster, test_from.py runs from/.
     assert [page.name for page in DOCS if blocks(page) and page.parent.name != "from"] == [
         "embedding.md",
         "fusing.md",
