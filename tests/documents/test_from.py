@@ -100,7 +100,7 @@ def test_page_of_sahi(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_page_of_pycocotools(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run_page("pycocotools", capsys)
-    assert {name: names["ours"][name] for name in ("AP", "AP50")} == names["theirs"]
+    assert [names["numbers"]["AP"], names["numbers"]["AP50"]] == names["metric"].stats[:2].tolist()
 
 
 def test_page_of_supervision(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

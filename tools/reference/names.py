@@ -73,17 +73,23 @@ def _page(module: Any, homes: dict[str, str], shown: set[str]) -> str:
 
 
 def _directive(shown_object: Any, path: str, shown: set[str]) -> str:
+    """Return what mkdocstrings replaces by a docstring; what a document holds is told by its fields."""
     text = f"::: {path}.{shown_object.name}\n"
-    if inherited := list(_inherited(shown_object, shown)):
-        text += f"    options:\n      inherited_members: [{', '.join(inherited)}]\n"
+    bases = {base.name for base in shown_object.mro()} if shown_object.is_class else set()
+    inherited = [] if "Configuration" in bases else list(_inherited(shown_object, shown))
+    if "Document" in bases:
+        text += f"    options:\n      members: {inherited}\n      inherited_members: {inherited}\n"
+        if shown_object.name != "DetectionOutput":  # what all kinds have in common, and no document holds
+            text += f"\nIts [fields](../documents.md#{shown_object.name.lower()}).\n"
+    elif inherited:
+        text += f"    options:\n      inherited_members: {inherited}\n"
     return text
 
 
-def _inherited(shown_object: Any, shown: set[str]) -> Iterator[str]:
-    """Yield the members that a class has from bases that are shown nowhere; parts of documents say fields."""
-    if not shown_object.is_class or "Configuration" in {base.name for base in shown_object.mro()}:
-        return
-    for name, member in shown_object.inherited_members.items():
+def _inherited(shown_class: Any, shown: set[str]) -> Iterator[str]:
+    """Yield the members that a class has from bases that are shown nowhere."""
+    for name, member in shown_class.inherited_members.items() if shown_class.is_class else ():
         owner = member.canonical_path.rpartition(".")[0]
-        if owner not in shown and owner.startswith("postproc.") and not name.startswith("_"):
+        is_ours = owner.startswith("postproc.") and (member.is_function or "property" in member.labels)
+        if is_ours and owner not in shown and not name.startswith("_") and name != "rules":
             yield name
