@@ -109,7 +109,7 @@ def race(contestants: Mapping[str, Call], seconds: float = 0.5) -> dict[str, Tim
     called before, so that nothing is left to compile or load. A call that takes longer than `_SLOW` is timed
     once: its ratio to others is plain without more.
     """
-    plans = {name: _Plan(run, seconds) for name, run in contestants.items()}
+    plans = {name: Plan(run, seconds) for name, run in contestants.items()}
     # A contestant of fewer rounds takes its turns spread over those of the others.
     turns = sorted(
         ((turn + 0.5) / plan.rounds, name) for name, plan in plans.items() for turn in range(plan.rounds)
@@ -124,7 +124,7 @@ def race(contestants: Mapping[str, Call], seconds: float = 0.5) -> dict[str, Tim
     return {name: plan.timing() for name, plan in plans.items()}
 
 
-class _Plan:
+class Plan:
     """How often a callable is run, and what came of it."""
 
     def __init__(self, run: Call, seconds: float) -> None:

@@ -20,6 +20,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return FilesInOrder(config, log)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs numba's kernels where they are machine code already: see CONTRIBUTING."""
+    from postproc.kernels._jit import IS_COMPILED
+
+    if IS_COMPILED and item.get_closest_marker("needs_numba"):
+        pytest.skip("the kernels are machine code already: POSTPROC_JIT=1 runs it")
+
+
 @pytest.fixture
 def forget_cuda_probe() -> Iterator[None]:
     """Let a test find out anew whether CUDA works, and the tests after it too."""

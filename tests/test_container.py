@@ -1,9 +1,9 @@
-"""The Dockerfile of docs/containers.md, step by step without Docker.
+"""The Dockerfiles of docs/containers.md, step by step without Docker.
 
 The steps are read from the document. `/opt/app` and `/wheels` stand for directories of the test; the venv
 sees the packages of this environment, so that pip installs the wheel alone, and the kernels of one version
-are compiled, for all take a minute. What runs in the container runs as its user, in a mount namespace where
-the root filesystem is read-only.
+are compiled, for all take a minute. A wheel with machine code is one without it and what lies in the tree.
+What runs in the container runs as its user, in a mount namespace where the root filesystem is read-only.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy
@@ -27,6 +29,7 @@ import typer
 from numba.core import config
 
 from postproc import PostProcessor, Yolov8Output
+from postproc.kernels._jit import IS_COMPILED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "containers.md"
@@ -47,10 +50,12 @@ import importlib, pkgutil, sys
 import numpy as np
 import postproc.kernels
 from postproc import PostProcessor
-from postproc.kernels._jit import cache_directory
 
 post = PostProcessor(*sys.argv[1:])
 batch = post({"table": np.full((1, 5, 20), 0.9, np.float32)})
+has_numba = "numba" in sys.modules
+from postproc.kernels._numba import cache_directory
+
 kernels = {}
 for module in pkgutil.walk_packages(postproc.kernels.__path__, "postproc.kernels."):
     for value in vars(importlib.import_module(module.name)).values():
@@ -64,6 +69,7 @@ def writable(path):
     return True
 print(json.dumps({
     "user": os.getuid(),
+    "has_numba": has_numba,
     "found": len(batch.outputs[0].labels),
     "loaded": sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels.values()),
     "compiled": sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels.values()),
@@ -101,10 +107,13 @@ def image() -> Iterator[Path]:
 
 
 def stages() -> list[list[tuple[str, str]]]:
-    """Instructions of each stage, as pairs such as ("RUN", "python -m venv /opt/app")."""
-    (fragment,) = re.findall(r"```dockerfile\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    """Instructions of each stage, as pairs such as ("RUN", "python -m venv /opt/app").
+
+    The first is that of a wheel with machine code, the others compile.
+    """
+    fragments = re.findall(r"```dockerfile\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     found: list[list[tuple[str, str]]] = []
-    for line in fragment.splitlines():
+    for line in "".join(fragments).splitlines():
         if not line or line.startswith("#"):
             continue
         instruction, _, rest = line.partition(" ")
@@ -122,14 +131,20 @@ def settings_of(stage: list[tuple[str, str]]) -> dict[str, str]:
 
 def build(stage: list[tuple[str, str]], image: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment = {**clean, **settings_of(stage), "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}
-    environment["PATH"] = f"{image / 'bin'}:{os.environ['PATH']}"
+    alone = {"POSTPROC_PURE": "1", "PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}
+    environment = {**clean, **settings_of(stage), **alone}
+    environment["PATH"] = f"{image / 'app' / 'bin'}:{image / 'bin'}:{os.environ['PATH']}"
     (image / "bin").mkdir()
     (image / "bin" / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    is_of_a_wheel = ("RUN", "python -m venv /opt/app") not in stage
+    if is_of_a_wheel:  # then it is installed where the image's Python is
+        run(image, environment, f"python -m venv {image}/app")
     for instruction, rest in stage:
         if instruction == "COPY":
             assert rest == "dist/*.whl /wheels/"
             run(image, environment, f"{sys.executable} -m pip wheel -q --no-deps -w {image}/wheels {ROOT}")
+            if is_of_a_wheel:
+                add_machine_code(image / "wheels")
         elif instruction == "RUN":
             command = rest.replace("/opt/app", f"{image}/app").replace("/wheels", f"{image}/wheels")
             if command.endswith(" warmup"):
@@ -140,7 +155,15 @@ def build(stage: list[tuple[str, str]], image: Path) -> None:
             places = [*dependencies(image), *dependencies(image).values()]
             (folder / "dependencies.pth").write_text("\n".join(map(str, places)))
         else:
-            assert instruction == "ENV"
+            assert instruction in ("ENV", "USER")
+
+
+def add_machine_code(folder: Path) -> None:
+    """Put what lies in the tree into the wheel of a folder."""
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel, "a") as archive:
+        for path in (ROOT / "kernels").glob("_kernels_*"):
+            archive.write(path, f"postproc/kernels/{path.name}")
 
 
 def dependencies(image: Path) -> dict[Path, Path]:
@@ -177,16 +200,14 @@ def closed_ancestor(path: Path) -> str:
     return ""
 
 
-def test_container_of_the_document_loads_everything_and_compiles_nothing(image: Path) -> None:
-    first, last = stages()
-    build(first, image)
+def first_calls(last: list[tuple[str, str]], image: Path) -> dict[str, Any]:
+    """Run the first calls of a container, of an image that has been built; say what they found."""
     spare = image / "spare"
     spare.mkdir()
     packages = dependencies(image)
     for place in packages.values():
         place.mkdir()
     ((user, group),) = [rest.split(":") for instruction, rest in last if instruction == "USER"]
-    assert ("COPY", "--from=build /opt/app /opt/app") in last
     base = Path(sys.base_prefix).resolve()
     settings = " ".join(f"{name}={value}" for name, value in settings_of(last).items())
     program = [f"{image}/app/bin/python", "-c", FIRST_CALLS, *map(str, documents(image))]
@@ -209,17 +230,34 @@ def test_container_of_the_document_loads_everything_and_compiles_nothing(image: 
     if "unshare failed" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"mounts are not permitted here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     assert found["user"] == int(user) != 0
     assert found["writable"] == []
-    assert Path(found["directory"]).is_relative_to(image / "app")
     assert found["found"] == 1
     assert found["messages"] == []
     assert found["compiled"] == 0
+    return found
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="the tree has no machine code")
+def test_container_of_a_wheel_with_machine_code_asks_for_no_numba(image: Path) -> None:
+    only, _, _ = stages()
+    assert [instruction for instruction, _ in only] == ["COPY", "RUN", "USER"]
+    build(only, image)
+    assert not first_calls(only, image)["has_numba"]
+
+
+def test_container_that_has_compiled_loads_everything_and_compiles_nothing(image: Path) -> None:
+    _, first, last = stages()
+    build(first, image)
+    assert ("COPY", "--from=build /opt/app /opt/app") in last
+    found = first_calls(last, image)
+    assert found["has_numba"]
+    assert Path(found["directory"]).is_relative_to(image / "app")
     assert found["loaded"] >= 1
 
 
 def test_stages_of_the_document_name_one_processor() -> None:
-    first, last = stages()
+    _, first, last = stages()
     assert settings_of(first) == settings_of(last)
     assert settings_of(first)["NUMBA_CPU_FEATURES"] == ""

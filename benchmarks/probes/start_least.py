@@ -1,17 +1,17 @@
-"""The least that a process with numba and pydantic does: import both, run one cached kernel of a line."""
+"""The least that a process with numpy and pydantic does: import both, build a model of three fields."""
 
 import sys
-import time
 
-import numba
-from pydantic import BaseModel  # noqa: F401
+import numpy as np  # noqa: F401
+from pydantic import BaseModel
 
-
-@numba.njit(cache=True)
-def add_one(value):  # type: ignore[no-untyped-def]
-    return value + 1.0
+if sys.argv[1:] == ["numba"]:
+    import numba  # noqa: F401
 
 
-add_one(1.0)
-moment = time.monotonic()
-sys.stdout.write(repr(moment))
+class Least(BaseModel):
+    """Three fields."""
+
+    number: int
+    text: str
+    share: float

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.data.candidates import PATTERNS
 from benchmarks.machine import describe
-from benchmarks.targets import processes, speed
+from benchmarks.targets import processes, speed, starts
 from benchmarks.targets.result import Result
 from benchmarks.workloads import ORIENTED_SIZES, SIZES
 
@@ -32,7 +32,7 @@ SHORT: tuple[Measure, ...] = (
     *(partial(speed.nms_growth, pattern) for pattern in PATTERNS),
     processes.peak_memory,
     processes.evaluation_memory,
-    partial(processes.start, starts=9),
+    partial(starts.start, starts=9),
 )
 FULL: tuple[Measure, ...] = (
     *SHORT,

@@ -1,25 +1,19 @@
-"""What a process of its own shows: how fast it starts, what it compiles, how much memory a call takes."""
+"""What a process of its own shows: what it compiles, how much memory a call takes."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.data.yolo import yolov8_tensor
 from benchmarks.probes import memory
-from benchmarks.targets.result import Result, readable
+from benchmarks.targets.result import Result
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PROBES = _ROOT / "benchmarks" / "probes"
 
 
 def _run(*arguments: str, **environment: str) -> str:
@@ -35,36 +29,12 @@ def _run(*arguments: str, **environment: str) -> str:
     return child.stdout
 
 
-def start(starts: int) -> Iterator[Result]:
-    """Time from the start of a process to its first result, with a filled cache."""
-    with tempfile.TemporaryDirectory() as directory:
-        tensor = Path(directory, "tensor.npy")
-        np.save(tensor, yolov8_tensor(1))
-        scripts = {"ours": ("start.py", str(tensor)), "least": ("start_least.py",)}
-        seconds: dict[str, list[float]] = {name: [] for name in scripts}
-        # An installed package has its bytecode, whatever this environment says of writing it.
-        caches = {
-            "NUMBA_CACHE_DIR": directory,
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": directory,
-        }
-        for turn in range(starts + 1):
-            for name, (script, *arguments) in scripts.items():
-                begin = time.monotonic()
-                moment = float(_run(str(_PROBES / script), *arguments, **caches))
-                if turn > 0:  # the first fills the caches
-                    seconds[name].append(moment - begin)
-    ours, least = (statistics.median(seconds[name]) for name in ("ours", "least"))
-    detail = f"{readable(ours)} / {readable(least)}"
-    yield Result(
-        "new process to first result / numba, pydantic and a kernel", ours / least, 1.25, False, detail
-    )
-
-
 def compilation() -> Iterator[Result]:
     """Seconds to compile every kernel of the demo with an empty cache."""
     with tempfile.TemporaryDirectory() as directory:
-        found = json.loads(_run("-m", "benchmarks.probes.compilation", NUMBA_CACHE_DIR=directory))
+        found = json.loads(
+            _run("-m", "benchmarks.probes.compilation", NUMBA_CACHE_DIR=directory, POSTPROC_JIT="1")
+        )
     dearest = ", ".join(f"{name} {seconds:.1f}" for name, _, seconds in found["kernels"][:5])
     detail = f"{len(found['kernels'])} specialisations, numba's own among them; dearest {dearest}"
     yield Result("seconds to compile every kernel of the demo", found["seconds"], 25.0, False, detail)

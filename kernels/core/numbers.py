@@ -17,12 +17,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba.core import config, types
-from numba.core.types.containers import BaseTuple
-from numba.extending import overload
 from numpy.typing import NDArray
 
-from .._jit import inlined
+from .._codings import BFLOAT16, FLOAT16, MIRRORED_BITS, SIGNED, UNSIGNED
+from .._jit import IS_COMPILING, inlined
 from .float16 import bfloat16_number, float16_number
 
 Narrow: TypeAlias = tuple[NDArray[np.int8] | NDArray[np.int16], np.float32, int, int]
@@ -34,13 +32,6 @@ Raw: TypeAlias = NDArray[Any]
 STRIDE = 128
 """How many float32 a scan reads without a branch; of others as many bytes."""
 
-SIGNED = 0
-UNSIGNED = 1
-"""Its zero point is that of the raw numbers: lower by what the flipped bit counts."""
-FLOAT16 = 2
-BFLOAT16 = 3
-
-MIRRORED_BITS = 0x7FFF
 _INFINITE_HALF = 0x7C00
 _LARGEST_HALF = 0x7BFF
 _LEAST_NORMAL_HALF = np.float32(2.0**-14)
@@ -62,16 +53,6 @@ def narrow_half(array: NDArray[Any]) -> Narrow:
     return array.view(np.int16), np.float32(1.0), 0, FLOAT16 if array.dtype == np.float16 else BFLOAT16
 
 
-def bits_of(kind: Any) -> int | None:
-    """How many bits a number of a tensor has, given numba's type of it; None if it is none."""
-    if isinstance(kind, types.Array):
-        return 32 if kind.dtype == types.float32 else None
-    parts = tuple(kind) if isinstance(kind, BaseTuple) else ()
-    if parts[1:] != (types.float32, types.int64, types.int64) or not isinstance(parts[0], types.Array):
-        return None
-    return {types.int8: 8, types.int16: 16}.get(parts[0].dtype)
-
-
 def _bits_of_value(values: Any) -> int:
     return 8 * int((values[0] if isinstance(values, tuple) else values).itemsize)
 
@@ -86,14 +67,10 @@ def _by_form(of_float32: Callable[..., Any], of_16: Callable[..., Any], of_8: Ca
     def chosen(values: Any, *rest: Any) -> Any:
         return functions[_bits_of_value(values)](values, *rest)
 
-    if not config.DISABLE_JIT:  # else pure Python, to follow kernels step by step
+    if IS_COMPILING:
+        from .._intrinsics import choose_by_form
 
-        @overload(  # type: ignore[untyped-decorator]
-            chosen, strict=False, jit_options={"error_model": "numpy", "forceinline": True}
-        )
-        def choose(values: Any, *rest: Any) -> Any:
-            return functions.get(bits_of(values) or 0)
-
+        choose_by_form(chosen, functions)
     return chosen
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._codings import BLOCK
 from .._jit import inner
-from .bits import BLOCK, above
+from .bits import above
 from .numbers import Numbers, Raw, part, passes, raw, stride_of
 
 NO_HITS = np.uint64(0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._codings import BLOCK
 from .._jit import borrowing, inner, pasted
 from . import activation as act
-from .bits import BLOCK, lowest_bit
+from .bits import lowest_bit
 from .candidates import LOWEST_KEY, pack
 from .collector import Collector, begin_scan, ceiling, end_scan, lowest, make_room, push
 from .numbers import (

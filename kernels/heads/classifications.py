@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._codings import BLOCK
 from .._jit import inner, kernel
 from ..core import activation as act
-from ..core.bits import BLOCK, lowest_bit
+from ..core.bits import lowest_bit
 from ..core.candidates import copy_keys, from_sortable, keep_best, sort_descending, sortable
 from ..core.numbers import STRIDE
 from ..core.scan import ALL, NO_HITS, ONE, next_hits, repeat

@@ -12,7 +12,7 @@ from numba.core.registry import cpu_target
 from numba.misc.appdirs import AppDirs
 
 from postproc.doctor.findings import Finding, Status, megabytes
-from postproc.kernels import _jit
+from postproc.kernels import _numba
 
 _TEMPORARY = "every process compiles the kernels again, which takes up to a minute"
 
@@ -22,7 +22,7 @@ def kernel_cache() -> Iterator[Finding]:
     if config.DISABLE_JIT:
         yield Finding("directory", "not used, since NUMBA_DISABLE_JIT is set")
         return
-    directory, reason = _jit.cache_place()
+    directory, reason = _numba.cache_place()
     if directory is None:
         advice = "set NUMBA_CACHE_DIR to a folder that only you can write to, and run `postproc warmup`"
         yield Finding("directory", f"none: {reason}. So {_TEMPORARY}", Status.WARNING, advice)

@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba.core import config
 from numpy.typing import NDArray
 
 from postproc import ops
 from postproc.doctor.cases import MASK_SIDE, Case, all_cases, load_answers
 from postproc.doctor.findings import Finding, Status
-from postproc.kernels import _jit
+from postproc.doctor.machine_code import levels
+from postproc.kernels._jit import IS_COMPILED, IS_COMPILING
 from postproc.results import Detections, Recognitions
+
+_IS_PYTHON = not (IS_COMPILED or IS_COMPILING)
 
 THREADS = 4
 _TURNS = 3
@@ -26,7 +28,7 @@ _BOXES = np.array([[0, 0, 10, 10], [2.5, 0, 12.5, 10], [20, 20, 30, 30]], np.flo
 
 def known_answers() -> Iterator[Finding]:
     """Compare every kind of output, and the plain operations, with answers that are known."""
-    if config.DISABLE_JIT:
+    if _IS_PYTHON:
         yield Finding(
             "kernels",
             "not tested: NUMBA_DISABLE_JIT is set, so there is no compiled code",
@@ -55,7 +57,7 @@ def known_answers() -> Iterator[Finding]:
 
 def threads() -> Finding:
     """Call the post-processors from several threads at once: the results are those of one."""
-    if config.DISABLE_JIT:
+    if _IS_PYTHON:
         return Finding("threads", "not tested: nothing is compiled")
     cases = all_cases()
     posts = [case.post_processor() for case in cases]
@@ -80,11 +82,19 @@ def threads() -> Finding:
 
 
 def _advice() -> str:
-    directory = _jit.cache_directory()
+    wrong = "the kernels are compiled wrongly on this machine: "
+    if IS_COMPILED:
+        return (
+            f"{wrong}run this again with POSTPROC_CPU={levels()[-1]}, of the plainest instructions, and with "
+            "POSTPROC_JIT=1, which lets numba compile them, and report all with --json"
+        )
+    from postproc.kernels._numba import cache_directory
+
+    directory = cache_directory()
     where = "" if directory is None else f"delete {directory}, then "
     return (
-        f"the kernels are compiled wrongly on this machine: {where}run this again; if it fails again, run it "
-        "with NUMBA_CPU_NAME=generic, which uses plain instructions, and report both with --json"
+        f"{wrong}{where}run this again; if it fails again, run it with NUMBA_CPU_NAME=generic, which uses "
+        "plain instructions, and report both with --json"
     )
 
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from numba.core import config
-
 import postproc
+from postproc.doctor import machine_code
 from postproc.doctor.findings import Finding, Status
 from postproc.installing import install, install_runtime
+from postproc.kernels._jit import IS_COMPILED
 
 # Packages beside the core, and what brings each.
 _OPTIONAL = (
@@ -39,10 +39,21 @@ def versions() -> Iterator[Finding]:
     yield Finding("postproc", f"{postproc.__version__}, in {Path(postproc.__file__).parent}")
     yield Finding("Python", f"{platform.python_version()}, {_implementation()}")
     yield Finding("system", f"{platform.system()} {platform.release()}, {platform.machine()}")
-    for name in ("numpy", "numba", "llvmlite", "pydantic"):
+    for name in ("numpy", "pydantic"):
         yield Finding(name, metadata.version(name))
+    for name in ("numba", "llvmlite"):
+        yield Finding(name, _compilers_version(name))
     for name, module, extra, purpose in _OPTIONAL:
         yield _optional(name, module, extra, purpose)
+
+
+def _compilers_version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        if not IS_COMPILED:
+            raise
+        return "not installed (not needed: the kernels are machine code already)"
 
 
 def _implementation() -> str:
@@ -109,14 +120,18 @@ def _runtime_packages() -> dict[str, str]:
 
 
 def processor() -> Finding:
-    """Name the processor, as its maker and as LLVM does."""
+    """Name the processor, as its maker does and, where numba compiles, as LLVM does."""
+    if IS_COMPILED:
+        return Finding("name", _processor_name())
     from llvmlite import binding
 
     return Finding("name", f"{_processor_name()} (to LLVM: {binding.get_host_cpu_name()})")
 
 
 def features() -> Finding:
-    """List the vector instructions that LLVM sees here."""
+    """List the vector instructions that LLVM sees, or the sets that there is machine code for."""
+    if IS_COMPILED:
+        return Finding("vectors", f"all instructions of {', '.join(machine_code.levels())}")
     from llvmlite import binding
 
     has = {name for name, present in binding.get_host_cpu_features().items() if present}
@@ -185,21 +200,26 @@ def cgroup_cores(root: Path) -> float | None:
     return min((limit for limit in limits if limit > 0), default=None)
 
 
-_MEANINGS = {
+_OURS = {
+    "POSTPROC_JIT": "1 lets numba compile the kernels, whether there is machine code of them or not",
+    "POSTPROC_CPU": "the instruction set whose machine code is taken",
+}
+_OF_NUMBA = {
     "NUMBA_CACHE_DIR": "where compiled kernels are kept",
     "NUMBA_CPU_NAME": "kernels are compiled for this processor, whichever this one is",
     "NUMBA_CPU_FEATURES": "kernels are compiled for these instructions, whichever this processor has",
     "NUMBA_ENABLE_AVX": "0 keeps kernels from using AVX",
     "NUMBA_THREADING_LAYER": "has no effect: the kernels use none of numba's threads",
     "NUMBA_NUM_THREADS": "has no effect: the kernels use none of numba's threads",
-    "CUDA_VISIBLE_DEVICES": "which GPUs this process sees; empty or -1: none",
 }
+_OF_CUDA = {"CUDA_VISIBLE_DEVICES": "which GPUs this process sees; empty or -1: none"}
 
 
 def settings(environment: Mapping[str, str]) -> Iterator[Finding]:
     """List the settings of numba and CUDA that change what happens here, and what each means."""
     found = list(_harmful())
-    for name, meaning in _MEANINGS.items():
+    of_numba = dict.fromkeys(_OF_NUMBA, "has no effect: numba compiles nothing") if IS_COMPILED else _OF_NUMBA
+    for name, meaning in {**_OURS, **of_numba, **_OF_CUDA}.items():
         if name in environment:
             found.append(Finding(name, f"{environment[name]!r}: {meaning}"))
     named = {finding.name for finding in found}
@@ -210,7 +230,11 @@ def settings(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _harmful() -> Iterator[Finding]:
+    if IS_COMPILED:
+        return
     # By numba's own configuration, which a file .numba_config.yaml can set as well.
+    from numba.core import config
+
     if config.DISABLE_JIT:
         text = "kernels run as plain Python, hundreds of times slower"
         yield Finding("NUMBA_DISABLE_JIT", text, Status.WARNING, "unset it, but for debugging")

@@ -97,6 +97,7 @@ def resample(
     def measure(part: NDArray[np.uint16]) -> tuple[Floats, ...]:
         return resampled_curves(entries, starts, areas, of_labels, objects, object_starts, recalls, part)
 
+    weights = np.ascontiguousarray(weights)  # as the kernel takes them, which else is compiled once more
     parts = max(1, min(os.cpu_count() or 1, len(weights) // _LEAST_OF_A_THREAD))
     with ThreadPoolExecutor(parts) as pool:
         found = list(pool.map(measure, np.array_split(weights, parts)))

@@ -352,12 +352,19 @@ class DetectionStage:
         forms = dict.fromkeys(dtypes) | ({"int8": None} if self._quantizations.given else {})
         for tensors, dtype in itertools.product(self._decoder.examples(), forms):
             given = {name: _of_dtype(array, dtype) for name, array in tensors.items()}
-            found = stage.bind({**given, **sizes}, options).run(0, 1)
-            # What is computed on request only.
-            found.to_dicts()
-            found.to_coco([0], (1, 1))
-            if hasattr(found, "masks"):
-                found.masks((1, 1))
+            # Scores of few bytes may be beside boxes of float32, which is a form of its own.
+            mixed = [{**given, name: tensors[name]} for name in given] if _is_narrow(dtype) else []
+            for each in (given, *mixed):
+                found = stage.bind({**each, **sizes}, options).run(0, 1)
+                # What is computed on request only.
+                found.to_dicts()
+                found.to_coco([0], (1, 1))
+                if hasattr(found, "masks"):
+                    found.masks((1, 1))
+
+
+def _is_narrow(dtype: str) -> bool:
+    return dtype not in ("float32", "float64")
 
 
 def _of_dtype(array: NDArray[Any], dtype: str) -> NDArray[Any] | QuantizedTensor:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping, Set
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from postproc.errors import SchemaError
+from postproc.schema.deferring import BUILDING, BuiltOnUse, SignatureOnUse
 from postproc.schema.limits import MOST_FIELDS
 from postproc.schema.parsing import parse_json, read_source
 from postproc.schema.problems import Location, explained, first_of, problem, schema_error
@@ -31,7 +33,20 @@ class Document(BaseModel):
     same paths and messages.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.__signature__ = SignatureOnUse()  # type: ignore[assignment]
+
+    @classmethod
+    def model_rebuild(cls, **options: Any) -> bool | None:
+        """Build what validates and dumps documents of this class, if it is not built: as pydantic's."""
+        with BUILDING:
+            # Names are looked up where the class stands, not in whichever frame is first to use it.
+            names = vars(sys.modules[cls.__module__])
+            return super().model_rebuild(**{"_types_namespace": names, **options})
 
     def rules(self) -> Iterator[tuple[Location, str]]:
         """Yield the location and the message of each broken rule that spans several fields."""
@@ -157,17 +172,24 @@ class Alternative(Configuration):
     """A member of an exactly-one-of group: see `Choice`."""
 
 
+A = TypeVar("A", bound=Alternative)
+OneOf = Annotated[A, BuiltOnUse()] | None
+"""The type of a member's field."""
+
+
 def _require_one(schema: dict[str, Any], model: type[Choice]) -> None:
     schema["oneOf"] = [
         {"required": [name], "properties": {name: {"type": "object"}}} for name in model.alternatives
     ]
+    for name in model.alternatives:  # the model has one, which pydantic does not see
+        schema["properties"][name].pop("title", None)
 
 
 class Choice(Configuration):
     """An object of which exactly one alternative must be given.
 
-    The group is made of the fields whose type is an `Alternative` (or None), so declaring such a
-    field is all it takes to add a member.
+    The group is made of the fields whose type is `OneOf` an `Alternative` (or that, or None, which builds it
+    with the group), so declaring such a field is all it takes to add a member.
     """
 
     model_config = ConfigDict(json_schema_extra=_require_one)
@@ -181,8 +203,8 @@ class Choice(Configuration):
         cls.alternatives = {
             name: member
             for name, field in cls.model_fields.items()
-            for member in get_args(field.annotation)
-            if isinstance(member, type) and issubclass(member, Alternative)
+            for member in (getattr(option, "__origin__", option) for option in get_args(field.annotation))
+            if isinstance(member, type(Alternative)) and issubclass(member, Alternative)
         }
 
     @classmethod

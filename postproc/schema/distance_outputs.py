@@ -1,7 +1,5 @@
 """The outputs of heads that give distances from the cells of grids. All are extensions of v0.7."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 

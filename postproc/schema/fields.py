@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -63,12 +62,12 @@ def _itself(value: object) -> object:
     return value
 
 
-@dataclass(frozen=True, slots=True)
 class OrOne:
     """Lets one item stand in the place of a list of them: of equal ones, as many as are needed."""
 
-    many: Any
-    expected: str
+    def __init__(self, many: Any, expected: str) -> None:
+        self.many = many
+        self.expected = expected
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         as_it_is = core_schema.plain_serializer_function_ser_schema(_itself)

@@ -1,7 +1,5 @@
 """Boxes and scores as other families of detectors return them. All are extensions of v0.7."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 

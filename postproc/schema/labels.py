@@ -1,7 +1,5 @@
 """The labels of an output: what can be recognised."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Literal
 

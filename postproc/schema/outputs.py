@@ -5,8 +5,6 @@ A further kind is one more subclass of `DetectionOutput` and one more field of `
 `postproc.schema.yolov8_outputs` and `postproc.schema.head_outputs`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, TypeAlias
 

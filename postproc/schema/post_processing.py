@@ -1,13 +1,11 @@
 """How the output tensors of a network become an answer: one post-processing per output of a spec."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, WithJsonSchema
 
-from postproc.schema.base import Alternative, Choice
+from postproc.schema.base import Alternative, Choice, OneOf
 from postproc.schema.distance_outputs import DistanceOutput
 from postproc.schema.fields import (
     Flag,
@@ -77,41 +75,41 @@ class Detection(Choice, Alternative):
     The fields whose type is a `DetectionOutput` are the kinds of outputs: exactly one must be given.
     """
 
-    anchored_output: AnchoredOutput | None = Field(default=None, description="Offsets to anchors.")
-    direct_output: DirectOutput | None = Field(default=None, description="Decoded boxes.")
-    yolo_output: YoloOutput | None = Field(default=None, description="A YOLOv2 grid.")
-    yolov3_output: Yolov3Output | None = Field(
+    anchored_output: OneOf[AnchoredOutput] = Field(default=None, description="Offsets to anchors.")
+    direct_output: OneOf[DirectOutput] = Field(default=None, description="Decoded boxes.")
+    yolo_output: OneOf[YoloOutput] = Field(default=None, description="A YOLOv2 grid.")
+    yolov3_output: OneOf[Yolov3Output] = Field(
         default=None, description="The grids of YOLOv3 and v4, one per scale. An extension of v0.7."
     )
-    yolov5_output: Yolov5Output | None = Field(
+    yolov5_output: OneOf[Yolov5Output] = Field(
         default=None,
         description="Boxes, objectness and probabilities in one tensor, as of YOLOv5. An extension of v0.7.",
     )
-    yolov8_output: Yolov8Output | None = Field(
+    yolov8_output: OneOf[Yolov8Output] = Field(
         default=None, description="Boxes and probabilities in one tensor, as of YOLOv8. An extension of v0.7."
     )
-    yolov8_pose_output: Yolov8PoseOutput | None = Field(
+    yolov8_pose_output: OneOf[Yolov8PoseOutput] = Field(
         default=None, description="As yolov8_output, with keypoints of each box. An extension of v0.7."
     )
-    yolov8_obb_output: Yolov8ObbOutput | None = Field(
+    yolov8_obb_output: OneOf[Yolov8ObbOutput] = Field(
         default=None, description="As yolov8_output, with boxes that are turned. An extension of v0.7."
     )
-    yolov8_seg_output: Yolov8SegOutput | None = Field(
+    yolov8_seg_output: OneOf[Yolov8SegOutput] = Field(
         default=None, description="As yolov8_output, with a mask of each box. An extension of v0.7."
     )
-    yolox_output: YoloxOutput | None = Field(
+    yolox_output: OneOf[YoloxOutput] = Field(
         default=None, description="The cells of all strides in one tensor, as of YOLOX. An extension of v0.7."
     )
-    standard_output: StandardOutput | None = Field(
+    standard_output: OneOf[StandardOutput] = Field(
         default=None, description="Decoded boxes and a score per label. An extension of v0.7."
     )
-    end_to_end_output: EndToEndOutput | None = Field(
+    end_to_end_output: OneOf[EndToEndOutput] = Field(
         default=None, description="Finished detections: box, score and class. An extension of v0.7."
     )
-    ssd_output: SsdOutput | None = Field(
+    ssd_output: OneOf[SsdOutput] = Field(
         default=None, description="Offsets to priors, as of SSD and BlazeFace. An extension of v0.7."
     )
-    distance_output: DistanceOutput | None = Field(
+    distance_output: OneOf[DistanceOutput] = Field(
         default=None,
         description="Distances from the cells of grids, as of FCOS and GFL. An extension of v0.7.",
     )
@@ -265,8 +263,8 @@ def _of_each(given: float | tuple[float, ...], labels: Labels) -> tuple[float, .
 class PostProcessing(Choice):
     """What to do with the tensors of one output: a classification or a detection."""
 
-    classification: Classification | None = Field(default=None, description="For labels with roi NONE.")
-    detection: Detection | None = Field(default=None, description="For labels with roi BBOX.")
+    classification: OneOf[Classification] = Field(default=None, description="For labels with roi NONE.")
+    detection: OneOf[Detection] = Field(default=None, description="For labels with roi BBOX.")
 
     @property
     def task(self) -> Classification | Detection:

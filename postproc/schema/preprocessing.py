@@ -1,7 +1,5 @@
 """The preprocessing of a network: how images become its input tensors."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import PureWindowsPath
@@ -9,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from postproc.schema.base import Alternative, Choice, Configuration
+from postproc.schema.base import Alternative, Choice, Configuration, OneOf
 from postproc.schema.fields import (
     Flag,
     Listed,
@@ -224,8 +222,8 @@ class PreprocessingInput(Choice):
     """One input tensor of the network: an image or a constant."""
 
     tensor_name: Name = Field(description="Name of the input tensor.")
-    image: ImageInput | None = Field(default=None, description="How the image becomes this tensor.")
-    constant: ConstantInput | None = Field(default=None, description="The numbers of this tensor.")
+    image: OneOf[ImageInput] = Field(default=None, description="How the image becomes this tensor.")
+    constant: OneOf[ConstantInput] = Field(default=None, description="The numbers of this tensor.")
 
 
 class Preprocessing(Configuration):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -76,7 +75,9 @@ def closest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant, or list the first of them."""
     names = list(islice(known, _MOST_KNOWN + 1))
     listed = names[:_MOST_KNOWN]
-    # difflib takes the product of the lengths.
+    import difflib  # here, since few processes make such a mistake
+
+    # It takes the product of the lengths.
     comparable = [name for name in listed if len(name) <= _LONGEST_COMPARED]
     if len(name) <= _LONGEST_COMPARED:
         for match in difflib.get_close_matches(name, comparable, n=1, cutoff=0.8):

@@ -1,7 +1,5 @@
 """What makes numbers of a tensor's integers, and the tensors that an output names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -9,6 +7,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from postproc.quantization import HIGHEST, LOWEST
 from postproc.schema.base import Alternative, Configuration
+from postproc.schema.deferring import BuiltOnUse
 from postproc.schema.fields import NonEmpty, OrOne
 from postproc.schema.limits import MOST_CHANNELS, MOST_QUANTIZED
 from postproc.schema.problems import Location, closest, counted, describe, expecting, rule_error
@@ -87,7 +86,7 @@ def _checked_names(value: object, handler: ValidatorFunctionWrapHandler) -> obje
 
 
 Quantizations: TypeAlias = Annotated[
-    dict[str, Quantization],
+    dict[str, Annotated[Quantization, BuiltOnUse()]],
     Field(json_schema_extra={"maxProperties": MOST_QUANTIZED}),
     WrapValidator(_checked_names),
 ]

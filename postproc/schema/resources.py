@@ -1,7 +1,5 @@
 """The two objects that a service keeps: what is recognised, and how one network does it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

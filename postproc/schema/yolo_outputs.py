@@ -1,7 +1,5 @@
 """The outputs of the YOLO families after YOLOv2. All are extensions of v0.7."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 

@@ -1,7 +1,5 @@
 """The outputs of YOLOv8 and its successors that hold more than boxes. All are extensions of v0.7."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar
 

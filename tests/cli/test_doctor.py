@@ -22,10 +22,11 @@ from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor, Recognitions
 from postproc.cli.app import app
-from postproc.doctor import Finding, Status, cache, examine, network, self_test, system
+from postproc.doctor import Finding, Status, cache, examine, machine_code, network, self_test, system
 from postproc.doctor.cases import Case, all_cases, load_answers
 from postproc.installing import install, install_runtime
-from postproc.kernels import _jit
+from postproc.kernels import _compiled, _numba
+from postproc.kernels._jit import IS_COMPILED
 from postproc.onnx_runner import network as onnx_network
 from postproc.onnx_runner import session as onnx_session
 from postproc.onnx_runner.session import CPU, CUDA
@@ -77,10 +78,13 @@ def test_doctor_of_a_healthy_machine_passes_and_tells_what_is_there() -> None:
     result = doctor()
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("\nall checks passed\n")
-    for title in ("versions", "processor", "settings", "kernel cache", "execution providers", "self-test"):
+    titles = ["versions", "processor", "settings", "kernels in use", "execution providers", "self-test"]
+    for title in [*titles, *([] if IS_COMPILED else ["kernel cache"])]:
         assert f"\n{title}\n" in f"\n{result.stdout}"
-    for text in (np.__version__, onnxruntime.__version__, str(_jit.cache_directory()), "network, CPU"):
+    of_kernels = _compiled.compiled().module.__file__ if IS_COMPILED else str(_numba.cache_directory())
+    for text in (np.__version__, onnxruntime.__version__, of_kernels, "network, CPU"):
         assert text in result.stdout
+    assert ("kernel cache" in result.stdout) != IS_COMPILED
     assert result.stderr == ""
 
 
@@ -169,7 +173,7 @@ def test_doctor_self_test_of_wrong_results_fails_for_every_kind(
     spoil(monkeypatch, change)
     failed = [one for one in self_test.known_answers() if one.status is Status.FAILED]
     assert {one.name for one in failed} == {case.name for case in all_cases()}
-    assert all("NUMBA_CPU_NAME=generic" in one.advice for one in failed)
+    assert all(("POSTPROC_CPU" if IS_COMPILED else "NUMBA_CPU_NAME=generic") in one.advice for one in failed)
 
 
 @pytest.mark.usefixtures("healthy")
@@ -317,6 +321,7 @@ def test_doctor_with_an_onnx_runtime_that_cannot_be_imported_fails(monkeypatch: 
 
 
 def test_doctor_settings_tell_what_each_variable_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "IS_COMPILED", False)
     monkeypatch.setattr(config, "DISABLE_JIT", 1)
     monkeypatch.setattr(config, "BOUNDSCHECK", 1)
     monkeypatch.setattr(config, "OPT", config._OptLevel(0))
@@ -330,6 +335,17 @@ def test_doctor_settings_tell_what_each_variable_means(monkeypatch: pytest.Monke
     assert "'generic'" in found["NUMBA_CPU_NAME"].text
     assert "NUMBA_DEBUG" in found["others"].text
     assert "HOME" not in str(found)
+
+
+def test_doctor_settings_of_numba_have_no_effect_on_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "IS_COMPILED", True)
+    monkeypatch.setattr(config, "BOUNDSCHECK", 1)
+    found = {
+        one.name: one for one in system.settings({"NUMBA_CPU_NAME": "generic", "POSTPROC_CPU": "generic"})
+    }
+    assert set(found) == {"NUMBA_CPU_NAME", "POSTPROC_CPU"}
+    assert "has no effect" in found["NUMBA_CPU_NAME"].text
+    assert "machine code is taken" in found["POSTPROC_CPU"].text
 
 
 @pytest.mark.parametrize(
@@ -377,11 +393,77 @@ def test_doctor_of_a_container_with_less_time_than_cores_warns(monkeypatch: pyte
     assert system.cores() == Finding("cores", "6 of 8 usable")
 
 
+# --- the kernels in use
+
+
+def in_use(
+    monkeypatch: pytest.MonkeyPatch, reason: str, module: Any = None, level: str = ""
+) -> dict[str, Finding]:
+    monkeypatch.setattr(_compiled, "compiled", lambda: _compiled.Compiled(module, level, reason))
+    return {one.name: one for one in machine_code.kernels_in_use()}
+
+
+def test_doctor_tells_of_machine_code_its_level_its_file_and_what_made_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = SimpleNamespace(made_by="numba 0.68.1", __file__="/app/_kernels_x86_64_v3.abi3.so")
+    found = in_use(monkeypatch, "", module, "x86-64-v3")
+    assert {one.status for one in found.values()} == {Status.NOTE}
+    assert found["in use"].text.startswith("machine code for x86-64-v3, of the wheel")
+    assert (found["made by"].text, found["file"].text) == (module.made_by, module.__file__)
+
+
+@pytest.mark.parametrize("brought", [False, True], ids=["pure", "with machine code"])
+@pytest.mark.parametrize(
+    ("reason", "is_wanted"),
+    [
+        ("POSTPROC_JIT is set", True),
+        ("this installation has none", False),
+        ("it was made of other sources than those that are here", False),
+        ("this processor has not all instructions of x86-64-v2", False),
+        ("_kernels_x86_64_v3 does not load: ImportError: file too short", False),
+    ],
+)
+def test_doctor_tells_why_numba_compiles_and_warns_where_machine_code_is_not_used(
+    reason: str, is_wanted: bool, brought: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if brought:
+        (tmp_path / "_kernels_x86_64_v3.abi3.so").touch()
+    monkeypatch.setattr(machine_code.kernels, "__path__", [str(tmp_path)])
+    found = in_use(monkeypatch, reason)["in use"]
+    assert reason in found.text
+    assert found.status is (Status.WARNING if brought and not is_wanted else Status.NOTE)
+    assert ("POSTPROC_JIT=1" in found.advice) == (found.status is Status.WARNING)
+
+
+def test_doctor_of_an_installation_without_numba_says_that_it_is_not_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = system.metadata.version
+
+    def find(name: str) -> str:
+        if name in ("numba", "llvmlite"):
+            raise system.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(system.metadata, "version", find)
+    monkeypatch.setattr(system, "IS_COMPILED", True)
+    monkeypatch.setattr(machine_code, "levels", lambda: ["x86-64-v3", "x86-64-v2"])
+    found = {one.name: one.text for one in (*system.versions(), system.processor(), system.features())}
+    assert (
+        found["numba"]
+        == found["llvmlite"]
+        == ("not installed (not needed: the kernels are machine code already)")
+    )
+    assert found["vectors"] == "all instructions of x86-64-v3, x86-64-v2"
+    assert "LLVM" not in found["name"]
+
+
 # --- the cache
 
 
 def cache_at(directory: Path | None, monkeypatch: pytest.MonkeyPatch, reason: str = "") -> dict[str, Finding]:
-    monkeypatch.setattr(_jit, "cache_place", lambda: (directory, reason))
+    monkeypatch.setattr(_numba, "cache_place", lambda: (directory, reason))
     return {one.name: one for one in cache.kernel_cache()}
 
 
@@ -422,6 +504,7 @@ def test_doctor_does_not_count_another_processors_kernels_where_this_one_has_no_
     assert cache_at(tmp_path, monkeypatch)["kernels"].text.startswith("1 compiled for this processor")
 
 
+@pytest.mark.needs_numba
 def test_doctor_counts_the_kernels_that_a_warm_up_has_compiled() -> None:
     list(self_test.known_answers())
     found = {one.name: one for one in cache.kernel_cache()}

@@ -17,16 +17,26 @@ from typer.testing import CliRunner
 import postproc
 from postproc import Classification, PostProcessor, TensorError
 from postproc.cli.app import app
-from postproc.kernels._jit import cache_directory
+from postproc.kernels import _compiled
+from postproc.kernels._jit import IS_COMPILED
+from postproc.kernels._numba import cache_directory
 
+SIGNATURES = Path(__file__).parents[2] / "native" / "signatures.json"
 EVERY_CALL = """
-import sys
+import json, sys
 import numpy as np
 from postproc import ops
+from native.compile import SIGNATURES
+from native.signatures import called
 from postproc.cli.work.warmup import warm_up_everything
 from tests.every_call import kernels, signatures
 
 warm_up_everything(["float32", "float16"])
+of_8_bits = {"(b2", "(b3"}
+written = {name: [form for form in forms if not any(bits in form for bits in of_8_bits)]
+           for name, forms in json.loads(SIGNATURES.read_text()).items()}
+if called() != written:
+    sys.exit("run POSTPROC_JIT=1 python -m native.signatures")
 before = signatures()
 assert sum(map(len, before.values())) > 10
 if left := kernels() - before.keys():
@@ -45,6 +55,8 @@ def call(kind, **decision):
     halves = {name: tensor if name == "classes" else tensor.astype(np.float16)
               for name, tensor in tensors.items()}
     post(halves, max_predictions=2, input_size=(20, 32))
+    for name in tensors:
+        post({**halves, name: tensors[name]}, input_size=(20, 32))
 
 for kind in KINDS:
     call(kind)
@@ -65,11 +77,29 @@ sys.exit(f"compiled late: {late}" if late else 0)
 """
 
 
-def test_warmup_of_everything_leaves_nothing_to_compile() -> None:
+@pytest.mark.needs_numba
+def test_warmup_of_everything_leaves_nothing_to_compile_and_is_what_wheels_have() -> None:
     done = subprocess.run([sys.executable, "-c", EVERY_CALL], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
+def test_wheels_have_for_8_bits_what_they_have_for_16() -> None:
+    forms = {form for row in json.loads(SIGNATURES.read_text()).values() for form in row}
+    of_16 = {re.sub(r"\(h(?=[23]f)", "(b", form) for form in forms}
+    assert len(of_16) < len(forms)
+    assert of_16 <= forms
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="numba compiles the kernels")
+def test_warmup_of_machine_code_says_that_there_is_nothing_to_do() -> None:
+    result = CliRunner().invoke(app, ["warmup"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        f"nothing to do: the kernels are machine code already, for {_compiled.compiled().level}\n"
+    )
+
+
+@pytest.mark.needs_numba
 def test_warmup_says_how_long_it_took_and_where_the_cache_is() -> None:
     result = CliRunner().invoke(app, ["warmup"])
     assert result.exit_code == 0
@@ -77,6 +107,7 @@ def test_warmup_says_how_long_it_took_and_where_the_cache_is() -> None:
     assert result.stdout.endswith(f" s, in {cache_directory()}\n")
 
 
+@pytest.mark.needs_numba
 def test_warmup_of_a_version_compiles_what_it_needs(tmp_path: Path) -> None:
     labels = {"labels": [{"id": 1, "name": "cat"}], "exclusive": True, "roi": "NONE"}
     (tmp_path / "spec.json").write_text(json.dumps({"outputs": [{"labels": labels}]}))
@@ -109,6 +140,7 @@ def test_warmup_of_a_post_processor_for_another_type_is_an_error(dtypes: Any) ->
         post.warmup(dtypes)
 
 
+@pytest.mark.needs_numba
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
 def test_compiling_is_said_once_on_stderr_and_not_where_the_cache_serves(tmp_path: Path) -> None:
     post = PostProcessor.for_classification(["cat"], Classification(output_tensor="scores"))

@@ -124,7 +124,7 @@ def _head(count: int, results: dict[str, Result]) -> str:
     newer = f" Cases that are newer than the answers were not put: {told}." if told else ""
     return f"""# Who deviates where
 
-The {count} cases of [tests/conformance](../tests/conformance/README.md), asked of other libraries as their
+The {count} cases of `tests/conformance/` (its README tells of them), asked of other libraries as their
 documentation says that they are called. Each case is small, and made to show one rule at its edge; what
 these libraries are given in daily use mostly lies far from there. An operation that a library lacks, and
 input that cannot be put to it, is not counted. Whoever finds that we call one wrongly is asked to say so.

@@ -50,6 +50,7 @@ def rows_of(ids: list[int], table: NDArray[Any], column: int = 0) -> list[int]:
     return rows
 
 
+@pytest.mark.needs_numba
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 def test_integers_are_of_the_label_with_their_id(ids: list[int]) -> None:
     near = {min(max(number + step, LOWEST), HIGHEST) for number in ids for step in (-1, 0, 1)}
@@ -58,6 +59,7 @@ def test_integers_are_of_the_label_with_their_id(ids: list[int]) -> None:
     assert rows_of(ids, np.array(classes)[:, None]) == expected
 
 
+@pytest.mark.needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 def test_whole_floats_are_of_the_label_with_their_id_and_nothing_else_is(ids: list[int], dtype: Any) -> None:
@@ -75,6 +77,7 @@ def test_whole_floats_are_of_the_label_with_their_id_and_nothing_else_is(ids: li
     ]
 
 
+@pytest.mark.needs_numba
 def test_integers_beyond_every_id_are_of_no_label() -> None:
     table = np.array([[5], [2**63], [2**64 - 3]], np.uint64)
     assert rows_of([5, -3, LOWEST], table) == [0, -1, -1]

@@ -111,5 +111,5 @@ def folders_of_the_map(text: str) -> set[str]:
 
 
 def test_map_of_readme_is_the_tree() -> None:
-    others = {f"{name}/" for name in ("tests", "benchmarks", "tools", "docs", "examples")}
+    others = {f"{name}/" for name in ("native", "tests", "benchmarks", "tools", "docs", "examples")}
     assert folders_of_the_map(README.read_text(encoding="utf-8")) - others == folders_of_the_tree()

@@ -80,6 +80,7 @@ def test_home_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> No
     run(HOME, block, {}, capsys)
 
 
+@pytest.mark.needs_numba
 def test_page_on_how_it_works_packs_keys_as_the_kernels_do(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = blocks(HOW)
     names: dict[str, Any] = {}

@@ -36,6 +36,7 @@ SERVER = "needs a running service"
 LEFT_OUT = {
     'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[test]"': "is this suite",
     "postproc doctor --gpu": "needs a GPU",
+    "pip install numpy pydantic": "is a leg of .ci/run: tools/slim_installation.py",
     "postproc serve --data data": SERVER + ": tests/service/test_client.py starts one",
     'curl -H "X-API-KEY: $KEY"': SERVER + ": tests/service/routes/test_requests.py asks the same",
     "python -m benchmarks.report": "takes an hour, and needs the peers; .ci/run takes the short targets",

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from numba.core import config
 
-pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
+pytestmark = [
+    pytest.mark.needs_numba,
+    pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT"),
+]
 PROGRAM = """
 import importlib, json, pkgutil, threading
 from concurrent.futures import ThreadPoolExecutor

@@ -65,6 +65,7 @@ for moment in range(MOMENTS):
 """
 
 
+@pytest.mark.needs_numba
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
 def test_interrupt_at_any_moment_of_a_compilation_is_raised(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """The cache of compiled kernels: fresh after any edit, shared by processes, and never in anybody's way.
 
-The tests compile a package of three small kernels around a copy of `_jit.py`. Importing it anew starts
+The tests compile a package of three small kernels around a copy of `_numba.py`. Importing it anew starts
 without compiled code, as a new process does; what hangs on processes or users runs in processes of its own.
 """
 
@@ -24,7 +24,7 @@ import pytest
 from numba.core import config
 from numba.core.caching import IndexDataCacheFile
 
-from postproc.kernels import _jit
+from postproc.kernels import _numba
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled: NUMBA_DISABLE_JIT")
 
@@ -63,7 +63,7 @@ if "nobody" in sys.argv and os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 
-from tiny import _jit
+from tiny import _numba
 from tiny.callers import doubled_and_one
 
 values = [doubled_and_one(json.loads(argument)) for argument in sys.argv[1:] if argument != "nobody"]
@@ -85,7 +85,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         root.chmod(0o755)
         tiny = root / "tiny"
         tiny.mkdir()
-        for source in Path(str(_jit.__file__)).parent.glob("_*.py"):
+        for source in Path(str(_numba.__file__)).parent.glob("_*.py"):
             shutil.copy(source, tiny / source.name)
         (tiny / "__init__.py").write_text("")
         (tiny / "helpers.py").write_text(HELPERS)
@@ -334,7 +334,7 @@ def test_source_digest_reads_no_cache_which_another_process_may_be_removing(
 def test_cache_directory_without_settings_lies_in_the_package(package: Path) -> None:
     callers = import_anew()
     callers.doubled_and_one(20)
-    directory = sys.modules["tiny._jit"].cache_directory()
+    directory = sys.modules["tiny._numba"].cache_directory()
     assert directory.parent == package / "__pycache__"
     assert callers.doubled_and_one.stats.cache_path == str(directory)
 
@@ -380,7 +380,7 @@ def test_kernel_no_writable_place_compiles_in_memory_and_says_so_once(
         set_cache_directory(monkeypatch, tmp_path / "file")
     callers = import_anew()
     assert (callers.doubled_and_one(20), callers.doubled_and_one(1.25)) == (41, 3.5)
-    assert sys.modules["tiny._jit"].cache_directory() is None
+    assert sys.modules["tiny._numba"].cache_directory() is None
     assert callers.doubled_and_one.stats.cache_path is None
     (record,) = caplog.records
     message = record.getMessage()

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.needs_numba
+
 NARROW = re.compile(r"Tuple\(\(?(Array|readonly array)\(int(8|16), ")
 
 

@@ -103,6 +103,7 @@ def test_call_time_of_boxes_that_all_suppress_each_other_grows_with_their_number
     assert ratio < 90
 
 
+@pytest.mark.needs_numba
 def test_widened_room_of_further_scans_is_more_until_it_is_a_part_of_all() -> None:
     """So the scans of an image are some thirty at most, however many candidates there are."""
     create, widen = in_python(new_collector), in_python(widened)

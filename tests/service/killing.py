@@ -68,7 +68,7 @@ def run_rounds(data: Path, rounds: int, seed: int) -> Counted:
                 with client_of(service) as client:
                     _make_version(client, known, "yolo", "first")
             _strain(service, known, rng, number)
-        assert known.unexpected == []
+        assert not known.unexpected, known.unexpected
     with running(data) as service:
         counted.interrupted += _check(service, data, known)
         assert service.stop() in (0, -15)

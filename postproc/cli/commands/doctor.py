@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 _STEPS = {
-    "kernels": "checking the kernels; the first time, they are compiled for up to a minute",
+    "kernels": "checking the kernels; those that are not compiled yet may take up to a minute",
     "threads": "checking several threads",
 }
 

@@ -11,7 +11,7 @@ import typer
 from postproc.cli.options import file
 from postproc.cli.terminal import load
 from postproc.cli.work.warmup import warm_up_everything
-from postproc.kernels._jit import cache_place
+from postproc.kernels._compiled import compiled
 from postproc.pipeline import PostProcessor
 from postproc.pipeline.post_processor import WARM_DTYPES
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -29,19 +29,27 @@ def warmup(
         ),
     ] = None,
 ) -> None:
-    """Compile the kernels, or load them, so that no image waits for it: a step of a container build."""
+    """Compile the kernels, or load them, so that no image waits for it; wheels for a machine have them."""
     dtypes = dtype or ["float32"]
     if wrong := set(dtypes) - set(WARM_DTYPES):
         raise typer.BadParameter(
             f"{', '.join(map(repr, sorted(wrong)))} is none of {', '.join(WARM_DTYPES)}", param_hint="--dtype"
         )
-    started = time.perf_counter()
+    post = None
     if spec is not None and version is not None:
-        PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version)).warmup(dtypes)
-    elif spec is None and version is None:
-        warm_up_everything(dtypes)
-    else:
+        post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
+    elif spec is not None or version is not None:
         raise typer.BadParameter("one needs the other", param_hint="--spec and --version")
+    if compiled().module:
+        typer.echo(f"nothing to do: the kernels are machine code already, for {compiled().level}")
+        return
+    from postproc.kernels._numba import cache_place
+
+    started = time.perf_counter()
+    if post is not None:
+        post.warmup(dtypes)
+    else:
+        warm_up_everything(dtypes)
     seconds = time.perf_counter() - started
     directory, reason = cache_place()
     kept = f"kept in memory only: {reason}" if directory is None else f"in {directory}"

@@ -10,7 +10,7 @@ from supervision.detection.utils import iou_and_nms
 
 from tests.conformance.adapters import Answer, NotOfferedError, best_first
 
-DISTRIBUTIONS = ("supervision",)
+DISTRIBUTIONS = ("supervision", "opencv-python")  # which turned boxes and masks go to
 TO_CORNERS = {"xyxy": np.copy, "xywh": sv.xywh_to_xyxy, "cxcywh": sv.xcycwh_to_xyxy}
 
 

@@ -17,6 +17,8 @@ from tests import reference
 from tests.kernels.from_python import from_python
 from tests.shares import examples
 
+pytestmark = pytest.mark.needs_numba
+
 Floats = NDArray[np.float32]
 
 activate, largest, logit_limit = map(from_python, (act.activate, act.largest, act.logit_limit))

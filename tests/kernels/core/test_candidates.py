@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from postproc.kernels.core import candidates
 from tests.shares import examples
 
+pytestmark = pytest.mark.needs_numba
+
 Keys = NDArray[np.uint64]
 
 EXAMPLES = examples(150)

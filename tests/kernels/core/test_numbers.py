@@ -18,6 +18,8 @@ from postproc.kernels.core.scan import next_hits
 from tests.kernels.core.forms import FORMS, HALVES, INTEGERS, NARROW, every_number, in_form
 from tests.kernels.from_python import from_python
 
+pytestmark = pytest.mark.needs_numba
+
 Floats = NDArray[np.float32]
 
 INF = np.float32(np.inf)

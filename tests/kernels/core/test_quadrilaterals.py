@@ -42,7 +42,7 @@ def test_index_of_quadrilaterals_of_any_form_is_that_of_a_slow_reference() -> No
 def test_index_of_rectangles_by_their_corners_is_theirs() -> None:
     rng = np.random.default_rng(1)
     columns = [rng.uniform(0, 30, (2, 40)), rng.uniform(1, 30, (2, 40)), rng.uniform(-4, 4, (1, 40))]
-    rectangles = np.vstack(columns).T.astype(np.float32)
+    rectangles = np.vstack(columns).T.astype(np.float32, order="C")  # as kernels take them
     corners = corners_of(rectangles.astype(np.float64))
     np.testing.assert_allclose(
         quadrilateral_iou_matrix(corners, corners),

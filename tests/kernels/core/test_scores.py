@@ -30,6 +30,8 @@ from tests.kernels.core.test_activation import softmax_of
 from tests.kernels.from_python import from_python
 from tests.shares import examples
 
+pytestmark = pytest.mark.needs_numba
+
 Floats = NDArray[np.float32]
 Keys = NDArray[np.uint64]
 

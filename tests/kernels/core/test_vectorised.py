@@ -20,6 +20,7 @@ from tests.kernels.core.forms import in_form
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 pytestmark = [
+    pytest.mark.needs_numba,
     pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason=f"no patterns for {MACHINE}"),
     pytest.mark.skipif(bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT: nothing is compiled"),
     pytest.mark.skipif(bool(config.BOUNDSCHECK), reason="NUMBA_BOUNDSCHECK: checks break vectors up"),

@@ -201,6 +201,7 @@ def test_greedy_nms_strip_at_a_side_suppresses_where_it_is_large_enough(
     assert_equals_naive(boxes, np.arange(3000, 0, -1), np.repeat([0, 1, 0, 1], 750), threshold)
 
 
+@pytest.mark.needs_numba
 @pytest.mark.parametrize("axis", [0, 1], ids=["x", "y"])
 @pytest.mark.parametrize("threshold", [0.1, 0.25, 0.3, 0.5])
 def test_greedy_nms_boxes_apart_by_rounding_in_two_cells_equals_naive(threshold: float, axis: int) -> None:
@@ -227,6 +228,7 @@ def test_greedy_nms_boxes_apart_by_rounding_in_two_cells_equals_naive(threshold:
     assert suppressed > 10
 
 
+@pytest.mark.needs_numba
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 3000])
 def test_rank_orders_by_score_then_row_without_nan(count: int) -> None:
     rng = np.random.default_rng(count)

@@ -1,0 +1,1 @@
+"""Machine code of all kernels for wheels: what is compiled, and how."""
