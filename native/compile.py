@@ -34,8 +34,9 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from kernels import _jit, _numba, _sources
+from kernels._compiled import module_name
 from native import formats
-from native.extensions import LEVELS, module_of
+from native.extensions import LEVELS
 
 SIGNATURES = Path(__file__).with_name("signatures.json")
 _SLOT = ir.IntType(64)
@@ -230,7 +231,7 @@ def write_table(level: str, table: list[tuple[str, str, str]]) -> str:
         raise RuntimeError("kernels.c makes no tuples in tuples")
     features = " && ".join(f'__builtin_cpu_supports("{name}")' for name in LEVELS.get(level, ())) or "1"
     at_once = f'__builtin_cpu_supports("{level}")' if level in LEVELS else "1"
-    module = module_of(level)
+    module = module_name(level)
     rows = [
         f'    {{"{row[0]}", "{row[1]}", "{row[2]}", kernel_{number}}},' for number, row in enumerate(table)
     ]

@@ -16,6 +16,8 @@ from typing import Any
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 
+from kernels._compiled import module_name
+
 HERE = Path(__file__).parent
 
 # What a processor of a level is asked for by compilers that know names of features, and not those of levels.
@@ -29,11 +31,6 @@ LEVELS: dict[str, tuple[str, ...]] = {
 def levels() -> tuple[str, ...]:
     """Return the instruction sets of this architecture, as far as a C compiler can ask for them."""
     return tuple(LEVELS) if platform.machine() == "x86_64" else ("generic",)
-
-
-def module_of(level: str) -> str:
-    """Name of the module for an instruction set, as `postproc.kernels._compiled` looks for it."""
-    return f"_kernels_{level.replace('-', '_')}"
 
 
 @functools.cache
@@ -76,7 +73,7 @@ class Level(Extension):
 
     def __init__(self, level: str) -> None:
         super().__init__(
-            f"postproc.kernels.{module_of(level)}",
+            f"postproc.kernels.{module_name(level)}",
             sources=["native/kernels.c", "native/memory.c"],
             libraries=["m"] if os.name == "posix" else [],
             py_limited_api=True,

@@ -13,6 +13,7 @@ import pytest
 from setuptools import Distribution
 
 from native import extensions, formats
+from postproc.kernels._compiled import module_name
 from postproc.kernels.core.float16 import float16_to_float32
 from postproc.kernels.core.gaussians import probiou_matrix
 from postproc.kernels.nms.greedy import greedy_nms
@@ -43,8 +44,8 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.chdir(ROOT)
         build.run()
     (output,) = map(str, folder.rglob("*.so"))
-    loader = importlib.machinery.ExtensionFileLoader(extensions.module_of(LEVEL), output)
-    spec = importlib.util.spec_from_loader(extensions.module_of(LEVEL), loader)
+    loader = importlib.machinery.ExtensionFileLoader(module_name(LEVEL), output)
+    spec = importlib.util.spec_from_loader(module_name(LEVEL), loader)
     assert spec is not None
     loaded = importlib.util.module_from_spec(spec)
     loader.exec_module(loaded)
