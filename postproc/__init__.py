@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from postproc.results.pasted import PastedDetections
     from postproc.results.segmented import SegmentedDetections
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AnchoredOutput",

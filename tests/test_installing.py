@@ -83,8 +83,8 @@ def test_only_the_two_builds_and_what_developers_install_bring_an_onnx_runtime()
             'pip install "postproc[images] @ file:///home/me/clone"',
         ),
         (
-            {"url": "file:///wheels/postproc-0.1.0-py3-none-any.whl", "archive_info": {}},
-            'pip install "postproc[images] @ file:///wheels/postproc-0.1.0-py3-none-any.whl"',
+            {"url": "file:///wheels/postproc-0.2.0-py3-none-any.whl", "archive_info": {}},
+            'pip install "postproc[images] @ file:///wheels/postproc-0.2.0-py3-none-any.whl"',
         ),
         (
             {"url": "https://example.com/postproc.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}},
