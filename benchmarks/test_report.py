@@ -51,16 +51,12 @@ def test_markdown_has_medians_spreads_ratios_and_missing_peers() -> None:
     assert any(line.startswith("| 64 x 21,000 | 8 |") and "| 4.00 s, 325 x |" in line for line in lines)
 
 
-def test_readme_is_rewritten_between_its_markers_only() -> None:
-    text = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    new = report.replace_between_markers(text, "new\n")
-    assert new == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
-    assert report.replace_between_markers(new, "new\n") == new
-
-
-def test_readme_without_markers_is_an_error() -> None:
-    with pytest.raises(ValueError, match="expected the markers"):
-        report.replace_between_markers("text", "table")
+def test_summary_has_the_best_peer_and_no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "TYPICAL", {"direct": "100 boxes", "classification": "64 x 21,000"})
+    assert report.summary(report.markdown(DOCUMENT)).splitlines()[2:] == [
+        "| direct | 100 boxes | **10.0 µs** | NumPy + OpenCV | 12.3 ms | 1,230 |",
+        "| classification | 64 x 21,000 | **12.3 ms** | NumPy | 4.00 s | 325 |",
+    ]
 
 
 @pytest.mark.parametrize(

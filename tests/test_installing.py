@@ -1,4 +1,4 @@
-"""What is installed by the README's commands, and what errors advise to install."""
+"""What is installed by the pages' commands, and what errors advise to install."""
 
 from __future__ import annotations
 
@@ -107,6 +107,11 @@ def test_advice_extends_the_installation_there_is(
         assert install("images") == command
     finally:
         installing._origin.cache_clear()
+
+
+def test_page_tells_of_every_extra() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "install.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(re.findall(r"`([\w-]+)`", " ".join(rows))) == sorted(PROJECT["optional-dependencies"])
 
 
 def test_lowest_versions_are_those_of_the_project() -> None:

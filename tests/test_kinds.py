@@ -19,15 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 REGISTERED = list(Detection.alternatives)
 
 
-def rows_of_readme() -> dict[str, str]:
-    """Return README's rows of fields of a detection, by what their first cell says."""
-    section = (ROOT / "README.md").read_text("utf-8").partition("| **detection** |")[2]
-    rows = (line.split("|", 3)[1:] for line in section.partition("\n\n")[0].splitlines()[1:])
-    return {first.strip(): text for first, _, text in rows}
+def rows_of_page() -> dict[str, str]:
+    """Return the page's rows of fields of a detection, by what their first cell says."""
+    section = (ROOT / "docs" / "kinds.md").read_text("utf-8").partition("\n## Detection: what")[2]
+    return dict(re.findall(r"^\| (`\w[^|]*?) \| (.*) \|$", section, re.MULTILINE))
 
 
 def named(text: str) -> set[str]:
-    """Return the words that a text of README has as code."""
+    """Return the words that a text of the page has as code."""
     return set(re.findall(r"`(\w+)`", text))
 
 
@@ -72,15 +71,15 @@ def test_kind_is_exported() -> None:
     assert classes <= {*postproc.schema.__all__}
 
 
-def test_readme_lists_the_kinds_with_a_mark_for_extensions() -> None:
+def test_page_lists_the_kinds_with_a_mark_for_extensions() -> None:
     descriptions = {kind: Detection.model_fields[kind].description or "" for kind in REGISTERED}
     expected = [f"`{kind}`{' +' * ('An extension' in text)}" for kind, text in descriptions.items()]
-    assert [name for name in rows_of_readme() if "_output`" in name] == expected
+    assert [name for name in rows_of_page() if "_output`" in name] == expected
 
 
 @pytest.mark.parametrize("kind", REGISTERED)
-def test_readme_names_the_tensors_of_a_kind_and_nothing_that_is_no_field(kind: str) -> None:
-    rows = {name.removesuffix(" +").strip("`"): named(text) for name, text in rows_of_readme().items()}
+def test_page_names_the_tensors_of_a_kind_and_nothing_that_is_no_field(kind: str) -> None:
+    rows = {name.removesuffix(" +").strip("`"): named(text) for name, text in rows_of_page().items()}
     fields = Detection.alternatives[kind].model_fields
     known = {*fields, *Detection.model_fields}
     missing = {name for name, field in fields.items() if field.is_required() or "_tensor" in name}
@@ -89,8 +88,8 @@ def test_readme_names_the_tensors_of_a_kind_and_nothing_that_is_no_field(kind: s
 
 
 @pytest.mark.parametrize("field", ["confidence", "coordinates"])
-def test_readme_names_the_kinds_that_have_a_field(field: str) -> None:
-    text = rows_of_readme()[f"`{field}` +"].partition(": ")[0]
+def test_page_names_the_kinds_that_have_a_field(field: str) -> None:
+    text = rows_of_page()[f"`{field}` +"].partition(": ")[0]
     have = [kind for kind, output in Detection.alternatives.items() if field in output.model_fields]
     listed = re.findall(r"`(\w+_output)`", text)
     if "` to `" in text:

@@ -1,4 +1,4 @@
-"""Install a wheel without numba, as README says: `python tools/slim_installation.py WHEEL`.
+"""Install a wheel without numba, as docs/install.md says: `python tools/slim_installation.py WHEEL`.
 
 In an empty environment outside of the tree: a first detection, `postproc doctor`, and how large all is. Fails
 where numba is there, or is asked for.
@@ -14,7 +14,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "install.md"
 FIRST_DETECTION = """
 import importlib.util
 import numpy as np
@@ -34,8 +34,8 @@ assert not failed, failed
 
 
 def commands(wheel: Path) -> list[str]:
-    """Give README's commands for the installation without numba, for a wheel."""
-    (line,) = re.findall(r"^pip install .*--no-deps.*$", README.read_text("utf-8"), re.MULTILINE)
+    """Give the page's commands for the installation without numba, for a wheel."""
+    (line,) = re.findall(r"^pip install .*--no-deps.*$", PAGE.read_text("utf-8"), re.MULTILINE)
     return [part.strip().replace("postproc-*.whl", str(wheel)) for part in str(line).split("&&")]
 
 

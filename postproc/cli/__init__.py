@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from postproc.cli.exit_codes import MISUSED
 from postproc.installing import install
 
 
@@ -15,5 +16,5 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         print(f"postproc: the command line needs an extra: {install('cli')}", file=sys.stderr)  # noqa: T201 - typer is missing
-        sys.exit(2)
+        sys.exit(MISUSED)
     app(prog_name="postproc")

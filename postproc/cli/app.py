@@ -22,6 +22,7 @@ from postproc.cli.commands import (
     validate,
     warmup,
 )
+from postproc.cli.exit_codes import FAILED, MISUSED
 from postproc.cli.terminal import complain, tell_of_compiling
 from postproc.errors import PostprocError
 from postproc.installing import install
@@ -43,7 +44,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except PostprocError as error:
             complain(str(error))
-            sys.exit(1)
+            sys.exit(FAILED)
         except ImportError as error:
             if error.name is None:  # our own, which say what extra to install, name no module
                 complain(str(error))
@@ -51,12 +52,12 @@ class _Commands(TyperGroup):
                 complain(f"this command needs an extra: {install('eval')} ({error})")
             else:
                 raise
-            sys.exit(2)
+            sys.exit(MISUSED)
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # the reader of a pipe has left, as `head` does
                 raise
             complain(str(error))
-            sys.exit(1)
+            sys.exit(FAILED)
 
 
 app = typer.Typer(

@@ -18,7 +18,7 @@ To add a family of networks:
    two factors, `Grids`, `Anchored`, `Distances`, `Listed`; a new one is a NamedTuple, a scan and a decode.
 4. Give the decoder its line in `decoder_class` below, which the warm-up reads, too.
 5. Write its operators in a file of ``postproc/fusing/heads``, with a line in ``HEADS`` there.
-6. Give it a row in README's table of fields, and a case in ``postproc/doctor/cases.py``, whose answer
+6. Give it a row in the table of docs/kinds.md, and a case in ``postproc/doctor/cases.py``, whose answer
    ``python -m tests.doctor_answers`` writes.
 
 Where tensors hold more than boxes, `bind` gives its candidates a function, `Extras`, that adds it to

@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from postproc.errors import SchemaError, SchemaProblem
+
+
+class Status(NamedTuple):
+    """What a status of the service's answers means, and what its client does about it."""
+
+    meaning: str
+    remedy: str
+
+
+STATUSES = {
+    400: Status("What was sent is wrong; the body names the field.", "Mend what the body names."),
+    401: Status("No valid key in X-API-KEY.", "Send one; ``postproc keys add NAME`` makes one."),
+    403: Status("This is public, and cannot be changed.", "Make an object of your own."),
+    404: Status(
+        "There is no such object, or it is another tenant's.",
+        "Look at the id and at whose key it is; a task goes an hour after its end (``--task-seconds``).",
+    ),
+    405: Status("The path does not take this method.", "``Allow`` names those that it takes."),
+    408: Status("The body came too slowly.", "Send it again, at 1 KiB/s or more."),
+    409: Status("Not as things are now.", "The message says what comes first."),
+    413: Status("The body is too large.", "Send less, or raise ``--max-body`` or ``--max-model``."),
+    415: Status("The body has another content type.", "The message names those that the path takes."),
+    500: Status("The service failed.", "Its log says why, under the request's id, ``X-Request-ID``."),
+    503: Status(
+        "Too many requests wait: send this one again after the time in Retry-After.",
+        "Do so; it also comes while the service stops, or its database does not answer.",
+    ),
+    507: Status("The disk of the service is full.", "Make room, then send it again."),
+}
+"""Every status of an error that the service answers."""
 
 
 class ApiError(Exception):
@@ -14,7 +44,7 @@ class ApiError(Exception):
     Parameters
     ----------
     status : int
-        HTTP status.
+        HTTP status, one of `STATUSES`.
     message : str
         What was found, what was expected, what to do.
     field : str, optional

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from postproc import (
-    PostprocError,
     PostProcessor,
     Recognitions,
     SchemaError,
@@ -41,9 +40,10 @@ from tests.models import answering
 from tests.reference.masks import decoded_rle
 from tools import draw_way
 
-PYTHON, EMBEDDING = ROOT / "docs" / "python.md", ROOT / "docs" / "embedding.md"
-FUSING, HOME = ROOT / "docs" / "fusing.md", ROOT / "docs" / "index.md"
-HOW = ROOT / "docs" / "how-it-works.md"
+PYTHON, EMBEDDING, FUSING, HOME, HOW, KINDS, OWN, RESULTS = (
+    ROOT / "docs" / f"{name}.md"
+    for name in ("python", "embedding", "fusing", "index", "how-it-works", "kinds", "own-network", "results")
+)
 
 
 @pytest.fixture
@@ -57,27 +57,18 @@ def save_documents(folder: Path, post: PostProcessor) -> None:
     (folder / "version.json").write_text(json.dumps(post.version.dump()))
 
 
-def test_every_block_of_readme_and_of_the_python_page_is_run_by_a_test_here() -> None:
-    starts = [block.code.partition("\n")[0] for block in blocks(README)]
-    assert starts == [
-        "import numpy as np",
-        "from postproc import PostProcessor",
-        "from postproc import QuantizedTensor",
-        "import json",  # by test_client_runs_the_readme_s_code in tests/service/test_client.py
-    ]
-    assert len(blocks(PYTHON)) == 9
-
-
-def test_readme_embedding_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    block = blocks(README)[0]
+@pytest.mark.parametrize("page", [README, HOME], ids=["readme", "home"])
+def test_first_example_prints_what_it_says(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(page)
     assert block.output is not None
-    run(README, block, {}, capsys)
+    run(page, block, {}, capsys)
 
 
-def test_home_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = blocks(HOME)
-    assert block.output is not None
-    run(HOME, block, {}, capsys)
+def test_page_of_results_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(RESULTS):
+        assert block.output is not None
+        run(RESULTS, block, names, capsys)
 
 
 @pytest.mark.needs_numba
@@ -94,14 +85,15 @@ def test_picture_of_the_way_is_what_its_script_draws() -> None:
     assert draw_way.PICTURE.read_text("utf-8") == draw_way.draw()
 
 
-def test_readme_runner_runs_a_network_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_of_an_own_network_runs_it_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     post = PostProcessor.for_detection(["cat", "dog"], Yolov8Output(output_tensor="output0"), thresholds=0.5)
     save_documents(folder, post)
     table = np.zeros((6, 8400), np.float32)
     table[:, 7] = [320, 320, 64, 128, 0.9, 0.2]
     (folder / "model.onnx").write_bytes(answering({"output0": table}, ("N", 3, 640, 640), "images"))
     names = {"images": np.zeros((2, 3, 640, 640), np.float32)}
-    run(README, blocks(README)[1], names, capsys)
+    (block,) = blocks(OWN)
+    run(OWN, block, names, capsys)
     found: Any = names["batch"]
     assert found.outputs[0].label_names == ["cat", "cat"]
     np.testing.assert_allclose(found.outputs[0].boxes, [[0.45, 0.4, 0.55, 0.6]] * 2, rtol=1e-6)
@@ -120,11 +112,12 @@ class Interpreter:
         return np.array([[[0, 0, -64, 0, 100, -100]] * 3], np.int8)
 
 
-def test_readme_takes_the_integers_of_tensorflow_lite(capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_of_kinds_takes_the_integers_of_tensorflow_lite(capsys: pytest.CaptureFixture[str]) -> None:
     output = Yolov8Output(output_tensor="output0", coordinates="normalized")
     post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5)
     names: dict[str, Any] = {"interpreter": Interpreter(), "post": post}
-    run(README, blocks(README)[2], names, capsys)
+    (block,) = blocks(KINDS)
+    run(KINDS, block, names, capsys)
     found = names["batch"].outputs[0]
     assert found.label_names == ["cat"]
     np.testing.assert_array_equal(found.boxes, [[0.375, 0.25, 0.625, 0.75]])
@@ -295,15 +288,20 @@ def fused_network_with_masks(folder: Path) -> Recognitions:
     return post({"output0": table[None], "output1": prototypes[None]}, input_size=(64, 64))
 
 
-def test_pages_with_python_are_those_that_are_run_here_and_one_that_needs_a_cluster() -> None:
-    # tests/evaluation/test_ray_job.py makes the calls of ray.md on its own cluster, test_from.py runs from/.
+def test_pages_with_python_are_those_that_are_run_here_and_others_by_tests_of_their_own() -> None:
+    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster, tests/service/test_client.py
+    # those of service.md; test_from.py runs from/.
     assert [page.name for page in DOCS if blocks(page) and page.parent.name != "from"] == [
         "embedding.md",
         "fusing.md",
         "how-it-works.md",
         "index.md",
+        "kinds.md",
+        "own-network.md",
         "python.md",
         "ray.md",
+        "results.md",
+        "service.md",
     ]
 
 
@@ -317,13 +315,3 @@ def test_loggers_of_the_embedding_page_are_there() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ]
     assert set(names) == {module.logger.name for module in modules if hasattr(module, "logger")}
-
-
-def test_errors_of_the_embedding_page_are_all_there_are_with_their_bases() -> None:
-    rows = re.findall(r"^\| (`\w+Error`(?:, `\w+Error`)*) \| `(\w+)` \|", EMBEDDING.read_text(), re.MULTILINE)
-    told = {name: base for listed, base in rows for name in re.findall(r"\w+", listed)}
-    assert told == {
-        kind.__name__: next(base.__name__ for base in kind.__bases__ if base is not PostprocError)
-        for kind in PostprocError.__subclasses__()
-        if kind.__module__ == "postproc.errors"
-    }

@@ -24,6 +24,7 @@ from tests.models import answering
 
 DEMO = 'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[cpu,demo]" && .venv/bin/'
 INSPECT = "postproc inspect yolo11n.onnx --save yolo11n"
+OWN = ROOT / "docs" / "own-network.md"
 DOCUMENTS = "postproc validate version.json --spec spec.json"
 DIGITS = "postproc demo --dataset digits"
 ONE_TEST = "python -m pytest -q tests/test_transforms.py"
@@ -36,6 +37,8 @@ SERVER = "needs a running service"
 LEFT_OUT = {
     'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[test]"': "is this suite",
     "postproc doctor --gpu": "needs a GPU",
+    "postproc doctor\n": "tests/cli/test_doctor.py runs it",
+    'pip install -e ".[cpu,images,inspect]"\n': "installs the package",
     "pip install numpy pydantic": "is a leg of .ci/run: tools/slim_installation.py",
     "postproc serve --data data": SERVER + ": tests/service/test_client.py starts one",
     'curl -H "X-API-KEY: $KEY"': SERVER + ": tests/service/routes/test_requests.py asks the same",
@@ -108,7 +111,7 @@ def test_inspect_then_run_of_an_export(tmp_path: Path) -> None:
 
 
 def test_validate_and_run_with_the_documents_of_the_page(tmp_path: Path) -> None:
-    spec, version = blocks(README, "json")
+    spec, version = blocks(OWN, "json")
     (tmp_path / "spec.json").write_text(spec.code)
     (tmp_path / "version.json").write_text(version.code)
     rows = np.zeros((6, 8400), np.float32)
@@ -128,7 +131,7 @@ def test_digits_are_dumped_evaluated_and_calibrated(tmp_path: Path) -> None:
 
 
 def test_network_of_the_page_is_fused_and_inspected(tmp_path: Path) -> None:
-    spec, version = blocks(README, "json")
+    spec, version = blocks(OWN, "json")
     (tmp_path / "spec.json").write_text(spec.code)
     (tmp_path / "version.json").write_text(version.code)
     table = np.zeros((6, 8400), np.float32)

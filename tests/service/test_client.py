@@ -26,7 +26,7 @@ from postproc.demo.pages import crop_digit, make_page
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
-from tests.documents.pages import README, blocks, run
+from tests.documents.pages import blocks, run
 from tests.service.digits import wait_for_kernels
 from tests.service.running import ROOT, Running, running
 
@@ -132,10 +132,11 @@ def complaint(error: pytest.ExceptionInfo[ClientError], status: int) -> str:
     return str(body["detail"])
 
 
-def test_client_runs_the_readme_s_code(
+def test_client_runs_the_page_s_code(
     service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (block,) = (block for block in blocks(README) if "deepomatic" in block.code)
+    page = ROOT / "docs" / "service.md"
+    (block,) = blocks(page)
     here = {'api_key="..."': f"api_key={service.key!r}", '"http://127.0.0.1:8000"': repr(service.host)}
     code = block.code
     for written, value in here.items():
@@ -148,7 +149,7 @@ def test_client_runs_the_readme_s_code(
     shutil.copy(demo.model_path("yolo"), tmp_path / "yolo11n.onnx")
     Image.fromarray(PAGE.image).save(tmp_path / "street.jpg", "PNG")  # its first bytes tell what it is
     monkeypatch.chdir(tmp_path)
-    printed = run(README, block._replace(code=code), {}, capsys)
+    printed = run(page, block._replace(code=code), {}, capsys)
     found = predicted(ast.literal_eval(printed))
     names = [row["label_name"] for row in predicted(expected())]
     assert [row["label_name"] for row in found] == names[:20]

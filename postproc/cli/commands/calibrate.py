@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 from rich.console import Console
 
+from postproc.cli.exit_codes import DECLINED, FAILED
 from postproc.cli.options import (
     BatchSize,
     Categories,
@@ -187,6 +188,6 @@ def calibrate(
         typer.echo(f"note: {note}", err=True)
     typer.echo(work.told(output, version, reason), err=True)
     if failures:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     if reason is not None:
-        raise typer.Exit(work.NOT_BETTER)
+        raise typer.Exit(DECLINED)

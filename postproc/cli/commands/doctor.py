@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from postproc.cli.exit_codes import FAILED
+
 _STEPS = {
     "kernels": "checking the kernels; those that are not compiled yet may take up to a minute",
     "threads": "checking several threads",
@@ -51,4 +53,4 @@ def doctor(
     else:
         show_report(report, Console())
     if not report.ok:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

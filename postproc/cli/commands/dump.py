@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import (
     BatchSize,
     IntraOpThreads,
@@ -72,4 +73,4 @@ def dump(
         )
     typer.echo(summary(dumped, output), err=True)
     if progress.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 import typer
 from rich.console import Console
 
+from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import (
     BatchSize,
     Categories,
@@ -223,4 +224,4 @@ def evaluate(
             typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
         typer.echo(f"report: {report.resolve()}", err=True)
     if progress.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from postproc.cli.exit_codes import DECLINED, FAILED
 from postproc.cli.options import file, input_size
 from postproc.cli.terminal import complain
 from postproc.isolation import RUN_SECONDS
-
-UNDECIDED = 3
 
 
 def inspect(
@@ -64,7 +63,7 @@ def inspect(
             show_fused(inspection, inspection.fused, Console())
         if save is not None:
             complain("nothing is saved: the file is fused, and its outputs need no post-processing")
-            raise typer.Exit(1)
+            raise typer.Exit(FAILED)
         return
     proposals = inspection.proposals
     if take is not None and take > len(proposals) > 0:
@@ -83,7 +82,7 @@ def inspect(
     else:
         show_saved(inspection, chosen, paths, model, Console())
     if not proposals:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     if save is not None and paths is None:
         complain(f"nothing is saved. {why_undecided(inspection)} --take N says which one to save")
-        raise typer.Exit(UNDECIDED)
+        raise typer.Exit(DECLINED)

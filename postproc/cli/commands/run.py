@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import BatchSize, IntraOpThreads, Model, SpecFile, VersionFile, file
 from postproc.cli.terminal import Progress, load
 from postproc.cli.work.export import STDOUT_FORMAT, Format, export_options, open_sink
@@ -167,4 +168,4 @@ def run(
         typer.echo(f"{drawn.count} of {len(images)} images drawn into {draw}", err=True)
     cut.tell()
     if progress.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from postproc.cli.exit_codes import FAILED
 from postproc.errors import PostprocError
 from postproc.installing import install
 from postproc.service.settings import DATABASE_VARIABLE, KEY_VARIABLE, ServiceSettings
@@ -227,7 +228,7 @@ def _logged_errors() -> Iterator[None]:
         if sys.stderr.isatty():  # where the command line says it
             raise
         logging.getLogger("postproc.service").error("the service ends: %s", error)
-        raise typer.Exit(1) from None
+        raise typer.Exit(FAILED) from None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import file
 from postproc.cli.terminal import load
 from postproc.errors import SchemaError
@@ -35,5 +36,5 @@ def validate(
     if problems:
         for problem in problems:
             typer.echo(problem)
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     typer.echo(f"{version}: valid" if spec is None else f"{version}: valid, and fits {spec}")

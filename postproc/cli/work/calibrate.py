@@ -16,9 +16,6 @@ from postproc.errors import SchemaError
 if TYPE_CHECKING:
     from postproc.evaluation import CalibratedVersion, GroundTruth
 
-NOT_BETTER = 3
-"""Exit code where new thresholds are not shown to be better, as ``--only-if-better`` asks for."""
-
 
 def read_grid(text: str | None) -> tuple[float, ...]:
     """Read numbers that are separated by commas.

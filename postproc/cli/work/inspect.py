@@ -62,7 +62,7 @@ def show_inspection(inspection: Inspection, command: Sequence[str], console: Con
         if not inspection.named:
             console.print(
                 "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
-                "hand: README, The documents."
+                "hand: Kinds of output, docs/kinds.md."
             )
         _show_refuted(inspection, console)
         return

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
+from postproc.service.errors import STATUSES
 from postproc.service.http.bodies import JSON
 from postproc.service.http.examples import body_examples
 from postproc.service.http.links import response_links
@@ -28,18 +29,6 @@ _BODIES: tuple[type[BaseModel], ...] = (
 _ID = {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
 _FILE = {"type": "string", "format": "binary"}
 
-_MEANINGS = {
-    400: "What was sent is wrong; the body names the field.",
-    401: "No valid key in X-API-KEY.",
-    403: "This is public, and cannot be changed.",
-    404: "There is no such object, or it is another tenant's.",
-    408: "The body came too slowly.",
-    409: "Not as things are now.",
-    413: "The body is too large.",
-    415: "The body has another content type.",
-    503: "Too many requests wait: send this one again after the time in Retry-After.",
-    507: "The disk of the service is full.",
-}
 _BODY = (400, 408, 413, 415, 507)
 
 
@@ -72,7 +61,7 @@ def install_openapi(app: FastAPI) -> None:
 def errors(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
     """Return what the OpenAPI document says of a route's errors; all may answer 400, 401 and 503."""
     numbers = {400, 401, 503, *statuses, *(_BODY if body else ())}
-    return {number: {"model": Error, "description": _MEANINGS[number]} for number in sorted(numbers)}
+    return {number: {"model": Error, "description": STATUSES[number].meaning} for number in sorted(numbers)}
 
 
 def takes(**kinds: str | dict[str, Any]) -> dict[str, Any]:
