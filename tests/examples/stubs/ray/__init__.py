@@ -1,0 +1,1 @@
+"""Only `ray.serve`, which ``ray[data]`` cannot import."""
