@@ -125,7 +125,7 @@ def draw(target: Path, document: Any, variant: Variant, floors: Any, truth: Grou
     both = Image.new("RGB", (drawn[0].width * 2 + gap, drawn[0].height), "white")
     for index, picture in enumerate(drawn):
         both.paste(picture, (index * (drawn[0].width + gap), 0))
-    both.thumbnail((1600, 1600), Image.Resampling.LANCZOS)
+    both.thumbnail((1440, 1440), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
     both.save(target, quality=QUALITY, optimize=True)
     objects = int((ranked.objects[:, 0] == row).sum())
