@@ -65,7 +65,8 @@ def commands_of(block: Block) -> str:
 
 
 def shell_blocks() -> list[tuple[Path, Block]]:
-    pages = [README, CONTRIBUTING, *DOCS]
+    """Those of the pages by task are run by test_tasks.py and test_tasks_measure.py."""
+    pages = [README, CONTRIBUTING, *(page for page in DOCS if page.parent.name != "tasks")]
     return [(page, block) for page in pages for block in blocks(page, "sh")]
 
 

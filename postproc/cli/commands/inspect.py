@@ -78,7 +78,7 @@ def inspect(
         seconds = None if run_seconds == RUN_SECONDS else f"{run_seconds:g}"
         options = {"--labels": labels, "--size": size, "--run-seconds": seconds}
         given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-        show_inspection(inspection, [str(model), *given, *([] if run else ["--no-run"])], Console())
+        show_inspection(inspection, [str(model), *given, *([] if run else ["--no-run"])], Console(), save)
     else:
         show_saved(inspection, chosen, paths, model, Console())
     if not proposals:

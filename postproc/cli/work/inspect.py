@@ -39,10 +39,12 @@ def show_fused(inspection: Inspection, fused: Fused, console: Console) -> None:
     console.print(_item("version   ", "dim", written(_cut(fused.version.dump())).strip()))
 
 
-def show_inspection(inspection: Inspection, command: Sequence[str], console: Console) -> None:
+def show_inspection(
+    inspection: Inspection, command: Sequence[str], console: Console, folder: Path | None = None
+) -> None:
     """Print what a network has, and the readings that are left with what speaks for them.
 
-    `command` is what was asked for, to be repeated with ``--save``.
+    `command` is what was asked for, to be repeated with ``--save``, and `folder` where that was to save.
     """
     console.print(_found(inspection))
     proposals = inspection.proposals
@@ -68,7 +70,7 @@ def show_inspection(inspection: Inspection, command: Sequence[str], console: Con
         return
     if out := len(inspection.refuted) + len(inspection.beaten):
         console.print(f"{_counted(out, 'other reading')} came to mind; --json tells what is against each.\n")
-    _show_next(inspection, command, console)
+    _show_next(inspection, command, console, folder)
 
 
 def why_undecided(inspection: Inspection) -> str:
@@ -84,10 +86,10 @@ def why_undecided(inspection: Inspection) -> str:
     return f"One reading fits, but nothing speaks for its {', '.join(parts)}."
 
 
-def _show_next(inspection: Inspection, command: Sequence[str], console: Console) -> None:
+def _show_next(inspection: Inspection, command: Sequence[str], console: Console, folder: Path | None) -> None:
     """Print the command that saves a reading, and, where it is decided, the one that runs it."""
     model = Path(command[0])
-    folder = Path(model.stem)  # where the user is: the lines can be pasted as they are
+    folder = folder or Path(model.stem)  # where the user is: the lines can be pasted as they are
     decided = inspection.decided
     save = shlex.join(["postproc", "inspect", *command, "--save", str(folder)])
     if decided is None:

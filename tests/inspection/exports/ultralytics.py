@@ -77,12 +77,13 @@ def table(
     return graph.model()
 
 
-def oriented(labels: int, **options: Any) -> bytes:
-    graph = Builder(**options)
+def oriented(labels: int, side: int = SIDE, **options: Any) -> bytes:
+    graph = Builder((1, 3, side, side), **options)
     grids = [graph.features(stride) for stride in STRIDES]
     angle = (flat(graph, grids, 1).sigmoid() - 0.25) * np.float32(np.pi)
     parts = [turned_boxes(graph, grids, angle), scores_of(graph, grids, labels), angle]
-    graph.output("output0", graph.concat(*parts, axis=1), (1, labels + 5, BOXES))
+    boxes = len(grid_of(graph.size, STRIDES)[0])
+    graph.output("output0", graph.concat(*parts, axis=1), (1, labels + 5, boxes))
     return graph.model()
 
 
