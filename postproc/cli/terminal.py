@@ -58,7 +58,10 @@ def load(kind: type[DocumentT], path: Path) -> DocumentT:
     try:
         return kind.load(path)
     except SchemaError as error:
-        raise SchemaError(*(f"{path}: {problem}" for problem in error.errors)) from None
+        texts = map(str, error.errors)  # of a file that is no JSON, the text begins with its name
+        raise SchemaError(
+            *(text if text.startswith(f"{path} ") else f"{path}: {text}" for text in texts)
+        ) from None
 
 
 def tell_of_compiling() -> None:

@@ -120,7 +120,7 @@ def test_validate_of_text_that_is_no_json_exits_1(folder: Path) -> None:
     Path("version.json").write_text("{")
     result = invoke("validate", "version.json")
     assert result.exit_code == 1
-    assert "version.json is not JSON" in result.stdout
+    assert result.stdout.startswith("version.json is not JSON: ")
 
 
 def test_validate_of_a_missing_file_is_a_usage_error(folder: Path) -> None:

@@ -40,9 +40,9 @@ from tests.models import answering
 from tests.reference.masks import decoded_rle
 from tools import draw_way
 
-PYTHON, EMBEDDING, FUSING, HOME, HOW, KINDS, OWN, RESULTS = (
+PYTHON, EMBEDDING, FUSING, HOME, HOW, OWN, RESULTS = (
     ROOT / "docs" / f"{name}.md"
-    for name in ("python", "embedding", "fusing", "index", "how-it-works", "kinds", "own-network", "results")
+    for name in ("python", "embedding", "fusing", "index", "how-it-works", "own-network", "results")
 )
 
 
@@ -97,31 +97,6 @@ def test_page_of_an_own_network_runs_it_on_images(folder: Path, capsys: pytest.C
     found: Any = names["batch"]
     assert found.outputs[0].label_names == ["cat", "cat"]
     np.testing.assert_allclose(found.outputs[0].boxes, [[0.45, 0.4, 0.55, 0.6]] * 2, rtol=1e-6)
-
-
-class Interpreter:
-    """Like TensorFlow Lite's: of one output, a table of a box in rows."""
-
-    def get_output_details(self) -> list[dict[str, Any]]:
-        scales, zero_points = np.array([1 / 256], np.float32), np.array([-128], np.int32)
-        quantization = {"scales": scales, "zero_points": zero_points, "quantized_dimension": 0}
-        return [{"index": 7, "quantization_parameters": quantization}]
-
-    def get_tensor(self, index: int) -> NDArray[np.int8]:
-        assert index == 7
-        return np.array([[[0, 0, -64, 0, 100, -100]] * 3], np.int8)
-
-
-def test_page_of_kinds_takes_the_integers_of_tensorflow_lite(capsys: pytest.CaptureFixture[str]) -> None:
-    output = Yolov8Output(output_tensor="output0", coordinates="normalized")
-    post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5)
-    names: dict[str, Any] = {"interpreter": Interpreter(), "post": post}
-    (block,) = blocks(KINDS)
-    run(KINDS, block, names, capsys)
-    found = names["batch"].outputs[0]
-    assert found.label_names == ["cat"]
-    np.testing.assert_array_equal(found.boxes, [[0.375, 0.25, 0.625, 0.75]])
-    np.testing.assert_array_equal(found.scores, np.float32([228 / 256]))
 
 
 def ellipse(box: tuple[float, float, float, float]) -> NDArray[np.float32]:
@@ -290,13 +265,13 @@ def fused_network_with_masks(folder: Path) -> Recognitions:
 
 def test_pages_with_python_are_those_that_are_run_here_and_others_by_tests_of_their_own() -> None:
     # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster, tests/service/test_client.py
-    # those of service.md; test_from.py runs from/.
-    assert [page.name for page in DOCS if blocks(page) and page.parent.name != "from"] == [
+    # those of service.md, test_errors.py those of errors.md; folders have tests of their own.
+    assert [page.name for page in DOCS if blocks(page) and page.parent == ROOT / "docs"] == [
         "embedding.md",
+        "errors.md",
         "fusing.md",
         "how-it-works.md",
         "index.md",
-        "kinds.md",
         "own-network.md",
         "python.md",
         "ray.md",

@@ -9,9 +9,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer
@@ -31,17 +33,19 @@ FETCHING = {"img": "src", "script": "src", "iframe": "src", "source": "src", "ob
 
 
 class Page(HTMLParser):
-    """The ids of a page, and what it fetches."""
+    """The ids of a page, what it fetches, and where its links lead."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.ids: set[str] = set()
         self.fetched: list[str] = []
+        self.links: list[str] = []
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attributes}
         self.ids |= {found["id"]} if "id" in found else set()
+        self.links += [found["href"]] if tag == "a" and "href" in found else []
         if tag == "link" and found.get("rel") in ("stylesheet", "preconnect", "icon", "preload"):
             self.fetched.append(found.get("href", ""))
         if FETCHING.get(tag) in found:
@@ -54,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     nowhere = dict.fromkeys(names, "http://127.0.0.1:9")
-    done = subprocess.run(
+    done = subprocess.run(  # with -q, links that lead nowhere are neither told nor counted
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env={**os.environ, **nowhere, "NO_MKDOCS_2_WARNING": "1"},
@@ -66,6 +70,35 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "excluded from the built site" not in done.stderr  # a link to what readers do not get
     return folder
+
+
+def dead_links(pages: dict[Path, Page]) -> Iterator[tuple[str, str]]:
+    """Yield each page with a link of it that leads to no file of the site, or to no id of its page."""
+    for path, page in pages.items():
+        for link in page.links:
+            address, _, anchor = unquote(link).partition("#")
+            if urlsplit(link).scheme:
+                continue
+            target = (path.parent / address.partition("?")[0]).resolve() if address else path
+            if not target.exists() or (anchor and target in pages and anchor not in pages[target].ids):
+                yield path.name, link
+
+
+def test_every_link_leads_to_a_file_and_an_anchor(site: Path) -> None:
+    pages = {path: Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
+    assert sum(len(page.links) for page in pages.values()) > 1000
+    assert sorted(dead_links(pages)) == []
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    texts = {
+        "a.html": '<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="#top">3</a>',
+        "b.html": '<p id="there"><a href="c.html">4</a><a href="https://a.example/#x">5</a></p>',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    pages = {path: Page(path) for path in sorted(tmp_path.resolve().iterdir())}
+    assert list(dead_links(pages)) == [("a.html", "b.html#gone"), ("a.html", "#top"), ("b.html", "c.html")]
 
 
 def text_of(path: Path) -> str:

@@ -64,7 +64,7 @@ def show_inspection(
         if not inspection.named:
             console.print(
                 "Nothing that postproc knows has these outputs. If you know what they hold, describe them by "
-                "hand: Kinds of output, docs/kinds.md."
+                "hand: docs/own-network.md."
             )
         _show_refuted(inspection, console)
         return
