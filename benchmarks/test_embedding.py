@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.data.yolo import yolov8_tensor
-from benchmarks.embedding import hand_over, workers
+from examples.embedding import hand_over, workers
 
 
 def test_executor_costs_more_than_a_call_that_does_nothing() -> None:

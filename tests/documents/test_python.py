@@ -12,6 +12,7 @@ import os
 import pkgutil
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from prometheus_client import REGISTRY
 
 from postproc import (
     PostProcessor,
@@ -147,7 +149,7 @@ def test_python_page_runs_from_image_to_coco(folder: Path, capsys: pytest.Captur
 
 
 @pytest.fixture
-def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[dict[str, Any]]:
     """What the blocks of the embedding page define, run one after another."""
     output = Yolov8Output(output_tensor="output0")
     post = PostProcessor.for_detection(["cat", "dog"], output, thresholds=0.5, input_size=[640, 640])
@@ -160,7 +162,9 @@ def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "page", "tensors": {"output0": table[None]}}
     for block in blocks(EMBEDDING):
         run(EMBEDDING, block, names, capsys)
-    return names
+    yield names
+    for metric in ("SECONDS", "FOUND"):
+        REGISTRY.unregister(names[metric])
 
 
 def labels_of(results: Any) -> list[str]:
@@ -174,6 +178,14 @@ def test_embedding_page_recognises_in_a_coroutine_and_in_a_thread(served: dict[s
         return [await served["boxes_of"](served["tensors"]), await served["recognised"]("image.png")]
 
     assert [labels_of(results) for results in asyncio.run(both())] == [["cat"], ["cat"]]
+
+
+def test_embedding_page_measures_calls_and_counts_what_they_find(served: dict[str, Any]) -> None:
+    for _ in range(2):
+        served["measured"](served["tensors"])
+    assert REGISTRY.get_sample_value("postprocessing_seconds_count") == 2
+    assert REGISTRY.get_sample_value("detections_total", {"label": "cat"}) == 2
+    assert REGISTRY.get_sample_value("detections_total", {"label": "dog"}) is None
 
 
 def test_embedding_page_reloads_a_version_and_keeps_the_last_that_is_whole(
