@@ -9,6 +9,8 @@ from PIL import Image
 
 from tests.examples.examples import SEEDS, check, is_installed, load, page
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages
+
 
 @pytest.fixture(scope="module")
 def function() -> Any:

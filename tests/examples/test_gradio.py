@@ -7,6 +7,8 @@ import pytest
 
 from tests.examples.examples import SEEDS, check, load, page
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages
+
 
 @pytest.fixture(scope="module")
 def app() -> Any:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.examples.examples import BROKEN, SEEDS, check, file, is_installed, load, page
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages
 
 
 def config(names: Any) -> str:
@@ -23,8 +28,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> list[dict[str, Any]]:
-    """Two pages, and between them a file that is no image."""
+def tasks(tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Two pages, and between them a file that is no image, each as if it had been fetched."""
+    monkeypatch.setattr(model.Digits, "get_local_path", lambda self, url, task_id: url)
     contents = [file(SEEDS[0]), BROKEN, file(SEEDS[1])]
     for number, content in enumerate(contents):
         (tmp_path / f"{number}.png").write_bytes(content)
@@ -57,7 +63,18 @@ def test_label_studio_gets_the_labels_of_its_project_only(model: Any, tasks: lis
 
 
 @pytest.mark.skipif(not is_installed("label_studio_ml"), reason="the stub has no server")
-def test_label_studio_asks_over_http(model: Any, tasks: list[dict[str, Any]]) -> None:
-    request = {"tasks": tasks[:1], "project": "3.1", "label_config": config(range(10)), "params": {}}
-    answer = model.app.test_client().post("/predict", json=request)
-    check_regions(answer.json["results"][0]["result"], SEEDS[0])
+def test_label_studio_asks_over_http(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where it keeps what it has fetched
+    (tmp_path / "page.png").write_bytes(file(SEEDS[0]))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        tasks = [{"id": 1, "data": {"page": f"http://127.0.0.1:{server.server_port}/page.png"}}]
+        answer = ask(model, tasks)
+        server.shutdown()
+    check_regions(answer["results"][0]["result"], SEEDS[0])
+
+
+def ask(model: Any, tasks: list[dict[str, Any]]) -> Any:
+    request = {"tasks": tasks, "project": "3.1", "label_config": config(range(10)), "params": {}}
+    return model.app.test_client().post("/predict", json=request).json

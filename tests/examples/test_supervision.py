@@ -8,10 +8,10 @@ import pytest
 from tests.examples.examples import SEEDS, load, page
 
 sv = pytest.importorskip("supervision")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages
 PICTURES, STEP = 6, 3  # so many pixels further to the right in each
 
 
-@pytest.mark.filterwarnings("ignore")  # of others' packages
 def test_supervision_follows_each_digit(tmp_path: Path) -> None:
     source, target = str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")
     wide = np.pad(page(SEEDS[0]).image, ((0, 0), (PICTURES * STEP, 0), (0, 0)), "edge")

@@ -61,7 +61,8 @@ with gr.Blocks(title="Digits") as app:
                 sliders.append(gr.Slider(0, 1, threshold, label=f"threshold of {name}"))
         table = gr.Dataframe(headers=COLUMNS, interactive=False)
     image.change(look, image, seen).then(decide, [seen, *sliders], [picture, table])
-    gr.on([slider.release for slider in sliders], decide, [seen, *sliders], [picture, table])
+    moved = [slider.change for slider in sliders]
+    gr.on(moved, decide, [seen, *sliders], [picture, table], trigger_mode="always_last")
 
 if __name__ == "__main__":
     RUNNER.warmup()

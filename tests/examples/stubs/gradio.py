@@ -28,8 +28,6 @@ class Component:
     def change(self, fn: Callable[..., Any], inputs: Any, outputs: Any) -> Dependency:
         return Dependency()
 
-    release = change
-
 
 class Blocks(Component):
     def launch(self) -> None: ...
@@ -40,7 +38,7 @@ class Slider(Component):
         super().__init__(value)
 
 
-def on(triggers: Any, fn: Callable[..., Any], inputs: Any, outputs: Any) -> Dependency:
+def on(triggers: Any, fn: Callable[..., Any], inputs: Any, outputs: Any, *, trigger_mode: str) -> Dependency:
     return Dependency()
 
 
