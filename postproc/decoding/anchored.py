@@ -72,6 +72,7 @@ class AnchoredDecoder(SizelessDecoder):
             boxes_count=boxes_count,
             columns=classes,
             layout=self._output.layout,
+            background=background,
         )
         widths = sorted({4, 4 * labels, 4 * classes})
         if offsets.ndim != 3 or offsets.shape[:2] != (batch, boxes_count) or offsets.shape[2] not in widths:

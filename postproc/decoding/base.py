@@ -33,7 +33,7 @@ from postproc.kernels.heads.listed import EndRows, FirstRows
 from postproc.results import Detections
 from postproc.results.rows import images_of_rows
 from postproc.schema import DetectionOutput
-from postproc.schema.outputs import Layout
+from postproc.schema.outputs import Background, Layout
 from postproc.tensors import as_float32, as_scanned, find, in_float32, wrong_shape
 
 if TYPE_CHECKING:
@@ -309,8 +309,18 @@ def as_rows(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.swapaxes(planes, 1, 2))
 
 
-def is_planar(name: str, shape: tuple[int, ...], *, boxes_count: int, columns: int, layout: Layout) -> Planar:
+def is_planar(
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    boxes_count: int,
+    columns: int,
+    layout: Layout,
+    background: Background | None = None,
+) -> Planar:
     """Whether scores of this shape (without the batch axis) are (columns, boxes) and not (boxes, columns).
+
+    `background` is where the document says that its score is, of outputs that may have one.
 
     Raises
     ------
@@ -332,8 +342,23 @@ def is_planar(name: str, shape: tuple[int, ...], *, boxes_count: int, columns: i
             forms.append(f"(B, {columns}, {boxes_count})")
         raise TensorError(
             f"tensor {name!r} has shape (B, {shape[0]}, {shape[1]}); expected {' or '.join(forms)}"
+            f"{_of_background(shape, boxes_count, columns, background)}"
         )
     return Planar(planes and not rows)
+
+
+def _of_background(
+    shape: tuple[int, ...], boxes_count: int, columns: int, background: Background | None
+) -> str:
+    """Say what speaks for a background that is not declared, or against the one that is."""
+    others = columns + 1 if background == "none" else columns - 1
+    if background is None or shape not in ((boxes_count, others), (others, boxes_count)):
+        return ""
+    if background == "none":
+        return (
+            '; one score more than labels is usually a background\'s: declare background, "last" or "first"'
+        )
+    return f'; background is "{background}", and there are only as many scores as labels: declare "none"'
 
 
 def check_order(name: str, *, boxes_count: int, labels: int) -> None:

@@ -80,6 +80,7 @@ class _Scores:
         self._name = name
         self._labels = labels
         self._layout = layout
+        self._background = background
         self.columns = labels + (background != "none")
         self.first = FirstScore(int(background == "first"))
         self.activation = ACTIVATIONS[score_activation]
@@ -90,7 +91,12 @@ class _Scores:
         if scores.ndim != 3:
             raise wrong_shape(self._name, scores.shape, f"(B, {count}, {self.columns})")
         planar = is_planar(
-            self._name, scores.shape[1:], boxes_count=count, columns=self.columns, layout=self._layout
+            self._name,
+            scores.shape[1:],
+            boxes_count=count,
+            columns=self.columns,
+            layout=self._layout,
+            background=self._background,
         )
         check_order(self._name, boxes_count=count, labels=self._labels)
         if planar and self.activation == SOFTMAX:  # which goes along rows

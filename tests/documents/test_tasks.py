@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -285,41 +285,38 @@ class Interpreter:
         return np.array([[[0, 0, -64, 0, 100, -100]] * 3], np.int8)
 
 
-def levels(is_logit: bool) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Bins of distances and scores of the three levels of 320 x 320: two cells of one see the same car."""
-    made = []
+def levels() -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Distances and logits of the three levels of 320 x 320: two cells of one see the same car."""
     for side in (40, 20, 10):
-        bins, scores = np.zeros((64, side, side), np.float32), np.full((3, side, side), -6.0, np.float32)
+        sides, logits = np.zeros((4, side, side), np.float32), np.full((3, side, side), -6.0, np.float32)
         if side == 20:
-            for column, score in ((9, 2.0), (10, 1.0)):
-                # Left, top, right, bottom from (column + 0.5, 10.5), in the middle between two bins.
-                distances = np.array([column - 7.5, 2.5, 11.5 - column, 2.5])
-                for number, distance in enumerate(distances):
-                    low = int(distance)
-                    bins[number * 16 + low : number * 16 + low + 2, 10, column] = 12
-                scores[2, 10, column] = score
-        made.append((bins, scores if is_logit else np.float32(1) / (1 + np.exp(-scores))))
-    return made
+            for column, logit in ((9, 2.0), (10, 1.0)):
+                sides[:, 10, column] = [column - 7.5, 2.5, 11.5 - column, 2.5]  # from its middle
+                logits[2, 10, column] = logit
+        yield sides, logits
 
 
-def in_bytes(values: NDArray[np.float32], scale: float, zero: int) -> NDArray[np.int8]:
-    return np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
+def in_bins(sides: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of the 16 bins of distances that lie in the middle between two: high for both."""
+    away = np.abs(sides[:, None] - np.arange(16, dtype=np.float32)[:, None, None])
+    return np.where(away < 1, np.float32(12), 0).reshape(64, *sides.shape[1:])
 
 
 def test_page_of_quantised_networks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = distances.last_layers(labels=3, apart=True, sigmoid=True, sums=True, activation="Relu")
-    outputs, attributes = [], []
-    for bins, scores in levels(is_logit=False):
-        for values, scale in ((bins, 0.1), (scores, 1 / 255), (scores.sum(axis=0, keepdims=True), 1 / 255)):
-            outputs.append(in_bytes(values, scale, -128)[None])
+    outputs, attributes, results, infos = [], [], {}, []
+    for sides, logits in levels():
+        scores = 1 / (1 + np.exp(-logits))
+        parts = ((in_bins(sides), 0.1), (scores, 1 / 255), (scores.sum(axis=0, keepdims=True), 1 / 255))
+        for values, scale in parts:
+            outputs.append(np.clip(np.round(values / scale) - 128, -128, 127).astype(np.int8)[None])
             attributes.append(SimpleNamespace(scale=scale, zp=-128))
-    results, infos = {}, []
-    for number, pair in enumerate(levels(is_logit=True)):
-        for kind, values in zip(("cv2", "cv3"), pair, strict=True):
-            info = SimpleNamespace(qp_scale=0.1, qp_zp=60.0)
-            infos.append(SimpleNamespace(name=f"yolov8n/{kind}_{number}", quant_info=info))
-            levels_of = np.round(values / 0.1) + 60
-            results[infos[-1].name] = levels_of.astype(np.uint8).transpose(1, 2, 0)[None]
+    for number in (0, 1):
+        for level, parts_of_level in enumerate(levels()):
+            name = f"yolo26n/conv{number}{level}"
+            infos.append(SimpleNamespace(name=name, quant_info=SimpleNamespace(qp_scale=0.01, qp_zp=900.0)))
+            integers = np.round(parts_of_level[number] / 0.01) + 900
+            results[name] = integers.astype(np.uint16).transpose(1, 2, 0)[None]
     run_page(
         "quantised",
         capsys,
@@ -329,6 +326,7 @@ def test_page_of_quantised_networks(folder: Path, capsys: pytest.CaptureFixture[
         attributes=attributes,
         results=results,
         infos=infos,
+        lists=[[], [], [np.float32([0.4, 0.4, 0.65, 0.6, 0.9])]],
     )
 
 

@@ -17,6 +17,7 @@ from postproc import (
     PostProcessor,
     RecognitionSpec,
     RecognitionVersion,
+    StandardOutput,
     TensorError,
 )
 from tests.pipelines import KINDS, OUTPUTS, post_processor, tensors_of
@@ -181,6 +182,27 @@ def test_call_scores_that_fit_neither_layout_name_both(rows: int) -> None:
     tensors = {**tensors_of("anchored"), "scores": zeros(3, rows, rows)}
     text = f"tensor 'scores' has shape (B, {rows}, {rows}); expected (B, 40, 4) or (B, 4, 40)"
     fails(post_processor("anchored"), tensors, text)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize(
+    ("background", "scores", "text"),
+    [
+        ("none", 3, 'is usually a background\'s: declare background, "last" or "first"'),
+        ("last", 2, 'background is "last", and there are only as many scores as labels: declare "none"'),
+    ],
+)
+def test_call_scores_that_differ_by_a_background_say_so(
+    background: Any, scores: int, text: str, planar: bool
+) -> None:
+    output = StandardOutput(boxes_tensor="boxes", scores_tensor="scores", background=background)
+    post = PostProcessor.for_detection(["cat", "dog"], output)
+    shape = (1, scores, 40) if planar else (1, 40, scores)
+    fails(post, {"boxes": zeros(1, 40, 4), "scores": zeros(*shape)}, f"has shape (B, {shape[1]}, ", text)
+    other = zeros(1, 40, 7)
+    with pytest.raises(TensorError) as caught:
+        post({"boxes": zeros(1, 40, 4), "scores": other})
+    assert "background" not in str(caught.value)
 
 
 @pytest.mark.parametrize("boxes", [(3, 39, 4), (2, 40, 4), (3, 40, 3, 4)], ids=str)
