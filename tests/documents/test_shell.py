@@ -49,6 +49,9 @@ LEFT_OUT = {
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
     "tests/cli/test_evaluate.py runs it with --ray local",
     "trtexec": "needs TensorRT",
+    "python -m build -o dist .": "is a leg of .ci/run",
+    "python -m venv --without-pip installed": "installs the package, and lists what came with it",
+    "rattler-build build": "needs a conda channel",
     "ray job submit": "needs a cluster elsewhere",
     'python3 -m venv .venv\n.venv/bin/python -m pip install -e ".[test]"': "installs the package",
     'pip install -e ".[docs]" && mkdocs serve': "installs; tests/documents/test_site.py builds the site",
