@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.documents.pages import README, ROOT
+from tests.documents.pages import README
 from tools.absolute_links import with_absolute_links
 
 TEXT = README.read_text("utf-8")
@@ -22,7 +22,6 @@ def test_readme_is_short() -> None:
 def test_links_are_relative_here_and_absolute_in_a_release() -> None:
     found = {link for link in links(TEXT) if "://" not in link}
     assert len(found) > 10
-    assert all((ROOT / link.partition("#")[0]).exists() for link in found)
     released = with_absolute_links(TEXT, REPOSITORY, "v1.0.0")
     assert {link for link in links(released) if "://" not in link} == set()
     kinds = {"docs/digits.jpg": "raw", "docs/from": "tree", "docs/tasks": "tree"}
