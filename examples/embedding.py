@@ -181,7 +181,7 @@ def metrics(tensor: Path, multiprocess: bool) -> dict[str, float]:
 
 def hand_over_table(seconds: float) -> Iterator[str]:
     """Lines of a table of the calls, in a coroutine and through the executor."""
-    yield "| call in asyncio | ratio | in the coroutine | `run_in_executor` |"
+    yield "| call in asyncio | ratio | in the coroutine | in a thread |"
     yield "| --- | ---: | ---: | ---: |"
     cases: dict[str, Call] = {"nothing: the hand-over alone": lambda: None, **calls()}
     for name, call in cases.items():

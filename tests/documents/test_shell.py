@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from postproc.demo.pages import PAGE_HEIGHT, PAGE_WIDTH
 from tests.documents.pages import CONTRIBUTING, DOCS, README, ROOT, Block, blocks, check_output
 from tests.inspection.exports.ultralytics import metadata, table
 from tests.models import answering
@@ -27,9 +28,10 @@ INSPECT = "postproc inspect yolo11n.onnx --save yolo11n"
 OWN = ROOT / "docs" / "own-network.md"
 DOCUMENTS = "postproc validate version.json --spec spec.json"
 DIGITS = "postproc demo --dataset digits"
+PAGES = "postproc demo --dataset pages"
 ONE_TEST = "python -m pytest -q tests/test_transforms.py"
 FUSE = "postproc fuse model.onnx"
-RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, FUSE, ONE_TEST)
+RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, PAGES, FUSE, ONE_TEST)
 INSTALLS = ("pip install ", "python3 -m venv new ")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SERVER = "needs a running service"
@@ -132,6 +134,12 @@ def test_digits_are_dumped_evaluated_and_calibrated(tmp_path: Path) -> None:
     run(DIGITS, tmp_path)
     assert "<html" in (tmp_path / "digits" / "report.html").read_text("utf-8").lower()
     assert json.loads((tmp_path / "digits" / "calibrated.json").read_text())["post_processings"]
+
+
+def test_hosts_are_asked_about_a_page(tmp_path: Path) -> None:
+    run(PAGES, tmp_path)
+    with Image.open(tmp_path / "page.png") as page:
+        assert page.size == (PAGE_WIDTH, PAGE_HEIGHT)
 
 
 def test_network_of_the_page_is_fused_and_inspected(tmp_path: Path) -> None:

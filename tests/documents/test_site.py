@@ -130,6 +130,18 @@ def test_reference_has_every_public_name(site: Path) -> None:
     } <= ids
 
 
+def test_every_example_of_a_host_has_a_page_that_is_linked(site: Path) -> None:
+    html = (site / "hosts.html").read_text("utf-8")
+    files = [path for path in (ROOT / "examples" / "hosts").rglob("*.py") if "__pycache__" not in path.parts]
+    assert len(files) > 5
+    for path in files:
+        name, *inside = path.relative_to(ROOT / "examples" / "hosts").parts
+        assert f'href="hosts/{name}.html"' in html
+        page = text_of(site / "hosts" / f"{name}.html")
+        assert "/".join(inside) in page
+        assert path.read_text("utf-8").splitlines()[0] in page
+
+
 def test_formulas_of_docstrings_are_not_emphasis(site: Path) -> None:
     pages = (site / "reference" / "python").glob("*.html")
     assert {page.name: re.findall(r"<em>.{,40}", page.read_text("utf-8")) for page in pages} == {

@@ -23,7 +23,7 @@ def linked(markdown: str) -> str:
         path = f"hosts/{match[1]}.md"
         return f"[{match[0]}]({path})" if path in made else match[0]
 
-    return re.sub(r"`examples/hosts/(\w+)`", link, markdown)
+    return re.sub(r"`(?:examples/hosts/)?(\w+)`", link, markdown)
 
 
 def _files(folder: Path) -> list[Path]:
