@@ -369,8 +369,9 @@ def test_oriented_box_is_drawn_along_its_sides() -> None:
     solid, dashed = where(picture, 3), where(picture, 4)
     assert solid[179:182, 239:242].any()
     assert solid[230:250, 158:164].any()
-    assert not solid[122:200, 160:200].any()  # the corner of the upright box
-    assert 100 < dashed[170:310, 230:410].sum() < 220  # of 320 pixels along the sides
+    assert not solid[80:200, 160:200].any()  # the corner of the upright box, and above it
+    assert solid[100:118, 285:355].mean() > 0.3  # the tag, above the highest corner
+    assert 50 < dashed[240:296, 230:410].sum() < 110  # of 160 pixels along the lower sides
 
 
 def test_oriented_box_that_reaches_far_outside_is_drawn() -> None:

@@ -12,6 +12,11 @@ from pathlib import Path
 from tools.pictures import digits, screens, shapes
 from tools.pictures.files import ASSETS, DOCS
 
+
+def _looks(name: str) -> list[Path]:
+    return [ASSETS / f"{name}-{look}.png" for look in ("light", "dark", "narrow")]
+
+
 PICTURES: dict[str, tuple[Callable[..., None], list[Path]]] = {
     "digits": (digits.demo, [DOCS / "digits.jpg"]),
     "calibration": (digits.calibration, [DOCS / "calibration.jpg"]),
@@ -19,8 +24,8 @@ PICTURES: dict[str, tuple[Callable[..., None], list[Path]]] = {
     "masks": (shapes.masks, [ASSETS / "masks.jpg"]),
     "poses": (shapes.poses, [ASSETS / "poses.jpg"]),
     "oriented-boxes": (shapes.oriented_boxes, [ASSETS / "oriented-boxes.jpg"]),
-    "page": (screens.service_page, [ASSETS / f"page-{kind}.png" for kind in ("light", "dark", "narrow")]),
-    "report": (screens.report, [ASSETS / f"report-{kind}.png" for kind in ("light", "dark", "narrow")]),
+    "page": (screens.service_page, [*_looks("page"), DOCS / "page.png"]),
+    "report": (screens.report, _looks("report")),
 }
 
 

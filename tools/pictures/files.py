@@ -22,7 +22,9 @@ def save(image: Image.Image, target: Path) -> None:
     if target.suffix == ".jpg":
         image.convert("RGB").save(target, quality=82, optimize=True, progressive=True)
     else:
-        few = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        # Of Pillow's ways the one that keeps a card apart from the page, at half the size of MEDIANCUT's.
+        way = Image.Quantize.MAXCOVERAGE
+        few = image.convert("RGB").quantize(256, way, kmeans=3, dither=Image.Dither.NONE)
         few.save(target, optimize=True)
     if (size := target.stat().st_size) > MOST_BYTES:
         raise ValueError(f"{target}: {size} bytes, more than {MOST_BYTES}: make it smaller")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,8 @@ from tools.pictures.files import save
 WIDE, NARROW = 1100, 390  # CSS pixels: of a window beside others, and of a telephone
 
 
-def service_page(light: Path, dark: Path, narrow: Path) -> None:
-    """Show the service's page with what it finds on its sample."""
+def service_page(light: Path, dark: Path, narrow: Path, alone: Path) -> None:
+    """Show the service's page with what it finds on its sample; `alone` is for pages without two schemes."""
     with tempfile.TemporaryDirectory() as name, running(make_app(Path(name))) as url, _browser(url) as page:
         wait_for_kernels(url)
         page.open(f"#key={KEY}")
@@ -30,10 +31,8 @@ def service_page(light: Path, dark: Path, narrow: Path) -> None:
         page.choose_version("handwritten digits, detection (yolo)")
         page.find("#sample").click()
         page.wait_for("result")
-        for target, scheme, width, height in (
-            (light, "light", WIDE, 700), (dark, "dark", WIDE, 700), (narrow, "light", NARROW, 844),
-        ):  # fmt: skip
-            _shoot(page, target, scheme, width, height)
+        _shoot_all(page, light, dark, narrow, height=700)
+    shutil.copyfile(light, alone)
 
 
 def report(light: Path, dark: Path, narrow: Path) -> None:
@@ -46,10 +45,7 @@ def report(light: Path, dark: Path, narrow: Path) -> None:
             folder, "evaluate", "digits/model.onnx", "digits/pages", *documents, "--report", "report.html"
         )
         page.driver.get(f"{page.url}/report.html")
-        for target, scheme, width, height in (
-            (light, "light", WIDE, 900), (dark, "dark", WIDE, 900), (narrow, "light", NARROW, 844),
-        ):  # fmt: skip
-            _shoot(page, target, scheme, width, height)
+        _shoot_all(page, light, dark, narrow, height=900)
 
 
 def _postproc(folder: Path, *arguments: str) -> None:
@@ -61,9 +57,16 @@ def _postproc(folder: Path, *arguments: str) -> None:
 def _browser(url: str) -> Iterator[Visitor]:
     driver = start_browser()
     try:
+        driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         yield Visitor(driver, url)
     finally:
         driver.quit()
+
+
+def _shoot_all(page: Visitor, light: Path, dark: Path, narrow: Path, *, height: int) -> None:
+    _shoot(page, light, "light", WIDE, height)
+    _shoot(page, dark, "dark", WIDE, height)
+    _shoot(page, narrow, "light", NARROW, 844)
 
 
 def _shoot(page: Visitor, target: Path, scheme: str, width: int, height: int) -> None:
@@ -72,7 +75,6 @@ def _shoot(page: Visitor, target: Path, scheme: str, width: int, height: int) ->
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     preference = {"name": "prefers-color-scheme", "value": scheme}
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
-    page.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     page.script("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     data = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
     save(Image.open(io.BytesIO(base64.b64decode(data))), target)

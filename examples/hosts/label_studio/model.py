@@ -4,7 +4,7 @@ The project's labelling interface has an Image and RectangleLabels; labels that 
 
 Needs: pip install "postproc[cpu,demo]" gunicorn and, since it is not on PyPI,
        pip install git+https://github.com/HumanSignal/label-studio-ml-backend.git
-Start: cd examples/hosts/label_studio && gunicorn --preload --bind :9090 --workers 2 model:app
+Start: cd examples/hosts/label_studio && gunicorn --bind :9090 --workers 2 model:app
        with LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, by which it fetches images that were uploaded there
 """
 
@@ -69,4 +69,5 @@ def find(image: Image.Image, known: set[str]) -> list[dict[str, Any]]:
     return regions
 
 
+RUNNER.warmup()  # in each worker, before its first request
 app = init_app(Digits)

@@ -35,7 +35,8 @@ def find(picture: Any) -> sv.Detections:
 def track(source: str, target: str) -> Counter[tuple[int, str]]:
     """Write the video anew, drawn on; return in how many pictures each track had which label."""
     tracker = ByteTrackTracker(track_activation_threshold=0, high_conf_det_threshold=0)
-    boxes, names, ways = sv.BoxAnnotator(), sv.LabelAnnotator(), sv.TraceAnnotator()
+    boxes, ways = sv.BoxAnnotator(), sv.TraceAnnotator()
+    names = sv.LabelAnnotator(text_scale=0.4, text_padding=4)
     seen: Counter[tuple[int, str]] = Counter()
 
     def draw(picture: Any, number: int) -> Any:
@@ -43,7 +44,7 @@ def track(source: str, target: str) -> Counter[tuple[int, str]]:
         found = found[found.tracker_id >= 0]  # what was seen once is no track yet
         labels = [str(name) for name in found.data["class_name"]]
         seen.update(zip(found.tracker_id.tolist(), labels, strict=True))
-        texts = [f"#{track} {label}" for track, label in zip(found.tracker_id, labels, strict=True)]
+        texts = [f"{label} #{track}" for track, label in zip(found.tracker_id, labels, strict=True)]
         picture = ways.annotate(boxes.annotate(picture, found), found)
         return names.annotate(picture, found, texts)
 

@@ -62,7 +62,7 @@ class Canvas:
             row, box = item.row, item.box
             text = self._fitted(row, max(self.image.width // 2, box[2] - box[0]) - 2 * self._margin)
             width = math.ceil(self._font.getlength(text)) + 2 * self._margin
-            spots = self._spots(box, width)
+            spots = self._spots(item, width)
             spot = next((spot for spot in spots if not taken[_slices(spot)].any()), spots[0])
             taken[_slices(spot)] = True
             tags.append((row, text, spot))
@@ -109,9 +109,9 @@ class Canvas:
         kept = bisect.bisect_left(range(len(row.name)), True, key=lambda end: not fits(f"{row.name[:end]}…"))
         return f"{row.name[: kept - 1]}… {row.score}" if kept > 1 else row.score
 
-    def _spots(self, box: Box, width: int) -> list[Box]:
+    def _spots(self, item: Boxed, width: int) -> list[Box]:
         """Return where a tag may lie, best place first, each moved into the picture."""
-        left, top, right, bottom = box
+        left, top, right, bottom = item.box
         height = self._tag_height
         corners = [
             (left, top - height),  # above
@@ -125,6 +125,13 @@ class Canvas:
             (right, top),  # beside
             (left - width, top),
         ]
+        if item.corners:  # the upright box's corners may lie far from an oriented one
+            ranked = sorted(item.corners, key=lambda corner: corner[1])
+            (highest, y1), (lowest, y2) = ranked[0], ranked[-1]
+            corners[:0] = [
+                (round(highest - width / 2), round(y1) - height),
+                (round(lowest - width / 2), round(y2)),
+            ]
         inside = []
         for x, y in corners:
             x = max(0, min(x, self.image.width - width))
