@@ -2,7 +2,8 @@
 
     python tools/calibration_demo.py [--pages 120] [--halves 20] [--picture docs/calibration.jpg]
 
-The halves share no page, but handwriting: all are written with the 360 scans that networks never saw.
+The halves share no page, but handwriting: all are written with the 360 scans that networks never saw. With
+`--sizes 5 10 20 40 60` it tells what thresholds are worth that were chosen from so many pages of one half.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from PIL import Image
 from postproc import PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.demo.dataset import write_dataset
-from postproc.evaluation import GroundTruth
+from postproc.evaluation import GroundTruth, Settings
 from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
 from postproc.evaluation.predictions import predict_images
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=120)
     parser.add_argument("--halves", type=int, default=20)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[])
     arguments = parser.parse_args()
     spec = RecognitionSpec.load(spec_path("yolo"))
     document = json.loads(version_path("yolo").read_text())
@@ -69,8 +71,22 @@ def main() -> None:
                 f"{after:.3f}: {gain.mean():+.3f} ± {gain.std():.3f} over {len(gain)} halves, from "
                 f"{gain.min():+.3f} to {gain.max():+.3f}"
             )
+        for size in arguments.sizes:
+            print_size(variant, floors, size, arguments.halves)
         if arguments.picture:
             draw(arguments.picture, document, variant, floors, truth, paths)
+
+
+def print_size(variant: Variant, floors: Any, size: int, halves: int) -> None:
+    """Print what thresholds chosen from so many pages are worth on the other half."""
+    old = np.full(floors.shape, PLAIN[0])
+    gains = np.array([halved(variant, old, floors, seed, size) for seed in range(halves)])
+    gain = gains[:, 1] - gains[:, 0]
+    objects = len(variant.ranked.objects) * size / variant.ranked.images / len(old)
+    print(
+        f"{size} pages, {objects:.0f} objects a label: F1 on the other half {gains[:, 1].mean():.3f}, "
+        f"{gain.mean():+.3f} ± {gain.std():.3f}, from {gain.min():+.3f} to {gain.max():+.3f}"
+    )
 
 
 def split(images: int, seed: int) -> np.ndarray[Any, Any]:
@@ -79,17 +95,24 @@ def split(images: int, seed: int) -> np.ndarray[Any, Any]:
 
 
 def chosen(variant: Variant, old: Any, floors: Any, half_of: Any) -> Any:
-    """Thresholds of best F1 from one half."""
+    """Thresholds of best F1 from one half; labels with too few objects there keep theirs."""
+    objects = variant.ranked.objects
+    labels = objects[half_of[objects[:, 0]] == 0, 1]
+    is_enough = np.bincount(labels, minlength=len(old)) >= Settings().min_examples
     return choose(
-        [variant], old, floors, np.ones(len(old), np.bool_), Objective(), half_of, left_out=1
+        [variant], old, floors, is_enough, Objective(), np.minimum(half_of, 1), left_out=1
     ).thresholds
 
 
-def halved(variant: Variant, old: Any, floors: Any, seed: int) -> tuple[float, float]:
-    """Mean F1 of the labels on one half, with plain thresholds and with those chosen from the other."""
+def halved(
+    variant: Variant, old: Any, floors: Any, seed: int, size: int | None = None
+) -> tuple[float, float]:
+    """Mean F1 of labels on one half, with plain thresholds and those chosen from the other, or a part."""
     ranked = variant.ranked
     half_of = split(ranked.images, seed)
     measured = half_of[ranked.image] == 1
+    if size is not None:
+        half_of[np.flatnonzero(half_of == 0)[size:]] = 2  # neither chosen from nor measured on
     objects = np.bincount(ranked.objects[half_of[ranked.objects[:, 0]] == 1, 1], minlength=len(old))
 
     def mean_f1(thresholds: Any) -> float:

@@ -176,7 +176,12 @@ class CalibratedVersion:
                 )
             elif calibration.settings.objective.kind == "f1":
                 for name in ("macro_f1", "micro_f1"):
-                    if (gain := validation.measures[name]).may_be_luck:
+                    if (gain := validation.measures[name]).high < 0:
+                        yield (
+                            f"{where}{MEASURES[name]}: {gain} is a loss on images that no threshold was "
+                            "chosen from; keep the old ones, unless they were chosen from these very images"
+                        )
+                    elif gain.may_be_luck:
                         yield (
                             f"{where}{MEASURES[name]}: the gain of {gain} is within its spread, and "
                             "may be luck; more images would tell"

@@ -143,7 +143,7 @@ def calibration_tables(calibration: Calibration) -> Iterator[RenderableType]:
     )
     table = Table(title=title)
     table.add_column("")
-    old_name = "old" if calibration.has_version else "all detections"
+    old_name = "old" if calibration.has_version else "all"
     for name in (old_name, "new", "gain", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, text in MEASURES.items():

@@ -73,6 +73,15 @@ def test_calibrate_prints_json_and_nothing_else_on_stdout(folder: Path) -> None:
     assert thresholds_of(folder / "new.json") == [0.95] * 3
 
 
+def test_calibrate_once_more_from_the_same_images_is_a_loss_that_is_said(folder: Path) -> None:
+    assert run(*arguments(folder)).exit_code == 0
+    again = [folder / "new.json" if part == folder / "version.json" else part for part in arguments(folder)]
+    done = run(*again[:-1], folder / "again.json")
+    said = " ".join(done.stderr.split())
+    assert "is a loss on images that no threshold was chosen from; keep the old ones" in said
+    assert "luck" not in said
+
+
 def test_calibrate_overwrites_nothing_unasked(folder: Path) -> None:
     (folder / "new.json").write_text("mine")
     done = run(*arguments(folder))

@@ -1,4 +1,4 @@
-"""The code of the notebooks in examples/ runs, cell after cell, without Jupyter."""
+"""The notebooks of examples/ run, and give what is committed in them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,49 @@ from typing import Any
 import pytest
 
 from tests.documents.pages import ROOT
+from tools import notebooks
 
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
-def cells(path: Path) -> list[str]:
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+def outputs(notebook: dict[str, Any]) -> list[Any]:
+    """What cells give, without the pixels of pictures, which hang on releases of Pillow."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [
+        [
+            (output["output_type"], output.get("text") or output["data"]["text/plain"])
+            for output in cell["outputs"]
+        ]
+        for cell in cells
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_gives_what_is_committed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for number, code in enumerate(cells(path)):
-        exec(compile(code, f"{path.name}, cell {number}", "exec"), names)
-    assert (tmp_path / "report.html").stat().st_size > 10_000
-    gains = [label.validated.gain for label in names["calibrated"].calibrations[0].labels]
-    assert min(gains) > 0.1
+    committed = json.loads(path.read_text("utf-8"))
+    assert any(outputs(committed))
+    assert outputs(notebooks.run(path)) == outputs(committed)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_hold_no_outputs(path: Path) -> None:
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    assert NOTEBOOKS
-    assert not any(cell.get("outputs") for cell in notebook["cells"])
+def test_notebook_holds_no_paths_of_a_machine(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert [start for start in ("/home/", "/root/", "/tmp/", "/work/", "/Users/") if start in text] == []
+
+
+def test_cell_without_its_library_keeps_what_it_gave() -> None:
+    assert notebooks.is_missing("import no_such_library.part")
+    assert not notebooks.is_missing("from json import loads\nimport numpy as np")
+    assert notebooks.run_cell("print(1)\n2", {}) == [
+        {"name": "stdout", "output_type": "stream", "text": ["1\n"]},
+        {
+            "data": {"text/plain": ["2"]},
+            "execution_count": None,
+            "metadata": {},
+            "output_type": "execute_result",
+        },
+    ]

@@ -27,11 +27,10 @@ DEMO = 'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[cpu,demo]
 INSPECT = "postproc inspect yolo11n.onnx --save yolo11n"
 OWN = ROOT / "docs" / "own-network.md"
 DOCUMENTS = "postproc validate version.json --spec spec.json"
-DIGITS = "postproc demo --dataset digits"
 PAGES = "postproc demo --dataset pages"
 ONE_TEST = "python -m pytest -q tests/test_transforms.py"
 FUSE = "postproc fuse model.onnx"
-RUN = (DEMO, INSPECT, DOCUMENTS, DIGITS, PAGES, FUSE, ONE_TEST)
+RUN = (DEMO, INSPECT, DOCUMENTS, PAGES, FUSE, ONE_TEST)
 INSTALLS = ("pip install ", "python3 -m venv new ")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SERVER = "needs a running service"
@@ -42,8 +41,6 @@ LEFT_OUT = {
     "postproc doctor\n": "tests/cli/test_doctor.py runs it",
     'pip install -e ".[cpu,images,inspect]"\n': "installs the package",
     "pip install numpy pydantic": "is a leg of .ci/run: tools/slim_installation.py",
-    "postproc serve --data data": SERVER + ": tests/service/test_client.py starts one",
-    'curl -H "X-API-KEY: $KEY"': SERVER + ": tests/service/routes/test_requests.py asks the same",
     "python -m benchmarks.report": "takes an hour, and needs the peers; .ci/run takes the short targets",
     "mkdir backup": SERVER + ": tests/service/test_backup.py does these steps",
     "new/bin/postproc serve --data data --wait": SERVER + ": tests/service/test_backup.py upgrades one",
@@ -128,12 +125,6 @@ def test_validate_and_run_with_the_documents_of_the_page(tmp_path: Path) -> None
     result = json.loads((tmp_path / "results.jsonl").read_text())
     assert [row["label_name"] for row in result["outputs"][0]["labels"]["predicted"]] == ["cat"]
     assert len(list((tmp_path / "drawn").iterdir())) == 1
-
-
-def test_digits_are_dumped_evaluated_and_calibrated(tmp_path: Path) -> None:
-    run(DIGITS, tmp_path)
-    assert "<html" in (tmp_path / "digits" / "report.html").read_text("utf-8").lower()
-    assert json.loads((tmp_path / "digits" / "calibrated.json").read_text())["post_processings"]
 
 
 def test_hosts_are_asked_about_a_page(tmp_path: Path) -> None:

@@ -132,27 +132,31 @@ def complaint(error: pytest.ExceptionInfo[ClientError], status: int) -> str:
     return str(body["detail"])
 
 
-def test_client_runs_the_page_s_code(
+def test_page_on_serving_is_run(
     service: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = ROOT / "docs" / "service.md"
-    (block,) = blocks(page)
-    here = {'api_key="..."': f"api_key={service.key!r}", '"http://127.0.0.1:8000"': repr(service.host)}
-    code = block.code
-    for written, value in here.items():
-        assert written in code
-        code = code.replace(written, value)
-    (tmp_path / "yolo11n").mkdir()
+    page = ROOT / "docs" / "tasks" / "serve.md"
+    pages = tmp_path / "digits" / "pages"
+    pages.mkdir(parents=True)
     for name, source in (("spec", demo.spec_path), ("version", demo.version_path)):
-        shutil.copy(source("yolo"), tmp_path / "yolo11n" / f"{name}.json")
-    shutil.copy(demo.preprocessing_path("yolo"), tmp_path / "yolo11n" / "preprocessing.json")
-    shutil.copy(demo.model_path("yolo"), tmp_path / "yolo11n.onnx")
-    Image.fromarray(PAGE.image).save(tmp_path / "street.jpg", "PNG")  # its first bytes tell what it is
+        shutil.copy(source("yolo"), pages.parent / f"{name}.json")
+    shutil.copy(demo.preprocessing_path("yolo"), pages.parent / "preprocessing.json")
+    shutil.copy(demo.model_path("yolo"), pages.parent / "model.onnx")
+    (pages / "page-00000.png").write_bytes(IMAGE)
     monkeypatch.chdir(tmp_path)
-    printed = run(page, block._replace(code=code), {}, capsys)
-    found = predicted(ast.literal_eval(printed))
-    names = [row["label_name"] for row in predicted(expected())]
-    assert [row["label_name"] for row in found] == names[:20]
+    monkeypatch.setenv("KEY", service.key)
+    monkeypatch.setenv("API", f"{service.host}/v0.7")
+    send, ask, refused = (block.code for block in blocks(page, "sh") if "curl" in block.code)
+    send = send.replace("postproc demo --dataset digits\n", "")  # its files are there
+    script = f"{send}until {ask.strip()} | tee result.json | grep -q success; do sleep 0.2; done\n{refused}"
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=True)
+    (output,) = json.loads((tmp_path / "result.json").read_text())["data"]["outputs"]
+    assert output["labels"]["predicted"]
+    assert done.stdout.rstrip().endswith("401")
+    (block,) = blocks(page)
+    assert '"http://127.0.0.1:8000"' in block.code
+    code = block.code.replace('"http://127.0.0.1:8000"', repr(service.host))
+    run(page, block._replace(code=code), {}, capsys)
 
 
 def test_client_life_cycle_from_upload_to_delete(client: Client) -> None:
