@@ -34,11 +34,9 @@ def labels(found: Any, size: tuple[int, int]) -> dict[str, Any]:
     for row, (name, score) in enumerate(zip(found.label_names, found.scores.tolist(), strict=True)):
         x1, y1, x2, y2 = found.boxes[row].tolist()
         box = [x1, y1, x2 - x1, y2 - y1]
-        mask = None
-        if masks is not None:  # of the box alone, in pixels of the image
-            rows = slice(round(y1 * height), max(round(y2 * height), round(y1 * height) + 1))
-            columns = slice(round(x1 * width), max(round(x2 * width), round(x1 * width) + 1))
-            mask = masks[row, rows, columns]
+        rows = slice(round(y1 * height), max(round(y2 * height), round(y1 * height) + 1))
+        columns = slice(round(x1 * width), max(round(x2 * width), round(x1 * width) + 1))
+        mask = None if masks is None else masks[row, rows, columns]  # of the box alone
         detections.append(fo.Detection(label=name, confidence=score, bounding_box=box, mask=mask))
         if hasattr(found, "keypoints"):
             points = np.asarray(found.keypoints[row], np.float64)
