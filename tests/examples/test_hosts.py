@@ -13,13 +13,14 @@ import os
 import sys
 from http import HTTPStatus
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from postproc import SchemaError
+from postproc import PostProcessor, SchemaError
 from postproc.demo import version_path
 from tests.examples.examples import BROKEN, SEEDS, STUBS, WRONG, check, check_answer, file, is_installed, load
 
@@ -64,6 +65,53 @@ def test_fastapi_takes_a_new_version_and_keeps_the_last_that_is_right(
     assert "is not taken" in caplog.text
     assert "thresholds[0]" in caplog.text
 
+    # A version for another network, and a file that is away: each is told of once.
+    caplog.clear()
+    version["post_processings"][0]["detection"]["thresholds"] = [0.5] * 10
+    version["post_processings"][0]["detection"]["yolo_output"]["output_tensor"] = "other"
+    path.write_text(json.dumps(version))
+    for _ in range(2):
+        digits.refresh()
+    path.unlink()
+    for _ in range(2):
+        digits.refresh()
+    told = [record.getMessage() for record in caplog.records]
+    assert [text for part in ("'other'", "cannot read") for text in told if part in text] == told
+    assert len(told) == 2
+    assert digits.recognise(file(SECOND))["outputs"][0]["labels"]["predicted"] == []
+
+
+def test_fastapi_ends_with_the_newest_of_two_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is slow to read one version must not put it in the place of a newer one."""
+    path = tmp_path / "version.json"
+    path.write_bytes(version_path("yolo").read_bytes())
+    monkeypatch.setenv("VERSION", str(path))
+    module = load("fastapi/app.py")
+    digits = module.Digits()
+    version = json.loads(path.read_text())
+
+    def write(threshold: float, time: int) -> None:
+        version["post_processings"][0]["detection"]["thresholds"] = [threshold] * 10
+        path.write_text(json.dumps(version))
+        os.utime(path, (time, time))
+
+    def newer_meanwhile(*arguments: Any) -> PostProcessor:
+        monkeypatch.setattr(module, "PostProcessor", PostProcessor)
+        post = PostProcessor(*arguments)
+        write(0.75, 2)
+        other = Thread(target=digits.refresh)
+        other.start()
+        other.join()
+        return post
+
+    monkeypatch.setattr(module, "PostProcessor", newer_meanwhile)
+    write(0.25, 1)
+    for _ in range(2):
+        digits.refresh()
+    assert digits.runner.post.version.post_processings[0].detection.thresholds == (0.75,) * 10
+
 
 def test_litserve_answers_each_request_of_a_batch() -> None:
     module = load("litserve/server.py", "litserve")
@@ -71,12 +119,12 @@ def test_litserve_answers_each_request_of_a_batch() -> None:
     api.setup("cpu")
     # LitServe's own loop: litserve/loops/simple_loops.py, run_batched_loop.
     requests: list[Any] = [{"image": in_text(image)} for image in (file(FIRST), BROKEN, file(SECOND))]
-    requests += [{}, {"image": "%"}]
+    requests += [{}, {"image": "%"}, {"image": "\u00e9"}]
     found = api.unbatch(api.predict(api.batch([api.decode_request(request) for request in requests])))
     answers = [api.encode_response(row) for row in found]
     check_answer(answers[0], FIRST)
     check_answer(answers[2], SECOND)
-    for number, told in ((1, WRONG), (3, "in base64"), (4, "in base64")):
+    for number, told in ((1, WRONG), (3, "in base64"), (4, "in base64"), (5, "in base64")):
         assert answers[number].status_code == HTTPStatus.UNPROCESSABLE_ENTITY
         assert told in json.loads(answers[number].body)["detail"]
     (alone,) = api.unbatch(api.predict(api.batch([api.decode_request({})])))
@@ -119,6 +167,8 @@ def test_ray_serve_answers_each_request_of_a_batch_and_changes_thresholds() -> N
     assert asyncio.run(ask())[0]["outputs"][0]["labels"]["predicted"] == []
     with pytest.raises(SchemaError, match="threshold"):
         digits.reconfigure({"thresholds": 2.0})
+    digits.reconfigure({"nms_threshold": 0.5})  # as a replica that starts with it: no threshold of before
+    check_answer(asyncio.run(ask())[0], FIRST)
 
 
 def test_bentoml_answers_each_request_of_a_batch() -> None:
@@ -155,7 +205,12 @@ def test_kserve_answers_the_instances_of_a_request_and_refuses() -> None:
     pages = [{"image": {"b64": in_text(file(seed))}} for seed in SEEDS]
     for answer, seed in zip(ask(*pages), SEEDS, strict=True):
         check_answer(answer, seed)
-    for broken, told in ((in_text(BROKEN), WRONG), ("%", "expected"), (None, "expected")):
+    for broken, told in (
+        (in_text(BROKEN), WRONG),
+        ("%", "expected"),
+        ("\u00e9", "expected"),
+        (None, "expected"),
+    ):
         with pytest.raises(module.InvalidInput, match=told):
             ask(pages[0], {"image": {"b64": broken}})
     with pytest.raises(module.InvalidInput, match="expected"):

@@ -55,6 +55,20 @@ def test_label_studio_gets_a_prediction_a_task(model: Any, tasks: list[dict[str,
     assert predictions[0]["score"] == min(region["score"] for region in first)
 
 
+def test_label_studio_gets_the_others_where_an_image_is_not_to_be_had(
+    model: Any, tasks: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(self: Any, url: str, task_id: int) -> str:
+        if task_id == 1:
+            raise FileNotFoundError(url)  # as requests.HTTPError, an OSError
+        return url
+
+    monkeypatch.setattr(model.Digits, "get_local_path", fetch)
+    predictions = model.Digits(project_id="3", label_config=config(range(10))).predict(tasks)
+    assert predictions[1]["result"] == []
+    check_regions(predictions[2]["result"], SEEDS[1])
+
+
 def test_label_studio_gets_the_labels_of_its_project_only(model: Any, tasks: list[dict[str, Any]]) -> None:
     digit = int(page(SEEDS[0]).labels[0])
     (prediction,) = model.Digits(project_id="2", label_config=config([digit])).predict(tasks[:1])

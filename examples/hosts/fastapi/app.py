@@ -13,12 +13,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Request
 from fastapi.responses import JSONResponse
 
-from postproc import ImageError, PostProcessor, SchemaError
+from postproc import ImageError, PostprocError, PostProcessor
 from postproc.demo import model_path, preprocessing_path, spec_path, version_path
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
@@ -26,28 +27,42 @@ from postproc.onnx_runner import OnnxRunner
 VERSION = Path(os.environ.get("VERSION", version_path("yolo")))
 
 
+def stamp_of(path: Path) -> int | None:
+    """Return when a file was written; None of one that is not there, as while it is replaced."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
 class Digits:
     """The network, and the post-processor of a file that is read again once it has changed."""
 
     def __init__(self) -> None:
-        self.stamp = VERSION.stat().st_mtime_ns
+        self.stamp = stamp_of(VERSION)
         self.prepare = Preprocessor(preprocessing_path("yolo"))
         self.runner = OnnxRunner(model_path("yolo"), PostProcessor(spec_path("yolo"), VERSION))
         self.runner.warmup()
+        self.refreshing = Lock()
 
     def refresh(self) -> None:
-        """Take a new version, or say why not and keep the last; each worker looks for itself."""
-        stamp = VERSION.stat().st_mtime_ns
-        if stamp == self.stamp:
+        """Take a new version, or say why not and keep the last; each worker looks for itself.
+
+        One thread does so, and the others go on with the last: two could end in the other order.
+        """
+        if not self.refreshing.acquire(blocking=False):
             return
-        self.stamp = stamp
         try:
-            post = PostProcessor(spec_path("yolo"), VERSION)
-        except SchemaError as error:
+            if (stamp := stamp_of(VERSION)) != self.stamp:
+                self.stamp = stamp
+                post = PostProcessor(spec_path("yolo"), VERSION)
+                runner = OnnxRunner(self.runner.network, post)  # the same network: has it these tensors?
+                runner.warmup()
+                self.runner = runner
+        except PostprocError as error:
             logging.getLogger("uvicorn.error").error("%s is not taken: %s", VERSION, error)
-        else:
-            post.warmup()
-            self.runner.post = post
+        finally:
+            self.refreshing.release()
 
     def recognise(self, image: bytes) -> dict[str, Any]:
         """Return what is on an image, as JSON."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import binascii
 from typing import Any
 
 import kserve
@@ -41,7 +40,7 @@ class Digits(kserve.Model):
         """Recognise the images of a request at once, in a thread: probes are answered meanwhile."""
         try:
             images = [base64.b64decode(one["image"]["b64"], validate=True) for one in payload["instances"]]
-        except (KeyError, TypeError, binascii.Error):
+        except (KeyError, TypeError, ValueError):
             raise InvalidInput('expected {"instances": [{"image": {"b64": "an image file"}}]}') from None
         try:
             return {"predictions": await asyncio.to_thread(self.recognise, images)}

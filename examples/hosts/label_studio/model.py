@@ -35,7 +35,7 @@ class Digits(LabelStudioMLBase):  # type: ignore[misc] # has no types
         self.set("model_version", "digits-yolo")
 
     def predict(self, tasks: list[dict[str, Any]], context: Any = None, **_: Any) -> list[dict[str, Any]]:
-        """Return a prediction a task; of an image that cannot be read, an empty one."""
+        """Return a prediction a task; of an image that cannot be fetched or read, an empty one."""
         control, picture, key = self.label_interface.get_first_tag_occurence("RectangleLabels", "Image")
         known = set(self.label_interface.get_control(control).labels)
         predictions = []
@@ -47,7 +47,7 @@ class Digits(LabelStudioMLBase):  # type: ignore[misc] # has no types
                     {"from_name": control, "to_name": picture, "type": "rectanglelabels", **region}
                     for region in find(image, known)
                 ]
-            except ImageError as error:
+            except (ImageError, OSError) as error:  # of what cannot be fetched, too
                 logger.error("task %s: %s", task.get("id"), error)
             score = min((region["score"] for region in regions), default=0.0)  # those to look at first
             version = self.get("model_version")

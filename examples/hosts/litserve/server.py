@@ -9,7 +9,6 @@ Ask:   echo "{\"image\": \"$(base64 -w0 page.png)\"}" | curl -H content-type:app
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 import litserve
@@ -40,9 +39,11 @@ class Digits(litserve.LitAPI):
     def decode_request(self, request):
         """Decode and resize the image of a request."""
         try:
-            return self.prepare([base64.b64decode(request["image"], validate=True)])
-        except (KeyError, TypeError, binascii.Error):
+            image = base64.b64decode(request["image"], validate=True)
+        except (KeyError, TypeError, ValueError):
             return ImageError('expected JSON, {"image": "an image file in base64"}')
+        try:
+            return self.prepare([image])
         except ImageError as error:
             return error
 

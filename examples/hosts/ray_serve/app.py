@@ -28,13 +28,13 @@ class Digits:
 
     def __init__(self) -> None:
         self.prepare = Preprocessor(preprocessing_path("yolo"))
-        post = PostProcessor(spec_path("yolo"), version_path("yolo"))
-        self.runner = OnnxRunner(model_path("yolo"), post)
+        self.post = PostProcessor(spec_path("yolo"), version_path("yolo"))
+        self.runner = OnnxRunner(model_path("yolo"), self.post)
         self.runner.warmup()
 
     def reconfigure(self, config: dict[str, Any]) -> None:
         """Take other thresholds; ones that do not fit are a SchemaError, and the deployment is unhealthy."""
-        self.runner.post = self.runner.post.replace(**config)
+        self.runner.post = self.post.replace(**config)  # of the file's: what config leaves out goes back
 
     async def __call__(self, request: Request) -> Any:
         """Answer what was found, or with 422 what is wrong with the image."""
