@@ -28,11 +28,9 @@ def test_changelog_citation_and_recipe_are_of_this_version() -> None:
     assert headings[0] == "[Unreleased]"
     newest = re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", headings[1])
     assert newest is not None, headings[1]
-    citation, recipe = read("CITATION.cff"), read("recipe/recipe.yaml")
+    citation, recipe = read("CITATION.cff"), read("recipe/recipe.yaml")["context"]
     assert newest.groups() == (postproc.__version__, str(citation["date-released"]))
-    assert (
-        str(citation["version"]) == read("recipe/recipe.yaml")["context"]["version"] == postproc.__version__
-    )
+    assert str(citation["version"]) == recipe["version"] == postproc.__version__
 
 
 def test_classifiers_are_the_pythons_of_requires_python_and_of_the_workflows() -> None:

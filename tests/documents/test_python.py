@@ -276,8 +276,8 @@ def fused_network_with_masks(folder: Path) -> Recognitions:
 
 
 def test_pages_with_python_are_those_that_are_run_here_and_others_by_tests_of_their_own() -> None:
-    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster, test_errors.py those of errors.md;
-    # folders have tests of their own.
+    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster, test_errors.py those of
+    # errors.md; folders have tests of their own.
     assert [page.name for page in DOCS if blocks(page) and page.parent == ROOT / "docs"] == [
         "embedding.md",
         "errors.md",
