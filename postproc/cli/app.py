@@ -19,6 +19,7 @@ from postproc.cli.commands import (
     inspect,
     run,
     serve,
+    store,
     validate,
     warmup,
 )
@@ -117,3 +118,4 @@ app.command(epilog="For example, on a machine with an NVIDIA GPU: postproc docto
 app.command()(demo.demo)
 app.command(epilog="For example: postproc serve --data service, then open http://127.0.0.1:8000")(serve.serve)
 app.add_typer(serve.keys_app, name="keys")
+app.add_typer(store.store_app, name="store")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,8 @@ from postproc.service.model_check.scheduler import CheckModel
 from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
 from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
+from postproc.service.store.objects import StoreAwayError
+from postproc.service.taking_over import TakingOver
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -80,9 +83,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(services.start)
+        taking = None if services.heart is None else asyncio.create_task(TakingOver(services).work())
         try:
             yield
         finally:
+            if taking is not None:
+                taking.cancel()
             await run_in_threadpool(services.stop)
 
     below = urlsplit(settings.public_url or "").path  # for the requests that /docs sends
@@ -118,6 +124,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, _database_error)
+    app.add_exception_handler(StoreAwayError, _store_error)
     app.add_exception_handler(OSError, _disk_error)
     install_openapi(app)
     return app
@@ -176,6 +183,12 @@ async def _database_error(_: Request, error: Exception) -> Json:
     return _answer(
         ApiError(503, "the database does not answer; send this again later", headers={"Retry-After": "1"})
     )
+
+
+async def _store_error(_: Request, error: Exception) -> Json:
+    logger.error("the store of network files does not answer", error=str(error))
+    message = "the store of network files does not answer; send this again later"
+    return _answer(ApiError(503, message, headers={"Retry-After": "2"}))
 
 
 async def _disk_error(_: Request, error: Exception) -> Json:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -16,16 +15,14 @@ from postproc.service.catalogue import PublicModel, public_models
 from postproc.service.engine.freed_memory import give_back_free_memory
 from postproc.service.engine.postprocessors import PostProcessors
 from postproc.service.errors import ApiError, not_found
+from postproc.service.heart import Heart
 from postproc.service.metrics import Metrics
 from postproc.service.model_check.scheduler import CheckModel, CheckScheduler
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import STRANGERS, Shares, Turns
-from postproc.service.store.database import Database
-from postproc.service.store.files import NetworkFolders
-from postproc.service.store.identity import check, join
 from postproc.service.store.keys import Keys
-from postproc.service.store.locks import lock_database, patiently
 from postproc.service.store.networks import NetworkStore
+from postproc.service.store.opening import open_alone, open_shared
 from postproc.service.store.outages import reason_of
 from postproc.service.store.probing import DatabaseProbe
 from postproc.service.store.reporting import Reporter
@@ -35,7 +32,7 @@ from postproc.service.store.versions import VersionStore
 from postproc.service.work import LOST, STOPPED, TASK_MARGIN, Outcomes
 
 if TYPE_CHECKING:
-    from postproc.service.engine.engine import Engine
+    from postproc.service.engine.interface import InferenceEngine
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ _ANSWERS_WAITING = 256  # that have no room; beyond them: 503
 
 Result = TypeVar("Result")
 
-MakeEngine: TypeAlias = "Callable[[ServiceSettings, Metrics, Outcomes], Engine]"
+MakeEngine: TypeAlias = "Callable[[ServiceSettings, Metrics, Outcomes], InferenceEngine]"
 
 
 class Services:
@@ -86,21 +83,15 @@ class Services:
         self.metrics = metrics
         self.lost: str | None = None  # why this service has to end, if another has taken its database
         self.on_lost: Callable[[], None] = lambda: None
-        with ExitStack() as opened:
-            self.folders = NetworkFolders(settings.data, settings.wait)
-            opened.callback(self.folders.close)
-            self.database = Database(settings)
-            opened.callback(self.database.close)
-            check(settings, self.database, self.folders.names())
-            self._lock = patiently(lambda: lock_database(self.database, self._lose), settings.wait)
-            opened.callback(self._lock.close)
-            join(settings, self.database, self.folders.names())
-            opened.pop_all()  # `stop` closes them
+        # Of a single process, or of front ends that share a database and a store.
+        opened = (open_alone if settings.store is None else open_shared)(settings, self._lose)
+        self.folders, self.database, self._lock = opened.folders, opened.database, opened.lock
+        self.leased = opened.leased
         self.keys = Keys(self.database, keys)
         self.networks = NetworkStore(self.database)
         self.specs = SpecStore(self.database)
         self.versions = VersionStore(self.database)
-        self.tasks = TaskStore(self.database)
+        self.tasks = opened.leased or TaskStore(self.database)
         self.public = public_models()
         self.missing: list[str] = []  # folders of networks whose files are not there
         self.post_processors = PostProcessors()
@@ -109,13 +100,22 @@ class Services:
         self.requests = Shares(settings.max_connections)  # under way
         self.threads = Turns(_THREADS, most=_MOST_THREADS)
         self.answers = Turns(_ANSWERS, most=_ANSWERS // 4, waiting=_ANSWERS_WAITING)
-        self.reporter = Reporter(self.tasks.finish, metrics, settings.max_outcomes_bytes)
+        self.reporter = Reporter(
+            self.tasks.finish, metrics, settings.max_outcomes_bytes, shows=self.leased is None
+        )
         self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
         self.engine = make_engine(settings, metrics, self.reporter)
+        self.heart: Heart | None = None
         self._was_warm = False
         self._stopping = threading.Event()
         self._reading = threading.Lock()
         self._sweeper = threading.Thread(target=self._sweep, name="postproc-sweep", daemon=True)
+
+    def resume(self, network_id: int | str) -> None:
+        """Let a network run again that is held back, in every front end."""
+        self.engine.resume(network_id)
+        if self.leased is not None:
+            self.leased.resume(network_id)
 
     def public_model(self, name: str) -> PublicModel:
         """Return a public model, or raise a 404."""
@@ -144,6 +144,10 @@ class Services:
         known = self.networks.folders()
         self.folders.sweep(known, take_all=self.settings.adopt)
         self._look_for_files(known)
+        if self.leased is not None:
+            self.leased.beat()  # before there are leases of its own
+            self.heart = Heart(self.leased, self.settings.lease_seconds, self.engine)
+            self.heart.start()
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
             logger.warning("%d tasks of the last run end in error: it was stopped before that", stopped)
@@ -184,6 +188,8 @@ class Services:
     def _end(self) -> None:
         """End what is pending, and close the database, once nothing reads it any more."""
         self._sweeper.join()
+        if self.heart is not None:
+            self.heart.stop()
         try:
             stopped = self.tasks.fail_unfinished(STOPPED)
             if stopped:
@@ -228,6 +234,8 @@ class Services:
                 self.tasks.expire(self.settings.task_seconds)
                 self._end_lost()
                 known = self.networks.folders()
+                for network_id in self.folders.gone(self.networks.folders):
+                    self.engine.forget_network(network_id)
                 self.folders.expire(self.settings.swept_seconds, known)
                 self._look_for_files(known)
             except Exception as error:  # the database may be back at the next turn

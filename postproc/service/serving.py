@@ -98,11 +98,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        if self._services.leased is not None:
+            # There is no first one among front ends that could make it.
+            if not self._services.keys.has_any():
+                logger.warning("there are no API keys: `postproc keys add NAME --database URL` makes one")
+            self._say()
+            return
         try:
             self._services.keys.ensure(self._show_key if sys.stderr.isatty() else self._write_key)
         except BaseException:
             await self.shutdown(sockets)
             raise
+        self._say()
+
+    def _say(self) -> None:
         print(f"postproc serves {self._address}", flush=True)  # noqa: T201 - what a person waits for
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

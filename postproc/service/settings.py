@@ -46,6 +46,22 @@ class ServiceSettings(BaseModel):
         default=None,
         description="File that holds the database's URL, in place of --database.",
     )
+    store: str | None = Field(
+        default=None,
+        description="URL of the networks' files, s3://bucket/prefix or file:///folder, which any number of "
+        "services share that have the same PostgreSQL (--database); --data is the folder of this one then, "
+        "for copies.",
+    )
+    store_cache: PositiveInt = Field(
+        default=20 * _GIB,
+        description="Most bytes of the store's files that are kept in the data folder; what was used within "
+        "the time of a task stays all the same.",
+    )
+    lease_seconds: PositiveFloat = Field(
+        default=10.0,
+        description="With --store, seconds without a sign of life after which others take over the tasks of "
+        "a service.",
+    )
     adopt: bool = Field(
         default=False,
         description="For one start: let a data folder and a database that do not know each other belong "

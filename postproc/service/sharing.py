@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from postproc.service.errors import QueueFullError
@@ -28,9 +28,16 @@ class Shares:
         What there is.
     times : int
         How many times what is free a tenant may hold.
+
+    Attributes
+    ----------
+    elsewhere : mapping of str to int
+        What tenants hold of other front ends' shares: it counts as theirs here, and takes nothing of what is
+        free.
     """
 
     def __init__(self, total: int, times: int = 8) -> None:
+        self.elsewhere: Mapping[str, int] = {}
         self._total = total
         self._times = times
         self._lock = threading.Lock()
@@ -82,7 +89,8 @@ class Shares:
     def _may(self, tenant: str, size: int, before: int = 0) -> bool:
         free = self._total - self._used - size
         return self._used <= before or (
-            free >= 0 and (self._held.get(tenant, 0) + size) // self._times <= free
+            free >= 0
+            and (self._held.get(tenant, 0) + self.elsewhere.get(tenant, 0) + size) // self._times <= free
         )
 
 

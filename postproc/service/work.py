@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from postproc.schema import Preprocessing
 
@@ -44,6 +44,41 @@ class NetworkFiles:
 
 
 @dataclass(frozen=True)
+class TargetName:
+    """What a request names to be run on its inputs.
+
+    Parameters
+    ----------
+    kind : str
+        ``version`` for recognition, ``network`` for tensors.
+    id : int or str
+        Of it; a text for a public one.
+    """
+
+    kind: Literal["version", "network"]
+    id: int | str
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """A request as it came, with which another front end can run its task.
+
+    Parameters
+    ----------
+    target : TargetName
+        What runs.
+    options : dict
+        The rest of the body, as JSON holds it; sources of images are None.
+    images : list of bytes
+        Each input's image: its content, base64, data URI or URL.
+    """
+
+    target: TargetName
+    options: dict[str, Any]
+    images: list[bytes]
+
+
+@dataclass(frozen=True)
 class Work:
     """What a task computes.
 
@@ -63,6 +98,8 @@ class Work:
         As of `PostProcessor`.
     tenant : str
         Whose task it is.
+    age : float
+        Seconds since it was acknowledged, where another front end did that.
     """
 
     network: NetworkFiles
@@ -72,6 +109,7 @@ class Work:
     show_discarded: bool = False
     max_predictions: int = 100
     tenant: str = ""
+    age: float = 0.0
 
 
 @dataclass(frozen=True)

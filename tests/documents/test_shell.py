@@ -44,6 +44,8 @@ LEFT_OUT = {
     "python -m benchmarks.report": "takes an hour, and needs the peers; .ci/run takes the short targets",
     "mkdir backup": SERVER + ": tests/service/test_backup.py does these steps",
     "new/bin/postproc serve --data data --wait": SERVER + ": tests/service/test_backup.py upgrades one",
+    "export POSTPROC_DATABASE": SERVER + " and a database: tests/service/test_front_ends.py starts some",
+    "postproc store copy --from-data": "needs a database: tests/cli/test_store.py copies a service",
     "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
     "tests/cli/test_evaluate.py runs it with --ray local",

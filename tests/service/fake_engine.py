@@ -71,6 +71,7 @@ class FakeEngine:
         self.forgotten: list[int | str] = []
         self.resumed: list[int | str] = []
         self.held_networks = 0
+        self.elsewhere: dict[str, int] = {}
         self.warmed: list[PostProcessor] = []
         self.running = False
         self.places = 0
@@ -126,6 +127,9 @@ class FakeEngine:
 
     def resume(self, network_id: int | str) -> None:
         self.resumed.append(network_id)
+
+    def share(self, elsewhere: Mapping[str, int]) -> None:
+        self.elsewhere = dict(elsewhere)
 
     def forget_network(self, network_id: int | str) -> None:
         self.forgotten.append(network_id)

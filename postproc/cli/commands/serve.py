@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,7 @@ def _database_url(text: str | None) -> Any:
 
 
 Data = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--data", metavar="DIR", file_okay=False, help=ServiceSettings.model_fields["data"].description
     ),
@@ -86,9 +87,12 @@ keys_app = typer.Typer(no_args_is_help=True, help="Add, list and remove the API 
 
 
 def serve(
-    data: Data,
+    data: Data = None,
     database: DatabaseUrl = None,
     database_file: DatabaseFile = None,
+    store: Annotated[str | None, _setting("store", metavar="URL")] = None,
+    store_cache: Annotated[int, _setting("store_cache", is_size=True)] = _default_size("store_cache"),
+    lease_seconds: Annotated[float, _setting("lease_seconds")] = _default("lease_seconds"),
     host: Annotated[str, _setting("host")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
     public_url: Annotated[str | None, _setting("public_url", metavar="URL")] = None,
@@ -134,17 +138,20 @@ def serve(
 
     Without any API key, one is made for the tenant "default": printed once where stderr is a terminal, else
     written to the file first-key of the data folder. The environment variable POSTPROC_API_KEY gives another
-    one. SIGTERM ends the service after the requests that are under way.
+    one. SIGTERM ends the service after the requests that are under way. With --store any number of services
+    share a database and the networks' files; a data folder of its own may be left out then.
     """
     given = dict(locals())
     provider_names = given.pop("provider")
     given["cors"] = tuple(given["cors"] or ())
-    settings = _settings(**given, providers=tuple(provider_names) if provider_names else None)
-    from_environment = os.environ.get(KEY_VARIABLE)
-    with _explained_import():
-        from postproc.service.serving import run
-    with _logged_errors():
-        run(settings, {from_environment: "default"} if from_environment else {})
+    given["providers"] = tuple(provider_names) if provider_names else None
+    with _data_folder(given.pop("data"), store is not None) as folder:
+        settings = settings_from(data=folder, **given)
+        from_environment = os.environ.get(KEY_VARIABLE)
+        with explained_import():
+            from postproc.service.serving import run
+        with _logged_errors():
+            run(settings, {from_environment: "default"} if from_environment else {})
 
 
 @keys_app.command("add")
@@ -152,7 +159,7 @@ def add_key(
     name: Annotated[
         str, typer.Argument(help="Whose key it is; keys of the same name open the same objects.")
     ],
-    data: Data,
+    data: Data = None,
     database: KeysDatabaseUrl = None,
     database_file: DatabaseFile = None,
 ) -> None:
@@ -162,7 +169,9 @@ def add_key(
 
 
 @keys_app.command("list")
-def list_keys(data: Data, database: KeysDatabaseUrl = None, database_file: DatabaseFile = None) -> None:
+def list_keys(
+    data: Data = None, database: KeysDatabaseUrl = None, database_file: DatabaseFile = None
+) -> None:
     """List the API keys by their ids; the keys themselves are not kept."""
     table = Table("id", "name", "made")
     with _opened_keys(data, database, database_file) as keys:
@@ -174,7 +183,7 @@ def list_keys(data: Data, database: KeysDatabaseUrl = None, database_file: Datab
 @keys_app.command("remove")
 def remove_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `postproc keys list` shows it.")],
-    data: Data,
+    data: Data = None,
     database: KeysDatabaseUrl = None,
     database_file: DatabaseFile = None,
 ) -> None:
@@ -184,7 +193,20 @@ def remove_key(
     typer.echo(f"key {key_id} removed")
 
 
-def _settings(**values: Any) -> ServiceSettings:
+@contextmanager
+def _data_folder(data: Path | None, has_store: bool) -> Iterator[Path]:
+    """Give the data folder; where a store has the files, and none is named, one that goes at the end."""
+    if data is not None:
+        yield data
+    elif has_store:
+        with tempfile.TemporaryDirectory(prefix="postproc-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+    else:
+        raise typer.BadParameter("a folder is needed, but for a service with --store", param_hint="--data")
+
+
+def settings_from(**values: Any) -> ServiceSettings:
+    """Make settings of what a command was given, or say which option is wrong."""
     try:
         return ServiceSettings(**values)
     except ValidationError as error:
@@ -194,15 +216,17 @@ def _settings(**values: Any) -> ServiceSettings:
 
 
 @contextmanager
-def _opened_keys(data: Path, database: str | None, database_file: Path | None) -> Iterator[Keys]:
+def _opened_keys(data: Path | None, database: str | None, database_file: Path | None) -> Iterator[Keys]:
     """Open the keys of a service: of the database that is given, or else of the one that its folder names."""
-    with _explained_import():
+    if data is None and database is None and database_file is None:
+        raise typer.BadParameter("a folder is needed, or the --database of front ends", param_hint="--data")
+    with explained_import():
         from postproc.service.store.database import Database
         from postproc.service.store.identity import check_keys, settings_of
         from postproc.service.store.keys import Keys
     if database is not None or database_file is not None:
-        settings = _settings(data=data, database=database, database_file=database_file)
-    elif data.is_dir():
+        settings = settings_from(data=data or Path(), database=database, database_file=database_file)
+    elif data is not None and data.is_dir():
         settings = settings_of(data)
     else:
         raise PostprocError(f"{data} does not exist; `postproc serve --data {data}` makes it")
@@ -232,7 +256,8 @@ def _logged_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _explained_import() -> Iterator[None]:
+def explained_import() -> Iterator[None]:
+    """Say which extra brings what cannot be imported."""
     try:
         yield
     except ImportError as error:
@@ -241,4 +266,12 @@ def _explained_import() -> Iterator[None]:
         raise ImportError(f"the service needs an extra: {install('serve')} ({error})") from error
 
 
-__all__ = ["add_key", "keys_app", "list_keys", "remove_key", "serve"]
+__all__ = [
+    "add_key",
+    "explained_import",
+    "keys_app",
+    "list_keys",
+    "remove_key",
+    "serve",
+    "settings_from",
+]

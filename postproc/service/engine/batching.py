@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from postproc.service.engine.job_queue import JobQueue
 from postproc.service.engine.jobs import Job, Ticket
@@ -85,6 +85,10 @@ class Batcher:
     def bytes(self) -> int:
         """Memory of what waits or runs."""
         return self._bytes.used
+
+    def share(self, elsewhere: Mapping[str, int]) -> None:
+        """Count jobs that tenants have in other front ends as theirs, too, when it comes to places."""
+        self._places.elsewhere = elsewhere
 
     def start(self) -> None:
         """Start the threads."""

@@ -7,7 +7,7 @@ import pickle
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -191,12 +191,16 @@ class Engine:
         )
         is_single = network.preprocessing.unbatched_by is not None or key in self._single
         most = 1 if is_single else self._settings.max_batch
-        job = Job(task_id, work, key, most, ticket)
+        job = Job(task_id, work, key, most, ticket, submitted=time.monotonic() - work.age)
         if self._strikes.is_held(network.id):
             self._fail([job], _held(network.id))
             ticket.release()
         else:
             self._batcher.submit(job)
+
+    def share(self, elsewhere: Mapping[str, int]) -> None:
+        """Take the tasks that tenants have in other front ends into account, when it comes to places."""
+        self._batcher.share(elsewhere)
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""

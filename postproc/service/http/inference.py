@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -24,8 +25,9 @@ from postproc.service.http.request_models import InferenceOptions, InferenceRequ
 from postproc.service.http.response_models import Started
 from postproc.service.http.responses import Json
 from postproc.service.services import Services
+from postproc.service.store.leases import Taken
 from postproc.service.store.tables import Network
-from postproc.service.work import FAILED, NetworkFiles, Outcome, Work
+from postproc.service.work import FAILED, NetworkFiles, Outcome, TargetName, TaskRequest, Work
 
 # What the decorators of routes that run something share.
 INFERENCE_ROUTE: dict[str, Any] = {
@@ -45,7 +47,7 @@ class Target:
 
 
 async def start_inference(
-    services: Services, request: Request, tenant: str, find: Callable[[], Target], body: Body
+    services: Services, request: Request, tenant: str, name: TargetName, body: Body
 ) -> dict[str, Any]:
     """Queue a task and return what the client is told of it.
 
@@ -60,21 +62,73 @@ async def start_inference(
         Whose images are decoded as long as its client waits for it.
     tenant : str
         Whose request it is.
-    find : callable
-        Gives what runs, or raises a 404; called in a thread.
+    name : TargetName
+        What runs.
     body : Body
         Of the request.
 
     Raises
     ------
     ApiError
-        A 400 that names the input that is wrong, or a 503 if too many tasks or results wait.
+        A 400 that names the input that is wrong, a 404 where there is nothing of that name, or a 503 if too
+        many tasks or results wait.
     """
-    target, options, opened = await services.run(tenant, _open, services, tenant, find, body)
+    target, options, opened = await services.run(tenant, _open, services, tenant, name, body)
     inputs = await while_connected(request.receive, services.engine.prepare(tenant, opened))
     # Without waiting in between, so that what was decoded counts all the time.
     ticket = services.engine.reserve(inputs, tenant)
-    work = Work(
+    work = _work(target, options, inputs, tenant)
+    submission = _Submission(services, tenant, work, ticket, partial(_request_of, name, options))
+    try:
+        return {"task_id": await services.run(tenant, submission)}
+    except BaseException:
+        submission.give_up()
+        raise
+
+
+async def run_again(services: Services, taken: Taken) -> None:
+    """Queue a task that another front end took, and did not end.
+
+    Raises
+    ------
+    ApiError
+        If it cannot run, or, a 503, not here and now.
+    """
+    tenant, request = taken.tenant, taken.request
+    document = {**request.options, "inputs": _with_images(request)}
+    target = await services.run(tenant, target_of, services, tenant, request.target)
+    options, opened = await services.run(tenant, _opened, services, tenant, target, document)
+    inputs = await services.engine.prepare(tenant, opened)
+    ticket = services.engine.reserve(inputs, tenant)
+    work = replace(_work(target, options, inputs, tenant), age=taken.age)
+    try:
+        await services.run(tenant, services.engine.submit, taken.task_id, work, ticket)
+    except BaseException:
+        ticket.release()
+        raise
+
+
+def _open(
+    services: Services, tenant: str, name: TargetName, body: Body
+) -> tuple[Target, InferenceOptions, Any]:
+    target = target_of(services, tenant, name)  # before the body is parsed
+    options, opened = _opened(services, tenant, target, _read(body))
+    return target, options, opened
+
+
+def _opened(
+    services: Services, tenant: str, target: Target, document: dict[str, Any]
+) -> tuple[InferenceOptions, Any]:
+    try:
+        options = InferenceOptions.load(document)
+    except SchemaError as error:
+        raise wrong_document(error) from None
+    services.reporter.admit(tenant)
+    return options, services.engine.open(target.network, list(options.inputs))
+
+
+def _work(target: Target, options: InferenceOptions, inputs: Any, tenant: str) -> Work:
+    return Work(
         target.network,
         target.post,
         target.key,
@@ -83,25 +137,26 @@ async def start_inference(
         options.max_predictions,
         tenant,
     )
-    submission = _Submission(services, tenant, work, ticket)
-    try:
-        return {"task_id": await services.run(tenant, submission)}
-    except BaseException:
-        submission.give_up()
-        raise
 
 
-def _open(
-    services: Services, tenant: str, find: Callable[[], Target], body: Body
-) -> tuple[Target, InferenceOptions, Any]:
-    target = find()
-    document = _read(body)
-    try:
-        options = InferenceOptions.load(document)
-    except SchemaError as error:
-        raise wrong_document(error) from None
-    services.reporter.admit(tenant)
-    return target, options, services.engine.open(target.network, list(options.inputs))
+def _request_of(name: TargetName, options: InferenceOptions) -> TaskRequest:
+    """Return what another front end needs to run a request, whose inputs were checked."""
+    inputs, images = [], []
+    for item in options.inputs:
+        image = dict(item["image"])
+        source = image.pop("source")
+        images.append(source.encode() if isinstance(source, str) else bytes(source))
+        inputs.append({"image": image, "is_text": isinstance(source, str)})
+    kept = {"show_discarded": options.show_discarded, "max_predictions": options.max_predictions}
+    return TaskRequest(name, {**kept, "inputs": inputs}, images)
+
+
+def _with_images(request: TaskRequest) -> list[Any]:
+    """Return the inputs of a request as they came."""
+    return [
+        {"image": {**item["image"], "source": image.decode() if item["is_text"] else image}}
+        for item, image in zip(request.options["inputs"], request.images, strict=True)
+    ]
 
 
 class _Submission:
@@ -110,8 +165,16 @@ class _Submission:
     A thread that has begun goes on where its request is cancelled, and one that has not may still begin.
     """
 
-    def __init__(self, services: Services, tenant: str, work: Work, ticket: Any) -> None:
+    def __init__(
+        self,
+        services: Services,
+        tenant: str,
+        work: Work,
+        ticket: Any,
+        describe: Callable[[], TaskRequest],
+    ) -> None:
         self._services, self._tenant, self._work, self._ticket = services, tenant, work, ticket
+        self._describe = describe
         self._claim = threading.Lock()  # of whoever answers for the ticket; never released
 
     def __call__(self) -> int:
@@ -120,7 +183,7 @@ class _Submission:
             return 0  # the request was cancelled before, and nobody waits for it
         services = self._services
         try:
-            task_id = services.tasks.add(self._tenant)
+            task_id = services.tasks.add(self._tenant, self._describe)
         except BaseException:
             self._ticket.release()
             raise
@@ -147,9 +210,9 @@ class InferenceCall:
     tenant: str
     body: Body
 
-    async def answer(self, find: Callable[[], Target]) -> Json:
+    async def answer(self, name: TargetName) -> Json:
         """Queue a task, see `start_inference`, and answer with its id."""
-        started = await start_inference(self.services, self.request, self.tenant, find, self.body)
+        started = await start_inference(self.services, self.request, self.tenant, name, self.body)
         return Json(started, 201)
 
 
@@ -163,22 +226,28 @@ async def _inference(
 Inference = Annotated[InferenceCall, Depends(_inference)]
 
 
-def version_target(services: Services, tenant: str, version_id: int) -> Target:
-    """Return what runs for a version of a tenant, or raise a 404."""
-    network = services.versions.network_of(tenant, version_id)
-    post = services.post_processor(tenant, version_id)
-    return Target(network_files(services, network), post, version_id)
-
-
-def network_target(services: Services, network: Network) -> Target:
-    """Return what runs for a network alone."""
-    return Target(network_files(services, network), None, "tensors")
+def target_of(services: Services, tenant: str, name: TargetName) -> Target:
+    """Return what runs for a version or a network, a tenant's or a public one, or raise a 404."""
+    is_version = name.kind == "version"
+    if isinstance(name.id, str):
+        model = services.public_model(name.id)
+        return (
+            Target(model.files, model.post, model.name)
+            if is_version
+            else Target(model.files, None, "tensors")
+        )
+    if not is_version:
+        return Target(network_files(services, services.networks.get(tenant, name.id)), None, "tensors")
+    network = services.versions.network_of(tenant, name.id)
+    post = services.post_processor(tenant, name.id)
+    return Target(network_files(services, network), post, name.id)
 
 
 def network_files(services: Services, network: Network) -> NetworkFiles:
     """Return where a network lies, or raise a 404 for a public one that this release does not have."""
     if network.public_id is not None:
         return services.public_model(network.public_id).files
+    services.folders.fetch(network.id, network.folder)
     return NetworkFiles(
         network.id,
         services.folders.folder(network.folder),

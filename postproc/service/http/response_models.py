@@ -158,14 +158,17 @@ class Health(BaseModel):
     """How the service is."""
 
     status: Literal["ok", "degraded"] = Field(
-        description="Degraded where the database is away or takes no writes, results wait long for it, files "
-        "of networks are missing, or networks are held back."
+        description="Degraded where the database is away or takes no writes, results wait long for it, the "
+        "store is away, files of networks are missing, or networks are held back."
     )
     version: str = Field(description="Release of postproc.")
     kernels: Literal["compiling", "ready"] = Field(
         description="Whether all are compiled; until then, a first image may wait for its own."
     )
-    missing_networks: int = Field(description="Networks whose files are not in the data folder.")
+    files: Literal["ok", "away"] = Field(
+        description="Whether the store of network files answers; a data folder always does."
+    )
+    missing_networks: int = Field(description="Networks whose files are not in the data folder or the store.")
     held_networks: int = Field(
         description="Networks that are held back since three of their calls in a row hung or crashed."
     )

@@ -13,7 +13,7 @@ from postproc.service.errors import InputError, wrong_document
 from postproc.service.http.changes import changes_of
 from postproc.service.http.dependencies import AllServices, Id, JsonObject, Tenant, Uploaded
 from postproc.service.http.disconnects import while_connected
-from postproc.service.http.inference import INFERENCE_ROUTE, Inference, network_target
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
 from postproc.service.http.request_models import NetworkFields
@@ -25,6 +25,7 @@ from postproc.service.http.uploads import Upload, read_upload
 from postproc.service.model_check.check import ModelReport
 from postproc.service.services import Services
 from postproc.service.store.tables import as_columns
+from postproc.service.work import TargetName
 
 router = APIRouter(prefix="/v0.7/networks", tags=["networks"], route_class=TenantRoute)
 
@@ -116,13 +117,13 @@ def delete_network(services: AllServices, tenant: Tenant, network_id: Id) -> Non
 )
 async def run_network(services: AllServices, tenant: Tenant, network_id: Id, inference: Inference) -> Json:
     """Run a network alone: the result is its tensors."""
-    return await inference.answer(lambda: network_target(services, services.networks.get(tenant, network_id)))
+    return await inference.answer(TargetName("network", network_id))
 
 
 @router.post("/{network_id}/resume", status_code=204, response_model=None, responses=errors(404))
 def resume_network(services: AllServices, tenant: Tenant, network_id: Id) -> None:
     """Let a network run again that is held back since three of its calls in a row hung or crashed."""
-    services.engine.resume(services.networks.get(tenant, network_id).id)
+    services.resume(services.networks.get(tenant, network_id).id)
 
 
 def _publish(services: Services, tenant: str, upload: Upload, report: ModelReport) -> Json:
@@ -131,7 +132,9 @@ def _publish(services: Services, tenant: str, upload: Upload, report: ModelRepor
     kept = as_columns(upload.fields.dump(defaults=True), NetworkFields.model_fields)
     kept["preprocessing"] = upload.fields.preprocessing.dump()
     try:
-        network = services.networks.add(tenant, kept, folder, dataclasses.asdict(report))
+        network = services.networks.add(
+            tenant, kept, folder, dataclasses.asdict(report), folders.entries(folder)
+        )
     except BaseException:
         # Where the database does not tell, the row may be there: the files stay for the next start.
         if folder not in services.networks.folders():

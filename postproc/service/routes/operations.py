@@ -49,6 +49,8 @@ async def _health(services: Services) -> dict[str, Any]:
     reporter = services.reporter
     is_behind = reporter.is_behind
     held = services.engine.held_networks
+    is_away = services.folders.is_away
+    is_degraded = is_behind or is_away or database != "ok" or bool(services.missing or held)
     reasons = {
         "the database does not answer": database == "away",
         "the database takes no writes": database == "read-only",
@@ -58,11 +60,12 @@ async def _health(services: Services) -> dict[str, Any]:
         "another service has the database": services.lost is not None,
     }
     return {
-        "status": "degraded" if is_behind or database != "ok" or services.missing or held else "ok",
+        "status": "degraded" if is_degraded else "ok",
         "version": __version__,
         "kernels": "ready" if services.engine.is_warm else "compiling",
         "database": database,
         "store": {"behind": reporter.count, "seconds": round(reporter.seconds, 3)},
+        "files": "away" if is_away else "ok",
         "missing_networks": len(services.missing),
         "held_networks": held,
         "reasons": [reason for reason, holds in reasons.items() if holds],

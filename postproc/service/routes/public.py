@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from postproc.service.catalogue import PublicModel
 from postproc.service.http.dependencies import AllServices, Tenant
-from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference
 from postproc.service.http.openapi import errors
 from postproc.service.http.pagination import Paged
 from postproc.service.http.response_models import (
@@ -20,6 +19,7 @@ from postproc.service.http.response_models import (
 )
 from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
+from postproc.service.work import TargetName
 
 router = APIRouter(prefix="/v0.7", tags=["public"], route_class=TenantRoute)
 
@@ -57,7 +57,7 @@ def list_versions_of_public_spec(services: AllServices, tenant: Tenant, name: Na
 )
 async def run_public_spec(services: AllServices, tenant: Tenant, name: Name, inference: Inference) -> Json:
     """Recognise things in images with a public spec."""
-    return await inference.answer(lambda: public_target(services.public_model(name)))
+    return await inference.answer(TargetName("version", name))
 
 
 @router.get("/networks/public", response_model=Listing[NetworkAnswer], responses=errors())
@@ -80,15 +80,10 @@ def read_public_network(services: AllServices, tenant: Tenant, name: Name) -> Js
 )
 async def run_public_network(services: AllServices, tenant: Tenant, name: Name, inference: Inference) -> Json:
     """Run a public network alone: the result is its tensors."""
-    return await inference.answer(lambda: Target(services.public_model(name).files, None, "tensors"))
+    return await inference.answer(TargetName("network", name))
 
 
 @router.post("/networks/public/{name}/resume", status_code=204, response_model=None, responses=errors(404))
 def resume_public_network(services: AllServices, tenant: Tenant, name: Name) -> None:
     """Let a public network run again that is held back since three of its calls in a row hung or crashed."""
-    services.engine.resume(services.public_model(name).name)
-
-
-def public_target(model: PublicModel) -> Target:
-    """Return what runs for a public version."""
-    return Target(model.files, model.post, model.name)
+    services.resume(services.public_model(name).name)

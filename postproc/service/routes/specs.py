@@ -11,7 +11,7 @@ from postproc.schema import RecognitionSpec
 from postproc.service.errors import ApiError, InputError, wrong_document
 from postproc.service.http.changes import READ_ONLY, changes_of
 from postproc.service.http.dependencies import AllServices, Id, JsonObject, Tenant
-from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
 from postproc.service.http.response_models import Listing, SpecAnswer, SpecRow, VersionRow
@@ -19,6 +19,7 @@ from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
 from postproc.service.http.streaming import list_rows
 from postproc.service.store.tables import LARGEST_ID, as_columns
+from postproc.service.work import TargetName
 
 router = APIRouter(prefix="/v0.7/recognition/specs", tags=["recognition specs"], route_class=TenantRoute)
 
@@ -95,14 +96,11 @@ async def list_versions_of_spec(
 )
 async def run_spec(services: AllServices, tenant: Tenant, spec_id: Id, inference: Inference) -> Json:
     """Recognise things in images with the current version of a spec."""
-
-    def find() -> Target:
-        current = services.specs.get(tenant, spec_id).current_version_id
-        if current is None:
-            raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
-        return version_target(services, tenant, current)
-
-    return await inference.answer(find)
+    spec = await services.run(tenant, services.specs.get, tenant, spec_id)
+    current = spec.current_version_id
+    if current is None:
+        raise ApiError(409, f"spec {spec_id} has no current version: make one, or set current_version_id")
+    return await inference.answer(TargetName("version", current))
 
 
 def _update(

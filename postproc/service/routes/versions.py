@@ -16,7 +16,7 @@ from postproc.schema.problems import closest, first_of, path_of
 from postproc.service.errors import ApiError, InputError, not_found, wrong_document
 from postproc.service.http.changes import READ_ONLY
 from postproc.service.http.dependencies import AllServices, JsonObject, Tenant
-from postproc.service.http.inference import INFERENCE_ROUTE, Inference, Target, version_target
+from postproc.service.http.inference import INFERENCE_ROUTE, Inference
 from postproc.service.http.openapi import errors, takes
 from postproc.service.http.pagination import PagedById
 from postproc.service.http.request_models import NetworkFields
@@ -24,9 +24,9 @@ from postproc.service.http.response_models import Listing, VersionAnswer, Versio
 from postproc.service.http.responses import Json
 from postproc.service.http.routing import TenantRoute
 from postproc.service.http.streaming import list_rows
-from postproc.service.routes.public import public_target
 from postproc.service.store.tables import LARGEST_ID, Network, Spec, as_columns
 from postproc.service.store.versions import NamedVersion
+from postproc.service.work import TargetName
 
 router = APIRouter(
     prefix="/v0.7/recognition/versions", tags=["recognition versions"], route_class=TenantRoute
@@ -93,13 +93,8 @@ async def run_version(
     services: AllServices, tenant: Tenant, version_id: VersionId, inference: Inference
 ) -> Json:
     """Recognise things in images: the result is that of the task."""
-
-    def find() -> Target:
-        if version_id in services.public:
-            return public_target(services.public[version_id])
-        return version_target(services, tenant, _number(version_id))
-
-    return await inference.answer(find)
+    is_public = version_id in services.public
+    return await inference.answer(TargetName("version", version_id if is_public else _number(version_id)))
 
 
 def _number(text: str) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, delete, event, inspect, select
+from sqlalchemy import Engine, create_engine, delete, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
@@ -22,6 +22,7 @@ from postproc.service.store.tables import Base, Format, Identity
 
 FORMAT = 2  # 1 knew no identity
 OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
+_AGREEMENTS = 1886352501  # PostgreSQL's locks of this kind, beside that of `locks`
 _BUSY_SECONDS = 10
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
 _LONGEST_URL = 10_000
@@ -99,6 +100,30 @@ class Database:
         with self._writer, self._writing.begin() as session:
             yield session
 
+    @contextmanager
+    def agreed(self, what: str, *, is_shared: bool = False, waits: bool = True) -> Iterator[bool]:
+        """Hold a lock of PostgreSQL by its name while the block lasts; gives whether that was to be had.
+
+        Parameters
+        ----------
+        what : str
+            Its name, the same for all who share the database.
+        is_shared : bool
+            Beside others who share it, and against who wants it alone.
+        waits : bool
+            Until it is free; else the block runs at once.
+        """
+        function = f"pg_{'' if waits else 'try_'}advisory_lock{'_shared' if is_shared else ''}"
+        key = f"{_AGREEMENTS}, hashtext(coalesce(current_schema(), '') || :what)"
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            found = connection.scalar(text(f"SELECT {function}({key})"), {"what": what})
+            has_it = waits or bool(found)
+            try:
+                yield has_it
+            finally:
+                connection.invalidate()  # its session ends, and the lock with it
+
     def check(self) -> None:
         """Ask it something; raises if it does not answer, or its file is another than that which is open."""
         with self.reading() as session:
@@ -137,13 +162,21 @@ class Database:
             known = session.scalar(select(Identity.id)) if names.has_table(Identity.__tablename__) else None
             return Contents(number, known)
 
-    def prepare(self, identity: str) -> None:
-        """Make the tables that are missing, and write down the identity; in one transaction."""
+    def prepare(self, identity: str, *, for_front_ends: bool = False) -> None:
+        """Make the tables that are missing, and write down the identity; in one transaction.
+
+        Those of front ends are made where they share the database.
+        """
+        tables = [
+            table
+            for table in Base.metadata.sorted_tables
+            if for_front_ends or not table.info.get("is_of_front_ends")
+        ]
         with self._explained(), closing(self._engine.raw_connection()) as connection:
             if self.file is not None:
                 connection.cursor().execute("PRAGMA journal_mode=WAL")  # which its file keeps
         with self._explained(), self.writing() as session:
-            Base.metadata.create_all(session.connection())
+            Base.metadata.create_all(session.connection(), tables=tables)
             for kind in (Format, Identity):
                 session.execute(delete(kind))
             session.add_all([Format(number=FORMAT), Identity(id=identity)])

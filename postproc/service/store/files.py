@@ -7,11 +7,12 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from postproc.disk import sync
 from postproc.service.store.locks import lock_file, patiently
+from postproc.service.store.networks import FileEntry
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,11 @@ class NetworkFolders:
         for folder in (self._networks, self._staging, self._swept):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = patiently(lambda: lock_file(data / "lock", f"the folder {data}"), wait)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the files cannot be asked for now."""
+        return False
 
     def close(self) -> None:
         """Let another service use the data folder."""
@@ -134,6 +140,17 @@ class NetworkFolders:
         staged.rename(self._networks / staged.name)
         sync(self._networks)
         return staged.name
+
+    def entries(self, name: str) -> Sequence[FileEntry]:
+        """Return the files of a network as a store has them; none here, where there is no store."""
+        return ()
+
+    def fetch(self, network_id: int, name: str) -> None:
+        """Have the files of a network at hand, which they are here."""
+
+    def gone(self, known: Callable[[], Collection[str]]) -> Sequence[int]:
+        """Return the ids of networks that were deleted elsewhere: none here, where nobody else deletes."""
+        return ()
 
     def mark(self, name: str) -> None:
         """Note on the disk that the row of a network is about to go."""

@@ -153,8 +153,10 @@ def join(settings: ServiceSettings, database: Database, folders: set[str]) -> No
         _write(settings.data, new.model_copy(update={"is_joined": True}))
 
 
-def check_keys(data: Path, database: Database) -> None:
+def check_keys(data: Path | None, database: Database) -> None:
     """Make sure that keys go to a database that a service has prepared, and that is the folder's own.
+
+    Front ends that share a database have no folder that would name it.
 
     Raises
     ------
@@ -163,10 +165,14 @@ def check_keys(data: Path, database: Database) -> None:
     """
     contents = database.contents()
     if contents is None:
+        start = "--store URL" if data is None else f"--data {data}"
         raise PostprocError(
-            f"no service has used the database {shown(database.url)} yet: `postproc serve --data {data}` "
-            "makes it, and its first key; a service on another database is found by --database"
+            f"no service has used the database {shown(database.url)} yet: `postproc serve {start}` "
+            f"makes it{'' if data is None else ', and its first key'}; a service on another database is "
+            "found by --database"
         )
+    if data is None:
+        return
     record = read_record(data)
     is_told = record is not None and (record.is_joined or contents.identity is not None)
     if record is not None and is_told and contents.identity != record.id:

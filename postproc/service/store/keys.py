@@ -84,6 +84,10 @@ class Keys:
         if isinstance(result, CursorResult) and result.rowcount == 0:
             raise PostprocError(f"keys: there is no key {prefix!r}; `postproc keys list` shows them")
 
+    def has_any(self) -> bool:
+        """Tell whether there is any key."""
+        return bool(self._given or self.all())
+
     def ensure(self, hand_over: Callable[[str], None]) -> None:
         """Make a key of the default tenant where there is none at all.
 
@@ -94,7 +98,7 @@ class Keys:
         hand_over : callable
             Takes the key to the operator; if it raises, there is no key.
         """
-        if self._given or self.all():
+        if self.has_any():
             return
         key = secrets.token_urlsafe(32)
         hand_over(key)

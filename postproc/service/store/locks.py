@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, TextClause, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -33,6 +33,7 @@ _NAME = f"postproc on {socket.gethostname()}, process {os.getpid()}"[:63]  # as 
 # One lock a schema: services may share a database whose schemas are theirs.
 _KEY = "1886352500, hashtext(coalesce(current_schema(), ''))"
 _TRY = text(f"SELECT pg_try_advisory_lock({_KEY})")
+_TRY_SHARED = text(f"SELECT pg_try_advisory_lock_shared({_KEY})")  # front ends, beside each other
 _HOLDER = text(
     "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = 1886352500 "
@@ -95,7 +96,7 @@ def lock_file(path: Path, what: str) -> IO[bytes]:
     return handle
 
 
-def lock_database(database: Database, on_lost: Callable[[str], None]) -> Lock:
+def lock_database(database: Database, on_lost: Callable[[str], None], *, is_shared: bool = False) -> Lock:
     """Hold a database for as long as this process lives.
 
     Parameters
@@ -104,6 +105,8 @@ def lock_database(database: Database, on_lost: Callable[[str], None]) -> Lock:
         SQLite is locked by a file beside its own, PostgreSQL by an advisory lock of a session.
     on_lost : callable
         Told why, by a thread, if another service took the lock while PostgreSQL was away.
+    is_shared : bool
+        Hold it beside other front ends, and against what wants it alone; PostgreSQL's only.
 
     Raises
     ------
@@ -115,7 +118,8 @@ def lock_database(database: Database, on_lost: Callable[[str], None]) -> Lock:
     what = f"the database {shown(database.url)}"
     if database.file is None:
         # The session of a process that has just ended may hold it for a moment.
-        return patiently(lambda: _SessionLock(database.url, what, on_lost), _LINGER_SECONDS)
+        statement = _TRY_SHARED if is_shared else _TRY
+        return patiently(lambda: _SessionLock(database.url, what, on_lost, statement), _LINGER_SECONDS)
     try:
         file = database.file.resolve()  # so that all links to it mean the same lock
         return lock_file(file.with_name(f"{file.name}-lock"), what)
@@ -126,8 +130,8 @@ def lock_database(database: Database, on_lost: Callable[[str], None]) -> Lock:
 class _SessionLock:
     """An advisory lock of PostgreSQL, which a thread takes again where its session was ended."""
 
-    def __init__(self, url: URL, what: str, on_lost: Callable[[str], None]) -> None:
-        self._what, self._on_lost = what, on_lost
+    def __init__(self, url: URL, what: str, on_lost: Callable[[str], None], statement: TextClause) -> None:
+        self._what, self._on_lost, self._statement = what, on_lost, statement
         self._engine = _engine_of(url)
         self._closing = threading.Event()
         self._session = 0  # the number of PostgreSQL's process that holds the lock for this one
@@ -149,7 +153,7 @@ class _SessionLock:
         try:
             for name, value in _SETTINGS.items():
                 connection.execute(_SET, {"name": name, "value": value})
-            if not connection.scalar(_TRY):
+            if not connection.scalar(self._statement):
                 self._refuse(connection)
             self._session = connection.scalar(text("SELECT pg_backend_pid()")) or 0
         except BaseException:

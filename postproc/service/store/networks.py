@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -17,12 +18,31 @@ from postproc.service.store.common import (
     sized_page,
 )
 from postproc.service.store.database import Database
-from postproc.service.store.tables import PUBLIC, SUCCESS, Network, Task, now
+from postproc.service.store.tables import PUBLIC, SUCCESS, Network, StoredFile, Task, now
 
 _TEXTS = (
     *(Network.name, Network.description, Network.meta),
     *(Network.framework, Network.preprocessing, Network.postprocessings),
 )
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of a network in a store.
+
+    Parameters
+    ----------
+    path : str
+        Among the network's files, with slashes.
+    digest : str
+        SHA-256 of its content, as hexadecimal digits.
+    size : int
+        In bytes.
+    """
+
+    path: str
+    digest: str
+    size: int
 
 
 class NetworkStore:
@@ -31,8 +51,18 @@ class NetworkStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, tenant: str, fields: Mapping[str, Any], folder: str, report: Mapping[str, Any]) -> Network:
-        """Keep a network whose files are in place, with the task of its upload, which is done."""
+    def add(
+        self,
+        tenant: str,
+        fields: Mapping[str, Any],
+        folder: str,
+        report: Mapping[str, Any],
+        files: Sequence[FileEntry] = (),
+    ) -> Network:
+        """Keep a network whose files are in place, with the task of its upload, which is done.
+
+        Where they are in a store, `files` are their entries.
+        """
         moment = now()
         with self._database.writing() as session:
             network = Network(
@@ -56,7 +86,27 @@ class NetworkStore:
             session.add(task)
             session.flush()
             network.task_id = task.id
+            session.add_all(StoredFile(network_id=network.id, **asdict(entry)) for entry in files)
         return network
+
+    def files(self, folder: str) -> list[FileEntry]:
+        """Return the files that a network has in the store."""
+        columns = StoredFile.path, StoredFile.digest, StoredFile.size
+        statement = select(*columns).join(Network, Network.id == StoredFile.network_id)
+        with self._database.reading() as session:
+            rows = session.execute(statement.where(Network.folder == folder).order_by(StoredFile.path))
+            return [FileEntry(*row) for row in rows]
+
+    def digests(self) -> dict[str, set[str]]:
+        """Return the digests of all files that networks have in the store, and whose they are: folders."""
+        statement = select(StoredFile.digest, Network.folder).join(
+            Network, Network.id == StoredFile.network_id
+        )
+        found: dict[str, set[str]] = {}
+        with self._database.reading() as session:
+            for digest, folder in session.execute(statement):
+                found.setdefault(digest, set()).add(folder)
+        return found
 
     def get(self, tenant: str, identifier: int) -> Network:
         """Return a network, or raise a 404."""

@@ -82,9 +82,12 @@ class Reporter:
         Most memory of the results that are kept, which tenants share. Beyond it a result gives way to an
         error, at once where the store fails, else after some seconds, in which the network waits: once, until
         the tenant has room again. One result has room in any case.
+    shows : bool
+        Whether `kept` tells of outcomes before they are written; not where another process may write first.
     """
 
-    def __init__(self, write: Write, metrics: Metrics, max_bytes: int) -> None:
+    def __init__(self, write: Write, metrics: Metrics, max_bytes: int, *, shows: bool = True) -> None:
+        self._shows = shows
         self._write = write
         self._metrics = metrics
         self._memory = Shares(max_bytes)
@@ -152,6 +155,8 @@ class Reporter:
 
         To be asked before the rows are read: what is written in between is in the rows then.
         """
+        if not self._shows:
+            return {}
         with self._condition:
             return {task_id: self._kept[task_id] for task_id in task_ids if task_id in self._kept}
 

@@ -9,7 +9,19 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, ForeignKey, Integer, String, Text, case
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    case,
+    func,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -166,3 +178,58 @@ class Task(_Owned):
     )
     date_created: Mapped[str] = mapped_column(String(27))
     date_updated: Mapped[str | None] = mapped_column(String(27), index=True)
+
+
+# What follows is made only where front ends share a database. Its times are the database's own, by one clock.
+_OF_FRONT_ENDS = {"info": {"is_of_front_ends": True}}
+
+
+class StoredFile(Base):
+    """A file of a network in the store: its path among the network's files, and its content by digest."""
+
+    __tablename__ = "network_file"
+    __table_args__: Any = _OF_FRONT_ENDS
+
+    network_id: Mapped[int] = mapped_column(
+        _Id, ForeignKey("network.id", ondelete="CASCADE"), primary_key=True
+    )
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
+class FrontEnd(Base):
+    """A front end that lives until `expires`, unless it says before that it does for longer."""
+
+    __tablename__ = "front_end"
+    __table_args__: Any = _OF_FRONT_ENDS
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str]
+    expires: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Lease(Base):
+    """A pending task, which front end runs it, and what another one needs to do so."""
+
+    __tablename__ = "lease"
+    __table_args__: Any = _OF_FRONT_ENDS
+
+    task_id: Mapped[int] = mapped_column(_Id, ForeignKey("task.id", ondelete="CASCADE"), primary_key=True)
+    tenant: Mapped[str]
+    front_end: Mapped[str | None] = mapped_column(String(32), index=True)  # None: whoever comes first
+    losses: Mapped[int] = mapped_column(Integer, default=0)  # front ends that had it, and died
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    images: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Resumption(_Numbered):
+    """That a network which is held back may run again, for every front end to read."""
+
+    __tablename__ = "resumption"
+    __table_args__: Any = {**_Numbered.__table_args__, **_OF_FRONT_ENDS}  # noqa: RUF012 - as above
+
+    network: Mapped[str]
+    is_public: Mapped[bool]
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import CursorResult, case, delete, select, update
+from sqlalchemy.orm import Session
 
 from postproc.service.errors import not_found
 from postproc.service.store.common import SizedRow, size_of, sized_page
 from postproc.service.store.database import Database
-from postproc.service.store.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Task, as_time, now
+from postproc.service.store.tables import ERROR, LARGEST_ID, PENDING, SUCCESS, Lease, Task, as_time, now
 from postproc.service.store.together import TaskWriter
+from postproc.service.work import TaskRequest
 
 _STATE: Any = Task.status, Task.error, Task.date_created, Task.date_updated
 
@@ -48,15 +50,19 @@ class TaskStore:
         self._writer = TaskWriter(database, self._unfinished)
         self._takes_writes = True
 
-    def add(self, tenant: str) -> int:
-        """Keep a pending task and return its id."""
+    def add(self, tenant: str, describe: Callable[[], TaskRequest] | None = None) -> int:
+        """Keep a pending task and return its id; what `describe` tells is for other front ends."""
         try:
-            identifier = self._writer.add(Task(tenant=tenant, status=PENDING, date_created=now()))
+            row = Task(tenant=tenant, status=PENDING, date_created=now())
+            identifier = self._writer.add(row, None if describe is None else self._lease(tenant, describe))
         except BaseException:
             self._takes_writes = False
             raise
         self._takes_writes = True
         return identifier
+
+    def _lease(self, tenant: str, describe: Callable[[], TaskRequest]) -> Lease | None:
+        return None  # the tasks of a single process are its own
 
     def check_writes(self) -> None:
         """Raise if the last task could not be written, and another cannot either."""
@@ -74,20 +80,8 @@ class TaskStore:
 
         Those that ended already stay as they are; returns how many did not.
         """
-        moment, count = now(), 0
         with self._database.writing() as session:
-            for identifier, data, error in outcomes:
-                result = session.execute(
-                    update(Task)
-                    .where(Task.id == identifier, Task.status == PENDING)
-                    .values(
-                        status=ERROR if error is not None else SUCCESS,
-                        data=data,
-                        error=error,
-                        date_updated=moment,
-                    )
-                )
-                count += result.rowcount if isinstance(result, CursorResult) else 0
+            count = write_outcomes(session, outcomes)
         for identifier, _, _ in outcomes:
             self._unfinished.pop(identifier, None)
         return count
@@ -107,10 +101,7 @@ class TaskStore:
         kept : callable
             Returns those whose outcomes wait to be written. What is written meanwhile changes no more here.
         """
-        limit = as_time(datetime.now(timezone.utc) - timedelta(seconds=seconds))
-        with self._database.reading() as session:
-            pending = select(Task.id).where(Task.status == PENDING, Task.date_created < limit)
-            overdue = list(session.scalars(pending))
+        overdue = self._overdue(seconds)
         since = time.monotonic() - seconds
         # Its own are known whatever the clock says that their rows were dated by.
         overdue += [identifier for identifier, added in list(self._unfinished.items()) if added < since]
@@ -121,6 +112,13 @@ class TaskStore:
             if self._unfinished.get(identifier, -math.inf) < since and identifier not in waiting
         ]
         return self.finish([(identifier, None, error) for identifier in lost]) if lost else 0
+
+    def _overdue(self, seconds: float) -> list[int]:
+        """Return the tasks whose rows are pending for so long."""
+        limit = as_time(datetime.now(timezone.utc) - timedelta(seconds=seconds))
+        with self._database.reading() as session:
+            pending = select(Task.id).where(Task.status == PENDING, Task.date_created < limit)
+            return list(session.scalars(pending))
 
     def get(self, tenant: str, identifier: int, small: int = 0) -> TaskRow:
         """Return a task, with its result where that has `small` bytes at most, or raise a 404."""
@@ -195,3 +193,21 @@ class TaskStore:
                 )
             )
         return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def write_outcomes(session: Session, outcomes: Iterable[tuple[int, str | None, str | None]]) -> int:
+    """Write what came of tasks that are pending, and return how many were."""
+    moment, count = now(), 0
+    for identifier, data, error in outcomes:
+        result = session.execute(
+            update(Task)
+            .where(Task.id == identifier, Task.status == PENDING)
+            .values(
+                status=ERROR if error is not None else SUCCESS,
+                data=data,
+                error=error,
+                date_updated=moment,
+            )
+        )
+        count += result.rowcount if isinstance(result, CursorResult) else 0
+    return count

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from sqlalchemy.orm import Session
 
 from postproc.service.store.database import Database
-from postproc.service.store.tables import Task
+from postproc.service.store.tables import Lease, Task
 
 
 class TaskWriter:
@@ -31,43 +31,48 @@ class TaskWriter:
         self._database = database
         self._added = added
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Task, Future[int]]] = []
+        self._waiting: list[tuple[Task, Lease | None, Future[int]]] = []
 
-    def add(self, task: Task) -> int:
-        """Write a task and return its id, after the commit; raises what the transaction raised."""
+    def add(self, task: Task, lease: Lease | None = None) -> int:
+        """Write a task, and its lease, and return its id, after the commit; raises what that raised."""
         future: Future[int] = Future()
         with self._lock:
-            self._waiting.append((task, future))
+            self._waiting.append((task, lease, future))
             is_first = len(self._waiting) == 1
         if is_first:
             self._write()
         return future.result()
 
     def _write(self) -> None:
-        rows: list[tuple[Task, Future[int]]] = []
+        rows: list[tuple[Task, Lease | None, Future[int]]] = []
         identifiers: list[int] = []
         try:
             with self._database.writing() as session:
                 rows = self._take()
-                identifiers = _added(session, [task for task, _ in rows])
+                identifiers = _added(session, [(task, lease) for task, lease, _ in rows])
                 self._added.update(dict.fromkeys(identifiers, math.inf))
         except BaseException as error:
             for identifier in identifiers:
                 self._added.pop(identifier, None)
-            for _, future in rows or self._take():
+            for _, _, future in rows or self._take():
                 future.set_exception(error)
         else:
             self._added.update(dict.fromkeys(identifiers, time.monotonic()))
-            for (_, future), identifier in zip(rows, identifiers, strict=True):
+            for (_, _, future), identifier in zip(rows, identifiers, strict=True):
                 future.set_result(identifier)
 
-    def _take(self) -> list[tuple[Task, Future[int]]]:
+    def _take(self) -> list[tuple[Task, Lease | None, Future[int]]]:
         with self._lock:
             rows, self._waiting = self._waiting, []
         return rows
 
 
-def _added(session: Session, tasks: list[Task]) -> list[int]:
-    session.add_all(tasks)
+def _added(session: Session, rows: list[tuple[Task, Lease | None]]) -> list[int]:
+    session.add_all(task for task, _ in rows)
     session.flush()
-    return [task.id for task in tasks]
+    for task, lease in rows:
+        if lease is not None:
+            lease.task_id = task.id
+            session.add(lease)
+    session.flush()
+    return [task.id for task, _ in rows]

@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 
 from postproc.schema import Preprocessing
 from postproc.service.http.bodies import Body
-from postproc.service.http.inference import Target, start_inference
-from postproc.service.work import NetworkFiles
+from postproc.service.http.inference import start_inference
+from postproc.service.work import NetworkFiles, TargetName
 from tests.service.fake_engine import FakeEngine, FakeMetrics
 
 PREPROCESSING = {"inputs": [{"tensor_name": "a", "image": {"target_size": "8x8"}}]}
@@ -45,7 +45,10 @@ class Services:
             await self.turns.wait()
         return await run_in_threadpool(function, *arguments)
 
-    def _add(self, tenant: str) -> int:
+    def public_model(self, name: str) -> Any:
+        return SimpleNamespace(files=FILES)
+
+    def _add(self, tenant: str, describe: Callable[[], Any]) -> int:
         self.begun.set()
         assert self.go.wait(20)
         if self.error is not None:
@@ -60,9 +63,7 @@ def started(services: Any, left: asyncio.Event | None = None) -> asyncio.Task[di
         return {"type": "http.disconnect"}
 
     request = Request({"type": "http"}, receive)
-    return asyncio.create_task(
-        start_inference(services, request, "a", lambda: Target(FILES, None, "tensors"), BODY)
-    )
+    return asyncio.create_task(start_inference(services, request, "a", TargetName("network", "public"), BODY))
 
 
 async def until(is_there: Callable[[], bool]) -> None:

@@ -1,0 +1,81 @@
+"""The signs of life of a front end, by which others know that its tasks are in good hands."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from postproc.service.store.leases import LeasedTasks
+from postproc.service.store.outages import reason_of
+
+if TYPE_CHECKING:
+    from postproc.service.engine.interface import InferenceEngine
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 2.0
+
+
+class Heart:
+    """Tells the database that this front end lives, and the engine what it hears of the others.
+
+    Parameters
+    ----------
+    tasks : LeasedTasks
+        Of this front end, which has told once that it lives.
+    seconds : float
+        How long one that says nothing counts as alive.
+    engine : InferenceEngine
+        Takes what tenants hold elsewhere into account, and resumes what was resumed elsewhere.
+    """
+
+    def __init__(self, tasks: LeasedTasks, seconds: float, engine: InferenceEngine) -> None:
+        self._tasks, self._seconds, self._engine = tasks, seconds, engine
+        self._pause = min(seconds / 4, _LONGEST_PAUSE)
+        self._is_over = threading.Event()
+        self._last = self._since = time.monotonic()
+        self.is_waiting = True  # tasks of others; unknown yet
+        self._thread = threading.Thread(target=self._work, name="postproc-heart", daemon=True)
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two signs."""
+        return self._pause
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it has told in time for so long that whoever has not is dead.
+
+        Where the database was away, all leases are over at its return, and their holders need a moment.
+        """
+        now = time.monotonic()
+        return now - self._last <= self._seconds <= now - self._since
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        is_failing = False
+        while not self._is_over.wait(self._pause):
+            try:
+                seen = self._tasks.beat()
+            except Exception as error:  # the next one may be heard
+                if not is_failing:
+                    logger.warning("the database does not hear this front end: %s", reason_of(error))
+                is_failing = True
+                continue
+            now = time.monotonic()
+            if is_failing or now - self._last > self._seconds:
+                self._since = now
+            is_failing, self._last, self.is_waiting = False, now, seen.is_waiting
+            self._engine.share(seen.held)
+            for network_id in seen.resumed:
+                self._engine.resume(network_id)

@@ -1,0 +1,278 @@
+"""Tasks that front ends share: each is leased by the one that runs it, and taken over where that one dies.
+
+A lease lives as long as its front end says that it does, in one row for all its leases. It goes in the
+transaction that writes the outcome of its task, and only its holder can let it go so: a task may be run
+twice, and is written once.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Float,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from postproc.service.store.database import Database
+from postproc.service.store.tables import (
+    ERROR,
+    PENDING,
+    FrontEnd,
+    Lease,
+    Resumption,
+    Task,
+    now,
+)
+from postproc.service.store.tasks import TaskStore, write_outcomes
+from postproc.service.work import STOPPED, TargetName, TaskRequest
+
+MOST_LOSSES = 3  # front ends that may die with a task, before it is taken for the reason
+
+_KEPT_RESUMPTIONS = 3600.0  # seconds
+_KEPT_FRONT_ENDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A task that was another front end's.
+
+    Parameters
+    ----------
+    task_id : int
+        Of it.
+    tenant : str
+        Whose it is.
+    age : float
+        Seconds since it was acknowledged.
+    losses : int
+        Front ends that died with it.
+    request : TaskRequest
+        What is to run.
+    """
+
+    task_id: int
+    tenant: str
+    age: float
+    losses: int
+    request: TaskRequest
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a front end sees of the others when it tells that it lives.
+
+    Parameters
+    ----------
+    held : mapping of str to int
+        Tasks that others hold, by tenant.
+    resumed : list of int or str
+        Networks that may run again.
+    is_waiting : bool
+        Whether tasks wait for someone to take them over.
+    """
+
+    held: Mapping[str, int]
+    resumed: Sequence[int | str]
+    is_waiting: bool
+
+
+class LeasedTasks(TaskStore):
+    """Rows of tasks, and the leases of one front end.
+
+    Parameters
+    ----------
+    database : Database
+        PostgreSQL, which front ends share.
+    seconds : float
+        How long a front end that says nothing counts as alive.
+    """
+
+    def __init__(self, database: Database, seconds: float) -> None:
+        super().__init__(database)
+        self.front_end = uuid.uuid4().hex
+        self._seconds = seconds
+        self._name = socket.gethostname()
+        self._resumptions: set[int] | None = None  # that were read
+
+    def beat(self) -> Seen:
+        """Say that this front end lives, and look at the others."""
+        with self._database.writing() as session:
+            expires = func.clock_timestamp() + _interval(self._seconds)
+            known = session.execute(
+                update(FrontEnd).where(FrontEnd.id == self.front_end).values(expires=expires)
+            )
+            if not _count(known):
+                row = {"id": self.front_end, "name": self._name, "expires": expires}
+                session.execute(insert(FrontEnd).values(row))
+            others = Lease.front_end != self.front_end
+            held = select(Lease.tenant, func.count()).where(others).group_by(Lease.tenant)
+            return Seen(
+                {row[0]: row[1] for row in session.execute(held)},
+                self._resumed(session),
+                session.scalar(select(literal(True)).where(select(Lease.task_id).where(_is_free()).exists()))
+                is not None,
+            )
+
+    def leave(self) -> None:
+        """Hand over what this front end still holds, and say that it is gone."""
+        with self._database.writing() as session:
+            session.execute(update(Lease).where(Lease.front_end == self.front_end).values(front_end=None))
+            session.execute(delete(FrontEnd).where(FrontEnd.id == self.front_end))
+        self._unfinished.clear()
+
+    def take_over(self, most: int, *, of_dead: bool) -> list[Taken]:
+        """Take tasks that were handed over, and of front ends that died; this one holds their leases then.
+
+        Parameters
+        ----------
+        most : int
+            How many.
+        of_dead : bool
+            Whether to take those that nobody handed over.
+        """
+        which = _is_free() if of_dead else Lease.front_end.is_(None)
+        age = func.extract("epoch", func.clock_timestamp() - Lease.created)
+        with self._database.writing() as session:
+            statement = select(Lease, age).where(which).order_by(Lease.task_id).limit(most)
+            found = session.execute(statement.with_for_update(skip_locked=True, of=Lease)).all()
+            taken = []
+            for lease, seconds in found:
+                lease.losses += lease.front_end is not None
+                lease.front_end = self.front_end
+                taken.append(_taken(lease, float(seconds)))
+        for task in taken:
+            self._unfinished[task.task_id] = time.monotonic() - task.age
+        return taken
+
+    def hand_over(self, task_ids: Sequence[int]) -> None:
+        """Let another front end have tasks of this one."""
+        with self._database.writing() as session:
+            self._hand_over(session, task_ids)
+        for task_id in task_ids:
+            self._unfinished.pop(task_id, None)
+
+    def finish(self, outcomes: Sequence[tuple[int, str | None, str | None]]) -> int:
+        """Write what came of tasks whose leases this front end holds, as `TaskStore.finish`.
+
+        Those that did not run since it is being stopped are handed over.
+        """
+        ended = [outcome for outcome in outcomes if outcome[2] != STOPPED]
+        with self._database.writing() as session:
+            self._hand_over(session, [task_id for task_id, _, error in outcomes if error == STOPPED])
+            own = Lease.task_id.in_([task_id for task_id, _, _ in ended]), Lease.front_end == self.front_end
+            held = set(session.scalars(delete(Lease).where(*own).returning(Lease.task_id)))
+            count = write_outcomes(session, (outcome for outcome in ended if outcome[0] in held))
+        for task_id, _, _ in outcomes:
+            self._unfinished.pop(task_id, None)
+        return count
+
+    def fail_pending(self, error: str) -> int:
+        """End pending tasks that nobody can run: those of a single process, which came with a copy."""
+        leased = select(Lease.task_id).where(Lease.task_id == Task.id).exists()
+        with self._database.writing() as session:
+            result = session.execute(
+                update(Task)
+                .where(Task.status == PENDING, ~leased)
+                .values(status=ERROR, error=error, date_updated=now())
+            )
+        return _count(result)
+
+    def fail_unfinished(self, error: str) -> int:
+        """Hand over what is left, and say that this front end is gone; nothing fails."""
+        self.leave()
+        return 0
+
+    def resume(self, network_id: int | str) -> None:
+        """Let all front ends know that a network may run again."""
+        row = {"network": str(network_id), "is_public": isinstance(network_id, str)}
+        with self._database.writing() as session:
+            session.execute(insert(Resumption).values(row))
+
+    def expire(self, seconds: float) -> int:
+        """Delete old tasks, and what is known of front ends and resumptions of long ago."""
+        with self._database.writing() as session:
+            old = func.clock_timestamp()
+            session.execute(delete(Resumption).where(Resumption.created < old - _interval(_KEPT_RESUMPTIONS)))
+            session.execute(delete(FrontEnd).where(FrontEnd.expires < old - _interval(_KEPT_FRONT_ENDS)))
+        return super().expire(seconds)
+
+    def _overdue(self, seconds: float) -> list[int]:
+        """Return its own: those of the living are theirs to end, and those of the dead are taken over."""
+        age = func.clock_timestamp() - Lease.created
+        own = select(Lease.task_id).where(Lease.front_end == self.front_end, age > _interval(seconds))
+        with self._database.reading() as session:
+            return list(session.scalars(own))
+
+    def _lease(self, tenant: str, describe: Callable[[], TaskRequest]) -> Lease:
+        request = describe()
+        return Lease(
+            tenant=tenant,
+            front_end=self.front_end,
+            losses=0,
+            request={
+                "kind": request.target.kind,
+                "id": request.target.id,
+                "options": request.options,
+                "sizes": [len(image) for image in request.images],
+            },
+            images=b"".join(request.images),
+        )
+
+    def _hand_over(self, session: Session, task_ids: Sequence[int]) -> None:
+        if task_ids:
+            own = Lease.task_id.in_(task_ids), Lease.front_end == self.front_end
+            session.execute(update(Lease).where(*own).values(front_end=None))
+
+    def _resumed(self, session: Session) -> list[int | str]:
+        """Return the networks that were resumed since this was asked last."""
+        rows = session.scalars(select(Resumption)).all()
+        known, self._resumptions = self._resumptions, {row.id for row in rows}
+        if known is None:  # nothing is held back here yet
+            return []
+        return [row.network if row.is_public else int(row.network) for row in rows if row.id not in known]
+
+
+def _is_free() -> ColumnElement[bool]:
+    """Tell of a lease that its front end is dead, or has handed it over."""
+    lives = (
+        select(FrontEnd.id)
+        .where(FrontEnd.id == Lease.front_end, FrontEnd.expires > func.clock_timestamp())
+        .correlate(Lease)
+        .exists()
+    )
+    return or_(Lease.front_end.is_(None), ~lives)
+
+
+def _taken(lease: Lease, age: float) -> Taken:
+    request: dict[str, Any] = lease.request
+    images, start = [], 0
+    for size in request["sizes"]:
+        images.append(lease.images[start : start + size])
+        start += size
+    target = TargetName(request["kind"], request["id"])
+    task = TaskRequest(target, request["options"], images)
+    return Taken(lease.task_id, lease.tenant, age, lease.losses, task)
+
+
+def _interval(seconds: float) -> ColumnElement[Any]:
+    return func.make_interval(0, 0, 0, 0, 0, 0, cast(seconds, Float))
+
+
+def _count(result: Any) -> int:
+    return result.rowcount if isinstance(result, CursorResult) else 0

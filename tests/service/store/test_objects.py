@@ -1,0 +1,101 @@
+"""Objects by digest: in a folder, and over HTTP in what stands for S3."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from postproc.errors import PostprocError
+from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError, StoreRecord
+
+pytest.importorskip("obstore")
+
+CONTENT = b"content " * 1000
+DIGEST = sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    pytest.importorskip("flask_cors")
+    moto = pytest.importorskip("moto.server")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    if request.param == "file":
+        return ObjectStore(f"file://{tmp_path}/a%20store")
+    import boto3
+
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    for name, value in {**given, "AWS_ENDPOINT_URL": request.getfixturevalue("s3")}.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
+    return ObjectStore(f"s3://bucket/{tmp_path.name}")
+
+
+def test_objects_come_back_as_they_went(store: ObjectStore, tmp_path: Path) -> None:
+    path, target = tmp_path / "path", tmp_path / "target"
+    path.write_bytes(CONTENT)
+    assert store.modified(DIGEST) is None
+    with pytest.raises(StoreAwayError, match="mounted"):
+        store.fetch(DIGEST, target)
+    store.write_record(StoreRecord(id="identity", is_joined=True))
+    assert store.record() == StoreRecord(id="identity", is_joined=True)
+    with pytest.raises(DamagedError, match="has no object"):
+        store.fetch(DIGEST, target)
+    store.put(path, DIGEST)
+    store.fetch(DIGEST, target)
+    assert target.read_bytes() == CONTENT
+    (found,) = store.all()
+    assert (found.digest, found.size, found.modified) == (DIGEST, len(CONTENT), store.modified(DIGEST))
+    path.write_bytes(CONTENT[1:])
+    store.put(path, DIGEST)
+    with pytest.raises(DamagedError, match="is damaged"):
+        store.fetch(DIGEST, target)
+    assert not target.exists()
+    store.remove(DIGEST)
+    assert list(store.all()) == []
+
+
+def test_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    for name, value in {**given, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+        monkeypatch.setenv(name, value)
+    store = ObjectStore("s3://bucket/prefix")
+    for ask in (store.record, lambda: store.modified(DIGEST), lambda: list(store.all())):
+        with pytest.raises(StoreAwayError, match="s3://bucket/prefix does not answer"):
+            ask()  # type: ignore[operator]
+
+
+def test_full_disk_of_this_machine_is_no_store_that_is_away(tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}/store")
+    with pytest.raises(IsADirectoryError):
+        store.fetch(DIGEST, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["/folder", "http://host/x", "s3://key:secret@bucket/x", "file://host/x", "file:x"]
+)
+def test_url_that_is_none_of_a_store_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(PostprocError, match="store: expected") as caught:
+        ObjectStore(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_store_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(ImportError, match=r"\[store\]"):
+        ObjectStore("file:///folder")
