@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of others' packages
 
 
 @pytest.fixture(scope="module")
-def app() -> Any:
-    return load("gradio/app.py", "gradio")
+def app() -> Iterator[Any]:
+    yield load("gradio/app.py", "gradio")
+    gc.collect()  # event loops that it leaves open, while their warnings are ignored
 
 
 @pytest.mark.parametrize("seed", SEEDS)
