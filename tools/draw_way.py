@@ -59,7 +59,7 @@ def draw() -> str:
     size = f'width="{WIDTH - 40}" height="{end - top + 18}" rx="10"'
     parts.append(f'<rect class="call" x="20" y="{top}" {size}/>')
     _arrow(parts, bottom, top + 44)
-    parts.append(_text("one compiled call, without the GIL", 36, top + 27, "title", "start"))
+    parts.append(_text("one compiled call, no GIL", 36, top + 27, "title", "start"))
     parts += inside
     _loops(parts, top + 44)
     _arrow(parts, end, end + 52)

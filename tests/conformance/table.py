@@ -122,7 +122,7 @@ def _head(count: int, results: dict[str, Result]) -> str:
     behind = {name: count - len(result["cases"]) for name, result in results.items()}
     told = ", ".join(f"{number} to {name}" for name, number in behind.items() if number)
     newer = f" Cases that are newer than the answers were not put: {told}." if told else ""
-    return f"""# Who deviates where
+    return f"""# What other libraries answer
 
 The {count} cases of `tests/conformance/` (its README tells of them), asked of other libraries as their
 documentation says that they are called. Each case is small, and made to show one rule at its edge; what
