@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
+
+from postproc.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -45,3 +51,32 @@ def run(page: Path, block: Block, names: dict[str, Any], capsys: pytest.CaptureF
     printed = capsys.readouterr().out
     check_output(page, block, printed)
     return printed
+
+
+def run_commands(page: Path, block: Block, exit_code: int = 0) -> None:
+    """Run the lines of a block, `postproc` in this process and others by bash; check what they print.
+
+    The last one ends with the exit code; others that fail go on by `|| echo "ended with $?"`. Nothing is
+    installed.
+    """
+    printed, code = "", 0
+    for line in block.code.replace("\\\n", " ").splitlines():
+        assert code == 0, f"{page.name}, line {block.line}: {printed}"
+        command, _, otherwise = (part.strip() for part in line.partition("||"))
+        name, *arguments = shlex.split(command, comments=True)
+        if (name, arguments[0]) == ("pip", "install"):
+            continue
+        if name == "cd":
+            os.chdir(arguments[0])
+        elif name == "postproc":
+            result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+            printed, code = printed + result.output, result.exit_code
+            if otherwise:
+                assert otherwise == 'echo "ended with $?"'
+                assert code, f"{page.name}, line {block.line}: {line} did not fail"
+                printed, code = f"{printed}ended with {code}\n", 0
+        else:
+            done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+            printed, code = printed + done.stdout + done.stderr, done.returncode
+    check_output(page, block, printed)
+    assert code == exit_code, f"{page.name}, line {block.line}: {printed}"

@@ -191,7 +191,7 @@ def test_every_class_of_errors_is_on_the_page() -> None:
         kinds |= more
     told = set(re.findall(r"^\| `(\w+)` \| `\w+` \|", section("In Python"), re.MULTILINE))
     # The service says the text of its own in its log, or as a task's; of tensors, only the base is caught.
-    inside = {"InUseError", "TooLargeError", "OpenAxisError"}
+    inside = {"InUseError", "TooLargeError", "OpenAxisError", "DamagedError"}
     assert kinds - inside == told
 
 

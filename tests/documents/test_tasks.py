@@ -11,8 +11,6 @@ import importlib.util
 import json
 import logging
 import re
-import shlex
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +23,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 from PIL import Image
-from typer.testing import CliRunner
 
-from postproc.cli.app import app
-from tests.documents.pages import ROOT, Block, blocks, check_output, run
+from tests.documents.pages import ROOT, blocks, run, run_commands
 from tests.documents.test_python import ellipse
 from tests.inspection.exports import classifiers, distances, queries, ultralytics
 from tests.inspection.exports.finished import torchvision
@@ -40,7 +36,6 @@ from tests.models import network as network_of
 TASKS = ROOT / "docs" / "tasks"
 # Commands that are not run, by how they begin.
 LEFT_OUT = {
-    "pip install ": "installs",
     "optimum-cli export ": "needs optimum, and fetches weights",
     "yolo export ": "needs ultralytics, and fetches weights",
 }
@@ -85,22 +80,6 @@ class Network:
 
     def __init__(self, exported: bytes, answers: Mapping[str, NDArray[Any]], *image: Any) -> None:
         self.exported, self.answering = exported, answering(answers, *image)
-
-
-def run_commands(page: Path, block: Block, exit_code: int) -> None:
-    """Run the lines of a block, `postproc` in this process; the last one ends with the exit code."""
-    lines = block.code.replace("\\\n", " ").splitlines()
-    printed, code = "", 0
-    for line in lines:
-        assert code == 0, f"{page.name}, line {block.line}: {printed}"
-        if line.startswith("postproc "):
-            result = CliRunner().invoke(app, shlex.split(line, comments=True)[1:], catch_exceptions=False)
-            printed, code = printed + result.output, result.exit_code
-        else:
-            done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
-            printed, code = printed + done.stdout + done.stderr, done.returncode
-    check_output(page, block, printed)
-    assert code == exit_code, f"{page.name}, line {block.line}: {printed}"
 
 
 def run_page(
