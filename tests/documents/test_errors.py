@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from pydantic import ValidationError
 
 from postproc import PostprocError, PostProcessor, RecognitionSpec, RecognitionVersion, Yolov8Output
 from postproc.images import load_image
@@ -142,6 +143,18 @@ def test_messages_are_those_that_are_met(title: str, files: Path, monkeypatch: p
     met = [text for fault in FAULTS[title] for text in raised(fault)]
     assert [text for text in met if not any(is_shown(message, text) for message in listed)] == []
     assert [message for message in listed if not any(is_shown(message, text) for text in met)] == []
+
+
+def test_errors_that_are_not_postprocs_own() -> None:
+    with pytest.raises(IndexError) as beyond:
+        post()({"output0": TABLE}).outputs[0][1]
+    with pytest.raises(ValidationError, match="did you mean 'output_tensor'") as misspelt:
+        Yolov8Output(output_tensr="output0")  # type: ignore[call-arg]
+    assert not isinstance(beyond.value, PostprocError)
+    assert not isinstance(misspelt.value, PostprocError)
+    assert isinstance(misspelt.value, ValueError)
+    assert "`IndexError`" in TEXT
+    assert "`pydantic.ValidationError`" in TEXT
 
 
 @functools.cache
