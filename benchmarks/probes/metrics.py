@@ -7,8 +7,7 @@ from collections import Counter as Counts
 
 import numpy as np
 from prometheus_client import Counter, Histogram
-
-from postproc import PostProcessor, Yolov8Output
+from yolov8 import post, tensors
 
 _ROUNDS, _CALLS = 150, 5
 
@@ -16,14 +15,6 @@ LATENCY = Histogram("postprocessing_seconds", "Time of a call.")
 BY_MODEL = Histogram("postprocessing_by_model_seconds", "Time of a call.", ["model"])
 FOUND = Counter("detections_total", "Detections by label.", ["label"])
 
-post = PostProcessor.for_detection(
-    [f"label {row}" for row in range(80)],
-    Yolov8Output(output_tensor="tensor"),
-    thresholds=0.25,
-    nms_threshold=0.5,
-    input_size=[640, 640],
-)
-tensors = {"tensor": np.load(sys.argv[1])}
 batch = post(tensors)
 
 

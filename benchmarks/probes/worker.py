@@ -2,8 +2,7 @@
 
 With 0 WORKERS this process, which began at BEGIN on the clock that all processes share, is the worker itself;
 otherwise it warms up and forks them. A worker writes a line of JSON, its process id and the seconds from its
-beginning to its first result, and waits for the end of its input. Imports nothing that a user's own script
-would not.
+beginning to its first result, and waits for the end of its input.
 """
 
 import json
@@ -11,9 +10,7 @@ import os
 import sys
 import time
 
-import numpy as np
-
-from postproc import PostProcessor, Yolov8Output
+from yolov8 import post, tensors
 
 _CALLS = 100
 
@@ -29,14 +26,6 @@ def _work(begin: float) -> None:
     sys.stdin.read()
 
 
-post = PostProcessor.for_detection(
-    [f"label {row}" for row in range(80)],
-    Yolov8Output(output_tensor="tensor"),
-    thresholds=0.25,
-    nms_threshold=0.5,
-    input_size=[640, 640],
-)
-tensors = {"tensor": np.load(sys.argv[1])}
 forks = int(sys.argv[3])
 if not forks:
     _work(float(sys.argv[2]))
