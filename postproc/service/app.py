@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -33,6 +33,7 @@ from postproc.service.routes import account, networks, operations, pages, public
 from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.objects import StoreAwayError
+from postproc.service.store.outages import is_outage
 from postproc.service.taking_over import TakingOver
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
@@ -122,7 +123,7 @@ def create_app(
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _wrong_parameters)
     app.add_exception_handler(HTTPException, _http_error)
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
+    for kind in (OperationalError, InterfaceError, InternalError, PoolTimeout):
         app.add_exception_handler(kind, _database_error)
     app.add_exception_handler(StoreAwayError, _store_error)
     app.add_exception_handler(OSError, _disk_error)
@@ -179,6 +180,8 @@ async def _database_error(_: Request, error: Exception) -> Json:
     reason = str(getattr(error, "orig", None) or error)
     if "disk is full" in reason:  # SQLite's SQLITE_FULL
         return _full(reason)
+    if isinstance(error, InternalError) and not is_outage(error):
+        raise error
     logger.error("the database does not answer", error=reason)
     return _answer(
         ApiError(503, "the database does not answer; send this again later", headers={"Retry-After": "1"})

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError, InternalError
 
 from postproc.errors import PostprocError
 from postproc.service import ServiceSettings, create_app
 from postproc.service.engine.batching import Batcher
 from postproc.service.errors import QueueFullError
+from postproc.service.store import leases
+from postproc.service.store.database import Database
 from postproc.service.store.keys import Keys
 from postproc.service.store.leases import LeasedTasks
+from postproc.service.store.outages import is_outage
 from postproc.service.store.reporting import Reporter
 from postproc.service.work import STOPPED, TargetName, TaskRequest
 from tests.service import digits
@@ -247,8 +251,6 @@ def test_a_store_needs_postgresql_and_its_own_database(postgres: Callable[[], st
 
 @pytest.fixture
 def leased(postgres: Callable[[], str], tmp_path: Path) -> Iterator[Callable[[], LeasedTasks]]:
-    from postproc.service.store.database import Database
-
     database = Database(ServiceSettings(data=tmp_path, database=postgres()))
     database.prepare("identity", for_front_ends=True)
 
@@ -280,6 +282,57 @@ def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], L
     assert b.finish([(task, '{"b": 1}', None)]) == 1
     assert b.texts("one", [task]) == {task: '{"b": 1}'}
     assert not b.beat().is_waiting
+
+
+def test_large_images_are_taken_over_a_few_at_a_time(
+    leased: Callable[[], LeasedTasks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = leased(), leased()
+    monkeypatch.setattr(leases, "_MOST_BYTES", 17)
+    tasks = [a.add("one", _request) for _ in range(3)]  # of 8 bytes each
+    large = TaskRequest(TargetName("version", 7), {}, [b"more than all"] * 2)
+    tasks.append(a.add("one", lambda: large))
+    a.leave()
+    taken = [[task.task_id for task in b.take_over(8, of_dead=False)] for _ in range(4)]
+    assert taken == [tasks[:2], tasks[2:3], tasks[3:], []]
+
+
+def test_front_end_that_hangs_while_it_writes_lets_its_task_go(
+    postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServiceSettings(data=tmp_path, database=postgres())
+    database = Database(settings, most_idle=1.0)
+    database.prepare("identity", for_front_ends=True)
+    a, b = LeasedTasks(database, 0.2), LeasedTasks(database, 60.0)
+    a.beat()
+    task = a.add("one", _request)
+
+    def hang(*_: Any) -> int:
+        wait_until(lambda: [taken.task_id for taken in b.take_over(8, of_dead=True)] == [task], 5)
+        return 1
+
+    monkeypatch.setattr(leases, "write_outcomes", hang)
+    with pytest.raises(DBAPIError) as caught:
+        a.finish([(task, "{}", None)])
+    assert is_outage(caught.value)
+    monkeypatch.undo()
+    assert b.finish([(task, '{"b": 1}', None)]) == 1
+    database.close()
+
+
+def test_request_whose_transaction_was_ended_is_asked_for_again(
+    fronts: tuple[Serving, Serving, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psycopg.errors import IdleInTransactionSessionTimeout
+
+    def woken(*_: Any) -> Any:
+        raise InternalError("", None, IdleInTransactionSessionTimeout())
+
+    a = fronts[0]
+    monkeypatch.setattr(a.services.networks, "get", woken)
+    response = a.client.get("/networks/1")
+    assert complaint(response, 503)
+    assert response.headers["Retry-After"]
 
 
 def test_own_leases_that_nobody_runs_end_in_error(leased: Callable[[], LeasedTasks]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from postproc.service.errors import ApiError, InputError
 from postproc.service.store.database import Database
-from postproc.service.store.files import NetworkFolders
+from postproc.service.store.files import NetworkFolders, sync_all
 from postproc.service.store.networks import FileEntry, NetworkStore
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError, digest_of
 
@@ -122,7 +122,7 @@ class CachedFolders(NetworkFolders):
         name = staged.name
         held = ExitStack()
         try:
-            # From now on nobody removes an object that is found to be there already.
+            # From now on nobody removes an object that another upload had left.
             held.enter_context(self._database.agreed(_UPLOADS, is_shared=True))
             paths = sorted(path for path in staged.rglob("*") if path.is_file())
             entries = [
@@ -131,8 +131,8 @@ class CachedFolders(NetworkFolders):
             ]
             self._objects.check()
             for path, entry in zip(paths, entries, strict=True):
-                if self._objects.modified(entry.digest) is None:
-                    self._objects.put(path, entry.digest)
+                self._objects.put(path, entry.digest)  # also in the place of one, which may be damaged
+            sync_all(staged)
             self._publishing[name], self._entries[name] = held, entries
             staged.rename(self._networks / name)
         except BaseException:
@@ -222,6 +222,7 @@ class CachedFolders(NetworkFolders):
                 target = staged / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._objects.fetch(entry.digest, target)
+            sync_all(staged)  # a copy is not checked again
             staged.rename(self._networks / name)
             self._touch(name)
         finally:
@@ -244,15 +245,16 @@ class CachedFolders(NetworkFolders):
 
     def _check(self, seconds: float) -> None:
         """Look which networks lack files, and remove objects of none that are older than this."""
+        needed = self._rows.digests()  # first: what came in between would seem to lack its files
+        found = {item.digest: item for item in self._objects.all()}
+        self._lacking = set().union(*(needed[digest] for digest in needed.keys() - found.keys()))
+        limit = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+        old = {digest for digest in found.keys() - needed.keys() if found[digest].modified < limit}
+        if not old:
+            return  # and no upload waits
         with self._database.agreed(_UPLOADS, waits=False) as is_alone:
-            needed = self._rows.digests()  # first: what came in between would seem to lack its files
-            found = {item.digest: item for item in self._objects.all()}
-            self._lacking = set().union(*(needed[digest] for digest in needed.keys() - found.keys()))
-            if not is_alone:
-                return  # an upload is under way; the next turn will do
-            limit = datetime.now(timezone.utc) - timedelta(seconds=seconds)
-            for digest in found.keys() - needed.keys():
-                if found[digest].modified < limit:
+            if is_alone:  # else an upload is under way; the next turn will do
+                for digest in old - self._rows.digests().keys():
                     self._objects.remove(digest)
 
 

@@ -112,7 +112,7 @@ class _InStore:
 
     def bring(self, folder: str, entries: list[FileEntry], source: _Files) -> None:
         for entry in entries:
-            if self._objects.modified(entry.digest) is None:
+            if not self._objects.has(entry.digest):
                 place = self._scratch / entry.digest
                 try:
                     self._objects.put(source.at(folder, entry, place), entry.digest)
@@ -185,7 +185,7 @@ def _opened(
         if is_target:
             join(settings, database, folders.names())
         return database, _InFolders(folders)
-    check_store_settings(database)
+    check_store_settings(database.url)
     objects = ObjectStore(settings.store)
     opened.callback(lock_database(database, lambda _: None).close)
     join_store(database, objects)

@@ -23,6 +23,7 @@ from postproc.service.store.tables import Base, Format, Identity
 FORMAT = 2  # 1 knew no identity
 OWN_FILE = "postproc.sqlite"  # in the data folder, where no database is named
 _AGREEMENTS = 1886352501  # PostgreSQL's locks of this kind, beside that of `locks`
+_AGREED_SECONDS = 5.0
 _BUSY_SECONDS = 10
 _CONNECTIONS = 48  # the threads of the requests, those of the engine, and the sweep
 _LONGEST_URL = 10_000
@@ -67,6 +68,9 @@ class Database:
     ----------
     settings : ServiceSettings
         Where it lies.
+    most_idle : float, optional
+        Seconds after which PostgreSQL ends a transaction in which nothing comes: a process that hangs in one
+        would keep its rows from others.
 
     Raises
     ------
@@ -74,9 +78,11 @@ class Database:
         If the settings name no database that could be opened.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, most_idle: float | None = None) -> None:
         self.url = url_of(settings)
         self._engine = _engine_of(self.url)
+        if most_idle is not None:
+            _end_idle(self._engine, most_idle)
         # SQLite has one writer at a time, and lets the others poll for their turn.
         self._writer = threading.Lock() if self.file is not None else nullcontext()
         self._place: tuple[int, int] | None = None  # of the file
@@ -111,16 +117,17 @@ class Database:
         is_shared : bool
             Beside others who share it, and against who wants it alone.
         waits : bool
-            Until it is free; else the block runs at once.
+            Some seconds for it, and raises then; else the block runs at once.
         """
         function = f"pg_{'' if waits else 'try_'}advisory_lock{'_shared' if is_shared else ''}"
         key = f"{_AGREEMENTS}, hashtext(coalesce(current_schema(), '') || :what)"
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            found = connection.scalar(text(f"SELECT {function}({key})"), {"what": what})
-            has_it = waits or bool(found)
             try:
-                yield has_it
+                # Whoever has it may hang.
+                connection.exec_driver_sql(f"SET lock_timeout = {round(_AGREED_SECONDS * 1000)}")
+                found = connection.scalar(text(f"SELECT {function}({key})"), {"what": what})
+                yield waits or bool(found)
             finally:
                 connection.invalidate()  # its session ends, and the lock with it
 
@@ -284,6 +291,14 @@ def _engine_of(url: URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_in_sqlite)
     return engine
+
+
+def _end_idle(engine: Engine, seconds: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {max(1, round(seconds * 1000))}")
+        connection.commit()
 
 
 def _place_of(file: Path) -> tuple[int, int]:

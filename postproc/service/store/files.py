@@ -133,10 +133,7 @@ class NetworkFolders:
     def publish(self, staged: Path) -> str:
         """Write a staged folder to the disk, put it in its place, and return its name; `settle` it later."""
         (staged / _MARK).touch()
-        for parent, _, names in os.walk(staged, topdown=False):
-            for name in names:
-                sync(Path(parent, name))
-            sync(Path(parent))
+        sync_all(staged)
         staged.rename(self._networks / staged.name)
         sync(self._networks)
         return staged.name
@@ -200,6 +197,14 @@ class NetworkFolders:
             os.utime(target)  # from now on
         except OSError:
             logger.exception("cannot move %s aside: it is left to the next start", path)
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until a folder, and all in it, is on the disk."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(Path(parent, name))
+        sync(Path(parent))
 
 
 def _remove(path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import (
@@ -44,6 +45,7 @@ from postproc.service.work import STOPPED, TargetName, TaskRequest
 
 MOST_LOSSES = 3  # front ends that may die with a task, before it is taken for the reason
 
+_MOST_BYTES = 64 << 20  # of images that are taken over together
 _KEPT_RESUMPTIONS = 3600.0  # seconds
 _KEPT_FRONT_ENDS = 3600.0
 
@@ -142,15 +144,22 @@ class LeasedTasks(TaskStore):
         Parameters
         ----------
         most : int
-            How many.
+            How many; fewer where their images are large.
         of_dead : bool
             Whether to take those that nobody handed over.
         """
         which = _is_free() if of_dead else Lease.front_end.is_(None)
         age = func.extract("epoch", func.clock_timestamp() - Lease.created)
         with self._database.writing() as session:
-            statement = select(Lease, age).where(which).order_by(Lease.task_id).limit(most)
-            found = session.execute(statement.with_for_update(skip_locked=True, of=Lease)).all()
+            size = func.octet_length(Lease.images)
+            free = select(Lease.task_id, size).where(which).order_by(Lease.task_id).limit(most)
+            sizes = session.execute(free.with_for_update(skip_locked=True, of=Lease)).all()
+            sums = accumulate(size for _, size in sizes)
+            chosen = [row[0] for row, total in zip(sizes, sums, strict=True) if total <= _MOST_BYTES]
+            # One that is larger comes alone.
+            chosen = chosen or [row[0] for row in sizes[:1]]
+            statement = select(Lease, age).where(Lease.task_id.in_(chosen)).order_by(Lease.task_id)
+            found = session.execute(statement).all()
             taken = []
             for lease, seconds in found:
                 lease.losses += lease.front_end is not None

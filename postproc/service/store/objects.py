@@ -138,14 +138,16 @@ class ObjectStore:
             sync(self._folder / name)
             sync((self._folder / name).parent)
 
-    def modified(self, digest: str) -> datetime | None:
-        """Return when an object was written, or None where there is none."""
+    def has(self, digest: str) -> bool:
+        """Tell whether an object is there and whole; reads all of it."""
+        found = hashlib.sha256()
         try:
             with self._explained():
-                found: datetime = self._obstore.head(self._store, _name(digest))["last_modified"]
+                for chunk in self._chunks(digest):
+                    found.update(chunk)
         except FileNotFoundError:
-            return None
-        return found
+            return False
+        return found.hexdigest() == digest
 
     def fetch(self, digest: str, target: Path) -> None:
         """Write an object to a file.
@@ -160,7 +162,7 @@ class ObjectStore:
         found = hashlib.sha256()
         try:
             with self._explained(), target.open("wb") as file:
-                for chunk in self._obstore.get(self._store, _name(digest)).stream(min_chunk_size=_CHUNK):
+                for chunk in self._chunks(digest):
                     found.update(chunk)
                     file.write(chunk)
         except FileNotFoundError:
@@ -208,6 +210,9 @@ class ObjectStore:
         """Write down which database it belongs to."""
         with self._explained():
             self._obstore.put(self._store, _RECORD, record.model_dump_json().encode())
+
+    def _chunks(self, digest: str) -> Iterator[Any]:
+        yield from self._obstore.get(self._store, _name(digest)).stream(min_chunk_size=_CHUNK)
 
     def _explained(self) -> _Explained:
         return _Explained(self.url, self._errors)

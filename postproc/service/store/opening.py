@@ -7,12 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from postproc.service.settings import ServiceSettings
-from postproc.service.store.database import Database
+from postproc.service.store.database import Database, url_of
 from postproc.service.store.files import NetworkFolders
 from postproc.service.store.identity import check, join
 from postproc.service.store.leases import LeasedTasks
 from postproc.service.store.locks import Lock, lock_database, patiently
 from postproc.service.work import TASK_MARGIN
+
+_MOST_IDLE = 30.0  # seconds; a large result may take some of them on its way
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ def open_shared(settings: ServiceSettings, on_lost: Callable[[str], None]) -> Op
     from postproc.service.store.objects import ObjectStore
 
     with ExitStack() as opened:
-        database = Database(settings)
+        check_store_settings(url_of(settings))
+        database = Database(settings, most_idle=_MOST_IDLE)
         opened.callback(database.close)
-        check_store_settings(database)
         objects = ObjectStore(settings.store or "")
         folders = CachedFolders(
             settings.data,

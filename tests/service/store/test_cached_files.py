@@ -7,11 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from postproc.service import ServiceSettings
 from postproc.service.errors import ApiError, InputError
+from postproc.service.store import cached_files, files
+from postproc.service.store import database as databases
 from postproc.service.store.cached_files import CachedFolders
 from postproc.service.store.database import Database
 from postproc.service.store.networks import NetworkStore
@@ -80,6 +84,32 @@ def test_copies_are_fetched_whole_by_many_at_once(
     assert b.names() == {name}
 
 
+def test_object_that_is_damaged_is_whole_again_after_the_same_upload(
+    make: Callable[[str], CachedFolders], database: Database, tmp_path: Path
+) -> None:
+    a, b = make("a"), make("b")
+    upload(a, database, b"whole")
+    for path in (tmp_path / "store" / "sha256").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    again = upload(a, database, b"whole")
+    b.fetch(1, again)
+    assert b.model(again).read_bytes() == b"whole"
+
+
+def test_copies_are_on_the_disk_before_they_have_their_place(
+    make: Callable[[str], CachedFolders], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = make("a"), make("b")
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync", lambda path: synced.append("/".join(path.parts[-3:-1])))
+    name = upload(a, database, b"x")
+    assert f"staging/{name}" in synced  # where its model lies
+    synced.clear()
+    b.fetch(1, name)
+    assert any(place.startswith("staging/") for place in synced)
+
+
 def test_copies_beyond_the_limit_go_unless_they_are_in_use(
     make: Callable[[str], CachedFolders], database: Database
 ) -> None:
@@ -113,6 +143,23 @@ def test_objects_of_no_network_go_after_their_time_and_not_while_an_upload_count
     other.set_aside(name)
     wait_until(lambda: folders._check(-1.0) or b"stray" not in objects_in(tmp_path))
     assert objects_in(tmp_path) == {b"kept", b""}
+
+
+def test_uploads_wait_neither_for_a_listing_nor_for_ever(
+    make: Callable[[str], CachedFolders], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = make("a"), make("b")
+    listed = a._objects.all
+
+    def listing() -> Any:
+        upload(b, database, b"meanwhile")
+        return listed()
+
+    monkeypatch.setattr(databases, "_AGREED_SECONDS", 0.1)
+    monkeypatch.setattr(a._objects, "all", listing)
+    a._check(-1.0)
+    with database.agreed(cached_files._UPLOADS), pytest.raises(OperationalError, match="lock timeout"):
+        upload(b, database, b"later")
 
 
 def test_network_whose_object_is_gone_counts_as_missing(

@@ -46,7 +46,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def test_objects_come_back_as_they_went(store: ObjectStore, tmp_path: Path) -> None:
     path, target = tmp_path / "path", tmp_path / "target"
     path.write_bytes(CONTENT)
-    assert store.modified(DIGEST) is None
+    assert not store.has(DIGEST)
     with pytest.raises(StoreAwayError, match="mounted"):
         store.fetch(DIGEST, target)
     store.write_record(StoreRecord(id="identity", is_joined=True))
@@ -57,9 +57,11 @@ def test_objects_come_back_as_they_went(store: ObjectStore, tmp_path: Path) -> N
     store.fetch(DIGEST, target)
     assert target.read_bytes() == CONTENT
     (found,) = store.all()
-    assert (found.digest, found.size, found.modified) == (DIGEST, len(CONTENT), store.modified(DIGEST))
+    assert (found.digest, found.size) == (DIGEST, len(CONTENT))
+    assert store.has(DIGEST)
     path.write_bytes(CONTENT[1:])
     store.put(path, DIGEST)
+    assert not store.has(DIGEST)
     with pytest.raises(DamagedError, match="is damaged"):
         store.fetch(DIGEST, target)
     assert not target.exists()
@@ -75,7 +77,7 @@ def test_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch, tmp
     for name, value in {**given, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
         monkeypatch.setenv(name, value)
     store = ObjectStore("s3://bucket/prefix")
-    for ask in (store.record, lambda: store.modified(DIGEST), lambda: list(store.all())):
+    for ask in (store.record, lambda: store.has(DIGEST), lambda: list(store.all())):
         with pytest.raises(StoreAwayError, match="s3://bucket/prefix does not answer"):
             ask()  # type: ignore[operator]
 
