@@ -28,6 +28,8 @@ from tests.service.postgres import binaries, cluster
 
 _SECONDS = 60
 _CLIENTS = 4
+# What a start imports late.
+_LATE = "psycopg", "obstore.store", "uvicorn.lifespan.on", "postproc.service.store.cached_files"
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Fronts:
     def __init__(self, database: str, folder: Path, count: int) -> None:
         self._database, self._folder = database, folder
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.service.front_end"])
+        self._context.set_forkserver_preload(["tests.service.front_end", *_LATE])
         self._ports = [_free_port() for _ in range(count)]
         self.running: list[Front] = []
 

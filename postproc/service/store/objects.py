@@ -39,6 +39,7 @@ _RETRIES = {
     },
 }
 _LIMITS = {"connect_timeout": "3s", "timeout": "60s"}
+_SHORT_LIMITS = {"connect_timeout": "3s", "timeout": "5s"}  # of the record, by which it is seen to be there
 
 
 class StoreAwayError(OSError):
@@ -104,17 +105,22 @@ class ObjectStore:
                 f"in the URL, got the scheme {parts.scheme!r}"
             )
         self._folder: Path | None = None
-        given: dict[str, Any] = {"retry_config": _RETRIES, "client_options": _options_of(url)}
+        given: dict[str, Any] = {"retry_config": _RETRIES, "client_options": _options_of(url, _LIMITS)}
+        short: dict[str, Any] = {
+            "retry_config": {**_RETRIES, "max_retries": 0},
+            "client_options": _options_of(url, _SHORT_LIMITS),
+        }
         if parts.scheme == "file":
             self._folder = Path(unquote(parts.path))
             if parts.netloc or not self._folder.is_absolute():
                 raise PostprocError(f"store: expected file:///folder, of an absolute path, got {url!r}")
-            given = {"mkdir": True, "automatic_cleanup": True}
+            given = short = {"mkdir": True, "automatic_cleanup": True}
         self.url = url
         self._obstore: Any = obstore
         self._errors = (BaseError, OSError)
         try:
             self._store: Any = from_url(url, **given)
+            self._probed: Any = from_url(url, **short)
         except self._errors as error:
             raise PostprocError(f"store: cannot open {url!r}: {_reason(error)}") from None
 
@@ -197,7 +203,7 @@ class ObjectStore:
         """Return what it knows of its database; None before the first start."""
         try:
             with self._explained():
-                content = bytes(self._obstore.get(self._store, _RECORD).bytes())
+                content = bytes(self._obstore.get(self._probed, _RECORD).bytes())
             return StoreRecord.model_validate_json(content)
         except FileNotFoundError:
             return None
@@ -248,10 +254,10 @@ def _name(digest: str) -> str:
     return f"{_FILES}/{digest[:2]}/{digest}"
 
 
-def _options_of(url: str) -> dict[str, Any]:
+def _options_of(url: str, limits: dict[str, str]) -> dict[str, Any]:
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
     # Without TLS only where the operator names such an endpoint.
-    return {**_LIMITS, "allow_http": url.startswith("s3:") and endpoint.startswith("http://")}
+    return {**limits, "allow_http": url.startswith("s3:") and endpoint.startswith("http://")}
 
 
 def _reason(error: BaseException) -> str:

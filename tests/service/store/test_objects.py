@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from postproc.errors import PostprocError
+from postproc.service.store import objects
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError, StoreRecord
 
 pytest.importorskip("obstore")
@@ -80,6 +82,21 @@ def test_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch, tmp
     for ask in (store.record, lambda: store.has(DIGEST), lambda: list(store.all())):
         with pytest.raises(StoreAwayError, match="s3://bucket/prefix does not answer"):
             ask()  # type: ignore[operator]
+
+
+def test_store_that_takes_requests_and_answers_none_is_away_soon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(objects, "_SHORT_LIMITS", {"connect_timeout": "1s", "timeout": "0.2s"})
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        store, start = ObjectStore("s3://bucket/prefix"), time.monotonic()
+        with pytest.raises(StoreAwayError, match="does not answer"):
+            store.check()
+        assert time.monotonic() - start < 5
 
 
 def test_full_disk_of_this_machine_is_no_store_that_is_away(tmp_path: Path) -> None:
