@@ -82,7 +82,7 @@ def oriented(labels: int, side: int = SIDE, **options: Any) -> bytes:
     grids = [graph.features(stride) for stride in STRIDES]
     angle = (flat(graph, grids, 1).sigmoid() - 0.25) * np.float32(np.pi)
     parts = [turned_boxes(graph, grids, angle), scores_of(graph, grids, labels), angle]
-    boxes = len(grid_of(graph.size, STRIDES)[0])
+    boxes = grid_of(graph.size, STRIDES)[0].shape[1]
     graph.output("output0", graph.concat(*parts, axis=1), (1, labels + 5, boxes))
     return graph.model()
 
