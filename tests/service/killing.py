@@ -89,7 +89,11 @@ def _strain(service: Running, known: Acknowledged, rng: random.Random, number: i
     def infer() -> None:
         with client_of(service) as client:
             while True:
-                known.tasks[made(post_image(client, version))["task_id"]] = version
+                response = post_image(client, version)
+                if response.status_code == 503:  # the queue is full: nothing was acknowledged
+                    time.sleep(0.05)
+                    continue
+                known.tasks[made(response)["task_id"]] = version
 
     def work(target: Any, *given: Any) -> None:
         try:

@@ -74,6 +74,7 @@ class NetworkProcess:
         self._load_seconds = load_seconds + _KERNEL_SECONDS
         self._is_closed = False
         self._at_work = threading.Lock()
+        self._ending = threading.Lock()
         self._forgotten: list[int | str] = []
         self._child: _Child | None = None
         self.last = Answer()
@@ -126,17 +127,28 @@ class NetworkProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._is_closed = True
+        with self._ending:
+            self._is_closed = True
+            child = self._child
         self.last = Answer()
-        if self._child is not None:
-            self._child.end()
+        if child is not None:
+            child.end()
 
     def _started(self) -> _Child:
         if self._child is None:
             if self._is_closed:
                 raise CrashError("it is closed")
-            self._child = _Child(self._settings)
+            return self._begun()
         return self._child
+
+    def _begun(self) -> _Child:
+        """Start a process; it ends at once where this was closed meanwhile."""
+        child = _Child(self._settings)
+        with self._ending:
+            self._child, is_closed = child, self._is_closed
+        if is_closed:
+            child.end()
+        return child
 
     def _run_or_renew(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give
@@ -210,7 +222,7 @@ class NetworkProcess:
         self.last = Answer()
         self.networks.clear()
         if not self._is_closed:
-            self._child = _Child(self._settings)
+            self._begun()
 
 
 class _Child:

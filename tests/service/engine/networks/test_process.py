@@ -22,6 +22,7 @@ from postproc import PostProcessor
 from postproc.isolation import CrashError
 from postproc.onnx_runner.session import CPU
 from postproc.service.engine.networks import host
+from postproc.service.engine.networks import process as process_module
 from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
 from postproc.service.engine.networks.memory import NetworkMemory
 from postproc.service.engine.networks.messages import stop_byte
@@ -186,6 +187,19 @@ def test_process_ends_when_it_is_closed(tmp_path: Path) -> None:
     pid = asked.pid
     asked.process.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_process_that_is_closed_while_it_starts_leaves_none(tmp_path: Path) -> None:
+    asked = Asked(tmp_path)
+
+    class ClosedMeanwhile(process_module._Child):
+        def __init__(self, settings: HostSettings) -> None:
+            super().__init__(settings)
+            asked.process.close()
+
+    with mock.patch.object(process_module, "_Child", ClosedMeanwhile):
+        asked.process._renew()
+    assert not Path(f"/proc/{asked.pid}").exists()
 
 
 @_LINUX
