@@ -20,7 +20,7 @@ class DistanceOutputs(LevelOutputs):
     """Makes an output and its tensors, for images whose inputs are of the given heights and widths."""
 
     def distance(self, sizes: Array) -> Made:
-        strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
+        strides = self.strides()
         anchors = self.pick(1, 2) if len(strides) < 3 else 1
         self.are_up = self.pick(True, False)
         self.grids = [self.grid_of(sizes[0], stride) for stride in strides]

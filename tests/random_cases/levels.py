@@ -18,6 +18,13 @@ class LevelOutputs(V07Outputs):
     grids: list[tuple[int, int]]
     are_up: bool
 
+    def strides(self) -> list[int]:
+        """Pick strides; none of hundreds of cells for soft NMS, whose plain steps take seconds then."""
+        few = [16], [32, 16], [16, 16]
+        return list(
+            self.pick(*few) if self.nms_method == "soft" else self.pick(few[0], [8, 16, 32], *few[1:])
+        )
+
     def grid_of(self, size: Array, stride: int) -> tuple[int, int]:
         height, width = (-(-side // stride) if self.are_up else side // stride for side in size.tolist())
         return int(height), int(width)

@@ -147,7 +147,7 @@ class YoloOutputs(LevelOutputs):
         return coefficients, {"prototypes_tensor": self.keep("prototypes", prototypes)}
 
     def yolox(self, sizes: NDArray[Any]) -> Made:
-        strides = self.pick([16], [8, 16, 32], [32, 16], [16, 16])
+        strides = self.strides()
         is_levels = self.pick(False, True)
         self.are_up = is_levels and self.pick(False, True)
         self.grids = [self.grid_of(sizes[0], stride) for stride in strides]

@@ -26,7 +26,9 @@ def iou(a: Box, b: Box) -> np.float32:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         width = min(a[2], b[2]) - max(a[0], b[0])
         height = min(a[3], b[3]) - max(a[1], b[1])
-        inter = (width if width > 0 else ZERO) * (height if height > 0 else ZERO)
+        if not (width > 0 and height > 0):
+            return ZERO
+        inter = width * height
         union = (area(a) + area(b)) - inter
         ratio: np.float32 = inter / union if union > 0 else ZERO
     return ratio

@@ -124,6 +124,8 @@ def soft(found: list[Hypothesis], rules: Rules) -> Kept:
 
 def _decayed(one: Hypothesis, kept: Hypothesis, sigma: float) -> Hypothesis:
     overlap = float(iou(kept.corners, one.corners))
+    if not overlap:
+        return one
     return replace(one, score=np.float32(float(one.score) * math.exp(-(overlap * overlap) / sigma)))
 
 
