@@ -70,6 +70,7 @@ def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        loop="asyncio",  # also where a package brings uvloop, whose transports `connections_of` cannot use
         http=connections_of(settings),
         h11_max_incomplete_event_size=_HEAD_BYTES,
         ws="none",  # a WebSocket would be out of reach of the limits of connections

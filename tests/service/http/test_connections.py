@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from postproc.service.http.connections import Connection
+from postproc.service.serving import config_of
+from postproc.service.settings import ServiceSettings
 from tests.service.serving import Serving, serving
 from tests.service.sockets import ME, SPECS, answer_on, head, is_well, open_to, rest_of
 from tests.service.waiting import wait_until
@@ -298,3 +301,7 @@ def test_slow_connections_leave_room_for_others(impatient: Serving) -> None:
             acts[row % 3](stack.enter_context(open_to(impatient)))
         for _ in range(20):
             is_well(impatient)
+
+
+def test_loop_is_asyncio_whatever_else_is_installed(tmp_path: Path) -> None:
+    assert config_of(FastAPI(), ServiceSettings(data=tmp_path)).loop == "asyncio"  # "auto" is uvloop at times
