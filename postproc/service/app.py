@@ -32,8 +32,7 @@ from postproc.service.model_check.scheduler import CheckModel
 from postproc.service.routes import account, networks, operations, pages, public, specs, tasks, versions
 from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
-from postproc.service.store.objects import StoreAwayError
-from postproc.service.store.outages import is_outage
+from postproc.service.store.outages import StoreAwayError, is_outage
 from postproc.service.taking_over import TakingOver
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file

@@ -11,7 +11,6 @@ from postproc.service.errors import ApiError
 from postproc.service.http.inference import run_again
 from postproc.service.services import Services
 from postproc.service.store.leases import MOST_LOSSES, Taken
-from postproc.service.store.objects import StoreAwayError
 from postproc.service.store.outages import is_outage, reason_of
 from postproc.service.work import FAILED, Outcome
 
@@ -85,7 +84,7 @@ class TakingOver:
                     return task
                 error = found.message
             except Exception as found:
-                if is_outage(found) or isinstance(found, StoreAwayError):
+                if is_outage(found):  # the store, too
                     logger.warning("task %d has to wait: %s", task.task_id, reason_of(found))
                     return task
                 logger.exception("task %d cannot be taken over", task.task_id)

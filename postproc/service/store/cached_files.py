@@ -17,7 +17,8 @@ from postproc.service.errors import ApiError, InputError
 from postproc.service.store.database import Database
 from postproc.service.store.files import NetworkFolders, sync_all
 from postproc.service.store.networks import FileEntry, NetworkStore
-from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError, digest_of
+from postproc.service.store.objects import DamagedError, ObjectStore, digest_of
+from postproc.service.store.outages import StoreAwayError
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from postproc.disk import sync
 from postproc.errors import PostprocError
 from postproc.installing import install
+from postproc.service.store.outages import StoreAwayError
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +41,6 @@ _RETRIES = {
 }
 _LIMITS = {"connect_timeout": "3s", "timeout": "60s"}
 _SHORT_LIMITS = {"connect_timeout": "3s", "timeout": "5s"}  # of the record, by which it is seen to be there
-
-
-class StoreAwayError(OSError):
-    """The store does not answer, or refuses."""
 
 
 class DamagedError(PostprocError):

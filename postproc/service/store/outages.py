@@ -10,6 +10,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 
 
+class StoreAwayError(OSError):
+    """The store of network files does not answer, or refuses."""
+
+
 def is_outage(error: BaseException) -> bool:
     """Tell whether the same may succeed later: no answer, no room, no turn.
 

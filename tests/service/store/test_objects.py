@@ -13,7 +13,8 @@ import pytest
 
 from postproc.errors import PostprocError
 from postproc.service.store import objects
-from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError, StoreRecord
+from postproc.service.store.objects import DamagedError, ObjectStore, StoreRecord
+from postproc.service.store.outages import StoreAwayError
 
 pytest.importorskip("obstore")
 
