@@ -72,6 +72,10 @@ def create_app(
     PostprocError
         If the data folder or the database cannot be used.
     """
+    if make_engine is None and settings.ray is not None:
+        from postproc.service.on_ray.engine import RayEngine
+
+        make_engine = RayEngine
     if make_engine is None:
         # Not at the top: whoever brings another engine does not pay for what fetches and decodes images.
         from postproc.service.engine.engine import Engine

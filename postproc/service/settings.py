@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
 )
@@ -61,6 +62,34 @@ class ServiceSettings(BaseModel):
         default=10.0,
         description="With --store, seconds without a sign of life after which others take over the tasks of "
         "a service.",
+    )
+    ray: str | None = Field(
+        default=None,
+        description="Address of a Ray cluster whose Ray Serve runs the networks: auto for the one that this "
+        "machine is a node of, or HOST:PORT as `ray start` prints it. Needs --store, which its nodes reach.",
+    )
+    ray_app: str = Field(
+        default="postproc",
+        min_length=1,
+        description="With --ray, name of the application of Ray Serve, which the first service makes.",
+    )
+    ray_min_replicas: NonNegativeInt = Field(
+        default=1, description="With --ray, fewest processes that run networks, in the whole cluster."
+    )
+    ray_max_replicas: PositiveInt = Field(
+        default=4, description="With --ray, most of them; their number follows the calls that wait."
+    )
+    ray_cpus: NonNegativeFloat = Field(
+        default=1.0,
+        description="With --ray, cores that each takes; as many threads share an operator by default.",
+    )
+    ray_gpus: NonNegativeFloat = Field(
+        default=0.0, description="With --ray, GPUs that each takes, or the part of one: 0.25."
+    )
+    ray_copies: Path | None = Field(
+        default=None,
+        description="With --ray, folder of the copies of the store's files on each node, of --store-cache at "
+        "most; one among the temporary files if left out.",
     )
     adopt: bool = Field(
         default=False,

@@ -100,6 +100,8 @@ class Work:
         Whose task it is.
     age : float
         Seconds since it was acknowledged, where another front end did that.
+    request_id : str
+        Of the HTTP request, for logs; empty where another front end had it.
     """
 
     network: NetworkFiles
@@ -110,6 +112,7 @@ class Work:
     max_predictions: int = 100
     tenant: str = ""
     age: float = 0.0
+    request_id: str = ""
 
 
 @dataclass(frozen=True)

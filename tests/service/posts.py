@@ -70,6 +70,28 @@ class Crashing(_Post):
         return GREY(tensors, **options)
 
 
+@dataclass(frozen=True)
+class Held(_Post):
+    """Tells its process and its parent the first time, and waits to be killed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `parent` and `process` appear, with their numbers.
+    """
+
+    folder: Path
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        process = self.folder / "process"
+        if not process.exists():
+            (self.folder / "parent").write_text(str(os.getppid()))
+            (self.folder / "number").write_text(str(os.getpid()))
+            (self.folder / "number").rename(process)
+            time.sleep(60)
+        return GREY(tensors, **options)
+
+
 def wait_for(path: Path, seconds: float = 30) -> None:
     """Wait until a file is there."""
     deadline = time.monotonic() + seconds

@@ -93,6 +93,13 @@ def serve(
     store: Annotated[str | None, _setting("store", metavar="URL")] = None,
     store_cache: Annotated[int, _setting("store_cache", is_size=True)] = _default_size("store_cache"),
     lease_seconds: Annotated[float, _setting("lease_seconds")] = _default("lease_seconds"),
+    ray: Annotated[str | None, _setting("ray", metavar="ADDRESS")] = None,
+    ray_app: Annotated[str, _setting("ray_app", metavar="NAME")] = _default("ray_app"),
+    ray_min_replicas: Annotated[int, _setting("ray_min_replicas")] = _default("ray_min_replicas"),
+    ray_max_replicas: Annotated[int, _setting("ray_max_replicas")] = _default("ray_max_replicas"),
+    ray_cpus: Annotated[float, _setting("ray_cpus")] = _default("ray_cpus"),
+    ray_gpus: Annotated[float, _setting("ray_gpus")] = _default("ray_gpus"),
+    ray_copies: Annotated[Path | None, _setting("ray_copies", metavar="DIR")] = None,
     host: Annotated[str, _setting("host")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
     public_url: Annotated[str | None, _setting("public_url", metavar="URL")] = None,
@@ -139,7 +146,8 @@ def serve(
     Without any API key, one is made for the tenant "default": printed once where stderr is a terminal, else
     written to the file first-key of the data folder. The environment variable POSTPROC_API_KEY gives another
     one. SIGTERM ends the service after the requests that are under way. With --store any number of services
-    share a database and the networks' files; a data folder of its own may be left out then.
+    share a database and the networks' files; a data folder of its own may be left out then. With --ray a
+    cluster runs the networks.
     """
     given = dict(locals())
     provider_names = given.pop("provider")

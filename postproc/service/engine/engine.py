@@ -19,7 +19,14 @@ from postproc.pipeline import PostProcessor
 from postproc.service.engine.batching import Batcher
 from postproc.service.engine.inputs import Fetch, InputReader, OpenedInputs, PreparedInputs
 from postproc.service.engine.jobs import Job, Ticket
-from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall, NetworkModel
+from postproc.service.engine.networks.calls import (
+    Answer,
+    HostSettings,
+    LostError,
+    NetworkCall,
+    NetworkCaller,
+    NetworkModel,
+)
 from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.engine.networks.strikes import MOST_STRIKES, Strikes
 from postproc.service.engine.preprocessors import Preprocessors
@@ -28,7 +35,7 @@ from postproc.service.errors import InputError, QueueFullError, not_found
 from postproc.service.fetch.fetcher import Fetcher
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
-from postproc.service.work import UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
+from postproc.service.work import STOPPED, UNLOADABLE, NetworkFiles, Outcome, Outcomes, Work
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +81,8 @@ class Engine:
         self._settings = settings
         self._metrics = metrics
         self._reader = InputReader(settings, fetch or Fetcher(settings), metrics.stage)
-        self._processes: list[NetworkProcess] = []
-        self._idle: list[NetworkProcess] = []
+        self._processes: list[NetworkCaller] = []
+        self._idle: list[NetworkCaller] = []
         self._preprocessors = Preprocessors()
         self._strikes = Strikes()
         self._is_stopping = False
@@ -106,6 +113,14 @@ class Engine:
 
     def start(self) -> None:
         """Start the threads, and the processes of networks."""
+        self._processes.extend(self.make_caller() for _ in range(self._settings.workers))
+        self._idle = list(self._processes)
+        self._processes[0].start()  # the others when they are needed, at once with it
+        self._warmer.start()
+        self._batcher.start()
+
+    def make_caller(self) -> NetworkCaller:
+        """Make one of the `workers` that run calls of networks."""
         settings = self._settings
         host = HostSettings(
             settings.network_memory,
@@ -113,12 +128,7 @@ class Engine:
             settings.providers,
             settings.intra_op_threads,
         )
-        for _ in range(settings.workers):
-            self._processes.append(NetworkProcess(host, settings.run_seconds, settings.model_check_timeout))
-        self._idle = list(self._processes)
-        self._processes[0].start()  # the others when they are needed, at once with it
-        self._warmer.start()
-        self._batcher.start()
+        return NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
 
     def stop(self) -> None:
         """Run what waits for some seconds; tasks that are left end in error. Returns when all are told."""
@@ -224,6 +234,9 @@ class Engine:
         process = self._take_process(network)
         try:
             self._run_on(process, jobs)
+        except LostError as error:
+            logger.warning("a call of network %s may run elsewhere: %s", network.id, error)
+            self._fail(jobs, STOPPED)
         except (HungError, CrashError) as error:
             jobs = [job for job in jobs if not job.is_told]
             if self._is_stopping or not jobs:
@@ -238,14 +251,14 @@ class Engine:
                 process.forget(network.id)
         return ()
 
-    def _take_process(self, network: NetworkFiles) -> NetworkProcess:
+    def _take_process(self, network: NetworkFiles) -> NetworkCaller:
         """Take an idle process, which each call finds: if there is one, one that has run the network."""
         with self._lock:
             process = max(self._idle, key=lambda item: (network.id in item.networks, item.is_started))
             self._idle.remove(process)
         return process
 
-    def _run_on(self, process: NetworkProcess, jobs: Sequence[Job]) -> bool:
+    def _run_on(self, process: NetworkCaller, jobs: Sequence[Job]) -> bool:
         """Run jobs together, or one by one where that fails; return whether all ended well."""
         jobs = [job for job in jobs if not job.is_told]
         if not jobs:
@@ -265,7 +278,7 @@ class Engine:
             self._run_one_by_one(jobs[0].key)
         return all(ended)
 
-    def _called(self, process: NetworkProcess, jobs: Sequence[Job]) -> Answer:
+    def _called(self, process: NetworkCaller, jobs: Sequence[Job]) -> Answer:
         """Run jobs together; tells the results of those that have one."""
         work: Work = jobs[0].work
         inputs = [cast(PreparedInputs, job.work.inputs) for job in jobs]
@@ -276,6 +289,7 @@ class Engine:
             tuple(item.transform for item in inputs),
             work.show_discarded,
             work.max_predictions,
+            tuple(job.work.request_id for job in jobs),
         )
         parts = {name: [item.tensors[name] for item in inputs] for name in inputs[0].tensors}
         answer = process.run(call, parts, partial(self._give, jobs))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from structlog.contextvars import get_contextvars
 
 from postproc.errors import SchemaError
 from postproc.pipeline import PostProcessor
@@ -77,7 +78,8 @@ async def start_inference(
     inputs = await while_connected(request.receive, services.engine.prepare(tenant, opened))
     # Without waiting in between, so that what was decoded counts all the time.
     ticket = services.engine.reserve(inputs, tenant)
-    work = _work(target, options, inputs, tenant)
+    request_id = str(get_contextvars().get("request_id", ""))
+    work = replace(_work(target, options, inputs, tenant), request_id=request_id)
     submission = _Submission(services, tenant, work, ticket, partial(_request_of, name, options))
     try:
         return {"task_id": await services.run(tenant, submission)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -64,6 +64,8 @@ class NetworkCall:
         As of `PostProcessor`.
     max_predictions : int
         As of `PostProcessor`.
+    request_ids : tuple of str
+        Of the HTTP requests, for logs.
     """
 
     model: NetworkModel
@@ -72,6 +74,7 @@ class NetworkCall:
     transforms: tuple[ImageTransform, ...]
     show_discarded: bool = False
     max_predictions: int = 100
+    request_ids: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.transforms)
@@ -131,3 +134,30 @@ class Answer:
     networks: int = 0
     bytes: int = 0
     is_worn: bool = False
+
+
+class LostError(Exception):
+    """What ran a call is gone, through no fault of the call, which may run elsewhere."""
+
+
+class NetworkCaller(Protocol):
+    """Runs calls of networks, one at a time: `NetworkProcess`, or what stands in its place."""
+
+    last: Answer
+    networks: set[int | str]
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has been started."""
+
+    def start(self) -> None:
+        """Start it, for its first call not to wait for that."""
+
+    def run(self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give) -> Answer:
+        """Run a network; raises a `HungError`, a `CrashError` or a `LostError`."""
+
+    def forget(self, network_id: int | str) -> None:
+        """Unload a network that was deleted."""
+
+    def close(self) -> None:
+        """End what runs."""

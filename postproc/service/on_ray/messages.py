@@ -1,0 +1,106 @@
+"""What front ends and replicas hand each other, and what a deployment is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from postproc.service.engine.networks.calls import Answer, Stage
+from postproc.service.engine.networks.messages import Results
+from postproc.service.settings import ServiceSettings
+from postproc.service.store.networks import FileEntry
+from postproc.service.store.objects import digest_of
+from postproc.service.work import TASK_MARGIN
+
+
+class ReplicaSettings(BaseModel):
+    """Settings of a deployment; sizes in bytes, times in seconds.
+
+    They are those of the service of the same names, without what replicas must not know: the database.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str = Field(description="URL of the networks' files.")
+    store_cache: PositiveInt = Field(description="Most bytes of copies on a machine.")
+    in_use: PositiveFloat = Field(description="Seconds after its last use in which a copy stays.")
+    ray_copies: Path | None = Field(default=None, description="Folder of the copies.")
+    session_memory: PositiveInt = Field(description="Most memory of the networks of a replica.")
+    max_result_bytes: PositiveInt = Field(description="Largest result of a task.")
+    providers: tuple[str, ...] | None = None
+    intra_op_threads: PositiveInt | None = None
+    run_seconds: PositiveFloat = Field(description="Longest call of a network.")
+    model_check_timeout: PositiveFloat = Field(description="Longest time to load a network.")
+    ray_min_replicas: int = Field(default=1, ge=0)
+    ray_max_replicas: PositiveInt = 4
+    ray_cpus: NonNegativeFloat = 1.0
+    ray_gpus: NonNegativeFloat = 0.0
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> ReplicaSettings:
+        """Take what a service has for its replicas."""
+        given = {name: getattr(settings, name) for name in cls.model_fields if name != "in_use"}
+        return cls(in_use=settings.task_timeout + TASK_MARGIN, **given)
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """Where a replica finds the files of a network.
+
+    Parameters
+    ----------
+    model : str
+        The ONNX file among them; of a public network, which every installation has, the id of that.
+    entries : tuple of FileEntry
+        All of them, as the store has them; none of a public one.
+    """
+
+    model: str
+    entries: tuple[FileEntry, ...] = ()
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = json.dumps([self.model, [[entry.path, entry.digest] for entry in self.entries]])
+        object.__setattr__(self, "key", hashlib.sha256(content.encode()).hexdigest())
+
+    @classmethod
+    def of(cls, network_id: int | str, model: Path) -> NetworkSource:
+        """Describe the files beside a model, which are read for their digests."""
+        if isinstance(network_id, str):
+            return cls(network_id)
+        folder = model.parent
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        entries = (
+            FileEntry(path.relative_to(folder).as_posix(), digest_of(path), path.stat().st_size)
+            for path in paths
+        )
+        return cls(model.name, tuple(entries))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of a call in a replica: an answer, or one of three reasons why there is none.
+
+    Parameters
+    ----------
+    results : list of (int, str or None, str or None)
+        Those that were made, also where the call then failed: row, text and error.
+    answer : Answer, optional
+        As of `NetworkProcess.run`.
+    hung : str, optional
+        What the call was at that did not end in its time.
+    crashed : str, optional
+        What the process ended with.
+    away : str, optional
+        Why the network's files cannot be had now.
+    """
+
+    results: Results
+    answer: Answer | None = None
+    hung: Stage | None = None
+    crashed: str | None = None
+    away: str | None = None

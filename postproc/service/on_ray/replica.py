@@ -1,0 +1,171 @@
+"""A replica: a process of networks of the single service, on a machine of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from postproc.installing import install
+
+try:
+    from ray import serve
+    from ray.serve import metrics
+except ImportError as error:
+    raise ImportError(f"networks on Ray Serve need an extra: {install('ray-serve')} ({error})") from error
+
+from postproc.isolation import CrashError
+from postproc.service.catalogue import public_models
+from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall
+from postproc.service.engine.networks.messages import Results
+from postproc.service.engine.networks.process import HungError, NetworkProcess
+from postproc.service.on_ray.copies import Copies
+from postproc.service.on_ray.messages import NetworkSource, ReplicaSettings, Reply
+from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError
+from postproc.service.work import UNLOADABLE
+
+logger = logging.getLogger("ray.serve")  # whose handlers write to the replica's log
+
+DEPLOYMENT = "networks"
+# One runs, and the tensors of the next are here when it ends.
+MOST_ONGOING = 2
+# Of which Serve is told that they are here; how many are loaded is for `NetworkMemory` to limit.
+_MOST_NETWORKS = 256
+_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]
+
+
+class NetworkReplica:
+    """Runs calls of networks: each is loaded at its first call, and stays while there is room.
+
+    Parameters
+    ----------
+    settings : ReplicaSettings
+        The limits.
+    """
+
+    def __init__(self, settings: ReplicaSettings) -> None:
+        threads = settings.intra_op_threads or max(1, round(settings.ray_cpus))
+        host = HostSettings(settings.session_memory, settings.max_result_bytes, settings.providers, threads)
+        self._copies = Copies(
+            ObjectStore(settings.store),
+            settings.ray_copies,
+            max_bytes=settings.store_cache,
+            in_use=settings.in_use,
+        )
+        self._process = NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
+        self._process.start()
+        self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
+        self._ids: dict[str, int | str] = {}
+        self._networks = metrics.Gauge("postproc_replica_networks", "Networks that are loaded.")
+        self._bytes = metrics.Gauge("postproc_replica_network_bytes", "Memory of the loaded networks.")
+        self._seconds = metrics.Histogram(
+            "postproc_replica_network_seconds", "Time of a call in its network.", _SECONDS
+        )
+        self._ended = metrics.Counter(
+            "postproc_replica_calls_ended", "Calls that were ended, by cause: hung or crashed.", ("cause",)
+        )
+
+    async def __call__(
+        self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
+    ) -> Reply:
+        """Run a network on the inputs of some requests, as `NetworkProcess.run`."""
+        self._ids[source.key] = call.model.id
+        await self._known(source.key)
+        run = partial(self._run, call, parts, source)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def __del__(self) -> None:
+        """End the process of networks; Serve calls this once no call runs."""
+        if hasattr(self, "_process"):
+            self._process.close()
+
+    @serve.multiplexed(max_num_models_per_replica=_MOST_NETWORKS)
+    async def _known(self, key: str) -> _Known:
+        """Have Serve send calls of this network here rather than elsewhere."""
+        return _Known(self._process, self._ids[key])
+
+    def _run(
+        self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
+    ) -> Reply:
+        results: Results = []
+        started = time.monotonic()
+        try:
+            model = replace(call.model, path=self._path(source))
+            answer = self._process.run(
+                replace(call, model=model), parts, lambda *result: results.append(result)
+            )
+        except StoreAwayError as error:
+            reply = Reply(results, away=str(error))
+        except DamagedError as error:
+            reply = Reply(results, Answer("unloadable", UNLOADABLE, str(error)))
+        except HungError as error:
+            self._ended.inc(tags={"cause": "hung"})
+            reply = Reply(results, hung=error.stage)
+        except CrashError as error:
+            self._ended.inc(tags={"cause": "crashed"})
+            reply = Reply(results, crashed=error.cause)
+        else:
+            self._seconds.observe(answer.network_seconds)
+            reply = Reply(results, answer)
+        self._networks.set(self._process.last.networks)
+        self._bytes.set(self._process.last.bytes)
+        _log(call, reply, time.monotonic() - started)
+        return reply
+
+    def _path(self, source: NetworkSource) -> Path:
+        if source.entries:
+            return self._copies.fetch(source) / source.model
+        found = public_models().get(source.model)
+        if found is None:
+            raise DamagedError(f"this release has no public network {source.model!r}")
+        return found.files.model
+
+
+class _Known:
+    """A network that a replica has run; Serve drops those that were used least recently."""
+
+    def __init__(self, process: NetworkProcess, network_id: int | str) -> None:
+        self._forget = partial(process.forget, network_id)
+
+    def __del__(self) -> None:
+        self._forget()
+
+
+def application(settings: ReplicaSettings) -> serve.Application:
+    """Make the application that Serve runs; in a configuration file, ``import_path`` names this function."""
+    deployment = serve.deployment(NetworkReplica).options(
+        name=DEPLOYMENT,
+        max_ongoing_requests=MOST_ONGOING,
+        max_queued_requests=MOST_ONGOING * settings.ray_max_replicas,  # of one front end, which sends no more
+        graceful_shutdown_timeout_s=settings.run_seconds + settings.model_check_timeout,
+        ray_actor_options={"num_cpus": settings.ray_cpus, "num_gpus": settings.ray_gpus},
+        autoscaling_config={
+            "min_replicas": settings.ray_min_replicas,
+            "max_replicas": settings.ray_max_replicas,
+            "target_ongoing_requests": 1.0,  # whatever waits is work for one more
+            "upscale_delay_s": 3.0,
+        },
+    )
+    return deployment.bind(settings)
+
+
+def _log(call: NetworkCall, reply: Reply, seconds: float) -> None:
+    ending = next(filter(None, (reply.hung, reply.crashed, reply.away)), None)
+    trouble = ending or (reply.answer.trouble if reply.answer else None)
+    logger.log(
+        logging.WARNING if trouble else logging.INFO,
+        "a call of network %s with %d requests took %.3f s%s; request ids: %s",
+        call.model.id,
+        len(call),
+        seconds,
+        f" ({trouble})" if trouble else "",
+        " ".join(filter(None, call.request_ids)) or "none",
+    )

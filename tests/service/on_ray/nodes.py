@@ -1,0 +1,73 @@
+"""A Ray cluster of several nodes on this machine's loopback, for tests and commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+LEAST_STORE = 80_000_000  # bytes; Ray takes 75 MiB at least
+
+
+@contextmanager
+def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
+    """Start nodes of so many cores each, the first of which is the head; they end with the block.
+
+    Whatever else the machine does, and without a network: Ray listens on the loopback alone and on ports of
+    its own, kills no worker where memory gets short, and keeps its files in a folder that goes.
+    """
+    # A short path, since it becomes that of sockets, which may have 107 characters; macOS's own is long.
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp" if sys.platform == "darwin" else None)
+    given = {"node_ip_address": "127.0.0.1", "object_store_memory": LEAST_STORE, "temp_dir": folder}
+    changed = {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",
+    }
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    cluster = Cluster(shutdown_at_exit=False)
+    try:
+        cluster.add_node(
+            num_cpus=cpus[0],
+            include_dashboard=False,
+            gcs_server_port=_free_port(),
+            dashboard_agent_listen_port=_free_port(),
+            **given,
+        )
+        for count in cpus[1:]:
+            cluster.add_node(num_cpus=count, **given)
+        yield cluster
+    finally:
+        if ray.is_initialized():
+            serve.shutdown()
+            ray.shutdown()
+        cluster.shutdown()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replica_logs(cluster: Cluster) -> str:
+    """Return what replicas have logged."""
+    folder = Path(cluster.head_node.get_logs_dir_path()) / "serve"
+    return "".join(path.read_text() for path in folder.glob("replica_*.log"))
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
