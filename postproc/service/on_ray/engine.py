@@ -57,7 +57,7 @@ class RayEngine(Engine):
     Raises
     ------
     PostprocError
-        If the settings name no store.
+        If the settings name no store, or more replicas at least than at most.
     """
 
     def __init__(
@@ -71,6 +71,11 @@ class RayEngine(Engine):
     ) -> None:
         if settings.store is None:
             raise PostprocError("--ray needs --store, where replicas find the files of networks")
+        if settings.ray_min_replicas > settings.ray_max_replicas:
+            raise PostprocError(
+                f"--ray-min-replicas: expected at most --ray-max-replicas, {settings.ray_max_replicas}, got "
+                f"{settings.ray_min_replicas}"
+            )
         # As many calls at once as all replicas take, so that those that wait are batched here.
         calls = MOST_ONGOING * settings.ray_max_replicas
         super().__init__(settings.model_copy(update={"workers": calls}), metrics, outcomes, fetch=fetch)
@@ -142,7 +147,7 @@ def connected(settings: ServiceSettings) -> Any:
         return _handle_of(settings)
     except BaseException as error:
         ray.shutdown()
-        if isinstance(error, (RayServeException, RuntimeError)):
+        if isinstance(error, (RayServeException, RuntimeError, ValueError)):
             raise PostprocError(f"Ray Serve does not run {settings.ray_app!r}: {error}") from None
         raise
 

@@ -87,7 +87,7 @@ class NetworkReplica:
         if hasattr(self, "_process"):
             self._process.close()
 
-    @serve.multiplexed(max_num_models_per_replica=_MOST_NETWORKS)
+    @serve.multiplexed(max_num_models_per_replica=_MOST_NETWORKS)  # type: ignore[untyped-decorator, unused-ignore]
     async def _known(self, key: str) -> _Known:
         """Have Serve send calls of this network here rather than elsewhere."""
         return _Known(self._process, self._ids[key])
@@ -141,7 +141,7 @@ class _Known:
 
 def application(settings: ReplicaSettings) -> serve.Application:
     """Make the application that Serve runs; in a configuration file, ``import_path`` names this function."""
-    deployment = serve.deployment(NetworkReplica).options(
+    deployment: Any = serve.deployment(
         name=DEPLOYMENT,
         max_ongoing_requests=MOST_ONGOING,
         max_queued_requests=MOST_ONGOING * settings.ray_max_replicas,  # of one front end, which sends no more
@@ -154,7 +154,8 @@ def application(settings: ReplicaSettings) -> serve.Application:
             "upscale_delay_s": 3.0,
         },
     )
-    return deployment.bind(settings)
+    bound: serve.Application = deployment(NetworkReplica).bind(settings)
+    return bound
 
 
 def _log(call: NetworkCall, reply: Reply, seconds: float) -> None:

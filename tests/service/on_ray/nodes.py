@@ -16,6 +16,8 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 LEAST_STORE = 80_000_000  # bytes; Ray takes 75 MiB at least
+# Ray takes 127.0.0.1 to mean the address by which others reach this machine.
+LOOPBACK = "127.0.0.2"
 
 
 @contextmanager
@@ -27,12 +29,14 @@ def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
     """
     # A short path, since it becomes that of sockets, which may have 107 characters; macOS's own is long.
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp" if sys.platform == "darwin" else None)
-    given = {"node_ip_address": "127.0.0.1", "object_store_memory": LEAST_STORE, "temp_dir": folder}
+    given = {"node_ip_address": LOOPBACK, "object_store_memory": LEAST_STORE, "temp_dir": folder}
     changed = {
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_TMPDIR": folder,  # where it keeps the address that `auto` means
     }
+    Path(folder, "ray").mkdir()
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     cluster = Cluster(shutdown_at_exit=False)
@@ -68,6 +72,6 @@ def replica_logs(cluster: Cluster) -> str:
 
 def _free_port() -> int:
     with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
+        found.bind((LOOPBACK, 0))
         port: int = found.getsockname()[1]
         return port

@@ -223,6 +223,13 @@ def test_ray_needs_a_store(folder: Path) -> None:
         RayEngine(ServiceSettings(data=folder, ray="auto"), Metrics(), Front(settings_of(folder), None))
 
 
+def test_more_replicas_at_least_than_at_most_are_refused(folder: Path) -> None:
+    with pytest.raises(
+        PostprocError, match="--ray-min-replicas: expected at most --ray-max-replicas, 1, got 2"
+    ):
+        Front(settings_of(folder, ray_min_replicas=2), None)
+
+
 def test_address_of_a_client_is_refused(folder: Path) -> None:
     with pytest.raises(PostprocError, match="has to be a node"):
         connected(settings_of(folder, ray="ray://127.0.0.1:10001"))
