@@ -71,6 +71,17 @@ class Crashing(_Post):
 
 
 @dataclass(frozen=True)
+class Sleeping(_Post):
+    """Takes some time."""
+
+    seconds: float
+
+    def __call__(self, tensors: Any, **options: Any) -> Any:
+        time.sleep(self.seconds)
+        return GREY(tensors, **options)
+
+
+@dataclass(frozen=True)
 class Held(_Post):
     """Tells its process and its parent the first time, and waits to be killed.
 

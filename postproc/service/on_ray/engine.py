@@ -135,6 +135,9 @@ def connected(settings: ServiceSettings) -> Any:
             "machine has to be a node, Ray's client does not do"
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name in ("ray", "ray.serve"):  # what they say goes where the service's own log does, in its form
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     try:
         _knock(address)
         ray.init(address, log_to_driver=False, configure_logging=False)

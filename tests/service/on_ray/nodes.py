@@ -39,7 +39,7 @@ def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
     Path(folder, "ray").mkdir()
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
-    cluster = Cluster(shutdown_at_exit=False)
+    cluster = Cluster()
     try:
         cluster.add_node(
             num_cpus=cpus[0],
