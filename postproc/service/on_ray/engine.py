@@ -93,6 +93,8 @@ class RayEngine(Engine):
         """Run what waits for some seconds, and leave the cluster, whose replicas stay."""
         super().stop()
         if self._connect is connected:
+            if self._handle is not None:
+                self._handle.shutdown()  # or its threads ask a cluster that is not there any more
             ray.shutdown()
 
     def make_caller(self) -> NetworkCaller:
@@ -147,7 +149,8 @@ def connected(settings: ServiceSettings) -> Any:
         ) from None
     try:
         serve.start(proxy_location="Disabled")
-        return _handle_of(settings)
+        # Its options begin it, which many threads at once could not.
+        return _handle_of(settings).options()
     except BaseException as error:
         ray.shutdown()
         if isinstance(error, (RayServeException, RuntimeError, ValueError)):

@@ -37,8 +37,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_service_runs_networks_on_a_cluster(
-    cluster: Cluster, postgres: Callable[[], str], tmp_path: Path
+    cluster: Cluster, postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tests.service.running.START_SECONDS", 180)  # Ray starts some processes, too
     options = (
         *("--database", postgres(), "--store", f"file://{tmp_path}/store", "--ray", cluster.address),
         *("--ray-app", "whole", "--ray-max-replicas", "1", "--ray-copies", str(tmp_path / "copies")),
