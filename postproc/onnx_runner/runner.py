@@ -113,6 +113,10 @@ class OnnxRunner:
         fuse: Literal["auto"] | bool = "auto",
     ) -> None:
         fuse = checked_fuse(fuse)
+        if not hasattr(post, "tensor_names"):
+            raise RunnerError(
+                f"post: expected a PostProcessor, got {type(post).__name__}; OnnxNetwork runs a network alone"
+            )
         dequantizing: dict[str, Dequantizing] = {}
         if quantized and not isinstance(model, (OnnxNetwork, Session)):
             model, dequantizing = with_integers(model)

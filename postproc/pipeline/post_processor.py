@@ -82,13 +82,15 @@ class PostProcessor:
     ['cat']
     """
 
+    spec: RecognitionSpec
+
     def __init__(
         self,
         spec: RecognitionSpec | DocumentLike,
         version: RecognitionVersion | DocumentLike,
         num_threads: int = 1,
     ) -> None:
-        self.spec = RecognitionSpec.load(spec)
+        self.__dict__["spec"] = RecognitionSpec.load(spec)
         self._read = RecognitionVersion.load(version)
         check_pair(self.spec, self._read)
         if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
@@ -103,6 +105,15 @@ class PostProcessor:
         self._tensor_names = tuple(dict.fromkeys(names))
         self._uses_input_size = any(stage.uses_input_size for stage in self._compiled)
         self._workers = Workers(num_threads)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # What else a subclass has is its own.
+        if hasattr(PostProcessor, name) or (type(self) is PostProcessor and not name.startswith("_")):
+            raise AttributeError(
+                f"{name}: a PostProcessor does not change; `replace` makes one with other thresholds, the "
+                "constructor one of other documents"
+            )
+        super().__setattr__(name, value)
 
     @lazy
     def version(self) -> RecognitionVersion:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from postproc.errors import RunnerError
+from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
 from postproc.transforms import ImageTransform
 from tests.models import copying, network, numbered, passthrough, with_sizes
@@ -46,6 +47,11 @@ def test_model_given_as_path_bytes_proto_or_session_runs(tmp_path: Path) -> None
 def test_model_that_cannot_be_read_raises_runner_error(make: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=message):
         runner(make(tmp_path), RecordingPost("out"))
+
+
+def test_no_post_processor_raises_runner_error() -> None:
+    with pytest.raises(RunnerError, match="post: expected a PostProcessor, got NoneType; OnnxNetwork"):
+        OnnxRunner(copying(), None)  # type: ignore[arg-type]
 
 
 def test_model_file_that_is_broken_is_named(tmp_path: Path) -> None:

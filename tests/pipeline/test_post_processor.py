@@ -440,3 +440,10 @@ def test_input_size_does_not_touch_yolo_and_classification() -> None:
     for kind in ("yolo", "classification"):
         post, tensors = post_processor(kind), tensors_of(kind)
         assert_same(post(tensors, input_size=(480, 640)), post(tensors))
+
+
+def test_post_processor_refuses_to_be_changed() -> None:
+    post = post_processor("yolo")
+    for name in ("version", "spec", "thresholds"):
+        with pytest.raises(AttributeError, match=f"{name}: .* `replace` makes one"):
+            setattr(post, name, None)
