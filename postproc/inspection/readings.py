@@ -50,6 +50,8 @@ class Reading:
         What was guessed, or should be looked at.
     without : frozenset of Part
         Parts that make no difference, so that nothing has to speak for them.
+    contested : frozenset of Part
+        Parts of which another reading that is left says something else.
     """
 
     network: str
@@ -60,6 +62,7 @@ class Reading:
     advice: str = ""
     checks: tuple[str, ...] = ()
     without: frozenset[Part] = frozenset()
+    contested: frozenset[Part] = frozenset()
 
     def __post_init__(self) -> None:
         meant = {Part.KIND: self.network} if self.meaning is None else self.meaning.values
@@ -77,8 +80,9 @@ class Reading:
         return frozenset(item.source for item in self.evidence_for(part))
 
     def certainty_of(self, part: Part) -> Certainty:
-        """Tell how sure a part is."""
-        return Certainty(min(len(self.sources(part)), Certainty.CERTAIN))
+        """Tell how sure a part is: one that is contested is possible at most, whatever speaks for it."""
+        most = Certainty.POSSIBLE if part in self.contested else Certainty.CERTAIN
+        return Certainty(min(len(self.sources(part)), most))
 
     @property
     def certainty(self) -> Certainty:
@@ -136,8 +140,14 @@ def concluded(readings: Iterable[Reading], observed: Observed) -> Conclusion:
     for one in left:
         if not any(_beats(other, one) for other in left):
             best.setdefault(_answers(one, observed), one)
-    kept = tuple(best.values())
-    return Conclusion(kept, tuple(one for one in left if one not in kept), refuted)
+    beaten = tuple(one for one in left if one not in best.values())
+    said = [one.values for one in best.values()]
+    contested = frozenset(part for part in Part if len({values.get(part) for values in said}) > 1)
+    return Conclusion(
+        tuple(replace(one, contested=contested) for one in best.values()),
+        beaten,
+        refuted,
+    )
 
 
 def _without_offset(reading: Reading) -> Reading:

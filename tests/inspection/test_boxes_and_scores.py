@@ -202,6 +202,13 @@ def test_boxes_without_a_run_are_undecided() -> None:
     assert {row[0] for row in found} == {"xyxy", "cxcywh", "yxyx"}
 
 
+def test_readings_that_contest_each_other_are_possible_and_no_more() -> None:
+    readings = conclude(rfdetr(92)).best
+    assert [reading.values[Part.ACTIVATION] for reading in readings] == ["sigmoid", "softmax"]
+    assert all(len(reading.sources(Part.ACTIVATION)) > 1 for reading in readings)
+    assert {reading.certainty for reading in readings} == {Certainty.POSSIBLE}
+
+
 def test_scores_channels_first_are_read_along_the_other_axis() -> None:
     arrays = {"904": CELLS, "913": PROBABILITIES.transpose(0, 2, 1)}
     (reading,) = conclude(observed(arrays, *OF_CELLS)).best
