@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,8 +99,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        if self._services.settings.ray is not None:
-            _take_signals_back()
         if self._services.leased is not None:
             # There is no first one among front ends that could make it.
             if not self._services.keys.has_any():
@@ -134,13 +130,6 @@ class _Server(uvicorn.Server):
     def _write_key(self, key: str) -> None:
         path = write_first_key(self._services.settings.data, key)
         logger.info("wrote the first API key to a file", tenant=DEFAULT_TENANT, path=str(path))
-
-
-def _take_signals_back() -> None:
-    """Have Python's handlers called again, where Ray's library has set its own, which end the process."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.getsignal(number))
 
 
 def _listen(host: str, port: int) -> socket.socket:

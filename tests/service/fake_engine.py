@@ -71,6 +71,7 @@ class FakeEngine:
         self.forgotten: list[int | str] = []
         self.resumed: list[int | str] = []
         self.held_networks = 0
+        self.is_away = False
         self.elsewhere: dict[str, int] = {}
         self.warmed: list[PostProcessor] = []
         self.running = False

@@ -113,7 +113,8 @@ class Engine:
 
     def start(self) -> None:
         """Start the threads, and the processes of networks."""
-        self._processes.extend(self.make_caller() for _ in range(self._settings.workers))
+        for _ in range(self._settings.workers):
+            self._processes.append(self.make_caller())
         self._idle = list(self._processes)
         self._processes[0].start()  # the others when they are needed, at once with it
         self._warmer.start()
@@ -143,6 +144,11 @@ class Engine:
     def held_networks(self) -> int:
         """How many networks are held back since their calls hung or crashed."""
         return self._strikes.held
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what runs networks is away; processes of this machine never are."""
+        return False
 
     @property
     def is_warm(self) -> bool:

@@ -28,6 +28,10 @@ class InferenceEngine(Protocol):
         """How many networks are held back since their calls hung or crashed."""
 
     @property
+    def is_away(self) -> bool:
+        """Whether what runs networks is away, and will be back."""
+
+    @property
     def is_warm(self) -> bool:
         """Whether all that `warm` was told of is ready."""
 

@@ -159,7 +159,7 @@ class Health(BaseModel):
 
     status: Literal["ok", "degraded"] = Field(
         description="Degraded where the database is away or takes no writes, results wait long for it, the "
-        "store is away, files of networks are missing, or networks are held back."
+        "store or the cluster is away, files of networks are missing, or networks are held back."
     )
     version: str = Field(description="Release of postproc.")
     kernels: Literal["compiling", "ready"] = Field(
@@ -167,6 +167,9 @@ class Health(BaseModel):
     )
     files: Literal["ok", "away"] = Field(
         description="Whether the store of network files answers; a data folder always does."
+    )
+    networks: Literal["ok", "away"] = Field(
+        description="Whether what runs networks can be reached; without a cluster it always can."
     )
     missing_networks: int = Field(description="Networks whose files are not in the data folder or the store.")
     held_networks: int = Field(

@@ -1,4 +1,4 @@
-"""What front ends and replicas hand each other, and what a deployment is made of."""
+"""What front ends, their links and replicas hand each other, and what a deployment is made of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -15,6 +16,9 @@ from postproc.service.settings import ServiceSettings
 from postproc.service.store.networks import FileEntry
 from postproc.service.store.objects import digest_of
 from postproc.service.work import TASK_MARGIN
+
+# Of a replica: one runs, and the tensors of the next are here when it ends.
+MOST_ONGOING = 2
 
 
 class ReplicaSettings(BaseModel):
@@ -82,25 +86,63 @@ class NetworkSource:
 
 
 @dataclass(frozen=True)
+class LinkOrder:
+    """What a link connects to.
+
+    Parameters
+    ----------
+    address : str
+        Of the cluster.
+    app : str
+        Name of the application of Ray Serve.
+    replicas : ReplicaSettings
+        Of which it is made where it is not there.
+    """
+
+    address: str
+    app: str
+    replicas: ReplicaSettings
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> LinkOrder:
+        """Take what a service has for its link."""
+        return cls(settings.ray or "auto", settings.ray_app, ReplicaSettings.of(settings))
+
+
+@dataclass(frozen=True)
 class Reply:
-    """What came of a call in a replica: an answer, or one of three reasons why there is none.
+    """The end of a call: an answer, or one of some reasons why there is none.
 
     Parameters
     ----------
     results : list of (int, str or None, str or None)
-        Those that were made, also where the call then failed: row, text and error.
+        Those that were not told before, also where the call then failed: row, text and error.
     answer : Answer, optional
         As of `NetworkProcess.run`.
     hung : str, optional
         What the call was at that did not end in its time.
     crashed : str, optional
-        What the process ended with.
-    away : str, optional
-        Why the network's files cannot be had now.
+        What the process ended with, or that replicas did.
+    lost : str, optional
+        Why it did not run, and may elsewhere.
+    failed : str, optional
+        What a replica raised, which is a defect.
     """
 
-    results: Results
+    results: Results = field(default_factory=list)
     answer: Answer | None = None
     hung: Stage | None = None
     crashed: str | None = None
-    away: str | None = None
+    lost: str | None = None
+    failed: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong, for logs."""
+        ending = self.hung or self.crashed or self.lost or self.failed
+        return ending or (self.answer.trouble if self.answer else None)
+
+
+Told: TypeAlias = "float | Results | Reply"
+"""What is told of a call: seconds for which others had better not come, 0 where they may; results, none of
+which say that it has begun to run; its end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -11,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
 
 from postproc.isolation import CrashError
 from postproc.service.engine.networks.calls import Answer, Give, LostError, NetworkCall
 from postproc.service.engine.networks.process import HungError
+from postproc.service.on_ray.link import Driver, Link
 from postproc.service.on_ray.messages import NetworkSource, Reply
 from postproc.service.work import UNLOADABLE
 
-logger = logging.getLogger(__name__)
-
-_MOST_TRIES = 3
-_PAUSE = 0.5  # seconds before a call is tried again
+_MOST_DRIVERS = 2  # that may end under a call
+_GRACE = 5.0  # seconds after its time in which a call has to have ended
 _MOST_SOURCES = 4096
 
 
@@ -51,13 +47,12 @@ class Sources:
 class RemoteCaller:
     """Has replicas run calls, one at a time, in the place of a `NetworkProcess`.
 
-    A call whose replica dies is tried again, at another one: it changes nothing where it runs. One that finds
-    too many waiting does so too, as long as somebody waits for it.
-
     Parameters
     ----------
-    handle : DeploymentHandle
-        Of the replicas.
+    link : Link
+        To the replicas.
+    row : int
+        Which of its lines is this one's.
     sources : Sources
         Of the networks' files.
     seconds : float
@@ -67,30 +62,22 @@ class RemoteCaller:
     """
 
     def __init__(
-        self, handle: Any, sources: Sources, seconds: float, on_away: Callable[[float], None]
+        self, link: Link, row: int, sources: Sources, seconds: float, on_away: Callable[[float], None]
     ) -> None:
-        self._handle = handle
+        self._link, self._row = link, row
         self._sources = sources
         self._seconds = seconds
         self._on_away = on_away
-        self._response: Any = None
-        self._is_closed = threading.Event()
         self.last = Answer()  # replicas tell Ray's metrics what they have loaded
         self.networks: set[int | str] = set()
         self.is_started = True
+        self.forget = link.forget
 
     def start(self) -> None:
         """Do nothing: Serve starts replicas."""
 
-    def forget(self, network_id: int | str) -> None:
-        """Do nothing: ids are not given again, and what is not called makes room for others."""
-
     def close(self) -> None:
-        """Let a call that runs end early."""
-        self._is_closed.set()
-        response = self._response
-        if response is not None:
-            response.cancel()
+        """Do nothing: what runs ends with the link."""
 
     def run(self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], give: Give) -> Answer:
         """Run a network on the inputs of some requests, as `NetworkProcess.run`.
@@ -100,7 +87,7 @@ class RemoteCaller:
         HungError
             If it did not end in its time.
         CrashError
-            If its process ended.
+            If its process ended, or replicas did.
         LostError
             If there is no replica that runs it to the end, or no store of its files.
         """
@@ -108,53 +95,58 @@ class RemoteCaller:
             source = self._sources.of(call.model.id, call.model.path)
         except OSError as error:
             return Answer("unloadable", UNLOADABLE, str(error))
-        reply = self._reply(call, parts, source)
-        for row, text, error_text in reply.results:
-            give(row, text, error_text)
+        reply = self._reply(call, parts, source, give)
+        for result in reply.results:
+            give(*result)
         if reply.hung is not None:
             raise HungError(reply.hung)
         if reply.crashed is not None:
             raise CrashError(reply.crashed)
+        if reply.failed is not None:
+            raise RuntimeError(f"a replica failed: {reply.failed}")
         if reply.answer is None:
-            raise LostError(reply.away or "a replica gave no answer")
+            raise LostError(reply.lost or "a replica gave no answer")
         return reply.answer
 
     def _reply(
-        self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
+        self,
+        call: NetworkCall,
+        parts: Mapping[str, Sequence[NDArray[Any]]],
+        source: NetworkSource,
+        give: Give,
     ) -> Reply:
         deadline = time.monotonic() + self._seconds
-        handle = self._handle.options(multiplexed_model_id=source.key)
-        tries = 0
-        while not self._is_closed.is_set():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise LostError(f"no replica ran it within {self._seconds:g} s")
+        for _ in range(_MOST_DRIVERS):
+            driver = self._link.driver(deadline)
             try:
-                self._response = handle.remote(call, parts, source)
-                reply: Reply = self._response.result(timeout_s=left)
-            except BackPressureError as error:
-                pause = getattr(error, "retry_after_s", None) or _PAUSE
-                self._on_away(pause)
-            except TimeoutError:
-                self._response.cancel()
-                continue
-            except RayTaskError:  # what a replica raised by itself it would raise again
-                raise
-            except (RayError, RayServeException) as error:
-                tries += 1
-                logger.warning("a call of network %s is lost: %s", call.model.id, _first_line(error))
-                if tries == _MOST_TRIES:
-                    self._on_away(_PAUSE * _MOST_TRIES)
-                    raise LostError(_first_line(error)) from error
-                pause = _PAUSE * tries
-            else:
-                self._on_away(0)
-                return reply
-            finally:
-                self._response = None
-            self._is_closed.wait(pause)
-        raise LostError("the service is being stopped")
+                return self._told(driver, (call, source), parts, deadline, give)
+            except (EOFError, ConnectionError):
+                driver.ended()
+        raise LostError("the link to Ray ended under it")
 
-
-def _first_line(error: BaseException) -> str:
-    return next(filter(None, str(error).splitlines()), type(error).__name__)
+    def _told(
+        self,
+        driver: Driver,
+        order: tuple[NetworkCall, NetworkSource],
+        parts: Mapping[str, Sequence[NDArray[Any]]],
+        deadline: float,
+        give: Give,
+    ) -> Reply:
+        line = driver.lines[self._row]
+        with line.is_used:
+            if line.connection.closed:
+                raise EOFError
+            layout = line.buffer.put(parts)
+            line.connection.send((*order, layout, deadline - time.monotonic()))
+            while line.connection.poll(max(0.0, deadline + _GRACE - time.monotonic())):
+                told = line.connection.recv()
+                if isinstance(told, Reply):
+                    line.buffer.give_back()
+                    return told
+                if isinstance(told, float):
+                    self._on_away(told)
+                else:
+                    for result in told:
+                        give(*result)
+        driver.kill()
+        raise LostError("the link to Ray does not answer")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -22,23 +23,25 @@ try:
 except ImportError as error:
     raise ImportError(f"networks on Ray Serve need an extra: {install('ray-serve')} ({error})") from error
 
+from postproc import __version__
 from postproc.isolation import CrashError
 from postproc.service.catalogue import public_models
 from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall
 from postproc.service.engine.networks.messages import Results
 from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.on_ray.copies import Copies
-from postproc.service.on_ray.messages import NetworkSource, ReplicaSettings, Reply
+from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError
 from postproc.service.work import UNLOADABLE
 
 logger = logging.getLogger("ray.serve")  # whose handlers write to the replica's log
 
 DEPLOYMENT = "networks"
-# One runs, and the tensors of the next are here when it ends.
-MOST_ONGOING = 2
 # Of which Serve is told that they are here; how many are loaded is for `NetworkMemory` to limit.
 _MOST_NETWORKS = 256
+_MOST_BYTES = 1 << 20  # of results that wait for those behind them
+_HEALTH_SECONDS = 2.0  # between two looks at whether a replica lives; another takes its place as soon
+_UPSCALE_SECONDS, _DOWNSCALE_SECONDS = 3.0, 600.0
 _SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]
 
 
@@ -52,6 +55,7 @@ class NetworkReplica:
     """
 
     def __init__(self, settings: ReplicaSettings) -> None:
+        self._settings = settings
         threads = settings.intra_op_threads or max(1, round(settings.ray_cpus))
         host = HostSettings(settings.session_memory, settings.max_result_bytes, settings.providers, threads)
         self._copies = Copies(
@@ -62,6 +66,7 @@ class NetworkReplica:
         )
         self._process = NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
         self._process.start()
+        self._running = threading.Lock()
         self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
         self._ids: dict[str, int | str] = {}
         self._networks = metrics.Gauge("postproc_replica_networks", "Networks that are loaded.")
@@ -75,12 +80,36 @@ class NetworkReplica:
 
     async def __call__(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
-    ) -> Reply:
-        """Run a network on the inputs of some requests, as `NetworkProcess.run`."""
+    ) -> AsyncIterator[Results | Reply]:
+        """Run a network on the inputs of some requests, as `NetworkProcess.run`.
+
+        Yields
+        ------
+        list or Reply
+            No results when it begins to run, then those that are large as they come, and its end.
+        """
         self._ids[source.key] = call.model.id
         await self._known(source.key)
-        run = partial(self._run, call, parts, source)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        loop = asyncio.get_running_loop()
+        told: asyncio.Queue[Results | None] = asyncio.Queue()
+
+        def tell(results: Results) -> None:
+            loop.call_soon_threadsafe(told.put_nowait, results)
+
+        running = loop.run_in_executor(self._threads, self._run, call, parts, source, tell)
+        running.add_done_callback(lambda _: told.put_nowait(None))
+        while (results := await told.get()) is not None:
+            yield results
+        yield await running
+
+    def about(self) -> dict[str, Any]:
+        """Tell the release and the settings, in types that every release can read."""
+        return {"release": __version__, "settings": self._settings.model_dump(mode="json")}
+
+    def forget(self, network_ids: Sequence[int | str]) -> None:
+        """Unload networks that were deleted."""
+        for network_id in network_ids:
+            self._process.forget(network_id)
 
     def __del__(self) -> None:
         """End the process of networks; Serve calls this once no call runs."""
@@ -93,28 +122,32 @@ class NetworkReplica:
         return _Known(self._process, self._ids[key])
 
     def _run(
-        self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
+        self,
+        call: NetworkCall,
+        parts: Mapping[str, Sequence[NDArray[Any]]],
+        source: NetworkSource,
+        tell: Callable[[Results], None],
     ) -> Reply:
-        results: Results = []
+        results = _Results(tell)
         started = time.monotonic()
         try:
             model = replace(call.model, path=self._path(source))
-            answer = self._process.run(
-                replace(call, model=model), parts, lambda *result: results.append(result)
-            )
+            with self._running:
+                tell([])
+                answer = self._process.run(replace(call, model=model), parts, results.give)
         except StoreAwayError as error:
-            reply = Reply(results, away=str(error))
+            reply = Reply(lost=str(error))
         except DamagedError as error:
-            reply = Reply(results, Answer("unloadable", UNLOADABLE, str(error)))
+            reply = Reply(answer=Answer("unloadable", UNLOADABLE, str(error)))
         except HungError as error:
             self._ended.inc(tags={"cause": "hung"})
-            reply = Reply(results, hung=error.stage)
+            reply = Reply(results.waiting, hung=error.stage)
         except CrashError as error:
             self._ended.inc(tags={"cause": "crashed"})
-            reply = Reply(results, crashed=error.cause)
+            reply = Reply(results.waiting, crashed=error.cause)
         else:
             self._seconds.observe(answer.network_seconds)
-            reply = Reply(results, answer)
+            reply = Reply(results.waiting, answer)
         self._networks.set(self._process.last.networks)
         self._bytes.set(self._process.last.bytes)
         _log(call, reply, time.monotonic() - started)
@@ -127,6 +160,23 @@ class NetworkReplica:
         if found is None:
             raise DamagedError(f"this release has no public network {source.model!r}")
         return found.files.model
+
+
+class _Results:
+    """Results of a call, which are told as soon as they are much."""
+
+    def __init__(self, tell: Callable[[Results], None]) -> None:
+        self._tell = tell
+        self._bytes = 0
+        self.waiting: Results = []
+
+    def give(self, row: int, text: str | None, error: str | None) -> None:
+        """Take the result of a request."""
+        self.waiting.append((row, text, error))
+        self._bytes += len(text or "")
+        if self._bytes > _MOST_BYTES:
+            self._tell(self.waiting)
+            self.waiting, self._bytes = [], 0
 
 
 class _Known:
@@ -151,22 +201,22 @@ def application(settings: ReplicaSettings) -> serve.Application:
             "min_replicas": settings.ray_min_replicas,
             "max_replicas": settings.ray_max_replicas,
             "target_ongoing_requests": 1.0,  # whatever waits is work for one more
-            "upscale_delay_s": 3.0,
+            "upscale_delay_s": _UPSCALE_SECONDS,
+            "downscale_delay_s": _DOWNSCALE_SECONDS,
         },
+        health_check_period_s=_HEALTH_SECONDS,
     )
     bound: serve.Application = deployment(NetworkReplica).bind(settings)
     return bound
 
 
 def _log(call: NetworkCall, reply: Reply, seconds: float) -> None:
-    ending = next(filter(None, (reply.hung, reply.crashed, reply.away)), None)
-    trouble = ending or (reply.answer.trouble if reply.answer else None)
     logger.log(
-        logging.WARNING if trouble else logging.INFO,
+        logging.WARNING if reply.trouble else logging.INFO,
         "a call of network %s with %d requests took %.3f s%s; request ids: %s",
         call.model.id,
         len(call),
         seconds,
-        f" ({trouble})" if trouble else "",
+        f" ({reply.trouble})" if reply.trouble else "",
         " ".join(filter(None, call.request_ids)) or "none",
     )

@@ -50,7 +50,10 @@ async def _health(services: Services) -> dict[str, Any]:
     is_behind = reporter.is_behind
     held = services.engine.held_networks
     is_away = services.folders.is_away
-    is_degraded = is_behind or is_away or database != "ok" or bool(services.missing or held)
+    are_networks_away = services.engine.is_away
+    is_degraded = bool(
+        is_behind or is_away or are_networks_away or database != "ok" or services.missing or held
+    )
     reasons = {
         "the database does not answer": database == "away",
         "the database takes no writes": database == "read-only",
@@ -66,6 +69,7 @@ async def _health(services: Services) -> dict[str, Any]:
         "database": database,
         "store": {"behind": reporter.count, "seconds": round(reporter.seconds, 3)},
         "files": "away" if is_away else "ok",
+        "networks": "away" if are_networks_away else "ok",
         "missing_networks": len(services.missing),
         "held_networks": held,
         "reasons": [reason for reason, holds in reasons.items() if holds],

@@ -1,16 +1,19 @@
-"""A store with the files of networks, and an engine whose replica runs in this process, without a cluster."""
+"""A store with the files of networks, and an engine of a front end."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from postproc.service.metrics import Metrics
 from postproc.service.on_ray.engine import RayEngine
-from postproc.service.on_ray.messages import NetworkSource
+from postproc.service.on_ray.link import Line
+from postproc.service.on_ray.messages import NetworkSource, Told
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.objects import ObjectStore, StoreRecord
 from postproc.service.work import NetworkFiles, Outcome, Work
@@ -40,10 +43,10 @@ def keep(files: NetworkFiles, folder: Path) -> NetworkSource:
 class Front:
     """An engine of a front end, and the outcomes that it told."""
 
-    def __init__(self, settings: ServiceSettings, handle: Any) -> None:
+    def __init__(self, settings: ServiceSettings, link: Any = None) -> None:
         self.metrics = Metrics()
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self.engine = RayEngine(settings, self.metrics, self, connect=lambda _: handle)
+        self.engine = RayEngine(settings, self.metrics, self, link=link)
 
     def has_room(self, tenant: str) -> bool:
         return True
@@ -62,3 +65,40 @@ class Front:
         assert self.outcomes.empty()
         assert len({outcome.task_id for outcome in found}) == count
         return {outcome.task_id: outcome for outcome in found}
+
+
+class ScriptedLink:
+    """Stands for a link: it tells of each call what a script has."""
+
+    def __init__(self, script: Sequence[Told]) -> None:
+        self.script = script
+        self.calls = 0
+        self.is_away, self.seconds = False, 7.0
+        self.lines = [Line(), Line()]
+
+    def start(self) -> None:
+        for line in self.lines:
+            threading.Thread(target=self._work, args=(line,), daemon=True).start()
+
+    def stop(self) -> None:
+        for line in self.lines:
+            line.other.close()
+            line.connection.close()
+
+    def driver(self, deadline: float) -> ScriptedLink:
+        return self
+
+    def tell(self, *told: Told) -> None:
+        for line in self.lines:
+            for item in told:
+                line.other.send(item)
+
+    def forget(self, network_id: int | str) -> None:
+        pass
+
+    def _work(self, line: Line) -> None:
+        with suppress(EOFError, OSError):
+            while line.other.recv():
+                self.calls += 1
+                for item in self.script:
+                    line.other.send(item)

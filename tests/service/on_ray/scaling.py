@@ -16,7 +16,6 @@ from pathlib import Path
 import ray
 from ray import serve
 
-from postproc.service.on_ray.engine import connected
 from tests.service.engine.test_engine import averaging, shade, small
 from tests.service.on_ray.nodes import nodes
 from tests.service.on_ray.replicas import Front, keep, settings_of
@@ -38,8 +37,7 @@ def rate(address: str, folder: Path, replicas: int, tasks: int) -> float:
     )
     files = small(folder, averaging(), replicas)
     keep(files, folder)
-    handle = connected(settings)
-    front = Front(settings, handle)
+    front = Front(settings)
     front.engine.start()
     took = 0.0
     for count in (8 * replicas, tasks):
@@ -50,8 +48,8 @@ def rate(address: str, folder: Path, replicas: int, tasks: int) -> float:
         assert not failed, failed[0]
         took = time.monotonic() - started
     front.engine.stop()
+    ray.init(address, log_to_driver=False, configure_logging=False)
     serve.delete(settings.ray_app)
-    handle.shutdown()
     ray.shutdown()
     return tasks / took
 

@@ -16,7 +16,6 @@ import ray
 from ray import serve
 from ray.cluster_utils import Cluster
 
-from postproc.service.on_ray.engine import connected
 from tests.service import digits
 from tests.service.engine.test_engine import averaging, greys, shade, small
 from tests.service.objects import made
@@ -66,7 +65,7 @@ def test_task_whose_replica_is_killed_is_run_by_another(cluster: Cluster, tmp_pa
     )
     files = small(tmp_path, averaging())
     keep(files, tmp_path)
-    front = Front(settings, connected(settings))
+    front = Front(settings)
     front.engine.start()
     front.submit(1, files, GREY, shade(255), request_id="request-1")
     assert greys(front.collect(1)) == {1: 1.0}

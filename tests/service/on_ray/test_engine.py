@@ -1,23 +1,15 @@
-"""RayEngine: what a front end makes of its replicas, which are in this process here, without a cluster."""
+"""RayEngine: what a front end makes of its link, whose process has the replica in itself here."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
-
-from ray import serve
-from ray.exceptions import ActorDiedError, RayTaskError
-from ray.serve._private.common import DeploymentID
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from postproc import PostProcessor
 from postproc.demo import spec_path, version_path
@@ -27,17 +19,27 @@ from postproc.service.engine.engine import Engine
 from postproc.service.engine.networks.calls import Answer
 from postproc.service.errors import QueueFullError
 from postproc.service.metrics import Metrics
-from postproc.service.on_ray.engine import RayEngine, connected
-from postproc.service.on_ray.messages import ReplicaSettings, Reply
-from postproc.service.on_ray.replica import NetworkReplica, application
+from postproc.service.on_ray.engine import RayEngine
+from postproc.service.on_ray.link import Link
+from postproc.service.on_ray.messages import LinkOrder, ReplicaSettings, Reply
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import FAILED, STOPPED, UNLOADABLE
 from tests.service.engine.test_engine import averaging, demo, encoded, greys, shade, small
-from tests.service.on_ray.replicas import Front, keep, settings_of
+from tests.service.on_ray.replicas import Front, ScriptedLink, keep, settings_of
 from tests.service.posts import GREY, Crashing
 from tests.service.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of what it deprecates in itself
+
+
+class _SharedLink(Link):
+    """Is started and stopped by none of its engines."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +48,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local(folder: Path) -> Iterator[Any]:
-    """The handle of a replica in this process, by Serve's own mode for tests, which knows no multiplexing."""
-    with pytest.MonkeyPatch.context() as patch:
-
-        async def known(self: Any, key: str) -> None:
-            return None
-
-        patch.setattr(NetworkReplica, "_known", known)
-        app = application(ReplicaSettings.of(settings_of(folder, run_seconds=2.0)))
-        yield serve.run(app, name="tests", _local_testing_mode=True)
+def link(folder: Path) -> Iterator[Link]:
+    order = LinkOrder.of(settings_of(folder, run_seconds=2.0))
+    made = _SharedLink(order, 2, "tests.service.on_ray.local_driver")
+    Link.start(made)
+    yield made
+    Link.stop(made)
 
 
 @pytest.fixture
-def front(folder: Path, local: Any) -> Iterator[Front]:
-    made = Front(settings_of(folder, run_seconds=2.0, batch_wait=0.2), local)
+def front(folder: Path, link: Link) -> Iterator[Front]:
+    made = Front(settings_of(folder, run_seconds=2.0, batch_wait=0.2), link)
     yield made
     made.engine.stop()
 
@@ -69,7 +67,7 @@ def test_replica_gives_what_the_engine_of_one_process_gives(front: Front, folder
     post = PostProcessor(spec_path("yolo"), version_path("yolo"))
     post.warmup()
     pages = [[{"image": {"source": encoded(make_page(seed).image)}}] for seed in range(4)]
-    alone = Front(settings_of(folder), None)
+    alone = Front(settings_of(folder))
     alone.engine = Engine(ServiceSettings(data=folder, batch_wait=0.2, workers=1), Metrics(), alone)  # type: ignore[assignment]
     texts = []
     for service in (front, alone):
@@ -99,16 +97,17 @@ def test_networks_come_from_the_store_to_the_replica(front: Front, folder: Path,
     assert (folder / "copies" / source.key / "model.onnx").read_bytes() == files.model.read_bytes()
 
 
-def test_replica_logs_the_ids_of_requests(
+def test_replica_logs_the_ids_of_requests_by_way_of_the_link(
     front: Front, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = small(tmp_path, averaging())
     keep(files, folder)
-    with caplog.at_level(logging.INFO, "ray.serve"), _heard(logging.getLogger("ray.serve"), caplog.handler):
+    with caplog.at_level(logging.WARNING, "postproc.service.on_ray.link"):
         for task_id in (1, 2):
             front.submit(task_id, files, GREY, shade(255), request_id=f"request-{task_id}")
         front.engine.start()
         front.collect(2)
+        wait_until(lambda: "request-2" in caplog.text)
     (line,) = [text for text in caplog.messages if "of network 1 " in text]
     assert "2 requests" in line
     assert "request-1 request-2" in line
@@ -132,81 +131,69 @@ def test_network_that_hangs_or_crashes_is_struck_in_the_front_end(
     assert greys(front.collect(1)) == {5: 1.0}
 
 
-# --- replicas that are lost
-
-
-class Handle:
-    """Stands for the handle of a deployment: each call meets the next of some fates."""
-
-    def __init__(self, *fates: Any) -> None:
-        self.fates = list(fates)
-        self.calls = 0
-
-    def options(self, **given: Any) -> Handle:
-        assert given["multiplexed_model_id"]
-        return self
-
-    def remote(self, *given: Any) -> Any:
-        self.calls += 1
-        return SimpleNamespace(result=self._result, cancel=lambda: None)
-
-    def _result(self, timeout_s: float) -> Any:
-        fate = self.fates.pop(0) if len(self.fates) > 1 else self.fates[0]
-        if isinstance(fate, BaseException):
-            raise fate
-        return fate
-
-
-OK = Reply([(0, "{}", None)], Answer())
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postproc.service.on_ray.remote._PAUSE", 0.05)
+# --- calls that are lost
 
 
 @pytest.mark.parametrize(
-    ("fates", "calls", "error"),
+    ("reply", "error"),
     [
-        ([ActorDiedError(), OK], 2, None),
-        ([BackPressureError(3, 2), BackPressureError(3, 2), BackPressureError(3, 2), OK], 4, None),
-        ([DeploymentUnavailableError(DeploymentID("networks", "tests")), OK], 2, None),
-        ([ActorDiedError()], 3, STOPPED),
-        ([Reply([], away="the store does not answer")], 1, STOPPED),
-        ([RayTaskError("call", "trace", ZeroDivisionError())], 1, FAILED),
+        (Reply([(0, "{}", None)], Answer()), None),
+        (Reply(lost="the store does not answer"), STOPPED),
+        (Reply(failed="ZeroDivisionError"), FAILED),
+        (Reply(crashed="3 replicas ended while they ran it"), "3 replicas ended while they ran it"),
     ],
 )
-def test_task_of_a_lost_replica_is_tried_again_or_may_run_elsewhere(
-    fates: list[Any], calls: int, error: str | None, folder: Path, tmp_path: Path
+def test_task_of_a_lost_call_may_run_elsewhere(
+    reply: Reply, error: str | None, folder: Path, tmp_path: Path
 ) -> None:
-    handle = Handle(*fates)
-    front = Front(settings_of(folder), handle)
+    front = Front(settings_of(folder), ScriptedLink([reply]))
     front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
     front.engine.start()
-    assert front.collect(1)[1].error == error
-    assert handle.calls == calls
+    found = front.collect(1)[1].error
     front.engine.stop()
+    assert found == error or (error or "-") in (found or "")
+
+
+def test_results_are_told_as_they_come(folder: Path, tmp_path: Path) -> None:
+    front = Front(settings_of(folder), ScriptedLink([[(0, "{}", None)]]))  # and its end never
+    front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
+    front.engine.start()
+    assert front.collect(1)[1].error is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postproc.service.engine.engine._DRAIN", 0.2)
+        front.engine.stop()
 
 
 def test_no_task_is_taken_while_no_replica_takes_calls(folder: Path, tmp_path: Path) -> None:
-    handle = Handle(BackPressureError(3, 2, 503, 1.5))
-    front = Front(settings_of(folder), handle)
+    link = ScriptedLink([1.5])
+    front = Front(settings_of(folder), link)
     files = small(tmp_path, averaging())
     front.submit(1, files, GREY, shade(255))
     front.engine.start()
-    wait_until(lambda: handle.calls > 0, 10, 0.01)
+    wait_until(lambda: link.calls > 0, 10, 0.01)
     with pytest.raises(QueueFullError) as refused:
         wait_until(lambda: front.submit(2, files, GREY, shade(255)), 10, 0.01)
     assert refused.value.headers["Retry-After"] in ("1", "2")
-    handle.fates = [OK]
+    link.tell(0.0, Reply([(0, "{}", None)], Answer()))
     assert front.collect(1)[1].error is None
+    link.script = [Reply([(0, "{}", None)], Answer())]
     front.submit(3, files, GREY, shade(255))
     assert front.collect(1)[3].error is None
     front.engine.stop()
 
 
+def test_no_task_is_taken_while_the_cluster_is_away(folder: Path, tmp_path: Path) -> None:
+    link = ScriptedLink([])
+    link.is_away = True
+    front = Front(settings_of(folder), link)
+    with pytest.raises(QueueFullError) as refused:
+        front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
+    assert refused.value.headers["Retry-After"] == "7"
+    assert front.engine.is_away
+
+
 def test_stop_ends_calls_that_wait_for_a_replica(folder: Path, tmp_path: Path) -> None:
-    front = Front(settings_of(folder), Handle(BackPressureError(3, 2)))
+    front = Front(settings_of(folder), ScriptedLink([]))
     front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
     front.engine.start()
     with pytest.MonkeyPatch.context() as patch:
@@ -220,36 +207,16 @@ def test_stop_ends_calls_that_wait_for_a_replica(folder: Path, tmp_path: Path) -
 
 def test_ray_needs_a_store(folder: Path) -> None:
     with pytest.raises(PostprocError, match="--ray needs --store"):
-        RayEngine(ServiceSettings(data=folder, ray="auto"), Metrics(), Front(settings_of(folder), None))
+        RayEngine(ServiceSettings(data=folder, ray="auto"), Metrics(), Front(settings_of(folder)))
 
 
 def test_more_replicas_at_least_than_at_most_are_refused(folder: Path) -> None:
     with pytest.raises(
         PostprocError, match="--ray-min-replicas: expected at most --ray-max-replicas, 1, got 2"
     ):
-        Front(settings_of(folder, ray_min_replicas=2), None)
-
-
-def test_address_of_a_client_is_refused(folder: Path) -> None:
-    with pytest.raises(PostprocError, match="has to be a node"):
-        connected(settings_of(folder, ray="ray://127.0.0.1:10001"))
-
-
-def test_cluster_that_is_not_there_is_named(folder: Path) -> None:
-    with pytest.raises(PostprocError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
-        connected(settings_of(folder, ray="127.0.0.1:1"))
+        Front(settings_of(folder, ray_min_replicas=2))
 
 
 def test_replicas_know_nothing_of_the_database(folder: Path) -> None:
     settings = ReplicaSettings.of(settings_of(folder, database="postgresql://user:secret@host/name"))
     assert "secret" not in settings.model_dump_json()
-
-
-@contextmanager
-def _heard(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
-    """Have a logger that hands nothing on heard by a handler."""
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)

@@ -179,3 +179,11 @@ def test_networks_that_are_held_back_are_counted(service: Serving) -> None:
     found = asked(service, "healthz", 200)
     assert (found["held_networks"], found["status"]) == (2, "degraded")
     assert asked(service, "readyz", 200)["held_networks"] == 2  # others are served
+
+
+def test_cluster_that_is_away_is_said(service: Serving) -> None:
+    assert asked(service, "healthz", 200)["networks"] == "ok"
+    service.engine.is_away = True
+    found = asked(service, "healthz", 200)
+    assert (found["networks"], found["status"]) == ("away", "degraded")
+    assert asked(service, "readyz", 200)["networks"] == "away"
