@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.service.running import ROOT, Running
 IMAGE = (ROOT / "docs" / "digits.jpg").read_bytes()
 SOURCE = "inputs[0]image.source"
 SECONDS = 60
+_TOGETHER = 100  # tasks of one request
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,27 @@ def ended(client: httpx.Client, task: int) -> dict[str, Any]:
         assert time.monotonic() < deadline, f"task {task} stays pending"
         time.sleep(0.02)
     return dict(document)
+
+
+def listed(client: httpx.Client, tasks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Give tasks as their list has them, some of them with each request."""
+    for first in range(0, len(tasks), _TOGETHER):
+        asked: dict[str, Any] = {"task_ids": list(tasks[first : first + _TOGETHER]), "limit": _TOGETHER}
+        yield from client.get("/tasks", params=asked).json()["results"]
+
+
+def all_ended(
+    client: httpx.Client, tasks: Sequence[int], seconds: float = SECONDS
+) -> dict[int, dict[str, Any]]:
+    """Wait until tasks have ended; return them as they are then, or once the time is over."""
+    found: dict[int, dict[str, Any]] = {}
+    deadline = time.monotonic() + seconds
+    while left := [task for task in tasks if task not in found or found[task]["status"] == "pending"]:
+        found.update((row["id"], row) for row in listed(client, left))
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return found
 
 
 def wait_for_kernels(host: str) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.service.digits import all_ended
 from tests.service.front_end import KEY, serve
 from tests.service.objects import IMAGE, made, make_version
 from tests.service.postgres import binaries, cluster
@@ -188,18 +189,9 @@ def check(group: Fronts, counted: Counted) -> dict[str, int]:
     assert not counted.unexpected, counted.unexpected
     answers = []
     for front in group.running:
-        found: dict[int, str] = {}
-        deadline = time.monotonic() + _SECONDS
         with front.client() as client:
-            while time.monotonic() < deadline:
-                left = [task for task in counted.acknowledged if found.get(task, "pending") == "pending"]
-                if not left:
-                    break
-                for start in range(0, len(left), 100):
-                    query = {"task_ids": left[start : start + 100], "limit": 100}
-                    for row in client.get("/tasks/", params=query).json()["results"]:
-                        found[row["id"]] = row["error"] or row["status"]
-                time.sleep(0.1)
+            rows = all_ended(client, counted.acknowledged)
+        found = {task: row["error"] or row["status"] for task, row in rows.items()}
         answers.append(Counter(found.get(task, "unknown") for task in counted.acknowledged))
     assert all(answer == answers[0] for answer in answers), answers
     return dict(answers[0])

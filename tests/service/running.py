@@ -90,6 +90,7 @@ def running(
     module: Sequence[str] = ("postproc.cli", "serve"),
     key: str = KEY,
     environment: Mapping[str, str] | None = None,
+    start_seconds: float | None = None,
 ) -> Iterator[Running]:
     """Run a service on a data folder, as long as the block lasts.
 
@@ -107,6 +108,8 @@ def running(
         The API key, by the environment; empty: the service makes one itself.
     environment : mapping of str to str, optional
         Further variables of its environment.
+    start_seconds : float, optional
+        Longest start; `START_SECONDS` if left out.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def running(
     assert process.stderr is not None
     readers = [threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True)]
     readers[0].start()
-    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog = threading.Timer(start_seconds or START_SECONDS, process.kill)
     watchdog.start()
     try:
         first = process.stdout.readline()

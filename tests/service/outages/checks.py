@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -12,7 +11,7 @@ import httpx
 from postproc.service.engine.engine import DELETED
 from postproc.service.store.reporting import LEFT_OUT
 from postproc.service.work import STOPPED, TASK_MARGIN
-from tests.service.digits import digits_in, ended, post_image
+from tests.service.digits import digits_in, ended, listed, post_image
 from tests.service.killing import DIGITS
 from tests.service.objects import made
 from tests.service.outages.ledger import Ledger, Promised
@@ -24,7 +23,6 @@ _STATED = {
     "left out": re.compile(re.escape(LEFT_OUT)),
 }
 _SECONDS = 60
-_TOGETHER = 100  # tasks of one question
 
 
 def check(scene: Scene, ledger: Ledger, begin: str) -> None:
@@ -63,7 +61,7 @@ def check_folders(scene: Scene, ledger: Ledger) -> None:
 def check_ended(scene: Scene, ledger: Ledger) -> None:
     """Check that all tasks of all faults are there as they ended."""
     with scene.client(_SECONDS) as client:
-        found = {row["id"]: row["status"] for row in _listed(client, sorted(ledger.ended))}
+        found = {row["id"]: row["status"] for row in listed(client, sorted(ledger.ended))}
     changed = [task for task, status in ledger.ended.items() if found.get(task) != status]
     for task in changed:
         ledger.violation("a task that had ended is lost or another", (task, found.get(task)))
@@ -74,7 +72,7 @@ def _check_tasks(scene: Scene, ledger: Ledger, client: httpx.Client, begin: str,
     ledger.tasks.clear()
     while pending:
         now = time.monotonic()
-        rows = {row["id"]: row for row in _listed(client, sorted(pending))}
+        rows = {row["id"]: row for row in listed(client, sorted(pending))}
         for task, promised in list(pending.items()):
             row = rows.get(task)
             if row is None:
@@ -158,9 +156,3 @@ def _run(client: httpx.Client, version: int) -> int | str:
 def _rows(client: httpx.Client, path: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = client.get(path, params={"limit": 1000}).json()["results"]
     return rows
-
-
-def _listed(client: httpx.Client, tasks: Sequence[int]) -> Iterator[dict[str, Any]]:
-    for first in range(0, len(tasks), _TOGETHER):
-        asked: dict[str, Any] = {"task_ids": list(tasks[first : first + _TOGETHER]), "limit": _TOGETHER}
-        yield from client.get("/tasks", params=asked).json()["results"]

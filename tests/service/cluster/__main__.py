@@ -1,0 +1,42 @@
+"""``python -m tests.service.cluster``: see `tests.service.cluster`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.service.cluster.kills import run_kills
+from tests.service.cluster.measures import growth, overhead
+from tests.service.cluster.scene import scene
+
+_KILLS, _SHORT = 21, 7
+
+
+def main() -> int:
+    """Run what the command line asks for; return 1 if anything that was acknowledged does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m tests.service.cluster", description=__doc__)
+    parser.add_argument("--kills", type=int, help=f"{_KILLS}, or {_SHORT} with --short")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="each part once, and nothing is measured")
+    parser.add_argument("--store", choices=("s3", "file"), default="s3")
+    parser.add_argument("--folder", type=Path, help="an empty one, where logs stay")
+    given = parser.parse_args()
+    kills = given.kills if given.kills is not None else _SHORT if given.short else _KILLS
+    with tempfile.TemporaryDirectory(prefix="postproc-") as name:
+        folder = given.folder or Path(name)
+        with scene(folder, given.store) as running:
+            try:
+                for measured in () if given.short else (growth, overhead):
+                    sys.stdout.write(f"{measured(running)}\n")
+                    sys.stdout.flush()
+                found = run_kills(running, kills, given.seed)
+            finally:
+                running.write_logs()
+        sys.stdout.write(f"{found.report()}\n")
+    return int(bool(found.ledger.unexpected))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Nodes of a Ray cluster that die with all of their processes, and are started anew."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+_PARAMETERS = "num_cpus", "node_ip_address", "object_store_memory", "temp_dir"
+_HEAD = "include_dashboard", "gcs_server_port", "dashboard_agent_listen_port"
+
+
+class Nodes:
+    """The nodes of a cluster, and the replicas on them.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Which runs.
+    app : str
+        The application of Ray Serve, whose name nobody else has on this machine.
+    """
+
+    def __init__(self, cluster: Cluster, app: str) -> None:
+        self._cluster, self._app = cluster, app
+        self._workers = [_parameters(node, _PARAMETERS) for node in cluster.worker_nodes]
+        self._head = _parameters(cluster.head_node, (*_PARAMETERS, *_HEAD))
+
+    def kill_worker(self, rng: random.Random) -> None:
+        """Kill a node that is not the head: its raylet, and with it whatever runs there."""
+        node = rng.choice(sorted(self._cluster.worker_nodes, key=lambda node: node.unique_id))
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def start_worker(self) -> None:
+        """Start as many nodes anew as are missing."""
+        for given in self._workers[len(self._cluster.worker_nodes) :]:
+            self._cluster.add_node(**given)
+
+    def kill_head(self) -> None:
+        """Kill the head, with the cluster's state; it is in memory alone."""
+        self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
+
+    def start_head(self) -> None:
+        """Start a head at the address of the former, and all nodes anew: as they are they cannot join it."""
+        for node in list(self._cluster.worker_nodes):
+            self._cluster.remove_node(node, allow_graceful=False)
+        self._cluster.add_node(**self._head)
+        self.start_worker()
+
+    def replicas(self) -> list[int]:
+        """Return the processes of replicas."""
+        name = f"ray::ServeReplica:{self._app}:".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if path.read_bytes().startswith(name):
+                    found.append(int(path.parent.name))
+            except OSError:  # it ended meanwhile
+                continue
+        return sorted(found)
+
+    def kill_replica(self, rng: random.Random) -> None:
+        """Kill one of the processes of replicas, where there is one."""
+        found = self.replicas()
+        if found:
+            os.kill(rng.choice(found), signal.SIGKILL)
+
+
+def _parameters(node: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(node._ray_params, name) for name in names}
