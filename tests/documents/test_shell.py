@@ -34,6 +34,7 @@ RUN = (DEMO, INSPECT, DOCUMENTS, PAGES, FUSE, ONE_TEST)
 INSTALLS = ("pip install ", "python3 -m venv new ")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SERVER = "needs a running service"
+KUBERNETES = "needs a cluster: test_kubernetes.py checks what is applied"
 # Blocks that are not run, by how they begin.
 LEFT_OUT = {
     'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[test]"': "is this suite",
@@ -45,6 +46,10 @@ LEFT_OUT = {
     "mkdir backup": SERVER + ": tests/service/test_backup.py does these steps",
     "new/bin/postproc serve --data data --wait": SERVER + ": tests/service/test_backup.py upgrades one",
     "export POSTPROC_DATABASE": SERVER + " and a database: tests/service/test_front_ends.py starts some",
+    "ray start --head": SERVER + " and a cluster: tests/service/on_ray/test_cluster.py has both",
+    "kubectl create secret generic postproc-database": KUBERNETES,
+    "kubectl exec -c ray-worker": KUBERNETES,
+    "kubectl create secret generic postproc-redis": KUBERNETES,
     "postproc store copy --from-data": "needs a database: tests/cli/test_store.py copies a service",
     "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
