@@ -28,7 +28,7 @@ class Heart:
     seconds : float
         How long one that says nothing counts as alive.
     engine : InferenceEngine
-        Takes what tenants hold elsewhere into account, and resumes what was resumed elsewhere.
+        Takes what tenants hold and have had elsewhere into account, and resumes what was resumed elsewhere.
     """
 
     def __init__(self, tasks: LeasedTasks, seconds: float, engine: InferenceEngine) -> None:
@@ -66,7 +66,7 @@ class Heart:
         is_failing = False
         while not self._is_over.wait(self._pause):
             try:
-                seen = self._tasks.beat()
+                seen = self._tasks.beat(self._engine.had())
             except Exception as error:  # the next one may be heard
                 if not is_failing:
                     logger.warning("the database does not hear this front end: %s", reason_of(error))
@@ -76,6 +76,6 @@ class Heart:
             if is_failing or now - self._last > self._seconds:
                 self._since = now
             is_failing, self._last, self.is_waiting = False, now, seen.is_waiting
-            self._engine.share(seen.held)
+            self._engine.share(seen.held, seen.had)
             for network_id in seen.resumed:
                 self._engine.resume(network_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ class FakeEngine:
         self.held_networks = 0
         self.is_away = False
         self.elsewhere: dict[str, int] = {}
+        self.seconds: dict[str, float] = {}
+        self.had_elsewhere: Counter[str] = Counter()
         self.warmed: list[PostProcessor] = []
         self.running = False
         self.places = 0
@@ -129,8 +132,12 @@ class FakeEngine:
     def resume(self, network_id: int | str) -> None:
         self.resumed.append(network_id)
 
-    def share(self, elsewhere: Mapping[str, int]) -> None:
-        self.elsewhere = dict(elsewhere)
+    def had(self) -> Mapping[str, float]:
+        return self.seconds
+
+    def share(self, held: Mapping[str, int], had: Mapping[str, float]) -> None:
+        self.elsewhere = dict(held)
+        self.had_elsewhere.update(had)
 
     def forget_network(self, network_id: int | str) -> None:
         self.forgotten.append(network_id)

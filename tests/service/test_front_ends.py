@@ -142,12 +142,18 @@ def test_network_that_is_resumed_at_one_front_end_is_at_all(fronts: tuple[Servin
     wait_until(lambda: network in b.engine.resumed)
 
 
-def test_what_a_tenant_holds_elsewhere_is_told_to_engines(fronts: tuple[Serving, Serving, Path]) -> None:
+def test_what_a_tenant_holds_and_has_had_elsewhere_is_told_to_engines(
+    fronts: tuple[Serving, Serving, Path],
+) -> None:
     a, b, _ = fronts
     version = make_version(a.client)
     a.engine.holds = True
     infer(a, version["id"])
+    a.engine.seconds = {"one": 1.5}
     wait_until(lambda: b.engine.elsewhere == {"one": 1})
+    wait_until(lambda: b.engine.had_elsewhere == {"one": 1.5})
+    a.engine.seconds = {"one": 2.0, "other": 1.0}
+    wait_until(lambda: b.engine.had_elsewhere == {"one": 2.0, "other": 1.0})
 
 
 def test_damaged_file_of_the_store_is_refused_and_one_that_is_away_asked_for_again(
@@ -350,12 +356,12 @@ def test_places_count_what_a_tenant_has_elsewhere() -> None:
     batcher = Batcher(
         lambda jobs: (), lambda jobs, why: None, length=9, max_bytes=1 << 20, wait=0, workers=1, timeout=9
     )
-    batcher.share({"spread": 72})
+    batcher.share({"spread": 72}, {})
     for _ in range(2):
         batcher.reserve("here", 1)
     with pytest.raises(QueueFullError):
         batcher.reserve("spread", 1)
-    batcher.share({})
+    batcher.share({}, {})
     batcher.reserve("spread", 1)
 
 

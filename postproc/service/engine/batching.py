@@ -86,9 +86,16 @@ class Batcher:
         """Memory of what waits or runs."""
         return self._bytes.used
 
-    def share(self, elsewhere: Mapping[str, int]) -> None:
-        """Count jobs that tenants have in other front ends as theirs, too, when it comes to places."""
-        self._places.elsewhere = elsewhere
+    def had(self) -> dict[str, float]:
+        """Return the seconds of calls that tenants have had; see `JobQueue.had`."""
+        with self._condition:
+            return self._queue.had(time.monotonic())
+
+    def share(self, held: Mapping[str, int], had: Mapping[str, float]) -> None:
+        """Count what tenants have in other front ends: jobs when it comes to places, calls to turns."""
+        self._places.elsewhere = held
+        with self._condition:
+            self._queue.share(had)
 
     def start(self) -> None:
         """Start the threads."""

@@ -214,9 +214,13 @@ class Engine:
         else:
             self._batcher.submit(job)
 
-    def share(self, elsewhere: Mapping[str, int]) -> None:
-        """Take the tasks that tenants have in other front ends into account, when it comes to places."""
-        self._batcher.share(elsewhere)
+    def had(self) -> Mapping[str, float]:
+        """Return the seconds of calls that tenants have had, of those who came within a minute."""
+        return self._batcher.had()
+
+    def share(self, held: Mapping[str, int], had: Mapping[str, float]) -> None:
+        """Count tasks and seconds of calls of other front ends as here, for places and turns."""
+        self._batcher.share(held, had)
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""

@@ -50,8 +50,19 @@ class InferenceEngine(Protocol):
     def submit(self, task_id: int, work: Work, ticket: Any) -> None:
         """Queue a task on a place that was reserved."""
 
-    def share(self, elsewhere: Mapping[str, int]) -> None:
-        """Take the tasks into account that tenants have in other front ends."""
+    def had(self) -> Mapping[str, float]:
+        """Return the seconds of calls that tenants have had, of those who came lately."""
+
+    def share(self, held: Mapping[str, int], had: Mapping[str, float]) -> None:
+        """Take into account what tenants hold in other front ends, and have had of them since the last time.
+
+        Parameters
+        ----------
+        held : mapping of str to int
+            Tasks.
+        had : mapping of str to float
+            Seconds of calls.
+        """
 
     def forget_network(self, network_id: int | str) -> None:
         """Drop what is loaded of a network that was deleted; its waiting tasks end in error."""

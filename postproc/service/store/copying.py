@@ -21,10 +21,19 @@ from postproc.service.store.joining import check_store_settings, join_store
 from postproc.service.store.locks import lock_database
 from postproc.service.store.networks import FileEntry, NetworkStore
 from postproc.service.store.objects import DamagedError, ObjectStore, digest_of
-from postproc.service.store.tables import Base, Format, FrontEnd, Identity, Network, Resumption, StoredFile
+from postproc.service.store.tables import (
+    Base,
+    Format,
+    FrontEnd,
+    Identity,
+    Network,
+    Resumption,
+    StoredFile,
+    Usage,
+)
 
 _ROWS = 20  # at once: each may have a result of many megabytes
-_OWN = (Format, Identity, FrontEnd, Resumption)  # of each database itself
+_OWN = (Format, Identity, FrontEnd, Usage, Resumption)  # of each database itself
 
 
 @dataclass(frozen=True)

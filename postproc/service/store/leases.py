@@ -41,6 +41,7 @@ from postproc.service.store.tables import (
     now,
 )
 from postproc.service.store.tasks import TaskStore, write_outcomes
+from postproc.service.store.usage import UsageExchange
 from postproc.service.work import STOPPED, TargetName, TaskRequest
 
 MOST_LOSSES = 3  # front ends that may die with a task, before it is taken for the reason
@@ -83,6 +84,8 @@ class Seen:
     ----------
     held : mapping of str to int
         Tasks that others hold, by tenant.
+    had : mapping of str to float
+        Seconds of calls that tenants have had of others since it was told last.
     resumed : list of int or str
         Networks that may run again.
     is_waiting : bool
@@ -90,6 +93,7 @@ class Seen:
     """
 
     held: Mapping[str, int]
+    had: Mapping[str, float]
     resumed: Sequence[int | str]
     is_waiting: bool
 
@@ -111,9 +115,10 @@ class LeasedTasks(TaskStore):
         self._seconds = seconds
         self._name = socket.gethostname()
         self._resumptions: set[int] | None = None  # that were read
+        self._usage = UsageExchange(self.front_end)
 
-    def beat(self) -> Seen:
-        """Say that this front end lives, and look at the others."""
+    def beat(self, had: Mapping[str, float] | None = None) -> Seen:
+        """Say that this front end lives and what tenants have had of it in all, and look at the others."""
         with self._database.writing() as session:
             expires = func.clock_timestamp() + _interval(self._seconds)
             known = session.execute(
@@ -126,6 +131,7 @@ class LeasedTasks(TaskStore):
             held = select(Lease.tenant, func.count()).where(others).group_by(Lease.tenant)
             return Seen(
                 {row[0]: row[1] for row in session.execute(held)},
+                self._usage.exchange(session, had or {}),
                 self._resumed(session),
                 session.scalar(select(literal(True)).where(select(Lease.task_id).where(_is_free()).exists()))
                 is not None,

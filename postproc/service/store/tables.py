@@ -209,6 +209,18 @@ class FrontEnd(Base):
     expires: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class Usage(Base):
+    """Seconds of networks' calls that tenants have had of a front end, for the others to read."""
+
+    __tablename__ = "usage"
+    __table_args__: Any = _OF_FRONT_ENDS
+
+    front_end: Mapped[str] = mapped_column(
+        String(32), ForeignKey("front_end.id", ondelete="CASCADE"), primary_key=True
+    )
+    seconds: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class Lease(Base):
     """A pending task, which front end runs it, and what another one needs to do so."""
 

@@ -58,8 +58,7 @@ def test_tenants_that_both_wait_take_turns() -> None:
     worker.add("b", 4)
     assert "".join(worker.run() for _ in range(8)) == "abababab"
     assert not worker.queue
-    assert not worker.queue._seconds
-    assert not worker.queue._turns
+    assert not worker.queue._accounts
 
 
 def test_turns_are_of_seconds_and_not_of_calls() -> None:
