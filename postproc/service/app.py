@@ -20,7 +20,7 @@ from starlette.routing import Match
 from postproc import __version__
 from postproc.errors import SchemaProblem
 from postproc.schema.problems import path_of
-from postproc.service.errors import ApiError
+from postproc.service.errors import ApiError, RefusedError
 from postproc.service.http.bodies import BodyReader
 from postproc.service.http.headers import SecurityHeaders
 from postproc.service.http.middleware import RequestGate, logger
@@ -34,11 +34,12 @@ from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.outages import StoreAwayError, is_outage
 from postproc.service.taking_over import TakingOver
+from postproc.service.tracing import tracing_of_environment
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Of pages of other origins; those that every page may send or read are not among them.
-_ASKED_HEADERS = ("X-API-KEY", "X-APP-ID", "Content-Type")
+_ASKED_HEADERS = ("X-API-KEY", "X-APP-ID", "X-Request-ID", "Content-Type", "traceparent", "tracestate")
 _ANSWERED_HEADERS = ("X-Request-ID", "Retry-After")
 _TAGS = ("networks", "recognition specs", "recognition versions", "tasks", "public", "account", "operations")
 _DESCRIPTION = """Recognition versions over HTTP: the v0.7 API.
@@ -81,7 +82,7 @@ def create_app(
         from postproc.service.engine.engine import Engine
 
         make_engine = Engine
-    metrics = metrics if metrics is not None else Metrics()
+    metrics = metrics if metrics is not None else Metrics(tracing_of_environment())
     services = Services(settings, keys or {}, make_engine, check_model or check.check_model, metrics)
 
     @asynccontextmanager
@@ -134,13 +135,14 @@ def create_app(
     return app
 
 
-def _answer(error: ApiError) -> Json:
+def _answer(error: ApiError, request: Request) -> Json:
+    request.state.error = error  # which the gate counts
     return Json(error.body(), error.status, error.headers)
 
 
-async def _api_error(_: Request, error: Exception) -> Json:
+async def _api_error(request: Request, error: Exception) -> Json:
     assert isinstance(error, ApiError)
-    return _answer(error)
+    return _answer(error, request)
 
 
 async def _http_error(request: Request, error: Exception) -> Json:
@@ -151,8 +153,8 @@ async def _http_error(request: Request, error: Exception) -> Json:
     elif error.status_code == 405:
         allowed = _methods_of(request)
         message = f"{request.method} is not for {request.url.path}, which takes {allowed}; see /docs"
-        return _answer(ApiError(405, message, headers={"Allow": allowed}))
-    return _answer(ApiError(error.status_code, message, headers=error.headers))
+        return _answer(ApiError(405, message, headers={"Allow": allowed}), request)
+    return _answer(ApiError(error.status_code, message, headers=error.headers), request)
 
 
 def _methods_of(request: Request) -> str:
@@ -166,7 +168,7 @@ def _methods_of(request: Request) -> str:
     return ", ".join(found)
 
 
-async def _wrong_parameters(_: Request, error: Exception) -> Json:
+async def _wrong_parameters(request: Request, error: Exception) -> Json:
     assert isinstance(error, RequestValidationError)
     problems = [
         SchemaProblem(
@@ -176,33 +178,34 @@ async def _wrong_parameters(_: Request, error: Exception) -> Json:
     ]
     in_path = any(details["loc"][0] == "path" for details in error.errors())
     message = "\n".join(map(str, problems))
-    return _answer(ApiError(404 if in_path else 400, message, problems[0].path or None, problems=problems))
+    wrong = ApiError(404 if in_path else 400, message, problems[0].path or None, problems=problems)
+    return _answer(wrong, request)
 
 
-async def _database_error(_: Request, error: Exception) -> Json:
+async def _database_error(request: Request, error: Exception) -> Json:
     reason = str(getattr(error, "orig", None) or error)
     if "disk is full" in reason:  # SQLite's SQLITE_FULL
-        return _full(reason)
+        return _full(reason, request)
     if isinstance(error, InternalError) and not is_outage(error):
         raise error
     logger.error("the database does not answer", error=reason)
-    return _answer(
-        ApiError(503, "the database does not answer; send this again later", headers={"Retry-After": "1"})
-    )
+    message = "the database does not answer; send this again later"
+    return _answer(RefusedError(message, "database"), request)
 
 
-async def _store_error(_: Request, error: Exception) -> Json:
+async def _store_error(request: Request, error: Exception) -> Json:
     logger.error("the store of network files does not answer", error=str(error))
     message = "the store of network files does not answer; send this again later"
-    return _answer(ApiError(503, message, headers={"Retry-After": "2"}))
+    return _answer(RefusedError(message, "files", 2.0), request)
 
 
-async def _disk_error(_: Request, error: Exception) -> Json:
+async def _disk_error(request: Request, error: Exception) -> Json:
     if not isinstance(error, OSError) or error.errno not in _NO_SPACE:
         raise error
-    return _full(str(error))
+    return _full(str(error), request)
 
 
-def _full(reason: str) -> Json:
+def _full(reason: str, request: Request) -> Json:
     logger.error("the disk is full", error=reason)
-    return _answer(ApiError(507, "the disk of the service is full; make room, then send this again"))
+    message = "the disk of the service is full; make room, then send this again"
+    return _answer(ApiError(507, message), request)

@@ -37,6 +37,12 @@ STATUSES = {
 }
 """Every status of an error that the service answers."""
 
+CAUSES = (
+    *("queue", "memory", "requests", "connections", "uploads", "outcomes"),
+    *("database", "files", "cluster", "stopping"),
+)
+"""What is short or away where a request is refused, a 503."""
+
 
 class ApiError(Exception):
     """An answer of 4xx or 5xx.
@@ -89,15 +95,29 @@ class InputError(ApiError):
         super().__init__(400, f"{field}: {message}", field)
 
 
-class QueueFullError(ApiError):
-    """More requests wait than the service holds: a 503 that says when to come again."""
+class RefusedError(ApiError):
+    """A 503 that says when to come again.
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(
-            503,
-            "too many requests are waiting; send this one again later",
-            headers={"Retry-After": str(max(1, round(retry_after)))},
-        )
+    Parameters
+    ----------
+    message : str
+        What is short, or away.
+    cause : str
+        One of `CAUSES`, by which it is counted.
+    retry_after : float
+        Seconds.
+    """
+
+    def __init__(self, message: str, cause: str, retry_after: float = 1.0) -> None:
+        super().__init__(503, message, headers={"Retry-After": str(max(1, round(retry_after)))})
+        self.cause = cause
+
+
+class QueueFullError(RefusedError):
+    """More requests wait than the service holds."""
+
+    def __init__(self, retry_after: float = 1.0, cause: str = "queue") -> None:
+        super().__init__("too many requests are waiting; send this one again later", cause, retry_after)
 
 
 def wrong_document(error: SchemaError, prefix: str = "") -> ApiError:

@@ -7,7 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from postproc.service.store.leases import LeasedTasks
+from postproc.service.metrics import Metrics
+from postproc.service.store.leases import LeasedTasks, Seen
 from postproc.service.store.outages import reason_of
 
 if TYPE_CHECKING:
@@ -29,14 +30,22 @@ class Heart:
         How long one that says nothing counts as alive.
     engine : InferenceEngine
         Takes what tenants hold and have had elsewhere into account, and resumes what was resumed elsewhere.
+    metrics : Metrics
+        Shows what it sees, and counts signs that the database did not take.
     """
 
-    def __init__(self, tasks: LeasedTasks, seconds: float, engine: InferenceEngine) -> None:
-        self._tasks, self._seconds, self._engine = tasks, seconds, engine
+    def __init__(self, tasks: LeasedTasks, seconds: float, engine: InferenceEngine, metrics: Metrics) -> None:
+        self._tasks, self._seconds, self._engine, self._metrics = tasks, seconds, engine, metrics
         self._pause = min(seconds / 4, _LONGEST_PAUSE)
         self._is_over = threading.Event()
         self._last = self._since = time.monotonic()
+        self._seen = Seen()
         self.is_waiting = True  # tasks of others; unknown yet
+        metrics.watch(
+            postproc_front_ends=lambda: self._seen.front_ends,
+            postproc_leases_waiting=lambda: self._seen.waiting,
+            postproc_heartbeat_age_seconds=lambda: time.monotonic() - self._last,
+        )
         self._thread = threading.Thread(target=self._work, name="postproc-heart", daemon=True)
 
     @property
@@ -68,6 +77,7 @@ class Heart:
             try:
                 seen = self._tasks.beat(self._engine.had())
             except Exception as error:  # the next one may be heard
+                self._metrics.count("postproc_heartbeat_failures")
                 if not is_failing:
                     logger.warning("the database does not hear this front end: %s", reason_of(error))
                 is_failing = True
@@ -75,7 +85,8 @@ class Heart:
             now = time.monotonic()
             if is_failing or now - self._last > self._seconds:
                 self._since = now
-            is_failing, self._last, self.is_waiting = False, now, seen.is_waiting
+            is_failing, self._last, self._seen = False, now, seen
+            self.is_waiting = seen.is_waiting
             self._engine.share(seen.held, seen.had)
             for network_id in seen.resumed:
                 self._engine.resume(network_id)

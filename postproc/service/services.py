@@ -84,7 +84,10 @@ class Services:
         self.lost: str | None = None  # why this service has to end, if another has taken its database
         self.on_lost: Callable[[], None] = lambda: None
         # Of a single process, or of front ends that share a database and a store.
-        opened = (open_alone if settings.store is None else open_shared)(settings, self._lose)
+        if settings.store is None:
+            opened = open_alone(settings, self._lose)
+        else:
+            opened = open_shared(settings, self._lose, metrics)
         self.folders, self.database, self._lock = opened.folders, opened.database, opened.lock
         self.leased = opened.leased
         self.keys = Keys(self.database, keys)
@@ -105,6 +108,12 @@ class Services:
         )
         self.probe = DatabaseProbe(self.database.check, self.tasks.check_writes)
         self.engine = make_engine(settings, metrics, self.reporter)
+        metrics.watch(
+            postproc_tasks_pending=lambda: self.tasks.unfinished,
+            postproc_http_requests_under_way=lambda: self.requests.used,
+            postproc_database_connections=lambda: self.database.connections,
+            postproc_files_away=lambda: self.folders.is_away,
+        )
         self.heart: Heart | None = None
         self._was_warm = False
         self._stopping = threading.Event()
@@ -146,7 +155,7 @@ class Services:
         self._look_for_files(known)
         if self.leased is not None:
             self.leased.beat()  # before there are leases of its own
-            self.heart = Heart(self.leased, self.settings.lease_seconds, self.engine)
+            self.heart = Heart(self.leased, self.settings.lease_seconds, self.engine, self.metrics)
             self.heart.start()
         stopped = self.tasks.fail_pending(STOPPED)
         if stopped:
@@ -173,6 +182,7 @@ class Services:
             logger.error("the database does not answer; it is left as it is")
         self._lock.close()
         self.folders.close()
+        self.metrics.tracing.close()
 
     @property
     def is_stopping(self) -> bool:

@@ -71,7 +71,7 @@ def config_of(app: FastAPI, settings: ServiceSettings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # also where a package brings uvloop, whose transports `connections_of` cannot use
-        http=connections_of(settings),
+        http=connections_of(settings, app.state.services.metrics),
         h11_max_incomplete_event_size=_HEAD_BYTES,
         ws="none",  # a WebSocket would be out of reach of the limits of connections
         log_config=None,

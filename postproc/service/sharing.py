@@ -127,7 +127,7 @@ class Place:
         """
         self._give_back()
         if not self._shares.take(tenant):
-            raise QueueFullError(1.0)
+            raise QueueFullError(cause="requests")
         self._tenant = tenant
 
     def _give_back(self) -> None:
@@ -201,7 +201,7 @@ class Turns:
             return
         if self._places is not None and not self._places.take(tenant):
             self._remove(tenant, waiter)
-            raise QueueFullError(self._retry_after)
+            raise QueueFullError(self._retry_after, "memory")
         try:
             await waiter[1]
         except BaseException:

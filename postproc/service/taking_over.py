@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from starlette.concurrency import run_in_threadpool
+from structlog.contextvars import bound_contextvars
 
 from postproc.service.errors import ApiError
 from postproc.service.http.inference import run_again
@@ -59,6 +60,7 @@ class TakingOver:
             self._heart.is_waiting = False  # until it is heard again
             return False
         logger.warning("takes %d tasks over from other front ends", len(taken))
+        self._services.metrics.count("postproc_tasks_taken_over", len(taken))
         later = [task for task in await asyncio.gather(*map(self._run, taken)) if task is not None]
         if later:
             try:
@@ -70,6 +72,15 @@ class TakingOver:
 
     async def _run(self, task: Taken) -> Taken | None:
         """Run a task, or end it; return it where it has to wait."""
+        tracing = self._services.metrics.tracing
+        with (
+            bound_contextvars(request_id=task.request.request_id, task=task.task_id),
+            tracing.span("take over", task.request.trace),
+        ):
+            logger.info("runs a task of another front end")
+            return await self._run_bound(task)
+
+    async def _run_bound(self, task: Taken) -> Taken | None:
         error = None
         timeout = self._services.settings.task_timeout
         if task.losses >= MOST_LOSSES:
@@ -90,6 +101,6 @@ class TakingOver:
                 logger.exception("task %d cannot be taken over", task.task_id)
                 error = FAILED
         if error is not None:
-            outcome = Outcome(task.task_id, None, error, task.tenant)
+            outcome = Outcome(task.task_id, None, error, task.tenant, task.request.trace)
             await run_in_threadpool(self._services.reporter.put, [outcome])
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from postproc.schema import Preprocessing
+from postproc.service.tracing import Trace
 
 if TYPE_CHECKING:
     from postproc.pipeline import PostProcessor
@@ -71,11 +72,17 @@ class TaskRequest:
         The rest of the body, as JSON holds it; sources of images are None.
     images : list of bytes
         Each input's image: its content, base64, data URI or URL.
+    request_id : str
+        Of the HTTP request, for logs.
+    trace : mapping of str to str
+        The span that what becomes of it belongs to.
     """
 
     target: TargetName
     options: dict[str, Any]
     images: list[bytes]
+    request_id: str = ""
+    trace: Trace = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,9 @@ class Work:
     age : float
         Seconds since it was acknowledged, where another front end did that.
     request_id : str
-        Of the HTTP request, for logs; empty where another front end had it.
+        Of the HTTP request, for logs.
+    trace : mapping of str to str
+        The span that what becomes of it belongs to.
     """
 
     network: NetworkFiles
@@ -113,6 +122,7 @@ class Work:
     tenant: str = ""
     age: float = 0.0
     request_id: str = ""
+    trace: Trace = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,12 +139,15 @@ class Outcome:
         Why there is none.
     tenant : str
         Whose task it is.
+    trace : mapping of str to str
+        As of its `Work`.
     """
 
     task_id: int
     data: str | None
     error: str | None
     tenant: str = ""
+    trace: Trace = field(default_factory=dict)
 
 
 class Outcomes(Protocol):

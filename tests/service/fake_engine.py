@@ -144,4 +144,6 @@ class FakeEngine:
 
     def _finish(self, ended: Sequence[tuple[int, Work]]) -> None:
         text = None if self.error else json.dumps(self.data)
-        self.outcomes.put([Outcome(task_id, text, self.error, work.tenant) for task_id, work in ended])
+        self.outcomes.put(
+            [Outcome(task_id, text, self.error, work.tenant, work.trace) for task_id, work in ended]
+        )

@@ -25,6 +25,7 @@ from postproc.service.store.keys import Keys
 from postproc.service.store.leases import LeasedTasks
 from postproc.service.store.outages import is_outage
 from postproc.service.store.reporting import Reporter
+from postproc.service.store.tables import Lease
 from postproc.service.work import STOPPED, TargetName, TaskRequest
 from tests.service import digits
 from tests.service.fake_engine import FakeEngine
@@ -34,6 +35,7 @@ from tests.service.objects import IMAGE, complaint, made, make_network, make_ver
 from tests.service.postgres import Cluster
 from tests.service.running import running
 from tests.service.serving import Serving, serving
+from tests.service.spans import Spans, id_of
 from tests.service.waiting import wait_until
 
 pytest.importorskip("obstore")
@@ -80,6 +82,12 @@ def ended(front: Serving, task: int) -> dict[str, Any]:
 
 def _cut_off() -> Any:
     raise OSError("cut off")
+
+
+def _value(front: Serving, name: str) -> float:
+    value = front.services.metrics.registry.get_sample_value(name)
+    assert value is not None
+    return value
 
 
 def _is_heard(front: Serving) -> bool:
@@ -129,6 +137,55 @@ def test_task_of_a_silent_front_end_is_taken_over_and_written_once(
         a.engine.release()
         wait_until(lambda: not a.services.reporter.count)
         assert ended(a, task)["data"] == {"outputs": ["b"]}
+    finally:
+        tasks.beat = beat  # type: ignore[method-assign]
+    wait_until(lambda: heart.is_steady, 5)
+
+
+def test_task_that_is_taken_over_keeps_its_request_id_and_its_trace_and_is_counted(
+    fronts: tuple[Serving, Serving, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, _ = fronts
+    spans = Spans()
+    for front in (a, b):
+        monkeypatch.setattr(front.services.metrics, "tracing", spans.tracing)
+    version = make_version(a.client)
+    a.engine.holds = True
+    headers = {"X-Request-ID": "mine", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    answer = a.client.post(f"/recognition/versions/{version['id']}/inference", files=IMAGE, headers=headers)
+    task = made(answer)["task_id"]
+    older = infer(a, version["id"])
+    assert a.services.leased is not None
+    with a.services.database.writing() as session:  # as an older release wrote it
+        lease = session.get_one(Lease, older)
+        lease.request = {
+            key: value for key, value in lease.request.items() if key not in ("request_id", "trace")
+        }
+    before = _value(b, "postproc_tasks_taken_over_total")
+    assert _value(a, "postproc_tasks_pending") == 2
+    a.services.leased.hand_over([task, older])
+    assert ended(b, task)["status"] == ended(b, older)["status"] == "success"
+    assert {work.request_id for number, work in b.engine.works if number == task} == {"mine"}
+    assert {work.request_id for number, work in b.engine.works if number == older} == {""}
+    assert _value(b, "postproc_tasks_taken_over_total") == before + 2
+    wait_until(lambda: spans.open == 0 and "store" in spans.of("a" * 32))
+    found = spans.of("a" * 32)
+    assert found["take over"].parent.span_id == found["acknowledge"].parent.span_id  # type: ignore[union-attr]
+    assert found["store"].parent.span_id == id_of(found["take over"])  # type: ignore[union-attr]
+    wait_until(lambda: _value(b, "postproc_front_ends") == 2 and _value(b, "postproc_leases_waiting") == 0)
+    assert _value(b, "postproc_heartbeat_age_seconds") < LEASE
+
+
+def test_signs_of_life_that_fail_are_counted(fronts: tuple[Serving, Serving, Path]) -> None:
+    a, _, _ = fronts
+    heart, tasks = a.services.heart, a.services.leased
+    assert heart is not None
+    assert tasks is not None
+    beat = tasks.beat
+    tasks.beat = _cut_off  # type: ignore[method-assign]
+    try:
+        wait_until(lambda: _value(a, "postproc_heartbeat_failures_total") >= 2, 5)
+        assert _value(a, "postproc_heartbeat_age_seconds") > heart.pause
     finally:
         tasks.beat = beat  # type: ignore[method-assign]
     wait_until(lambda: heart.is_steady, 5)

@@ -38,8 +38,8 @@ def test_metrics_read_as_text() -> None:
         postproc_store_behind_seconds=lambda: 1.5,
     )
     metrics.request("/v0.7/tasks/{id}", "GET", 200, 0.004)
-    metrics.batch(5)
-    metrics.refused()
+    metrics.observe("postproc_batch_size", 5)
+    metrics.count("postproc_refused", cause="queue")
     text = generate_latest(metrics.registry).decode()
     for line in (
         "postproc_queue_length 3.0",
@@ -50,7 +50,8 @@ def test_metrics_read_as_text() -> None:
         'postproc_http_request_seconds_count{method="GET",route="/v0.7/tasks/{id}",status="200"} 1.0',
         'postproc_batch_size_bucket{le="4.0"} 0.0',
         'postproc_batch_size_bucket{le="8.0"} 1.0',
-        "postproc_refused_total 1.0",
+        'postproc_refused_total{cause="queue"} 1.0',
+        'postproc_refused_total{cause="cluster"} 0.0',
         'postproc_tasks_total{outcome="error"} 0.0',
     ):
         assert line in text.splitlines()

@@ -16,14 +16,18 @@ from typer.main import get_command
 
 from postproc.cli.app import app
 from postproc.service.engine.engine import _DRAIN
+from postproc.service.errors import CAUSES
 from postproc.service.http.middleware import PROBES
-from postproc.service.metrics import STAGES, Metrics
+from postproc.service.metrics import METRICS, REPLICA_METRICS, STAGES, Metrics
 from postproc.service.routes import account, networks, operations, public, specs, tasks, versions
 from postproc.service.serving import _STOP_SECONDS
 from postproc.service.settings import ServiceSettings
 from tests.service.running import ROOT
+from tools import metrics_page
+from tools.markers import part
 
 FOLDER = ROOT / "docs" / "prometheus"
+PAGE = metrics_page.PAGE
 UNIT = ROOT / "docs" / "postproc.service"
 DEFAULTS = {name: field.default for name, field in ServiceSettings.model_fields.items()}
 
@@ -52,6 +56,7 @@ def test_alerts_name_labels_that_there_are() -> None:
     text = " ".join(str(rule["expr"]) for rule in rules().values())
     assert set(re.findall(r'stage="(\w+)"', text)) <= set(STAGES)
     assert set(re.findall(r'outcome="(\w+)"', text)) <= {"success", "error"}
+    assert set(re.findall(r'cause!?="(\w+)"', text)) <= set(CAUSES)
     parts = (account, networks, operations, public, specs, tasks, versions)
     routes = {route.path for part in parts for route in part.router.routes}  # type: ignore[attr-defined]
     for pattern in re.findall(r'route=~"([^"]+)"', text):
@@ -60,7 +65,35 @@ def test_alerts_name_labels_that_there_are() -> None:
         assert not matched & set(PROBES)
 
 
+def test_page_lists_the_metrics_that_there_are() -> None:
+    text = PAGE.read_text("utf-8")
+    for name, made in metrics_page.parts().items():
+        assert part(text, name) == made, "python -m tools.metrics_page"
+    families = {family.name: family for family in Metrics().registry.collect()}
+    own = {name for name in families if name.startswith("postproc_")}
+    assert own == set(METRICS)
+    for name, metric in METRICS.items():
+        assert families[name].type == metric.kind
+    named = set(re.findall(r"\bpostproc_[a-z_]+", text))
+    assert named <= known_names() | {f"{name}_total" for name in METRICS} | set(METRICS) | replica_names()
+
+
+def test_names_of_metrics_are_of_prometheus_conventions() -> None:
+    for name, metric in {**METRICS, **REPLICA_METRICS}.items():
+        assert re.fullmatch("postproc(_[a-z]+)+", name)
+        assert not name.endswith(("_total", "_count", "_sum", "_bucket", "_info")), name
+        assert "milli" not in name
+        if metric.kind == "histogram":
+            assert name.endswith(("_seconds", "_bytes", "_size")), name
+        assert metric.text.endswith("."), name
+
+
+def replica_names() -> set[str]:
+    return {f"{name}{end}" for name in REPLICA_METRICS for end in ("", "_total", "_bucket", "_count", "_sum")}
+
+
 def test_alerts_are_of_the_default_settings_and_tell_what_to_do() -> None:
+    assert f"> {DEFAULTS['lease_seconds']:g}" in rules()["PostprocHeartbeatFails"]["expr"]
     assert f"> 0.8 * {DEFAULTS['queue_length']}" in rules()["PostprocQueueNearlyFull"]["expr"]
     for name, rule in rules().items():
         assert {"summary", "action"} <= rule["annotations"].keys(), name
@@ -69,7 +102,8 @@ def test_alerts_are_of_the_default_settings_and_tell_what_to_do() -> None:
 
 def test_scrape_config_asks_for_what_is_served() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    [job] = config["scrape_configs"]
+    job, ray = config["scrape_configs"]
+    assert str(ray["file_sd_configs"][0]["files"][0]) in PAGE.read_text("utf-8")
     assert job["metrics_path"] in {route.path for route in operations.router.routes}  # type: ignore[attr-defined]
     assert job["static_configs"] == [{"targets": [f"{DEFAULTS['host']}:{DEFAULTS['port']}"]}]
     assert config["rule_files"] == ["alerts.yml"]
@@ -92,8 +126,11 @@ FIRING = {
         {'postproc_queue_length{instance="a"}': "100x20"},
     ),
     "PostprocRefusing": (
-        {'postproc_refused_total{instance="a"}': "0+10x20"},
-        {'postproc_refused_total{instance="a"}': "7x20"},
+        {'postproc_refused_total{instance="a", cause="queue"}': "0+10x20"},
+        {
+            'postproc_refused_total{instance="a", cause="queue"}': "7x20",
+            'postproc_refused_total{instance="a", cause="stopping"}': "0+10x20",
+        },
     ),
     "PostprocTasksFail": (
         {
@@ -114,6 +151,22 @@ FIRING = {
             ANSWERS + '{instance="a", route="/readyz", status="503"}': "0+10x20",
             ANSWERS + '{instance="a", route="/v0.7/tasks", status="404"}': "0+100x20",
         },
+    ),
+    "PostprocHeartbeatFails": (
+        {'postproc_heartbeat_age_seconds{instance="a"}': "20+60x20"},
+        {'postproc_heartbeat_age_seconds{instance="a"}': "1 2 1 20 1 2 1 1 1 20 1 1 1 1 1 1 1 1 1 1"},
+    ),
+    "PostprocTasksAbandoned": (
+        {'postproc_leases_waiting{instance="a"}': "3x20"},
+        {'postproc_leases_waiting{instance="a"}': "0 3 0 0 3 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0"},
+    ),
+    "PostprocFilesAway": (
+        {'postproc_files_away{instance="a"}': "1x20"},
+        {'postproc_files_away{instance="a"}': "0x20"},
+    ),
+    "PostprocClusterAway": (
+        {'postproc_cluster_away{instance="a"}': "1x20"},
+        {'postproc_cluster_away{instance="a"}': "0x20"},
     ),
     "PostprocNetworksHeld": (
         {'postproc_networks_held{instance="a"}': "0 0 1x20"},

@@ -82,6 +82,12 @@ class Batcher:
         return self._places.used
 
     @property
+    def tenants(self) -> int:
+        """How many tenants have jobs that wait."""
+        with self._condition:
+            return len(self._queue.tenants)
+
+    @property
     def bytes(self) -> int:
         """Memory of what waits or runs."""
         return self._bytes.used
@@ -111,12 +117,14 @@ class Batcher:
             If there is none for this tenant, or too little memory.
         """
         with self._condition:
+            cause = "queue" if self._is_open else "stopping"
             if self._is_open and self._places.take(tenant):
                 # A job that is larger than all the memory runs when nothing else does.
                 if self._bytes.take(tenant, size):
                     return Ticket(self._give_back, tenant, size)
                 self._places.give_back(tenant)
-            raise QueueFullError(self._retry_after(tenant))
+                cause = "memory"
+            raise QueueFullError(self._retry_after(tenant), cause)
 
     def submit(self, job: Job) -> None:
         """Queue a job."""

@@ -17,6 +17,7 @@ from postproc.errors import PostprocError
 from postproc.isolation import CrashError
 from postproc.pipeline import PostProcessor
 from postproc.service.engine.batching import Batcher
+from postproc.service.engine.call_log import log_failure, told
 from postproc.service.engine.inputs import Fetch, InputReader, OpenedInputs, PreparedInputs
 from postproc.service.engine.jobs import Job, Ticket
 from postproc.service.engine.networks.calls import (
@@ -31,7 +32,7 @@ from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.engine.networks.strikes import MOST_STRIKES, Strikes
 from postproc.service.engine.preprocessors import Preprocessors
 from postproc.service.engine.warming import Warmer
-from postproc.service.errors import InputError, QueueFullError, not_found
+from postproc.service.errors import InputError, not_found
 from postproc.service.fetch.fetcher import Fetcher
 from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
@@ -102,6 +103,7 @@ class Engine:
         metrics.watch(
             postproc_queue_length=lambda: self._batcher.places,
             postproc_queue_bytes=lambda: self._batcher.bytes,
+            postproc_queue_tenants=lambda: self._batcher.tenants,
             postproc_sessions=lambda: sum(process.last.networks for process in self._processes),
             postproc_session_bytes=lambda: sum(process.last.bytes for process in self._processes),
             postproc_networks_held=lambda: self._strikes.held,
@@ -190,11 +192,7 @@ class Engine:
         QueueFullError
             If there is none for it, or no memory for the inputs: a 503 that says when to come again.
         """
-        try:
-            return self._batcher.reserve(tenant, inputs.nbytes)
-        except QueueFullError:
-            self._metrics.refused()
-            raise
+        return self._batcher.reserve(tenant, inputs.nbytes)
 
     def submit(self, task_id: int, work: Work, ticket: Ticket) -> None:
         """Queue a task on a place that was reserved; that of a network that is held back ends at once."""
@@ -239,13 +237,15 @@ class Engine:
         now = time.monotonic()
         for job in jobs:
             self._metrics.took("wait", now - job.submitted)
-        self._metrics.batch(len(jobs))
+            self._metrics.tracing.past("wait", job.work.trace, job.submitted, now)
+        self._metrics.observe("postproc_batch_size", len(jobs))
         network = jobs[0].work.network
         process = self._take_process(network)
         try:
             self._run_on(process, jobs)
         except LostError as error:
             logger.warning("a call of network %s may run elsewhere: %s", network.id, error)
+            self._metrics.count("postproc_calls_lost")
             self._fail(jobs, STOPPED)
         except (HungError, CrashError) as error:
             jobs = [job for job in jobs if not job.is_told]
@@ -292,17 +292,19 @@ class Engine:
         """Run jobs together; tells the results of those that have one."""
         work: Work = jobs[0].work
         inputs = [cast(PreparedInputs, job.work.inputs) for job in jobs]
-        call = NetworkCall(
-            _model_of(work.network),
-            None if work.post is None else self._pickled(work.post),
-            {},
-            tuple(item.transform for item in inputs),
-            work.show_discarded,
-            work.max_predictions,
-            tuple(job.work.request_id for job in jobs),
-        )
         parts = {name: [item.tensors[name] for item in inputs] for name in inputs[0].tensors}
-        answer = process.run(call, parts, partial(self._give, jobs))
+        with told(jobs, self._metrics.tracing) as tells:
+            call = NetworkCall(
+                _model_of(work.network),
+                None if work.post is None else self._pickled(work.post),
+                {},
+                tuple(item.transform for item in inputs),
+                work.show_discarded,
+                work.max_predictions,
+                tuple(job.work.request_id for job in jobs),
+                tells.trace,
+            )
+            answer = tells.answer = process.run(call, parts, partial(self._give, jobs))
         if answer.network_seconds:
             self._metrics.took("network", answer.network_seconds)
         if answer.trouble is None:
@@ -322,10 +324,10 @@ class Engine:
     def _give(self, jobs: Sequence[Job], row: int, text: str | None, error: str | None) -> None:
         job = jobs[row]
         if error is not None:
-            logger.warning("task %d failed: %s", job.task_id, error)
+            log_failure(job, error)
         if text is None or len(text) > _LARGE:  # it may be too large
             self._run_one_by_one(job.key)
-        self._tell([job], [Outcome(job.task_id, text, error, job.work.tenant)])
+        self._tell([job], [job.outcome(text, error)])
 
     def _is_alone(self, jobs: Sequence[Job], answer: Answer) -> bool:
         """Tell the trouble of a call, unless its jobs may end well one by one: return whether they may."""
@@ -341,13 +343,15 @@ class Engine:
             if answer.trouble != "apart":
                 logger.warning("a batch of %d failed; they run one by one: %s", len(jobs), answer.log)
             return True
-        logger.warning("task %d failed: %s", jobs[0].task_id, answer.log)
+        log_failure(jobs[0], answer.log)
         self._fail(jobs, answer.error)
         return False
 
     def _struck(self, network: NetworkFiles, error: HungError | CrashError) -> str:
         """Count a call that hung or crashed, and return what is told of it."""
-        self._metrics.struck("hung" if isinstance(error, HungError) else "crashed")
+        self._metrics.count(
+            "postproc_calls_ended", cause="hung" if isinstance(error, HungError) else "crashed"
+        )
         if isinstance(error, CrashError):
             text = f"{error}; the process that ran the network was replaced"
         elif error.stage == "network":
@@ -379,10 +383,13 @@ class Engine:
                 kept.popitem(last=False)
 
     def _fail(self, jobs: Sequence[Job], error: str) -> None:
-        self._tell(jobs, [Outcome(job.task_id, None, error, job.work.tenant) for job in jobs])
+        self._tell(jobs, [job.outcome(None, error) for job in jobs])
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         claimed = set(self._batcher.claim(jobs))
+        now = time.monotonic()
+        for job in claimed:
+            self._metrics.observe("postproc_task_seconds", now - job.submitted)
         self._outcomes.put([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -24,7 +25,8 @@ async def in_thread(executor: Executor, function: Callable[..., Result], *argume
     Where the caller is cancelled, it is told so once the function has ended: what it holds for the function,
     such as memory, is in use until then.
     """
-    future = asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+    run = contextvars.copy_context().run  # ids for the log, and the span
+    future = asyncio.get_running_loop().run_in_executor(executor, run, function, *arguments)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

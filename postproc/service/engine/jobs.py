@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from postproc.service.work import Outcome
+
 
 @dataclass(eq=False)
 class Job:
@@ -46,6 +48,10 @@ class Job:
     def tenant(self) -> str:
         """Whose it is."""
         return self.ticket.tenant
+
+    def outcome(self, text: str | None, error: str | None) -> Outcome:
+        """Return what came of it: its result as JSON text, or an error."""
+        return Outcome(self.task_id, text, error, self.work.tenant, self.work.trace)
 
 
 class Ticket:

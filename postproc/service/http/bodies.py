@@ -78,7 +78,7 @@ class BodyReader:
         try:
             async for block in self._blocks(request, limit, 1):  # as it comes, so that all of it is counted
                 if not self.memory.take(tenant, len(block), held):
-                    raise QueueFullError(1.0)
+                    raise QueueFullError(cause="memory")
                 held += len(block)
                 if form is None:
                     content += block

@@ -17,12 +17,15 @@ from typing import Any
 
 import h11
 from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from postproc.service.errors import ApiError
+from postproc.service.errors import ApiError, RefusedError
 from postproc.service.http.headers import SecurityHeaders, secured
+from postproc.service.http.middleware import request_id_of
 from postproc.service.http.patience import Pace
 from postproc.service.http.responses import Json
+from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
 
 if sys.platform != "win32":
@@ -38,11 +41,11 @@ _ROUND_BYTES, _READ_BYTES = 1 << 20, 1 << 14
 _KERNEL_BYTES = 1 << 16  # of an answer, beyond what is on its way
 
 
-def connections_of(settings: ServiceSettings) -> type[asyncio.Protocol]:
+def connections_of(settings: ServiceSettings, measured: Metrics) -> type[asyncio.Protocol]:
     """Return what uvicorn makes of each connection: its argument `http`."""
 
     class _OfService(Connection):
-        limits = settings
+        limits, metrics = settings, measured
 
     return _OfService
 
@@ -54,6 +57,7 @@ class Connection(H11Protocol):
     """
 
     limits: ServiceSettings
+    metrics: Metrics
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -135,9 +139,12 @@ class Connection(H11Protocol):
     async def _refuse_busy(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request of a connection that found all others at work."""
         count = self.limits.max_connections
-        logger.warning("refused a request: all %d connections are at work", count)
-        error = ApiError(503, f"all {count} connections are at work; send this again later")
-        answer = Json(error.body(), 503, {"Retry-After": "1", "Connection": "close"})
+        error = RefusedError(f"all {count} connections are at work; send this again later", "connections")
+        self.metrics.count("postproc_refused", cause=error.cause)
+        headers = {**error.headers, "Connection": "close", "X-Request-ID": request_id_of(scope)}
+        with bound_contextvars(request_id=headers["X-Request-ID"]):
+            logger.warning("refused a request: all %d connections are at work", count)
+        answer = Json(error.body(), error.status, headers)
         await SecurityHeaders(answer)(scope, receive, send)
 
     def _expect(self) -> None:

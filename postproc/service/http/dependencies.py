@@ -14,14 +14,14 @@ from fastapi.security import APIKeyHeader
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from postproc.service.errors import ApiError
+from postproc.service.errors import ApiError, RefusedError
 from postproc.service.http.bodies import BodyReader, json_object
 from postproc.service.http.forms import FormReader
 from postproc.service.services import Services
 from postproc.service.store.tables import LARGEST_ID
 
 _DIGITS = re.compile(r"-?[0-9]+")
-_UPLOAD_SECONDS = "10"  # after which an upload that was refused should come again
+_UPLOAD_SECONDS = 10.0  # after which an upload that was refused should come again
 
 _header = APIKeyHeader(
     name="X-API-KEY", auto_error=False, description="As `postproc keys add` prints it.", scheme_name="key"
@@ -95,11 +95,11 @@ async def _upload(
     request: Request, services: AllServices, bodies: Bodies, tenant: Tenant
 ) -> AsyncIterator[StagedForm]:
     if not services.uploads.take(tenant):
-        raise ApiError(
-            503,
+        raise RefusedError(
             "too many networks, yours or all, are being uploaded or wait for their check; send this one "
             "again later",
-            headers={"Retry-After": _UPLOAD_SECONDS},
+            "uploads",
+            _UPLOAD_SECONDS,
         )
     run = partial(services.run, tenant)
     try:

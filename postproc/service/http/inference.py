@@ -74,15 +74,19 @@ async def start_inference(
         A 400 that names the input that is wrong, a 404 where there is nothing of that name, or a 503 if too
         many tasks or results wait.
     """
-    target, options, opened = await services.run(tenant, _open, services, tenant, name, body)
+    tracing = services.metrics.tracing
+    with tracing.span("open"):
+        target, options, opened = await services.run(tenant, _open, services, tenant, name, body)
     inputs = await while_connected(request.receive, services.engine.prepare(tenant, opened))
     # Without waiting in between, so that what was decoded counts all the time.
     ticket = services.engine.reserve(inputs, tenant)
-    request_id = str(get_contextvars().get("request_id", ""))
-    work = replace(_work(target, options, inputs, tenant), request_id=request_id)
-    submission = _Submission(services, tenant, work, ticket, partial(_request_of, name, options))
+    work = replace(_work(target, options, inputs, tenant), trace=tracing.current())
+    submission = _Submission(services, tenant, work, ticket, partial(_request_of, name, options, work))
     try:
-        return {"task_id": await services.run(tenant, submission)}
+        with tracing.span("acknowledge"):
+            task_id = await services.run(tenant, submission)
+        request.state.task = task_id  # for the log
+        return {"task_id": task_id}
     except BaseException:
         submission.give_up()
         raise
@@ -102,7 +106,8 @@ async def run_again(services: Services, taken: Taken) -> None:
     options, opened = await services.run(tenant, _opened, services, tenant, target, document)
     inputs = await services.engine.prepare(tenant, opened)
     ticket = services.engine.reserve(inputs, tenant)
-    work = replace(_work(target, options, inputs, tenant), age=taken.age)
+    trace = services.metrics.tracing.current()
+    work = replace(_work(target, options, inputs, tenant), age=taken.age, trace=trace)
     try:
         await services.run(tenant, services.engine.submit, taken.task_id, work, ticket)
     except BaseException:
@@ -138,10 +143,11 @@ def _work(target: Target, options: InferenceOptions, inputs: Any, tenant: str) -
         options.show_discarded,
         options.max_predictions,
         tenant,
+        request_id=str(get_contextvars().get("request_id", "")),
     )
 
 
-def _request_of(name: TargetName, options: InferenceOptions) -> TaskRequest:
+def _request_of(name: TargetName, options: InferenceOptions, work: Work) -> TaskRequest:
     """Return what another front end needs to run a request, whose inputs were checked."""
     inputs, images = [], []
     for item in options.inputs:
@@ -150,7 +156,7 @@ def _request_of(name: TargetName, options: InferenceOptions) -> TaskRequest:
         images.append(source.encode() if isinstance(source, str) else bytes(source))
         inputs.append({"image": image, "is_text": isinstance(source, str)})
     kept = {"show_discarded": options.show_discarded, "max_predictions": options.max_predictions}
-    return TaskRequest(name, {**kept, "inputs": inputs}, images)
+    return TaskRequest(name, {**kept, "inputs": inputs}, images, work.request_id, work.trace)
 
 
 def _with_images(request: TaskRequest) -> list[Any]:

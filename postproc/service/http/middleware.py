@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +13,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from postproc.service.errors import ApiError
+from postproc.service.errors import ApiError, RefusedError
 from postproc.service.hosts import check_host, with_path
 from postproc.service.http.responses import Json
 from postproc.service.logs import silence
@@ -26,6 +27,7 @@ _LENGTHS = {
     b"content-length",
     b"transfer-encoding",
 }  # both: a proxy may see the end elsewhere (RFC 9112, 6.1)
+_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that a log or a header would have to quote
 PROBES = ("/healthz", "/readyz", "/metrics")  # asked for every few seconds, as long as the service runs
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to see it
 
@@ -52,7 +54,7 @@ class RequestGate:
             return
         request = _Request(with_path(scope), send)
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request.id):
+        with structlog.contextvars.bound_contextvars(request_id=request.id), self._span(request, scope):
             try:
                 with silence() if self._failing.get(request.scope["path"]) else nullcontext():
                     await self._serve(request, receive)
@@ -73,11 +75,17 @@ class RequestGate:
             problem = ApiError(500, f"the service failed; its log says why under request {request.id}")
             await request.answer(problem, receive)
         except asyncio.CancelledError:  # by the server, whose own task this is, and which waits no longer
-            again = {"Retry-After": "1"}
-            await request.answer(ApiError(503, "the service is being stopped", headers=again), receive)
+            await request.answer(RefusedError("the service is being stopped", "stopping"), receive)
         except BaseException:
             request.status = request.status or _CLIENT_LEFT
             raise
+
+    def _span(self, request: _Request, scope: Scope) -> AbstractContextManager[None]:
+        return (
+            nullcontext()
+            if request.scope["path"] in PROBES
+            else self._metrics.tracing.request(request, scope)
+        )
 
     def _place(self, scope: Scope) -> AbstractContextManager[Any]:
         if scope["path"] in PROBES:
@@ -90,10 +98,15 @@ class RequestGate:
         status = request.status or 0
         if route is not None and status != _WRONG_METHOD:  # else paths and methods without end
             self._metrics.request(route, method, status, seconds)
+        state = request.scope["state"]
+        error = state.get("error")
+        if isinstance(error, RefusedError):
+            self._metrics.count("postproc_refused", cause=error.cause)
         if self._is_news(request.scope["path"], status):
             logger.info(
                 "request",
-                tenant=request.scope["state"].get("tenant"),
+                tenant=state.get("tenant"),
+                **{name: state[name] for name in ("task",) if name in state},
                 method=method,
                 route=route,
                 status=status,
@@ -110,11 +123,17 @@ class RequestGate:
         return was_failing != fails
 
 
+def request_id_of(scope: Scope) -> str:
+    """Return the valid id that a request came with, of its client or a proxy, or a new one."""
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return given[0].decode() if len(given) == 1 and _ID.fullmatch(given[0]) else uuid.uuid4().hex
+
+
 class _Request:
     """A request on its way, and what was answered so far."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = request_id_of(scope)
         self.status: int | None = None
         self.sent = 0
         self._send = send
@@ -145,4 +164,5 @@ class _Request:
     async def answer(self, error: ApiError, receive: Receive) -> None:
         """Answer in place of the application, unless it began to."""
         if self.status is None:
+            self.scope["state"]["error"] = error
             await Json(error.body(), error.status, error.headers)(self.scope, receive, self.send)

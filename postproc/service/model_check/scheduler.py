@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from postproc.schema import Preprocessing
-from postproc.service.errors import ApiError
+from postproc.service.errors import RefusedError
 from postproc.service.model_check.check import ModelReport
 from postproc.service.settings import ServiceSettings
 from postproc.service.sharing import Turns
@@ -51,7 +51,7 @@ class CheckScheduler:
             If the network cannot be used, or the service is being stopped.
         """
         if self._is_stopping:
-            raise ApiError(503, "the service is being stopped", headers={"Retry-After": "1"})
+            raise RefusedError("the service is being stopped", "stopping")
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -99,8 +99,7 @@ class RayEngine(Engine):
         """
         left = self._link.seconds if self.is_away else self._away_until - time.monotonic()
         if left > 0:
-            self._metrics.refused()
-            raise QueueFullError(left)
+            raise QueueFullError(left, "cluster")
         return super().reserve(inputs, tenant)
 
     def _note_away(self, seconds: float) -> None:

@@ -13,7 +13,8 @@ from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from postproc.service.errors import ApiError, InputError
+from postproc.service.errors import InputError, RefusedError
+from postproc.service.metrics import Metrics
 from postproc.service.store.database import Database
 from postproc.service.store.files import NetworkFolders, sync_all
 from postproc.service.store.networks import FileEntry, NetworkStore
@@ -51,6 +52,8 @@ class CachedFolders(NetworkFolders):
         Most bytes of the copies.
     in_use : float
         Seconds after its last use in which a copy stays in any case.
+    metrics : Metrics
+        Counts what is fetched and evicted.
     """
 
     def __init__(
@@ -62,10 +65,12 @@ class CachedFolders(NetworkFolders):
         database: Database,
         max_bytes: int,
         in_use: float,
+        metrics: Metrics,
     ) -> None:
         super().__init__(data, wait)
         self._objects, self._database = objects, database
         self._rows = NetworkStore(database)
+        self._metrics = metrics
         self._max_bytes, self._in_use = max_bytes, in_use
         self._lock_of_fetches = threading.Lock()
         self._fetches: dict[str, Future[None]] = {}
@@ -214,6 +219,14 @@ class CachedFolders(NetworkFolders):
         return True
 
     def _fetch(self, name: str) -> None:
+        outcome = "error"
+        try:
+            self._fetch_all(name)
+            outcome = "success"
+        finally:
+            self._metrics.count("postproc_file_fetches", outcome=outcome)
+
+    def _fetch_all(self, name: str) -> None:
         staged = self.stage()
         try:
             entries = self._rows.files(name)
@@ -223,6 +236,7 @@ class CachedFolders(NetworkFolders):
                 target = staged / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._objects.fetch(entry.digest, target)
+                self._metrics.count("postproc_file_fetch_bytes", entry.size)
             sync_all(staged)  # a copy is not checked again
             staged.rename(self._networks / name)
             self._touch(name)
@@ -242,6 +256,7 @@ class CachedFolders(NetworkFolders):
                 return
             if name not in self._publishing:
                 self.remove(name)
+                self._metrics.count("postproc_file_evictions")
                 total -= size
 
     def _check(self, seconds: float) -> None:
@@ -259,5 +274,5 @@ class CachedFolders(NetworkFolders):
                     self._objects.remove(digest)
 
 
-def _later(message: str) -> ApiError:
-    return ApiError(503, message, headers={"Retry-After": "2"})
+def _later(message: str) -> RefusedError:
+    return RefusedError(message, "files", 2.0)

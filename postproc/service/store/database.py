@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, delete, event, inspect, select, te
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from postproc.errors import PostprocError
 from postproc.installing import install
@@ -93,6 +94,12 @@ class Database:
     def file(self) -> Path | None:
         """The file of SQLite."""
         return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
+
+    @property
+    def connections(self) -> int:
+        """Connections that are in use."""
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -23,7 +23,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
@@ -34,6 +33,7 @@ from postproc.service.store.database import Database
 from postproc.service.store.tables import (
     ERROR,
     PENDING,
+    Base,
     FrontEnd,
     Lease,
     Resumption,
@@ -88,14 +88,22 @@ class Seen:
         Seconds of calls that tenants have had of others since it was told last.
     resumed : list of int or str
         Networks that may run again.
-    is_waiting : bool
-        Whether tasks wait for someone to take them over.
+    waiting : int
+        Tasks that wait for someone to take them over.
+    front_ends : int
+        Those that live.
     """
 
-    held: Mapping[str, int]
-    had: Mapping[str, float]
-    resumed: Sequence[int | str]
-    is_waiting: bool
+    held: Mapping[str, int] = field(default_factory=dict)
+    had: Mapping[str, float] = field(default_factory=dict)
+    resumed: Sequence[int | str] = ()
+    waiting: int = 0
+    front_ends: int = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are such tasks."""
+        return self.waiting > 0
 
 
 class LeasedTasks(TaskStore):
@@ -133,8 +141,8 @@ class LeasedTasks(TaskStore):
                 {row[0]: row[1] for row in session.execute(held)},
                 self._usage.exchange(session, had or {}),
                 self._resumed(session),
-                session.scalar(select(literal(True)).where(select(Lease.task_id).where(_is_free()).exists()))
-                is not None,
+                _counted(session, Lease, _is_free()),
+                _counted(session, FrontEnd, FrontEnd.expires > func.clock_timestamp()),
             )
 
     def leave(self) -> None:
@@ -245,6 +253,8 @@ class LeasedTasks(TaskStore):
                 "id": request.target.id,
                 "options": request.options,
                 "sizes": [len(image) for image in request.images],
+                "request_id": request.request_id,
+                "trace": dict(request.trace),
             },
             images=b"".join(request.images),
         )
@@ -281,8 +291,14 @@ def _taken(lease: Lease, age: float) -> Taken:
         images.append(lease.images[start : start + size])
         start += size
     target = TargetName(request["kind"], request["id"])
-    task = TaskRequest(target, request["options"], images)
+    # Rows of older releases have neither.
+    named = request.get("request_id", ""), request.get("trace", {})
+    task = TaskRequest(target, request["options"], images, *named)
     return Taken(lease.task_id, lease.tenant, age, lease.losses, task)
+
+
+def _counted(session: Session, table: type[Base], which: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(table).where(which)) or 0
 
 
 def _interval(seconds: float) -> ColumnElement[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from postproc.service.metrics import Metrics
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.database import Database, url_of
 from postproc.service.store.files import NetworkFolders
@@ -60,7 +61,7 @@ def open_alone(settings: ServiceSettings, on_lost: Callable[[str], None]) -> Ope
     return Opened(folders, database, lock)
 
 
-def open_shared(settings: ServiceSettings, on_lost: Callable[[str], None]) -> Opened:
+def open_shared(settings: ServiceSettings, on_lost: Callable[[str], None], metrics: Metrics) -> Opened:
     """Open a store and its database, which other front ends may have open, too.
 
     Raises
@@ -85,6 +86,7 @@ def open_shared(settings: ServiceSettings, on_lost: Callable[[str], None]) -> Op
             database=database,
             max_bytes=settings.store_cache,
             in_use=settings.task_timeout + TASK_MARGIN,
+            metrics=metrics,
         )
         opened.callback(folders.close)
         lock = patiently(lambda: lock_database(database, on_lost, is_shared=True), settings.wait)

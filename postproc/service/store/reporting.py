@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from postproc.service.errors import ApiError
+from postproc.service.errors import RefusedError
 from postproc.service.metrics import Metrics
 from postproc.service.sharing import Shares
 from postproc.service.store.outages import is_outage, reason_of
@@ -141,7 +141,7 @@ class Reporter:
         with self._condition:
             self._coming.update(outcome.task_id for outcome in outcomes)
         for outcome in outcomes:
-            self._keep(Kept(outcome.task_id, outcome.data, outcome.error, outcome.tenant), deadline)
+            self._keep(Kept(**vars(outcome)), deadline)
 
     def has_room(self, tenant: str) -> bool:
         """Tell whether a result like the last one of a tenant would be kept without a wait, or in vain."""
@@ -176,10 +176,10 @@ class Reporter:
         with self._condition:
             is_full = not self._places.has_room(tenant) or self._is_short(tenant)
         if is_full:
-            raise ApiError(
-                503,
+            raise RefusedError(
                 "too many results wait to be written to the database; send this again later",
-                headers={"Retry-After": str(math.ceil(_LONGEST_PAUSE))},
+                "outcomes",
+                math.ceil(_LONGEST_PAUSE),
             )
 
     def stop(self, timeout: float) -> None:
@@ -310,6 +310,11 @@ class Reporter:
                 self._places.give_back(written.tenant)
                 self._memory.give_back(written.tenant, written.size)
             self._condition.notify_all()
+        ended = time.monotonic()
+        for kept in batch:
+            self._metrics.tracing.past(
+                "store", kept.trace, kept.since, ended, error=kept.error, task=kept.task_id
+            )
         failed = sum(kept.error is not None for kept in batch)
         self._metrics.ended(len(batch) - failed, failed)
 

@@ -50,6 +50,11 @@ class TaskStore:
         self._writer = TaskWriter(database, self._unfinished)
         self._takes_writes = True
 
+    @property
+    def unfinished(self) -> int:
+        """How many tasks this process added, or took over, and did not finish."""
+        return len(self._unfinished)
+
     def add(self, tenant: str, describe: Callable[[], TaskRequest] | None = None) -> int:
         """Keep a pending task and return its id; what `describe` tells is for other front ends."""
         try:

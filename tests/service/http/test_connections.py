@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from postproc.service.http.connections import Connection
+from postproc.service.metrics import Metrics
 from postproc.service.serving import config_of
 from postproc.service.settings import ServiceSettings
 from tests.service.serving import Serving, serving
@@ -268,10 +270,13 @@ def test_connections_at_work_leave_others_a_503(patient: Serving, monkeypatch: p
         for connection in connections:
             _part_of_a_body(connection)
         with open_to(patient) as other:
-            other.sendall(_GET)
+            other.sendall(_GET.replace(b"\r\n\r\n", b"\r\nX-Request-ID: mine\r\n\r\n"))
             answer = answer_on(other)
             assert rest_of(other) == b""
         assert answer.status == 503
+        assert answer.headers["x-request-id"] == "mine"
+        read = patient.services.metrics.registry.get_sample_value
+        assert read("postproc_refused_total", {"cause": "connections"}) == 1
         assert answer.headers["retry-after"] == "1"
         assert f"all {_MOST} connections are at work" in answer.complaint()
     is_well(patient)
@@ -304,4 +309,6 @@ def test_slow_connections_leave_room_for_others(impatient: Serving) -> None:
 
 
 def test_loop_is_asyncio_whatever_else_is_installed(tmp_path: Path) -> None:
-    assert config_of(FastAPI(), ServiceSettings(data=tmp_path)).loop == "asyncio"  # "auto" is uvloop at times
+    app = FastAPI()
+    app.state.services = SimpleNamespace(metrics=Metrics())
+    assert config_of(app, ServiceSettings(data=tmp_path)).loop == "asyncio"  # "auto" is uvloop at times

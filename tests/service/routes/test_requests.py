@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from postproc.service.errors import CAUSES
 from tests.service.objects import (
     IMAGE,
     MODEL,
@@ -24,6 +26,7 @@ from tests.service.objects import (
     make_version,
     post_network,
 )
+from tests.service.running import ROOT
 from tests.service.serving import KEY, Serving, serving
 from tests.service.waiting import wait_until
 
@@ -321,6 +324,46 @@ def test_failure_is_a_500_with_the_id_of_the_log(
     assert "ZeroDivisionError: secret detail" in caplog.text
 
 
+def test_id_that_a_request_came_with_is_kept_where_it_is_valid(service: Serving) -> None:
+    for given in ("a", "7F000001:ED38_7F000001:1F40_5F3A", "Root=1-67891233-abcdef0123456789", "x" * 128):
+        answer = service.client.get("/networks/9", headers={"X-Request-ID": given})
+        assert answer.headers["X-Request-ID"] == given
+    for given in ("", "x" * 129, "two words", 'quo"te', "ümlaut".encode(), "a,b", "$(x)"):
+        answer = service.client.get("/networks", headers={"X-Request-ID": given})  # type: ignore[dict-item]
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
+    twice = service.client.get("/networks", headers=[("X-Request-ID", "a"), ("X-Request-ID", "b")])
+    assert twice.headers["X-Request-ID"] not in ("a", "b", "a, b")
+
+
+def test_requests_that_are_refused_are_counted_by_cause(
+    service: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(cause: str) -> float:
+        found = service.services.metrics.registry.get_sample_value("postproc_refused_total", {"cause": cause})
+        return found or 0.0
+
+    def fail(*_: object, **options: Any) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("database is locked"))
+
+    before = {cause: refused(cause) for cause in CAUSES}
+    monkeypatch.setattr(service.engine, "is_full", True)
+    complaint(service.client.post(INFERENCE, files=IMAGE), 503)
+    monkeypatch.setattr(service.services.uploads, "_total", 0)
+    monkeypatch.setattr(service.services.uploads, "_used", 1)
+    complaint(post_network(service.client), 503)
+    monkeypatch.setattr(service.services.networks, "list", fail)
+    complaint(service.client.get("/networks"), 503)
+    assert service.client.get("/networks/999").status_code == 404
+    wait_until(lambda: refused("database") > before["database"])  # counted after the answer
+    grown = {cause: refused(cause) - before[cause] for cause in CAUSES}
+    assert grown == dict.fromkeys(CAUSES, 0) | {"queue": 1, "uploads": 1, "database": 1}
+
+
+def test_no_503_goes_uncounted() -> None:
+    folder = ROOT / "postproc" / "service"
+    assert not [path for path in folder.rglob("*.py") if re.search(r"ApiError\(\s*503", path.read_text())]
+
+
 def test_database_that_does_not_answer_is_a_503(service: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **options: Any) -> None:
         raise OperationalError("SELECT 1", {}, Exception("database is locked"))
@@ -361,6 +404,7 @@ def test_log_has_a_line_a_request_and_neither_keys_nor_images(
     assert entry == {
         "event": "request",
         "tenant": "one",
+        "task": response.json()["task_id"],
         "method": "POST",
         "route": route,
         "status": 201,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from postproc.service import ServiceSettings
 from postproc.service.errors import ApiError, InputError
+from postproc.service.metrics import Metrics
 from postproc.service.store import cached_files, files
 from postproc.service.store import database as databases
 from postproc.service.store.cached_files import CachedFolders
@@ -37,12 +38,23 @@ def database(postgres: Callable[[], str], tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def make(database: Database, tmp_path: Path) -> Iterator[Callable[[str], CachedFolders]]:
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def make(database: Database, tmp_path: Path, metrics: Metrics) -> Iterator[Callable[[str], CachedFolders]]:
     objects, made = ObjectStore(f"file://{tmp_path}/store"), []
     objects.write_record(StoreRecord(id="identity", is_joined=True))
 
     def folders(name: str) -> CachedFolders:
-        given = {"objects": objects, "database": database, "max_bytes": 2 * SIZE, "in_use": 60.0}
+        given = {
+            "objects": objects,
+            "database": database,
+            "max_bytes": 2 * SIZE,
+            "in_use": 60.0,
+            "metrics": metrics,
+        }
         made.append(CachedFolders(tmp_path / name, 0.0, **given))  # type: ignore[arg-type]
         return made[-1]
 
@@ -95,6 +107,28 @@ def test_object_that_is_damaged_is_whole_again_after_the_same_upload(
     again = upload(a, database, b"whole")
     b.fetch(1, again)
     assert b.model(again).read_bytes() == b"whole"
+
+
+def test_fetches_and_evictions_are_counted(
+    make: Callable[[str], CachedFolders], database: Database, metrics: Metrics, tmp_path: Path
+) -> None:
+    a, b = make("a"), make("b")
+    names = [upload(a, database, bytes([number]) * SIZE) for number in range(3)]
+    for name in names:
+        b.fetch(1, name)
+        os.utime(b.model(name).parent, (0, 0))
+    b.expire(DAY, names)
+    for path in (tmp_path / "store" / "sha256").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    b.remove(names[2])
+    with pytest.raises(InputError):
+        b.fetch(1, names[2])
+    read = metrics.registry.get_sample_value
+    assert read("postproc_file_fetches_total", {"outcome": "success"}) == 3
+    assert read("postproc_file_fetches_total", {"outcome": "error"}) == 1
+    assert read("postproc_file_fetch_bytes_total") == 3 * SIZE
+    assert read("postproc_file_evictions_total") == 1
 
 
 def test_copies_are_on_the_disk_before_they_have_their_place(

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from numpy.typing import NDArray
 
 from postproc.onnx_runner.session import Provider
+from postproc.service.tracing import Trace
 from postproc.transforms import ImageTransform
 
 Stage: TypeAlias = Literal["load", "network"]
@@ -66,6 +67,8 @@ class NetworkCall:
         As of `PostProcessor`.
     request_ids : tuple of str
         Of the HTTP requests, for logs.
+    trace : mapping of str to str
+        The span of this call.
     """
 
     model: NetworkModel
@@ -75,6 +78,7 @@ class NetworkCall:
     show_discarded: bool = False
     max_predictions: int = 100
     request_ids: tuple[str, ...] = ()
+    trace: Trace = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.transforms)
