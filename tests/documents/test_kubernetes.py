@@ -284,9 +284,8 @@ def test_secrets_are_those_of_the_page() -> None:
 
 
 def labels(cluster: Json, group: str) -> dict[str, str]:
-    """Return the labels of a group's pods, KubeRay's among them."""
-    own: dict[str, str] = groups(cluster)[group]["template"]["metadata"]["labels"]
-    return {**own, "ray.io/cluster": cluster["metadata"]["name"]}
+    found: dict[str, str] = groups(cluster)[group]["template"]["metadata"]["labels"]
+    return found
 
 
 @pytest.mark.parametrize("cluster", ["RayCluster", "Helm"])
@@ -361,6 +360,19 @@ def test_command_starts_ray_again_and_ends_with_the_service(tmp_path: Path) -> N
         assert (tmp_path / "service").read_text().endswith("ended\n")
     finally:
         os.killpg(started.pid, signal.SIGKILL)  # as the end of its first process ends a container
+
+
+def test_haproxy_takes_the_configuration_of_the_page(tmp_path: Path) -> None:
+    found = shutil.which("haproxy", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if found is None:
+        pytest.skip("haproxy is not installed: apt-get install haproxy")
+    (block,) = blocks(ROOT / "docs" / "scaling.md", "haproxy")
+    (tmp_path / "haproxy.cfg").write_text(block.code)
+    checked = subprocess.run(
+        [found, "-c", "-f", "haproxy.cfg"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNING" not in checked.stderr, checked.stderr
 
 
 def test_image_has_the_ray_of_the_cluster() -> None:
