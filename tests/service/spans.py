@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from postproc.service.spans import OpenTelemetry
@@ -46,3 +50,33 @@ def id_of(span: ReadableSpan) -> int:
 
 def parent_of(span: ReadableSpan) -> int | None:
     return None if span.parent is None else span.parent.span_id
+
+
+class _Collector(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        found = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        for group in found.resource_spans:
+            resource = {item.key: item.value.string_value for item in group.resource.attributes}
+            for scope in group.scope_spans:
+                self.server.received.extend((resource, span) for span in scope.spans)  # type: ignore[attr-defined]
+        self.send_response(200 if self.path == "/v1/traces" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[tuple[dict[str, str], Any]]]]:
+    """Give the address of a collector, and what it receives: attributes of the process, and a span."""
+    server = HTTPServer(("127.0.0.1", 0), _Collector)
+    received: list[tuple[dict[str, str], Any]] = []
+    server.received = received  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", received
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,7 +29,7 @@ from tests.service import digits
 from tests.service.objects import made
 from tests.service.running import ROOT
 from tests.service.serving import Serving, serving
-from tests.service.spans import Spans, id_of, parent_of, trace_of
+from tests.service.spans import Spans, collector, id_of, parent_of, trace_of
 from tests.service.waiting import wait_until
 
 CLIENT, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -223,7 +221,8 @@ def test_service_imports_nothing_of_it_by_default() -> None:
         "import sys, postproc.service.app\n"
         "from postproc.service.tracing import tracing_of_environment\n"
         "own = 'opentelemetry.sdk', 'opentelemetry.exporter', 'postproc.service.spans'\n"
-        "print(type(tracing_of_environment()).__name__, [name for name in sys.modules if name.startswith(own)])\n"
+        "found = [name for name in sys.modules if name.startswith(own)]\n"
+        "print(type(tracing_of_environment()).__name__, found)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["Tracing", "[]"]
@@ -266,35 +265,19 @@ def test_packages_that_are_not_there_are_said(
     assert "[tracing]" in caplog.text
 
 
-class _Collector(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append((self.path, body))  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 def test_spans_reach_a_collector_and_one_that_is_away_holds_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = HTTPServer(("127.0.0.1", 0), _Collector)
-    bodies: list[tuple[str, bytes]] = []
-    server.bodies = bodies  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=tests")
     monkeypatch.setattr("postproc.service.spans._END_SECONDS", 1.0)
-    tracing = from_environment("postproc")
-    with tracing.span("a span of mine"):
-        pass
-    tracing.close()
-    server.shutdown()
-    server.server_close()
-    ((path, body),) = bodies
-    assert path == "/v1/traces"
-    for text in (b"a span of mine", b"service.name", b"postproc", b"deployment.environment"):
-        assert text in body
+    with collector() as (address, received):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        tracing = from_environment("postproc")
+        with tracing.span("a span of mine"):
+            pass
+        tracing.close()
+    ((resource, span),) = received
+    assert span.name == "a span of mine"
+    assert resource["service.name"] == "postproc"
+    assert resource["deployment.environment"] == "tests"
     away = from_environment("postproc")
     with away.span("lost"):
         pass

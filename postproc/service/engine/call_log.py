@@ -11,9 +11,19 @@ from structlog.contextvars import bound_contextvars
 
 from postproc.service.engine.jobs import Job
 from postproc.service.engine.networks.calls import Answer
+from postproc.service.metrics import Metrics
 from postproc.service.tracing import Trace, Tracing
 
 logger = structlog.stdlib.get_logger("postproc.service")
+
+
+def tell_start(jobs: Sequence[Job], metrics: Metrics) -> None:
+    """Tell that jobs have waited, and will share a call."""
+    now = time.monotonic()
+    for job in jobs:
+        metrics.took("wait", now - job.submitted)
+        metrics.tracing.past("wait", job.work.trace, job.submitted, now)
+    metrics.observe("postproc_batch_size", len(jobs))
 
 
 class ToldCall:

@@ -17,7 +17,7 @@ from postproc.errors import PostprocError
 from postproc.isolation import CrashError
 from postproc.pipeline import PostProcessor
 from postproc.service.engine.batching import Batcher
-from postproc.service.engine.call_log import log_failure, told
+from postproc.service.engine.call_log import log_failure, tell_start, told
 from postproc.service.engine.inputs import Fetch, InputReader, OpenedInputs, PreparedInputs
 from postproc.service.engine.jobs import Job, Ticket
 from postproc.service.engine.networks.calls import (
@@ -234,11 +234,7 @@ class Engine:
         self._strikes.clear(network_id)
 
     def _run(self, jobs: Sequence[Job]) -> Sequence[Job]:
-        now = time.monotonic()
-        for job in jobs:
-            self._metrics.took("wait", now - job.submitted)
-            self._metrics.tracing.past("wait", job.work.trace, job.submitted, now)
-        self._metrics.observe("postproc_batch_size", len(jobs))
+        tell_start(jobs, self._metrics)
         network = jobs[0].work.network
         process = self._take_process(network)
         try:

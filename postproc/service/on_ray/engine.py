@@ -65,6 +65,7 @@ class RayEngine(Engine):
         self._link = link or Link(LinkOrder.of(settings), calls)
         self._sources = Sources()
         self._away_until = 0.0
+        metrics.watch(postproc_cluster_away=lambda: self.is_away or time.monotonic() < self._away_until)
 
     def start(self) -> None:
         """Connect to the cluster, have it run the application, and start the threads."""
@@ -84,7 +85,8 @@ class RayEngine(Engine):
     def make_caller(self) -> NetworkCaller:
         """Make one of those that have replicas run calls."""
         row = len(self._processes)
-        return RemoteCaller(self._link, row, self._sources, self._settings.task_timeout, self._note_away)
+        seconds = self._settings.task_timeout
+        return RemoteCaller(self._link, row, self._sources, seconds, self._note_away, self._note_retry)
 
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         """Do nothing: what a replica needs it compiles when it comes to it."""
@@ -101,6 +103,9 @@ class RayEngine(Engine):
         if left > 0:
             raise QueueFullError(left, "cluster")
         return super().reserve(inputs, tenant)
+
+    def _note_retry(self) -> None:
+        self._metrics.count("postproc_calls_retried")
 
     def _note_away(self, seconds: float) -> None:
         self._away_until = time.monotonic() + seconds if seconds else 0.0

@@ -143,6 +143,6 @@ class Reply:
         return ending or (self.answer.trouble if self.answer else None)
 
 
-Told: TypeAlias = "float | Results | Reply"
+Told: TypeAlias = "float | Results | Reply | None"
 """What is told of a call: seconds for which others had better not come, 0 where they may; results, none of
-which say that it has begun to run; its end."""
+which say that it has begun to run; None: its replica was lost, and it is tried again; its end."""

@@ -59,15 +59,23 @@ class RemoteCaller:
         In which a call has to end, its wait and all tries included.
     on_away : callable
         Is told, with a number of seconds, when calls had better not come for a while; 0 when they may.
+    on_retry : callable
+        Is told when a call is tried again since its replica was lost, or the link.
     """
 
     def __init__(
-        self, link: Link, row: int, sources: Sources, seconds: float, on_away: Callable[[float], None]
+        self,
+        link: Link,
+        row: int,
+        sources: Sources,
+        seconds: float,
+        on_away: Callable[[float], None],
+        on_retry: Callable[[], None],
     ) -> None:
         self._link, self._row = link, row
         self._sources = sources
         self._seconds = seconds
-        self._on_away = on_away
+        self._on_away, self._on_retry = on_away, on_retry
         self.last = Answer()  # replicas tell Ray's metrics what they have loaded
         self.networks: set[int | str] = set()
         self.is_started = True
@@ -122,6 +130,7 @@ class RemoteCaller:
                 return self._told(driver, (call, source), parts, deadline, give)
             except (EOFError, ConnectionError):
                 driver.ended()
+                self._on_retry()
         raise LostError("the link to Ray ended under it")
 
     def _told(
@@ -143,7 +152,9 @@ class RemoteCaller:
                 if isinstance(told, Reply):
                     line.buffer.give_back()
                     return told
-                if isinstance(told, float):
+                if told is None:
+                    self._on_retry()
+                elif isinstance(told, float):
                     self._on_away(told)
                 else:
                     for result in told:

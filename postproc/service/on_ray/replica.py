@@ -29,9 +29,11 @@ from postproc.service.catalogue import public_models
 from postproc.service.engine.networks.calls import Answer, HostSettings, NetworkCall
 from postproc.service.engine.networks.messages import Results
 from postproc.service.engine.networks.process import HungError, NetworkProcess
+from postproc.service.metrics import REPLICA_METRICS
 from postproc.service.on_ray.copies import Copies
 from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError
+from postproc.service.tracing import tracing_of_environment
 from postproc.service.work import UNLOADABLE
 
 logger = logging.getLogger("ray.serve")  # whose handlers write to the replica's log
@@ -42,7 +44,6 @@ _MOST_NETWORKS = 256
 _MOST_BYTES = 1 << 20  # of results that wait for those behind them
 _HEALTH_SECONDS = 2.0  # between two looks at whether a replica lives; another takes its place as soon
 _UPSCALE_SECONDS, _DOWNSCALE_SECONDS = 3.0, 600.0
-_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]
 
 
 class NetworkReplica:
@@ -69,14 +70,11 @@ class NetworkReplica:
         self._running = threading.Lock()
         self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
         self._ids: dict[str, int | str] = {}
-        self._networks = metrics.Gauge("postproc_replica_networks", "Networks that are loaded.")
-        self._bytes = metrics.Gauge("postproc_replica_network_bytes", "Memory of the loaded networks.")
-        self._seconds = metrics.Histogram(
-            "postproc_replica_network_seconds", "Time of a call in its network.", _SECONDS
-        )
-        self._ended = metrics.Counter(
-            "postproc_replica_calls_ended", "Calls that were ended, by cause: hung or crashed.", ("cause",)
-        )
+        self._networks = _declared("postproc_replica_networks")
+        self._bytes = _declared("postproc_replica_network_bytes")
+        self._seconds = _declared("postproc_replica_network_seconds")
+        self._ended = _declared("postproc_replica_calls_ended")
+        self._tracing = tracing_of_environment("postproc-replica")
 
     async def __call__(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource
@@ -96,7 +94,7 @@ class NetworkReplica:
         def tell(results: Results) -> None:
             loop.call_soon_threadsafe(told.put_nowait, results)
 
-        running = loop.run_in_executor(self._threads, self._run, call, parts, source, tell)
+        running = loop.run_in_executor(self._threads, self._traced, call, parts, source, tell)
         running.add_done_callback(lambda _: told.put_nowait(None))
         while (results := await told.get()) is not None:
             yield results
@@ -115,11 +113,19 @@ class NetworkReplica:
         """End the process of networks; Serve calls this once no call runs."""
         if hasattr(self, "_process"):
             self._process.close()
+            self._tracing.close()
 
     @serve.multiplexed(max_num_models_per_replica=_MOST_NETWORKS)  # type: ignore[untyped-decorator, unused-ignore]
     async def _known(self, key: str) -> _Known:
         """Have Serve send calls of this network here rather than elsewhere."""
         return _Known(self._process, self._ids[key])
+
+    def _traced(self, call: NetworkCall, *given: Any) -> Reply:
+        with self._tracing.span("replica", call.trace, network=call.model.id, requests=len(call)) as fail:
+            reply = self._run(call, *given)
+            if reply.trouble is not None:
+                fail(reply.trouble)
+        return reply
 
     def _run(
         self,
@@ -208,6 +214,15 @@ def application(settings: ReplicaSettings) -> serve.Application:
     )
     bound: serve.Application = deployment(NetworkReplica).bind(settings)
     return bound
+
+
+def _declared(name: str) -> Any:
+    metric = REPLICA_METRICS[name]
+    if metric.kind == "histogram":
+        return metrics.Histogram(name, metric.text, list(metric.buckets))
+    return {"counter": metrics.Counter, "gauge": metrics.Gauge}[metric.kind](
+        name, metric.text, tuple(metric.labels)
+    )
 
 
 def _log(call: NetworkCall, reply: Reply, seconds: float) -> None:

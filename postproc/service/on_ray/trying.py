@@ -76,6 +76,7 @@ class Tries:
                 if lost == _MOST_TRIES:
                     await tell(_PAUSE * _MOST_TRIES)
                     return Reply(lost=why)
+                await tell(None)
                 pause = _PAUSE * lost
             else:
                 await tell(0.0)

@@ -27,6 +27,7 @@ from postproc.service.work import FAILED, STOPPED, UNLOADABLE
 from tests.service.engine.test_engine import averaging, demo, encoded, greys, shade, small
 from tests.service.on_ray.replicas import Front, ScriptedLink, keep, settings_of
 from tests.service.posts import GREY, Crashing
+from tests.service.spans import Spans, collector, id_of, trace_of
 from tests.service.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of what it deprecates in itself
@@ -113,6 +114,29 @@ def test_replica_logs_the_ids_of_requests_by_way_of_the_link(
     assert "request-1 request-2" in line
 
 
+def test_trace_goes_on_in_the_replica(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans, files = Spans(), small(tmp_path, averaging())
+    keep(files, folder)
+    with collector() as (address, received):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        settings = settings_of(folder)
+        front = Front(settings, Link(LinkOrder.of(settings), 2, "tests.service.on_ray.local_driver"))
+        front.metrics.tracing = spans.tracing
+        front.engine.start()
+        with spans.tracing.span("request"):
+            front.submit(1, files, GREY, shade(255), trace=spans.tracing.current())
+        front.collect(1)
+        wait_until(lambda: bool(received), 20)
+        front.engine.stop()
+    ((resource, replica),) = received
+    (call,) = [span for span in spans.ended if span.name == "call"]
+    assert (replica.name, resource["service.name"]) == ("replica", "postproc-replica")
+    assert replica.trace_id.hex() == trace_of(call)
+    assert int.from_bytes(replica.parent_span_id, "big") == id_of(call)
+    assert spans.open == 0
+
+
 def test_network_that_hangs_or_crashes_is_struck_in_the_front_end(
     front: Front, folder: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +214,19 @@ def test_no_task_is_taken_while_the_cluster_is_away(folder: Path, tmp_path: Path
         front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
     assert refused.value.headers["Retry-After"] == "7"
     assert front.engine.is_away
+    assert front.metrics.registry.get_sample_value("postproc_cluster_away") == 1
+
+
+def test_calls_that_are_tried_again_or_lost_are_counted(folder: Path, tmp_path: Path) -> None:
+    front = Front(settings_of(folder), ScriptedLink([None, None, Reply(lost="gone")]))
+    front.submit(1, small(tmp_path, averaging()), GREY, shade(255))
+    front.engine.start()
+    assert front.collect(1)[1].error == STOPPED
+    front.engine.stop()
+    read = front.metrics.registry.get_sample_value
+    assert read("postproc_calls_retried_total") == 2
+    assert read("postproc_calls_lost_total") == 1
+    assert read("postproc_cluster_away") == 0
 
 
 def test_stop_ends_calls_that_wait_for_a_replica(folder: Path, tmp_path: Path) -> None:

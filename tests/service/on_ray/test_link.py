@@ -56,7 +56,7 @@ class Call(threading.Thread):
 
     def __init__(self, link: Link, row: int = 0, seconds: float = 60.0) -> None:
         super().__init__(daemon=True)
-        self._caller = RemoteCaller(link, row, Sources(), seconds, lambda _: None)
+        self._caller = RemoteCaller(link, row, Sources(), seconds, lambda _: None, lambda: None)
         self.given: list[Any] = []
         self.error: BaseException | None = None
         self.start()

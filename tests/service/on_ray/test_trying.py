@@ -86,15 +86,20 @@ FULL = BackPressureError(3, 2, 503, 0.02)
     [
         ([[BEGUN, OK]], 1, OK, [0.0]),
         ([[BEGUN, [(0, "{}", None)], OK]], 1, OK, [[(0, "{}", None)], 0.0]),
-        ([[BEGUN, DIED], [BEGUN, OK]], 2, OK, [0.0]),
-        ([[GONE], [BEGUN, OK]], 2, OK, [0.0]),
+        ([[BEGUN, DIED], [BEGUN, OK]], 2, OK, [None, 0.0]),
+        ([[GONE], [BEGUN, OK]], 2, OK, [None, 0.0]),
         ([[FULL], [FULL], [FULL], [FULL], [BEGUN, OK]], 5, OK, [0.02] * 4 + [0.0]),
         # it is to blame for what died while it ran, and not for what died before
-        ([[BEGUN, DIED]], 3, Reply(crashed="3 replicas ended while they ran it"), []),
-        ([[DIED]], 3, Reply(lost="The actor died unexpectedly before finishing this task."), [0.03]),
-        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 3, None, [0.03]),
-        ([[BEGUN, ActorUnavailableError("away", b"x" * 16)]], 3, None, [0.03]),
-        ([[BEGUN, asyncio.CancelledError()], [OK]], 2, OK, [0.0]),
+        ([[BEGUN, DIED]], 3, Reply(crashed="3 replicas ended while they ran it"), [None] * 2),
+        (
+            [[DIED]],
+            3,
+            Reply(lost="The actor died unexpectedly before finishing this task."),
+            [None, None, 0.03],
+        ),
+        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 3, None, [None, None, 0.03]),
+        ([[BEGUN, ActorUnavailableError("away", b"x" * 16)]], 3, None, [None, None, 0.03]),
+        ([[BEGUN, asyncio.CancelledError()], [OK]], 2, OK, [None, 0.0]),
     ],
 )
 def test_call_is_tried_again_where_its_replica_is_lost(
