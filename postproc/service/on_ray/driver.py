@@ -11,13 +11,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from postproc.errors import PostprocError
 from postproc.service.engine.networks.buffer import SharedBuffer
-from postproc.service.on_ray.messages import LinkOrder
+from postproc.service.on_ray.messages import LinkOrder, Told
 
 if TYPE_CHECKING:
     from postproc.service.on_ray.trying import Tries
@@ -64,16 +63,17 @@ async def _work(
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(len(lines) + 2))
     try:
         await asyncio.gather(_beat(handle, control), *(_serve(tries, *line) for line in lines))
-    except (EOFError, OSError):  # nobody is there any more
-        pass
-    except Exception as error:
+    except Exception as error:  # of the cluster's end, or of the parent's
         logger.error("%s: %s", type(error).__name__, error)
     os._exit(1)  # whatever still runs
 
 
 async def _serve(tries: Tries, connection: Connection, buffer: SharedBuffer) -> None:
     """Run the calls of a line, one after the other."""
-    tell = partial(asyncio.to_thread, connection.send)
+
+    async def tell(told: Told) -> None:
+        await asyncio.to_thread(connection.send, told)
+
     while True:
         call, source, layout, seconds = await asyncio.to_thread(connection.recv)
         parts = {name: [array] for name, array in buffer.arrays(layout).items()}

@@ -86,9 +86,8 @@ class _Maker:
 
 def _make(order: LinkOrder) -> None:
     for row in range(_MOST_TRIES):
-        maker = (
-            ray.remote(_Maker).options(name=f"maker of {order.app}", get_if_exists=True, num_cpus=0).remote()
-        )
+        named = {"name": f"maker of {order.app}", "get_if_exists": True, "num_cpus": 0}
+        maker: Any = ray.remote(_Maker).options(**named).remote()
         try:
             ray.get(maker.make.remote(order.app, order.replicas), timeout=_MAKE_SECONDS)
         except RayActorError:  # it ends with the front end that was the first to ask

@@ -32,7 +32,8 @@ from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.metrics import REPLICA_METRICS
 from postproc.service.on_ray.copies import Copies
 from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
-from postproc.service.store.objects import DamagedError, ObjectStore, StoreAwayError
+from postproc.service.store.objects import DamagedError, ObjectStore
+from postproc.service.store.outages import StoreAwayError
 from postproc.service.tracing import tracing_of_environment
 from postproc.service.work import UNLOADABLE
 

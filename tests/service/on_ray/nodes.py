@@ -21,8 +21,8 @@ LOOPBACK = "127.0.0.2"
 
 
 @contextmanager
-def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
-    """Start nodes of so many cores each, the first of which is the head; they end with the block.
+def nodes(cpus: Sequence[int] = (1, 1), port: int = 0) -> Iterator[Cluster]:
+    """Start nodes of so many cores each, the first of which is the head, at a port; they end with the block.
 
     Whatever else the machine does, and without a network: Ray listens on the loopback alone and on ports of
     its own, kills no worker where memory gets short, and keeps its files in a folder that goes.
@@ -44,7 +44,7 @@ def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
         cluster.add_node(
             num_cpus=cpus[0],
             include_dashboard=False,
-            gcs_server_port=_free_port(),
+            gcs_server_port=port or _free_port(),
             dashboard_agent_listen_port=_free_port(),
             **given,
         )
@@ -64,10 +64,10 @@ def nodes(cpus: Sequence[int] = (1, 1)) -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def replica_logs(cluster: Cluster) -> str:
-    """Return what replicas have logged."""
+def replica_logs(cluster: Cluster, app: str = "*") -> list[str]:
+    """Return what each replica of an application, that there is or was, has logged."""
     folder = Path(cluster.head_node.get_logs_dir_path()) / "serve"
-    return "".join(path.read_text() for path in folder.glob("replica_*.log"))
+    return [path.read_text() for path in folder.glob(f"replica_{app}_networks_*.log")]
 
 
 def _free_port() -> int:
