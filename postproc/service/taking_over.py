@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _MOST = 8  # at once
 
 DIED = f"{MOST_LOSSES} services that ran this task ended before it did; it is taken for the reason"
-TOO_LATE = "the service that ran this task ended, and no other could do it within {:g} s; send it again"
+TOO_LATE = "the service that had this task could not end it, and no other could within {:g} s; send it again"
 
 
 class TakingOver:

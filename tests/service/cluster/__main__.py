@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("--store", choices=("s3", "file"), default="s3")
     parser.add_argument("--folder", type=Path, help="an empty one, where logs stay")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that parts end, too
     kills = given.kills if given.kills is not None else _SHORT if given.short else _KILLS
     with tempfile.TemporaryDirectory(prefix="postproc-") as name:
         folder = given.folder or Path(name)

@@ -43,7 +43,7 @@ def check(scene: Scene, ledger: Ledger) -> dict[str, int]:
             if any(other.get(task) != row for other in answers) or promised.row not in (None, row):
                 told = [promised.row, *(other.get(task) for other in answers)]
                 ledger.complain(f"task {task} has several answers: {told}"[:2000])
-            endings[row["error"] or row["status"]] += 1
+            endings[re.sub(r"\d+(\.\d+)?", "N", row["error"] or row["status"])] += 1
             if fault := _fault(row):
                 ledger.complain(f"task {task}: {fault}")
     return dict(endings)

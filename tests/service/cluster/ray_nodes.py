@@ -10,7 +10,10 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from tests.service.cluster.processes import descendants
+
 _PARAMETERS = "num_cpus", "node_ip_address", "object_store_memory", "temp_dir"
+_MOST_STARTS = 3
 _HEAD = "include_dashboard", "gcs_server_port", "dashboard_agent_listen_port"
 
 
@@ -38,18 +41,34 @@ class Nodes:
     def start_worker(self) -> None:
         """Start as many nodes anew as are missing."""
         for given in self._workers[len(self._cluster.worker_nodes) :]:
-            self._cluster.add_node(**given)
+            self._add(given)
 
     def kill_head(self) -> None:
         """Kill the head, with the cluster's state; it is in memory alone."""
         self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
 
     def start_head(self) -> None:
-        """Start a head at the address of the former, and all nodes anew: as they are they cannot join it."""
+        """Start a head at the address of the former, and all nodes anew: as they are they cannot join it.
+
+        Ray's own nodes notice that after a minute without their head, and end.
+        """
         for node in list(self._cluster.worker_nodes):
             self._cluster.remove_node(node, allow_graceful=False)
-        self._cluster.add_node(**self._head)
+        self._add(self._head)
         self.start_worker()
+
+    def _add(self, given: dict[str, Any]) -> None:
+        """Start a node, once more where Ray gave up: a busy machine may not start one in its 30 s."""
+        for left in reversed(range(_MOST_STARTS)):
+            before = descendants(os.getpid())
+            try:
+                self._cluster.add_node(**given)
+                return
+            except Exception:
+                for process in descendants(os.getpid()).keys() - before.keys():
+                    os.kill(process, signal.SIGKILL)
+                if not left:
+                    raise
 
     def replicas(self) -> list[int]:
         """Return the processes of replicas."""

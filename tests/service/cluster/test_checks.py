@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
 pytest.importorskip("moto.server")
 
-from postproc.service.taking_over import DIED
+from postproc.service.taking_over import DIED, TOO_LATE
 from tests.service.cluster import checks
 from tests.service.cluster.ledger import Ledger, Promised
 from tests.service.test_client import expected
@@ -49,7 +49,7 @@ def found(*rows: dict[str, Any] | None, seen: dict[str, Any] | None = None) -> l
     return ledger.unexpected
 
 
-@pytest.mark.parametrize("row", [ROW, {**ERROR, "error": DIED}])
+@pytest.mark.parametrize("row", [ROW, *({**ERROR, "error": text} for text in (DIED, TOO_LATE.format(60.0)))])
 def test_task_that_ended_the_same_everywhere_is_well(row: dict[str, Any]) -> None:
     assert found(row, row, seen=row) == []
 
