@@ -48,6 +48,7 @@ def _object(required: str = "", **properties: Json) -> Json:
 
 _TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 _TEXTS = {"type": "object", "additionalProperties": _TEXT}
+_LABELS = {"type": "array", "items": _object(targetLabel=_TEXT, replacement=_TEXT)}
 _POD = _known("io.k8s.api.core.v1.PodTemplateSpec")
 _CREDENTIAL = _object(value=_TEXT, valueFrom=_known("io.k8s.api.core.v1.EnvVarSource"))
 _WORKERS = _object(
@@ -72,9 +73,8 @@ _SPECS: dict[tuple[str, str], Json] = {
     ),
     ("monitoring.coreos.com/v1", "PodMonitor"): _object(
         "selector podMetricsEndpoints",
-        jobLabel=_TEXT,
         selector=_known(_SELECTOR),
-        podMetricsEndpoints={"type": "array", "items": _object(port=_TEXT, path=_TEXT, interval=_TEXT)},
+        podMetricsEndpoints={"type": "array", "items": _object(port=_TEXT, path=_TEXT, relabelings=_LABELS)},
     ),
 }
 

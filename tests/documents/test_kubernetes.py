@@ -143,6 +143,7 @@ MISTAKES: list[tuple[str, Change]] = [
     ("PodDisruptionBudget", lambda o: o.update(apiVersion="policy/v1beta1")),
     ("NetworkPolicy", lambda o: o["spec"]["ingress"][0].update(form=[])),
     ("PodMonitor", lambda o: o["spec"].update(endpoints=[])),
+    ("PodMonitor", lambda o: o["spec"]["podMetricsEndpoints"][0]["relabelings"][0].update(target="job")),
     ("PodMonitor", lambda o: o["spec"]["podMetricsEndpoints"][0].update(paths="/metrics")),
 ]
 
@@ -279,6 +280,7 @@ def test_secrets_are_those_of_the_page() -> None:
                 look(each)
 
     look(list(everything().values()))
+    assert used.pop("postproc-redis") == {"password"}  # Redis' own, which who runs it has made
     assert used.keys() == made.keys()
     assert all(keys <= made[name] for name, keys in used.items())
 
@@ -307,7 +309,12 @@ def test_what_stands_before_front_ends_finds_them(cluster: str) -> None:
         chosen = {group for group in ports if selector.items() <= labels(found[cluster], group).items()}
         assert chosen == (set(ports) if name in ("PodMonitor", "NetworkPolicy") else {"front-ends"}), name
     assert found["Service"]["spec"]["ports"][0]["targetPort"] in ports["front-ends"]
-    scraped = {endpoint["port"] for endpoint in found["PodMonitor"]["spec"]["podMetricsEndpoints"]}
+    endpoints = found["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    jobs = yaml.safe_load((ROOT / "docs" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert {endpoint["relabelings"][0]["replacement"] for endpoint in endpoints} == {
+        job["job_name"] for job in jobs
+    }
+    scraped = {endpoint["port"] for endpoint in endpoints}
     open_to_all = {port["port"] for port in found["NetworkPolicy"]["spec"]["ingress"][1]["ports"]}
     assert scraped == open_to_all
     assert scraped <= set.union(*ports.values())

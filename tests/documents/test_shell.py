@@ -48,8 +48,7 @@ LEFT_OUT = {
     "export POSTPROC_DATABASE": SERVER + " and a database: tests/service/test_front_ends.py starts some",
     "ray start --head": SERVER + " and a cluster: tests/service/on_ray/test_cluster.py has both",
     "kubectl create secret generic postproc-database": KUBERNETES,
-    "kubectl exec -c ray-worker": KUBERNETES,
-    "kubectl create secret generic postproc-redis": KUBERNETES,
+    "kubectl get pod": KUBERNETES,
     "postproc store copy --from-data": "needs a database: tests/cli/test_store.py copies a service",
     "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
