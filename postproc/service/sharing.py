@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from postproc.service.errors import QueueFullError
 
 STRANGERS = ""  # who has no valid key, or none yet: all of them are one tenant
+TAKEN_OVER = "\0"  # as whom tasks of other front ends are made ready, behind no newer requests; no key has it
 
 
 class Shares:

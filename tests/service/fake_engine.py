@@ -106,7 +106,7 @@ class FakeEngine:
     async def prepare(self, tenant: str, opened: Any) -> Any:
         return opened
 
-    def reserve(self, inputs: Any, tenant: str) -> Any:
+    def reserve(self, inputs: Any, tenant: str, *, is_due: bool = False) -> Any:
         if self.is_full:
             raise QueueFullError(2.0)
         self.places += 1

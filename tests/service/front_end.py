@@ -26,9 +26,9 @@ class SlowEngine(FakeEngine):
         self._running: dict[int, Work] = {}
         self._guard = threading.Lock()
 
-    def reserve(self, inputs: Any, tenant: str) -> Any:
+    def reserve(self, inputs: Any, tenant: str, *, is_due: bool = False) -> Any:
         self.is_full = len(self._running) >= 32
-        return super().reserve(inputs, tenant)
+        return super().reserve(inputs, tenant, is_due=is_due)
 
     def submit(self, task_id: int, work: Work, ticket: Any) -> None:
         ticket.release()

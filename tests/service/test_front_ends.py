@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError, InternalError
 
 from postproc.errors import PostprocError
 from postproc.service import ServiceSettings, create_app
 from postproc.service.engine.batching import Batcher
 from postproc.service.engine.engine import Engine
+from postproc.service.engine.jobs import Ticket
 from postproc.service.errors import QueueFullError
 from postproc.service.model_check.check import check_model
-from postproc.service.store import leases
+from postproc.service.store import leases, tables
+from postproc.service.store import tasks as store_tasks
 from postproc.service.store.database import Database
 from postproc.service.store.keys import Keys
 from postproc.service.store.leases import LeasedTasks
@@ -80,7 +87,7 @@ def ended(front: Serving, task: int) -> dict[str, Any]:
     return document
 
 
-def _cut_off() -> Any:
+def _cut_off(*_: Any) -> Any:
     raise OSError("cut off")
 
 
@@ -189,6 +196,32 @@ def test_signs_of_life_that_fail_are_counted(fronts: tuple[Serving, Serving, Pat
     finally:
         tasks.beat = beat  # type: ignore[method-assign]
     wait_until(lambda: heart.is_steady, 5)
+
+
+def test_task_is_taken_over_while_newer_requests_of_its_tenant_wait(
+    fronts: tuple[Serving, Serving, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, _ = fronts
+    version, is_over = make_version(a.client), threading.Event()
+    a.engine.holds = True
+    task = infer(a, version["id"])
+
+    def hold(*_: Any, **__: Any) -> Any:
+        assert is_over.wait(20)
+        return 0, []
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(20) as pool:
+        patch.setattr(b.services.networks, "list", hold)
+        flood = [pool.submit(b.client.get, "/networks") for _ in range(20)]  # threads that it may have: 8
+        try:
+            wait_until(lambda: b.services.threads.waiting)
+            tasks = a.services.leased
+            assert tasks is not None
+            patch.setattr(tasks, "beat", _cut_off)
+            wait_until(lambda: a.client.get(f"/tasks/{task}").json()["status"] == "success", 3)
+            assert not any(future.done() for future in flood)
+        finally:
+            is_over.set()
 
 
 def test_network_that_is_resumed_at_one_front_end_is_at_all(fronts: tuple[Serving, Serving, Path]) -> None:
@@ -349,6 +382,57 @@ def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], L
     assert not b.beat().is_waiting
 
 
+def test_tasks_of_tenants_are_taken_over_in_turns_the_oldest_first(
+    leased: Callable[[], LeasedTasks],
+) -> None:
+    a, b = leased(), leased()
+    tasks = [a.add(tenant, _request) for tenant in ("flood", "flood", "flood", "flood", "one", "two", "one")]
+    a.leave()
+    taken = [b.take_over(4, of_dead=False) for _ in range(3)]
+    assert [{task.task_id for task in found} for found in taken] == [
+        {tasks[0], tasks[4], tasks[5], tasks[1]},
+        {tasks[2], tasks[3], tasks[6]},
+        set(),
+    ]
+
+
+def test_results_are_as_old_as_the_database_says(
+    leased: Callable[[], LeasedTasks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    a, b = leased(), leased()
+    task = a.add("one", _request)
+    with monkeypatch.context() as patch:  # the clock of one front end
+        patch.setattr(tables, "datetime", Wrong)
+        patch.setattr(store_tasks, "datetime", Wrong)
+        assert a.finish([(task, "{}", None)]) == 1
+    assert b.expire(3600.0) == 0
+    assert b.get("one", task).status == "success"
+    time.sleep(0.01)
+    assert b.expire(0.001) == 1
+
+
+def test_lease_that_cannot_be_read_ends_in_error_and_holds_up_no_others(
+    fronts: tuple[Serving, Serving, Path],
+) -> None:
+    a, b, _ = fronts
+    tasks, version = a.services.leased, make_version(a.client)
+    assert tasks is not None
+    unreadable = tasks.add("one", _request)
+    a.engine.holds = True
+    other = infer(a, version["id"])
+    with tasks._database.writing() as session:
+        session.execute(update(Lease).where(Lease.task_id == unreadable).values(request={"of": "another"}))
+    a.engine.holds = False  # it may well be the one that takes it
+    tasks.hand_over([unreadable, other])
+    assert ended(b, other)["status"] == "success"
+    assert "failed to run" in ended(b, unreadable)["error"]
+
+
 def test_large_images_are_taken_over_a_few_at_a_time(
     leased: Callable[[], LeasedTasks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +504,27 @@ def test_places_count_what_a_tenant_has_elsewhere() -> None:
         batcher.reserve("spread", 1)
     batcher.share({}, {})
     batcher.reserve("spread", 1)
+
+
+def test_few_tasks_that_are_taken_over_find_places_beyond_those_of_newer_ones() -> None:
+    batcher = Batcher(
+        lambda jobs: (), lambda jobs, why: None, length=9, max_bytes=9, wait=0, workers=1, timeout=9
+    )
+
+    def reserve_all(tenant: str, **given: bool) -> list[Ticket]:
+        tickets = []
+        with suppress(QueueFullError):
+            while True:
+                tickets.append(batcher.reserve(tenant, 1, **given))
+        return tickets
+
+    newer = reserve_all("flood")
+    due = [ticket for tenant in ("flood", "other") for ticket in reserve_all(tenant, is_due=True)]
+    assert len(due) == 8
+    assert {ticket.tenant for ticket in due} == {"flood", "other"}
+    for ticket in newer + due:
+        ticket.release()
+    assert (batcher.places, batcher.bytes) == (0, 0)
 
 
 def test_images_of_a_front_end_that_is_killed_are_recognised_by_another(

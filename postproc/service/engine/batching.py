@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _HISTORY = 30.0  # seconds of which the throughput is taken
 _LONGEST_RETRY = 60.0
+_DUE = 8  # places beyond all others
 _PAUSE = 0.05  # seconds between two looks at whether a tenant's jobs may run
 
 
@@ -67,6 +68,7 @@ class Batcher:
         self._condition = threading.Condition()
         self._queue = JobQueue(workers)
         self._places = Shares(length)  # of jobs that wait or will be submitted
+        self._due = Shares(_DUE)  # places of jobs that come from other front ends, and find none else
         self._bytes = Shares(max_bytes)  # of those, and of jobs that run
         self._finished: deque[tuple[float, int]] = deque(maxlen=1024)  # when, and how many jobs
         self._is_open = True
@@ -79,7 +81,7 @@ class Batcher:
     @property
     def places(self) -> int:
         """Places taken."""
-        return self._places.used
+        return self._places.used + self._due.used
 
     @property
     def tenants(self) -> int:
@@ -108,8 +110,11 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def reserve(self, tenant: str, size: int) -> Ticket:
+    def reserve(self, tenant: str, size: int, *, is_due: bool = False) -> Ticket:
         """Take a place for a job of a tenant whose inputs have `size` bytes.
+
+        One that `is_due`, since another front end took its task long ago, has some places and their memory
+        beyond those that newer ones take.
 
         Raises
         ------
@@ -124,6 +129,9 @@ class Batcher:
                     return Ticket(self._give_back, tenant, size)
                 self._places.give_back(tenant)
                 cause = "memory"
+            if self._is_open and is_due and self._due.take(tenant):
+                self._bytes.hold(tenant, size)
+                return Ticket(self._give_back_due, tenant, size)
             raise QueueFullError(self._retry_after(tenant), cause)
 
     def submit(self, job: Job) -> None:
@@ -258,6 +266,10 @@ class Batcher:
 
     def _give_back(self, tenant: str, places: int, size: int) -> None:
         self._places.give_back(tenant, places)
+        self._bytes.give_back(tenant, size)
+
+    def _give_back_due(self, tenant: str, places: int, size: int) -> None:
+        self._due.give_back(tenant, places)
         self._bytes.give_back(tenant, size)
 
     def _retry_after(self, tenant: str) -> float:

@@ -184,15 +184,17 @@ class Engine:
         """Make tensors of the inputs of a request; see `InputReader.prepare`."""
         return await self._reader.prepare(tenant, opened)
 
-    def reserve(self, inputs: PreparedInputs, tenant: str) -> Ticket:
+    def reserve(self, inputs: PreparedInputs, tenant: str, *, is_due: bool = False) -> Ticket:
         """Take a tenant's place in the queue, to be handed to `submit`, or given back with ``release()``.
+
+        For a task of another front end, which `is_due`, there are some more.
 
         Raises
         ------
         QueueFullError
             If there is none for it, or no memory for the inputs: a 503 that says when to come again.
         """
-        return self._batcher.reserve(tenant, inputs.nbytes)
+        return self._batcher.reserve(tenant, inputs.nbytes, is_due=is_due)
 
     def submit(self, task_id: int, work: Work, ticket: Ticket) -> None:
         """Queue a task on a place that was reserved; that of a network that is held back ends at once."""

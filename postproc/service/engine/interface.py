@@ -44,8 +44,8 @@ class InferenceEngine(Protocol):
     async def prepare(self, tenant: str, opened: Any) -> Any:
         """Make tensors of what was opened."""
 
-    def reserve(self, inputs: Any, tenant: str) -> Any:
-        """Take a place for a task, or raise a `QueueFullError`."""
+    def reserve(self, inputs: Any, tenant: str, *, is_due: bool = False) -> Any:
+        """Take a place for a task, or raise a `QueueFullError`; one of another front end `is_due`."""
 
     def submit(self, task_id: int, work: Work, ticket: Any) -> None:
         """Queue a task on a place that was reserved."""

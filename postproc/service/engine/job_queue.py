@@ -84,12 +84,16 @@ class JobQueue:
         return {key for _, key in self._queues}
 
     def add(self, job: Job) -> None:
-        """Let a job wait, behind those of its tenant and key."""
+        """Let a job wait, behind those of its tenant and key that were submitted before."""
         tenants = self.tenants
         if job.tenant not in tenants:
             self._account(job.tenant, self._least(tenants, 0.0))
-        self._came[job.tenant] = job.submitted
-        self._queues.setdefault((job.tenant, job.key), deque()).append(job)
+        self._came[job.tenant] = max(job.submitted, self._came.get(job.tenant, job.submitted))
+        queue = self._queues.setdefault((job.tenant, job.key), deque())
+        place = len(queue)
+        while place and queue[place - 1].submitted > job.submitted:
+            place -= 1
+        queue.insert(place, job)
 
     def next(self, now: float, may_run: Callable[[str], bool]) -> tuple[Job, int] | None:
         """Return the job whose turn it is, and how many its call takes; None if no tenant's may run now."""

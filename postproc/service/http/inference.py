@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +17,7 @@ from postproc.errors import SchemaError
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
 from postproc.schema.problems import path_of
-from postproc.service.errors import InputError, wrong_document
+from postproc.service.errors import InputError, QueueFullError, wrong_document
 from postproc.service.http.bodies import Body, json_object
 from postproc.service.http.dependencies import AllServices, Bodies, Tenant
 from postproc.service.http.disconnects import while_connected
@@ -26,9 +28,13 @@ from postproc.service.http.request_models import InferenceOptions, InferenceRequ
 from postproc.service.http.response_models import Started
 from postproc.service.http.responses import Json
 from postproc.service.services import Services
+from postproc.service.sharing import TAKEN_OVER
 from postproc.service.store.leases import Taken
 from postproc.service.store.tables import Network
 from postproc.service.work import FAILED, NetworkFiles, Outcome, TargetName, TaskRequest, Work
+
+_PATIENCE = 2.0  # seconds that a task which was taken over waits for a place here, before others may have it
+_PAUSE = 0.05
 
 # What the decorators of routes that run something share.
 INFERENCE_ROUTE: dict[str, Any] = {
@@ -95,6 +101,9 @@ async def start_inference(
 async def run_again(services: Services, taken: Taken) -> None:
     """Queue a task that another front end took, and did not end.
 
+    Until it is queued it is nobody's: requests of its tenant, who may send many, came later and do not go
+    before it. For a place it waits some seconds.
+
     Raises
     ------
     ApiError
@@ -102,17 +111,28 @@ async def run_again(services: Services, taken: Taken) -> None:
     """
     tenant, request = taken.tenant, taken.request
     document = {**request.options, "inputs": _with_images(request)}
-    target = await services.run(tenant, target_of, services, tenant, request.target)
-    options, opened = await services.run(tenant, _opened, services, tenant, target, document)
-    inputs = await services.engine.prepare(tenant, opened)
-    ticket = services.engine.reserve(inputs, tenant)
+    target = await services.run(TAKEN_OVER, target_of, services, tenant, request.target)
+    options, opened = await services.run(TAKEN_OVER, _opened, services, tenant, target, document)
+    inputs = await services.engine.prepare(TAKEN_OVER, opened)
+    ticket = await _place_of(services, inputs, tenant)
     trace = services.metrics.tracing.current()
     work = replace(_work(target, options, inputs, tenant), age=taken.age, trace=trace)
     try:
-        await services.run(tenant, services.engine.submit, taken.task_id, work, ticket)
+        await services.run(TAKEN_OVER, services.engine.submit, taken.task_id, work, ticket)
     except BaseException:
         ticket.release()
         raise
+
+
+async def _place_of(services: Services, inputs: Any, tenant: str) -> Any:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return services.engine.reserve(inputs, tenant, is_due=True)
+        except QueueFullError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE)
 
 
 def _open(

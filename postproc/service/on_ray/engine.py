@@ -91,7 +91,7 @@ class RayEngine(Engine):
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         """Do nothing: what a replica needs it compiles when it comes to it."""
 
-    def reserve(self, inputs: PreparedInputs, tenant: str) -> Ticket:
+    def reserve(self, inputs: PreparedInputs, tenant: str, *, is_due: bool = False) -> Ticket:
         """Take a place in the queue, as `Engine.reserve`; there is none while no replica takes calls.
 
         Raises
@@ -102,7 +102,7 @@ class RayEngine(Engine):
         left = self._link.seconds if self.is_away else self._away_until - time.monotonic()
         if left > 0:
             raise QueueFullError(left, "cluster")
-        return super().reserve(inputs, tenant)
+        return super().reserve(inputs, tenant, is_due=is_due)
 
     def _note_retry(self) -> None:
         self._metrics.count("postproc_calls_retried")

@@ -30,16 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from postproc.service.store.database import Database
-from postproc.service.store.tables import (
-    ERROR,
-    PENDING,
-    Base,
-    FrontEnd,
-    Lease,
-    Resumption,
-    Task,
-    now,
-)
+from postproc.service.store.tables import ERROR, PENDING, Base, FrontEnd, Lease, Resumption, Task
 from postproc.service.store.tasks import TaskStore, write_outcomes
 from postproc.service.store.usage import UsageExchange
 from postproc.service.work import STOPPED, TargetName, TaskRequest
@@ -65,15 +56,30 @@ class Taken:
         Seconds since it was acknowledged.
     losses : int
         Front ends that died with it.
-    request : TaskRequest
-        What is to run.
+    document : dict
+        What is to run, as the lease has it.
+    content : bytes
+        Its images.
     """
 
     task_id: int
     tenant: str
     age: float
     losses: int
-    request: TaskRequest
+    document: dict[str, Any]
+    content: bytes
+
+    @property
+    def request(self) -> TaskRequest:
+        """Return what is to run; read late, so that one that cannot be read holds up no others."""
+        images, start = [], 0
+        for size in self.document["sizes"]:
+            images.append(self.content[start : start + size])
+            start += size
+        target = TargetName(self.document["kind"], self.document["id"])
+        # Rows of older releases have neither.
+        named = self.document.get("request_id", ""), self.document.get("trace", {})
+        return TaskRequest(target, self.document["options"], images, *named)
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,8 @@ class LeasedTasks(TaskStore):
     def take_over(self, most: int, *, of_dead: bool) -> list[Taken]:
         """Take tasks that were handed over, and of front ends that died; this one holds their leases then.
 
+        The oldest ones of each tenant in turns.
+
         Parameters
         ----------
         most : int
@@ -165,8 +173,15 @@ class LeasedTasks(TaskStore):
         which = _is_free() if of_dead else Lease.front_end.is_(None)
         age = func.extract("epoch", func.clock_timestamp() - Lease.created)
         with self._database.writing() as session:
-            size = func.octet_length(Lease.images)
-            free = select(Lease.task_id, size).where(which).order_by(Lease.task_id).limit(most)
+            place = func.row_number().over(partition_by=Lease.tenant, order_by=Lease.task_id)
+            places = select(Lease.task_id, place.label("place")).where(which).subquery()
+            free = (
+                select(Lease.task_id, func.octet_length(Lease.images))
+                .join(places, places.c.task_id == Lease.task_id)
+                .where(which)  # once more, of the row that is locked: another one may have had it
+                .order_by(places.c.place, Lease.task_id)
+                .limit(most)
+            )
             sizes = session.execute(free.with_for_update(skip_locked=True, of=Lease)).all()
             sums = accumulate(size for _, size in sizes)
             chosen = [row[0] for row, total in zip(sizes, sums, strict=True) if total <= _MOST_BYTES]
@@ -178,7 +193,11 @@ class LeasedTasks(TaskStore):
             for lease, seconds in found:
                 lease.losses += lease.front_end is not None
                 lease.front_end = self.front_end
-                taken.append(_taken(lease, float(seconds)))
+                taken.append(
+                    Taken(
+                        lease.task_id, lease.tenant, float(seconds), lease.losses, lease.request, lease.images
+                    )
+                )
         for task in taken:
             self._unfinished[task.task_id] = time.monotonic() - task.age
         return taken
@@ -200,7 +219,8 @@ class LeasedTasks(TaskStore):
             self._hand_over(session, [task_id for task_id, _, error in outcomes if error == STOPPED])
             own = Lease.task_id.in_([task_id for task_id, _, _ in ended]), Lease.front_end == self.front_end
             held = set(session.scalars(delete(Lease).where(*own).returning(Lease.task_id)))
-            count = write_outcomes(session, (outcome for outcome in ended if outcome[0] in held))
+            own_ended = (outcome for outcome in ended if outcome[0] in held)
+            count = write_outcomes(session, own_ended, self._moment())
         for task_id, _, _ in outcomes:
             self._unfinished.pop(task_id, None)
         return count
@@ -212,7 +232,7 @@ class LeasedTasks(TaskStore):
             result = session.execute(
                 update(Task)
                 .where(Task.status == PENDING, ~leased)
-                .values(status=ERROR, error=error, date_updated=now())
+                .values(status=ERROR, error=error, date_updated=self._moment())
             )
         return _count(result)
 
@@ -234,6 +254,11 @@ class LeasedTasks(TaskStore):
             session.execute(delete(Resumption).where(Resumption.created < old - _interval(_KEPT_RESUMPTIONS)))
             session.execute(delete(FrontEnd).where(FrontEnd.expires < old - _interval(_KEPT_FRONT_ENDS)))
         return super().expire(seconds)
+
+    def _moment(self, ago: float = 0.0) -> ColumnElement[str]:
+        """Return a time by the database's clock: a front end whose own is wrong deletes nobody's results."""
+        moment = func.timezone("UTC", func.clock_timestamp() - _interval(ago))
+        return func.to_char(moment, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 
     def _overdue(self, seconds: float) -> list[int]:
         """Return its own: those of the living are theirs to end, and those of the dead are taken over."""
@@ -282,19 +307,6 @@ def _is_free() -> ColumnElement[bool]:
         .exists()
     )
     return or_(Lease.front_end.is_(None), ~lives)
-
-
-def _taken(lease: Lease, age: float) -> Taken:
-    request: dict[str, Any] = lease.request
-    images, start = [], 0
-    for size in request["sizes"]:
-        images.append(lease.images[start : start + size])
-        start += size
-    target = TargetName(request["kind"], request["id"])
-    # Rows of older releases have neither.
-    named = request.get("request_id", ""), request.get("trace", {})
-    task = TaskRequest(target, request["options"], images, *named)
-    return Taken(lease.task_id, lease.tenant, age, lease.losses, task)
 
 
 def _counted(session: Session, table: type[Base], which: ColumnElement[bool]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import CursorResult, case, delete, select, update
+from sqlalchemy import ColumnElement, CursorResult, case, delete, select, update
 from sqlalchemy.orm import Session
 
 from postproc.service.errors import not_found
@@ -86,7 +86,7 @@ class TaskStore:
         Those that ended already stay as they are; returns how many did not.
         """
         with self._database.writing() as session:
-            count = write_outcomes(session, outcomes)
+            count = write_outcomes(session, outcomes, self._moment())
         for identifier, _, _ in outcomes:
             self._unfinished.pop(identifier, None)
         return count
@@ -190,19 +190,25 @@ class TaskStore:
 
     def expire(self, seconds: float) -> int:
         """Delete the tasks that ended this long ago, and return how many there were."""
-        limit = as_time(datetime.now(timezone.utc) - timedelta(seconds=seconds))
+        is_old = Task.date_updated < self._moment(seconds)
         with self._database.writing() as session:
             result = session.execute(
-                delete(Task).where(
-                    Task.date_updated < limit, Task.status != PENDING, Task.network_id.is_(None)
-                )
+                delete(Task).where(is_old, Task.status != PENDING, Task.network_id.is_(None))
             )
         return result.rowcount if isinstance(result, CursorResult) else 0
 
+    def _moment(self, ago: float = 0.0) -> str | ColumnElement[str]:
+        """Return a time as the rows have it, which is so many seconds ago."""
+        return as_time(datetime.now(timezone.utc) - timedelta(seconds=ago))
 
-def write_outcomes(session: Session, outcomes: Iterable[tuple[int, str | None, str | None]]) -> int:
-    """Write what came of tasks that are pending, and return how many were."""
-    moment, count = now(), 0
+
+def write_outcomes(
+    session: Session,
+    outcomes: Iterable[tuple[int, str | None, str | None]],
+    moment: str | ColumnElement[str],
+) -> int:
+    """Write what came of tasks that are pending, and when, and return how many were."""
+    count = 0
     for identifier, data, error in outcomes:
         result = session.execute(
             update(Task)

@@ -121,6 +121,14 @@ def test_jobs_of_a_key_share_a_call_those_of_its_tenant_first() -> None:
     assert worker.run() == "b"
 
 
+def test_older_job_goes_before_those_that_are_newer_and_came_first() -> None:
+    worker = Worker(most=1)
+    worker.add("a", 3)
+    old = Job(7, None, "a", 1, Ticket(lambda *_: None, "a", 1), submitted=worker.now - 30)
+    worker.queue.add(old)  # of a front end that died
+    assert worker.begin() == [old]
+
+
 def test_one_of_several_calls_is_left_to_others() -> None:
     worker = Worker(most=1, calls=2)
     worker.add("a", 4)
