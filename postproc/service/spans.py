@@ -31,6 +31,7 @@ from postproc.errors import PostprocError
 from postproc.service.tracing import Answered, Fail, Trace, Tracing, Value
 
 _END_SECONDS = 3.0
+_METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _CARRIER = TraceContextTextMapPropagator()
 _EXPORTERS = "opentelemetry_traces_exporter"  # the group of entry points that exporters register in
 _OTLP = {"": "otlp_proto_http", "http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
@@ -53,8 +54,9 @@ class OpenTelemetry(Tracing):
     def request(self, request: Answered, scope: Scope) -> Iterator[None]:
         """Give the span of a request, which belongs to that of its client where it names one."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"  # clients may send any word
         attributes = {
-            "http.request.method": scope["method"],
+            "http.request.method": method,
             "url.scheme": scope["scheme"],
             "url.path": scope["path"],
             "network.protocol.version": scope["http_version"],
@@ -64,18 +66,22 @@ class OpenTelemetry(Tracing):
         # A status says what failed, and not an error, all of which are answered.
         with (
             self._tracer.start_as_current_span(
-                scope["method"], client, SpanKind.SERVER, attributes, record_exception=False
+                "HTTP" if method == "_OTHER" else method,
+                client,
+                SpanKind.SERVER,
+                attributes,
+                record_exception=False,
             ) as span,
             bound_contextvars(trace_id=trace.format_trace_id(span.get_span_context().trace_id)),
         ):
             try:
                 yield
             finally:
-                self._answered(span, request, scope["method"])
+                self._answered(span, request, method)
 
     def _answered(self, span: trace.Span, request: Answered, method: str) -> None:
         route, state = getattr(request.scope.get("route"), "path", None), request.scope["state"]
-        if route is not None:
+        if route is not None and method != "_OTHER":
             span.update_name(f"{method} {route}")
             span.set_attribute("http.route", route)
         if request.status is not None:
@@ -149,15 +155,22 @@ def from_environment(service: str) -> OpenTelemetry:
     Raises
     ------
     PostprocError
-        If they name an exporter that is not installed.
+        If they name an exporter that is not installed, or one of them cannot be read.
     """
+    try:
+        return OpenTelemetry(_provider(service))
+    except (ValueError, TypeError) as error:
+        raise PostprocError(f"the variables OTEL_* cannot be used: {error}") from error
+
+
+def _provider(service: str) -> TracerProvider:
     resource = Resource.create({SERVICE_VERSION: __version__})  # with those of the environment
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `close` does it, in bounded time
     for name in (os.environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
         provider.add_span_processor(BatchSpanProcessor(_exporter(name.strip())))
-    return OpenTelemetry(provider)
+    return provider
 
 
 def _exporter(name: str) -> Any:

@@ -26,6 +26,11 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 _UNMARKED: AbstractContextManager[Fail] = nullcontext(lambda reason: None)
 
 
+def is_sampled(trace: Trace) -> bool:
+    """Tell whether a span is recorded: the last bit of its flags."""
+    return trace.get("traceparent", "0")[-1] in "13579bdf"
+
+
 class Answered(Protocol):
     """A request, as the gate of all requests has it."""
 

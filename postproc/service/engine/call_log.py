@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 from postproc.service.engine.jobs import Job
 from postproc.service.engine.networks.calls import Answer
 from postproc.service.metrics import Metrics
-from postproc.service.tracing import Trace, Tracing
+from postproc.service.tracing import Trace, Tracing, is_sampled
 
 logger = structlog.stdlib.get_logger("postproc.service")
 
@@ -38,12 +38,13 @@ class ToldCall:
 def told(jobs: Sequence[Job], tracing: Tracing) -> Iterator[ToldCall]:
     """Log a call, with the ids of its requests, and tell its span.
 
-    The span is one of the first request's; it links to those of the others, each of which has one of the same
-    time that links to it.
+    The span is one of the first request's whose trace is recorded; it links to those of the others, each of
+    which has one of the same time that links to it.
     """
     started = time.monotonic()
     network = jobs[0].work.network.id
-    first, *others = [job.work.trace for job in jobs if job.work.trace] or [{}]
+    traces = [job.work.trace for job in jobs if job.work.trace] or [{}]
+    first, *others = sorted(traces, key=is_sampled, reverse=True)
     trouble: str | None = None
     try:
         with tracing.span("call", first, others, network=network, requests=len(jobs)) as fail:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -293,7 +292,7 @@ class Engine:
         parts = {name: [item.tensors[name] for item in inputs] for name in inputs[0].tensors}
         with told(jobs, self._metrics.tracing) as tells:
             call = NetworkCall(
-                _model_of(work.network),
+                NetworkModel.of(work.network),
                 None if work.post is None else self._pickled(work.post),
                 {},
                 tuple(item.transform for item in inputs),
@@ -389,19 +388,6 @@ class Engine:
         for job in claimed:
             self._metrics.observe("postproc_task_seconds", now - job.submitted)
         self._outcomes.put([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
-
-
-def _model_of(network: NetworkFiles) -> NetworkModel:
-    size = 0
-    with suppress(OSError):  # the files are gone, which loading reports
-        size = sum(path.stat().st_size for path in network.model.parent.rglob("*") if path.is_file())
-    return NetworkModel(
-        network.id,
-        network.model,
-        size,
-        network.preprocessing.batched_output,
-        network.preprocessing.batched_input,
-    )
 
 
 def _held(network_id: int | str) -> str:

@@ -221,9 +221,8 @@ def _declared(name: str) -> Any:
     metric = REPLICA_METRICS[name]
     if metric.kind == "histogram":
         return metrics.Histogram(name, metric.text, list(metric.buckets))
-    return {"counter": metrics.Counter, "gauge": metrics.Gauge}[metric.kind](
-        name, metric.text, tuple(metric.labels)
-    )
+    kinds: dict[str, Any] = {"counter": metrics.Counter, "gauge": metrics.Gauge}
+    return kinds[metric.kind](name, metric.text, tuple(metric.labels))
 
 
 def _log(call: NetworkCall, reply: Reply, seconds: float) -> None:

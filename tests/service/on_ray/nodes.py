@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
@@ -34,6 +35,7 @@ def nodes(cpus: Sequence[int] = (1, 1), port: int = 0) -> Iterator[Cluster]:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_metrics_report_interval_ms": "1000",
         "RAY_TMPDIR": folder,  # where it keeps the address that `auto` means
     }
     Path(folder, "ray").mkdir()
@@ -68,6 +70,13 @@ def replica_logs(cluster: Cluster, app: str = "*") -> list[str]:
     """Return what each replica of an application, that there is or was, has logged."""
     folder = Path(cluster.head_node.get_logs_dir_path()) / "serve"
     return [path.read_text() for path in folder.glob(f"replica_{app}_networks_*.log")]
+
+
+def scraped() -> str:
+    """Return what nodes of the cluster that this process is connected to tell Prometheus."""
+    ports = [(node["NodeManagerAddress"], node["MetricsExportPort"]) for node in ray.nodes() if node["Alive"]]
+    pages = (httpx.get(f"http://{host}:{port}/metrics", trust_env=False).text for host, port in ports)
+    return "".join(pages)
 
 
 def _free_port() -> int:

@@ -15,21 +15,25 @@ import pytest
 pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
 
 import ray
+from prometheus_client.parser import text_string_to_metric_families
 from ray import serve
 from ray.cluster_utils import Cluster
 
 from postproc.service.errors import QueueFullError
+from postproc.service.metrics import REPLICA_METRICS
 from postproc.service.on_ray.messages import ReplicaSettings
 from postproc.service.on_ray.replica import DEPLOYMENT, application
 from postproc.service.work import STOPPED
 from tests.service import digits
 from tests.service.engine.test_engine import averaging, greys, shade, small
 from tests.service.objects import made
-from tests.service.on_ray.nodes import nodes, replica_logs
+from tests.service.on_ray.nodes import nodes, replica_logs, scraped
 from tests.service.on_ray.replicas import Front, keep, settings_of
 from tests.service.posts import GREY, Held, Killing, Sleeping, Slow, wait_for
 from tests.service.running import running
 from tests.service.waiting import wait_until
+
+CALLS_ENDED, NETWORK_SECONDS = "postproc_replica_calls_ended", "postproc_replica_network_seconds"
 
 # Ray warns of what it deprecates in itself.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.cluster]
@@ -61,6 +65,20 @@ def test_service_runs_networks_on_a_cluster(
     assert not any(line["level"] in ("error", "critical") for line in log)
     assert f"request ids: {answer.headers['X-Request-ID']}" in "".join(replica_logs(cluster))
     with driver(cluster):
+        found: dict[str, set[str]] = {}
+
+        def are_scraped() -> bool:
+            for family in text_string_to_metric_families(scraped()):
+                found.update({sample.name: set(sample.labels) for sample in family.samples})
+            return f"ray_{NETWORK_SECONDS}_bucket" in found
+
+        wait_until(are_scraped, 30, 1.0)
+        # Counters come with their first event, and none has hung.
+        for name in {f"ray_{name}" for name in REPLICA_METRICS} - {
+            f"ray_{CALLS_ENDED}",
+            f"ray_{NETWORK_SECONDS}",
+        }:
+            assert found[name] >= {"application", "replica"}
         serve.delete("whole")  # it stays where its service ends
 
 

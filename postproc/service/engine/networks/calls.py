@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from postproc.onnx_runner.session import Provider
 from postproc.service.tracing import Trace
+from postproc.service.work import NetworkFiles
 from postproc.transforms import ImageTransform
 
 Stage: TypeAlias = Literal["load", "network"]
@@ -45,6 +47,15 @@ class NetworkModel:
     size: int = field(compare=False)
     batched_output: bool
     batched_input: bool
+
+    @classmethod
+    def of(cls, network: NetworkFiles) -> NetworkModel:
+        """Look how large a network is."""
+        size = 0
+        with suppress(OSError):  # the files are gone, which loading reports
+            size = sum(path.stat().st_size for path in network.model.parent.rglob("*") if path.is_file())
+        how = network.preprocessing
+        return cls(network.id, network.model, size, how.batched_output, how.batched_input)
 
 
 @dataclass(frozen=True)
