@@ -9,7 +9,9 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +369,29 @@ def test_command_starts_ray_again_and_ends_with_the_service(tmp_path: Path) -> N
         assert (tmp_path / "service").read_text().endswith("ended\n")
     finally:
         os.killpg(started.pid, signal.SIGKILL)  # as the end of its first process ends a container
+
+
+def test_container_that_waits_ends_as_the_first_process_of_a_container() -> None:
+    alone = ["unshare", "--pid", "--fork", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("needs the right to make namespaces of processes")
+    (_, ready) = pod(objects()["Helm"], "front-ends")["containers"]
+    name, *arguments = ready["command"]
+    assert name == "python"
+    with subprocess.Popen([*alone, sys.executable, *arguments]) as started:
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+
+        def told() -> bool:
+            for child in children.read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGTERM)  # which is lost until it blocks it
+            return started.poll() is not None
+
+        try:
+            wait_until(told, pause=0.1)
+        finally:
+            started.kill()
+    assert started.returncode == 0
 
 
 def test_haproxy_takes_the_configuration_of_the_page(tmp_path: Path) -> None:
