@@ -148,6 +148,9 @@ ROWS: dict[str, Sequence[Panel]] = {
         ),
         _rate("Bytes fetched", "Bps", "postproc_file_fetch_bytes_total", "instance", "Of their files."),
         _rate("Copies evicted", "ops", "postproc_file_evictions_total", "instance", "Beyond --store-cache."),
+        _rate("Fetched by replicas", "ops", f"{_REPLICA}_file_fetches_total", "outcome", "Networks.", _RAY),
+        _rate("Bytes", "Bps", f"{_REPLICA}_file_fetch_bytes_total", "replica", "Fetched by replicas.", _RAY),
+        _rate("Evicted", "ops", f"{_REPLICA}_file_evictions_total", "replica", "Copies of nodes.", _RAY),
     ),
     "Database": (
         _gauge("Outcomes that wait", "none", "postproc_outcomes_waiting", "To be written."),

@@ -34,7 +34,7 @@ from postproc.service.services import MakeEngine, Services
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.outages import StoreAwayError, is_outage
 from postproc.service.taking_over import TakingOver
-from postproc.service.tracing import tracing_of_environment
+from postproc.service.tracing_setup import tracing_of_environment
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, the system's limit of a file
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

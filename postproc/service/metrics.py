@@ -130,6 +130,13 @@ REPLICA_METRICS = {
     "postproc_replica_calls_ended": Metric(
         "counter", "Calls that were ended, by cause.", {"cause": ("hung", "crashed")}
     ),
+    "postproc_replica_file_fetches": Metric(
+        "counter", "Networks whose files were fetched from the store, by outcome.", {"outcome": _ENDINGS}
+    ),
+    "postproc_replica_file_fetch_bytes": Metric("counter", "Bytes of the files that were fetched."),
+    "postproc_replica_file_evictions": Metric(
+        "counter", "Networks whose copies were removed from a node for lack of room."
+    ),
 }
 """What replicas tell Ray's metrics, which add labels of their own: application, deployment, replica."""
 

@@ -74,8 +74,8 @@ class TakingOver:
         """Run a task, or end it; return it where it has to wait."""
         tracing = self._services.metrics.tracing
         with (
-            bound_contextvars(request_id=task.request.request_id, task=task.task_id),
-            tracing.span("take over", task.request.trace),
+            bound_contextvars(request_id=task.request_id, task=task.task_id),
+            tracing.span("take over", task.trace),
         ):
             logger.info("runs a task of another front end")
             return await self._run_bound(task)
@@ -101,6 +101,6 @@ class TakingOver:
                 logger.exception("task %d cannot be taken over", task.task_id)
                 error = FAILED
         if error is not None:
-            outcome = Outcome(task.task_id, None, error, task.tenant, task.request.trace)
+            outcome = Outcome(task.task_id, None, error, task.tenant, task.trace)
             await run_in_threadpool(self._services.reporter.put, [outcome])
         return None

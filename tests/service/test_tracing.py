@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-pytest.importorskip("opentelemetry.sdk")
+pytest.importorskip("opentelemetry.sdk", reason="the extra tracing is not installed")
 
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -24,7 +24,8 @@ from postproc.service.engine.engine import Engine
 from postproc.service.engine.networks.calls import Answer
 from postproc.service.model_check.check import check_model
 from postproc.service.spans import OpenTelemetry, from_environment
-from postproc.service.tracing import Trace, Tracing, tracing_of_environment
+from postproc.service.tracing import Trace, Tracing
+from postproc.service.tracing_setup import tracing_of_environment
 from tests.service import digits
 from tests.service.objects import made
 from tests.service.running import ROOT
@@ -235,7 +236,7 @@ def test_service_imports_nothing_of_it_by_default() -> None:
     # Newer releases of FastAPI import the API themselves, for what a host configures.
     code = (
         "import sys, postproc.service.app\n"
-        "from postproc.service.tracing import tracing_of_environment\n"
+        "from postproc.service.tracing_setup import tracing_of_environment\n"
         "own = 'opentelemetry.sdk', 'opentelemetry.exporter', 'postproc.service.spans'\n"
         "found = [name for name in sys.modules if name.startswith(own)]\n"
         "print(type(tracing_of_environment()).__name__, found)\n"

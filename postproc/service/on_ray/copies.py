@@ -9,6 +9,7 @@ import stat
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class Copies:
         Most bytes of the copies.
     in_use : float
         Seconds after its last use in which a copy stays in any case.
+    count : callable, optional
+        Counts what is fetched and evicted, as `Metrics.count`.
 
     Raises
     ------
@@ -41,10 +44,18 @@ class Copies:
         If others may write to the folder.
     """
 
-    def __init__(self, objects: ObjectStore, folder: Path | None, *, max_bytes: int, in_use: float) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        folder: Path | None,
+        *,
+        max_bytes: int,
+        in_use: float,
+        count: Callable[..., None] = lambda name, amount=1, **labels: None,
+    ) -> None:
         self._objects = objects
         self._folder = folder or Path(tempfile.gettempdir()) / f"postproc-networks-{getpass.getuser()}"
-        self._max_bytes, self._in_use = max_bytes, in_use
+        self._max_bytes, self._in_use, self._count = max_bytes, in_use, count
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self._folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
@@ -63,15 +74,19 @@ class Copies:
         target = self._folder / source.key
         if not _touch(target):
             staged = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+            outcome = "error"
             try:
                 for entry in source.entries:
                     path = staged / entry.path
                     path.parent.mkdir(parents=True, exist_ok=True)
                     self._objects.fetch(entry.digest, path)
+                    self._count("postproc_replica_file_fetch_bytes", entry.size)
                 sync_all(staged)
+                outcome = "success"
                 with suppress(OSError):  # another replica was faster
                     staged.rename(target)
             finally:
+                self._count("postproc_replica_file_fetches", outcome=outcome)
                 shutil.rmtree(staged, ignore_errors=True)
             os.utime(target)
             self._evict()
@@ -89,6 +104,7 @@ class Copies:
                 return
             with suppress(OSError):  # in one step: what is there by its name is whole
                 gone = path.rename(path.with_name(f".{uuid.uuid4().hex}"))
+                self._count("postproc_replica_file_evictions")
                 shutil.rmtree(gone, ignore_errors=True)
             total -= size
 

@@ -34,7 +34,7 @@ from postproc.service.on_ray.copies import Copies
 from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
 from postproc.service.store.objects import DamagedError, ObjectStore
 from postproc.service.store.outages import StoreAwayError
-from postproc.service.tracing import tracing_of_environment
+from postproc.service.tracing_setup import tracing_of_environment
 from postproc.service.work import UNLOADABLE
 
 logger = logging.getLogger("ray.serve")  # whose handlers write to the replica's log
@@ -58,6 +58,7 @@ class NetworkReplica:
 
     def __init__(self, settings: ReplicaSettings) -> None:
         self._settings = settings
+        self._metrics = {name: _declared(name) for name in REPLICA_METRICS}
         threads = settings.intra_op_threads or max(1, round(settings.ray_cpus))
         host = HostSettings(settings.session_memory, settings.max_result_bytes, settings.providers, threads)
         self._copies = Copies(
@@ -65,16 +66,13 @@ class NetworkReplica:
             settings.ray_copies,
             max_bytes=settings.store_cache,
             in_use=settings.in_use,
+            count=self._count,
         )
         self._process = NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
         self._process.start()
         self._running = threading.Lock()
         self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
         self._ids: dict[str, int | str] = {}
-        self._networks = _declared("postproc_replica_networks")
-        self._bytes = _declared("postproc_replica_network_bytes")
-        self._seconds = _declared("postproc_replica_network_seconds")
-        self._ended = _declared("postproc_replica_calls_ended")
         self._tracing = tracing_of_environment("postproc-replica")
 
     async def __call__(
@@ -121,6 +119,10 @@ class NetworkReplica:
         """Have Serve send calls of this network here rather than elsewhere."""
         return _Known(self._process, self._ids[key])
 
+    def _count(self, name: str, amount: float = 1, **labels: str) -> None:
+        if amount:  # Ray takes none that is 0, such as the size of an empty file
+            self._metrics[name].inc(amount, tags=labels)
+
     def _traced(self, call: NetworkCall, *given: Any) -> Reply:
         with self._tracing.span("replica", call.trace, network=call.model.id, requests=len(call)) as fail:
             reply = self._run(call, *given)
@@ -147,16 +149,16 @@ class NetworkReplica:
         except DamagedError as error:
             reply = Reply(answer=Answer("unloadable", UNLOADABLE, str(error)))
         except HungError as error:
-            self._ended.inc(tags={"cause": "hung"})
+            self._count("postproc_replica_calls_ended", cause="hung")
             reply = Reply(results.waiting, hung=error.stage)
         except CrashError as error:
-            self._ended.inc(tags={"cause": "crashed"})
+            self._count("postproc_replica_calls_ended", cause="crashed")
             reply = Reply(results.waiting, crashed=error.cause)
         else:
-            self._seconds.observe(answer.network_seconds)
+            self._metrics["postproc_replica_network_seconds"].observe(answer.network_seconds)
             reply = Reply(results.waiting, answer)
-        self._networks.set(self._process.last.networks)
-        self._bytes.set(self._process.last.bytes)
+        self._metrics["postproc_replica_networks"].set(self._process.last.networks)
+        self._metrics["postproc_replica_network_bytes"].set(self._process.last.bytes)
         _log(call, reply, time.monotonic() - started)
         return reply
 

@@ -33,6 +33,7 @@ from postproc.service.store.database import Database
 from postproc.service.store.tables import ERROR, PENDING, Base, FrontEnd, Lease, Resumption, Task
 from postproc.service.store.tasks import TaskStore, write_outcomes
 from postproc.service.store.usage import UsageExchange
+from postproc.service.tracing import Trace
 from postproc.service.work import STOPPED, TargetName, TaskRequest
 
 MOST_LOSSES = 3  # front ends that may die with a task, before it is taken for the reason
@@ -70,6 +71,18 @@ class Taken:
     content: bytes
 
     @property
+    def request_id(self) -> str:
+        """Of the HTTP request; rows of older releases have none."""
+        found = self.document.get("request_id") if isinstance(self.document, dict) else None
+        return found if isinstance(found, str) else ""
+
+    @property
+    def trace(self) -> Trace:
+        """The span that what becomes of it belongs to; likewise."""
+        found = self.document.get("trace") if isinstance(self.document, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    @property
     def request(self) -> TaskRequest:
         """Return what is to run; read late, so that one that cannot be read holds up no others."""
         images, start = [], 0
@@ -77,9 +90,7 @@ class Taken:
             images.append(self.content[start : start + size])
             start += size
         target = TargetName(self.document["kind"], self.document["id"])
-        # Rows of older releases have neither.
-        named = self.document.get("request_id", ""), self.document.get("trace", {})
-        return TaskRequest(target, self.document["options"], images, *named)
+        return TaskRequest(target, self.document["options"], images, self.request_id, self.trace)
 
 
 @dataclass(frozen=True)

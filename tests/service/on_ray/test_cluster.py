@@ -20,7 +20,6 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from postproc.service.errors import QueueFullError
-from postproc.service.metrics import REPLICA_METRICS
 from postproc.service.on_ray.messages import ReplicaSettings
 from postproc.service.on_ray.replica import DEPLOYMENT, application
 from postproc.service.work import STOPPED
@@ -32,8 +31,6 @@ from tests.service.on_ray.replicas import Front, keep, settings_of
 from tests.service.posts import GREY, Held, Killing, Sleeping, Slow, wait_for
 from tests.service.running import running
 from tests.service.waiting import wait_until
-
-CALLS_ENDED, NETWORK_SECONDS = "postproc_replica_calls_ended", "postproc_replica_network_seconds"
 
 # Ray warns of what it deprecates in itself.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.cluster]
@@ -66,20 +63,18 @@ def test_service_runs_networks_on_a_cluster(
     assert f"request ids: {answer.headers['X-Request-ID']}" in "".join(replica_logs(cluster))
     with driver(cluster):
         found: dict[str, set[str]] = {}
-
-        def are_scraped() -> bool:
-            for family in text_string_to_metric_families(scraped()):
-                found.update({sample.name: set(sample.labels) for sample in family.samples})
-            return f"ray_{NETWORK_SECONDS}_bucket" in found
-
-        wait_until(are_scraped, 30, 1.0)
-        # Counters come with their first event, and none has hung.
-        for name in {f"ray_{name}" for name in REPLICA_METRICS} - {
-            f"ray_{CALLS_ENDED}",
-            f"ray_{NETWORK_SECONDS}",
-        }:
-            assert found[name] >= {"application", "replica"}
+        wait_until(lambda: "ray_postproc_replica_network_seconds_bucket" in _scrape(found), 30, 1.0)
         serve.delete("whole")  # it stays where its service ends
+    of_calls, of_files = ("networks", "network_bytes", "network_seconds_count"), ("fetches", "fetch_bytes")
+    for name in (*of_calls, *(f"file_{name}_total" for name in of_files)):
+        assert found[f"ray_postproc_replica_{name}"] >= {"application", "replica"}
+
+
+def _scrape(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Add the labels of each series that the nodes have for Prometheus."""
+    for family in text_string_to_metric_families(scraped()):
+        found.update({sample.name: set(sample.labels) for sample in family.samples})
+    return found
 
 
 # --- as many replicas as have work
