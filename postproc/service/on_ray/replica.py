@@ -45,6 +45,7 @@ _MOST_NETWORKS = 256
 _MOST_BYTES = 1 << 20  # of results that wait for those behind them
 _HEALTH_SECONDS = 2.0  # between two looks at whether a replica lives; another takes its place as soon
 _UPSCALE_SECONDS, _DOWNSCALE_SECONDS = 3.0, 600.0
+_METRICS_SECONDS = 2.0  # between two words on how many calls wait; of Serve's 10 s a queue would be over
 
 
 class NetworkReplica:
@@ -212,6 +213,8 @@ def application(settings: ReplicaSettings) -> serve.Application:
             "target_ongoing_requests": 1.0,  # whatever waits is work for one more
             "upscale_delay_s": _UPSCALE_SECONDS,
             "downscale_delay_s": _DOWNSCALE_SECONDS,
+            "metrics_interval_s": _METRICS_SECONDS,
+            "look_back_period_s": 3 * _METRICS_SECONDS,
         },
         health_check_period_s=_HEALTH_SECONDS,
     )

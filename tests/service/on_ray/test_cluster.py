@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_replicas_come_and_go_with_the_calls_that_wait(cluster: Cluster, tmp_pat
 
 
 def _come_and_go(cluster: Cluster, tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, ray=cluster.address, ray_app="elastic", ray_max_replicas=2)
+    settings = settings_of(tmp_path, ray=cluster.address, ray_app="elastic", ray_max_replicas=2, max_batch=1)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_UPSCALE_SECONDS", "_DOWNSCALE_SECONDS"):
             patch.setattr(f"postproc.service.on_ray.replica.{name}", 1.0)
@@ -98,8 +98,8 @@ def _come_and_go(cluster: Cluster, tmp_path: Path) -> None:
     files = small(tmp_path, averaging(), 1)
     keep(files, tmp_path)
     assert replicas_of(settings.ray_app) == 1
-    for task_id in range(8):  # each a call of its own
-        front.submit(task_id, files, Sleeping(2.0 + task_id / 1000), shade(255))
+    for task_id in range(8):
+        front.submit(task_id, files, Sleeping(3.0), shade(255))
     wait_until(lambda: replicas_of(settings.ray_app) == 2, 60, 0.1)
     assert all(outcome.error is None for outcome in front.collect(8).values())
     wait_until(lambda: replicas_of(settings.ray_app) == 1, 60, 0.1)
@@ -176,25 +176,22 @@ def test_tasks_of_a_replica_and_of_a_node_that_die_are_run_elsewhere(
     front = fronts[0]
     with driver(cluster):
         wait_until(lambda: replicas_of("postproc") == 2, 60, 0.1)
-    files = small(tmp_path, averaging(), 1)
-    keep(files, folder)
-    front.submit(1, files, GREY, shade(255))  # Serve asks now how busy each of the two is
-    assert greys(front.collect(1)) == {1: 1.0}
-    held = [tmp_path / "one", tmp_path / "two"]
-    for row, place in enumerate(held, 3):  # networks that no replica knows, so that each gets one
+    held = {row: tmp_path / f"held-{row}" for row in (3, 4, 5)}
+    for row, place in held.items():  # more than one replica takes
         place.mkdir()
         files = small(tmp_path, averaging(), row)
         keep(files, folder)
         front.submit(row, files, Held(place), shade(255), request_id=f"request-{row}")
-        wait_for(place / "process", 40)
     head = cluster.head_node.all_processes["raylet"][0].process.pid
-    replicas = [int((place / "parent").read_text()) for place in held]
-    (other,) = [row for row, pid in enumerate(replicas) if parent_of(pid) != head]
-    os.kill(replicas[1 - other], signal.SIGKILL)
+    wait_until(lambda: len(raylets(held.values())) == 2, 40, 0.1)
+    (replica,) = (pid for pid, raylet in raylets(held.values()).items() if raylet == head)
+    processes = [int(path.read_text()) for path in tmp_path.glob("*/process")]
+    for place in held.values():
+        (place / "process").touch()  # the third has not begun, and is not to be held later
+    os.kill(replica, signal.SIGKILL)
     cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-    assert greys(front.collect(2)) == {3: 1.0, 4: 1.0}
-    for place in held:  # the networks' processes went with their replicas
-        process = int((place / "process").read_text())
+    assert greys(front.collect(3)) == dict.fromkeys(held, 1.0)
+    for process in processes:  # the networks' went with their replicas
         wait_until(lambda number=process: not Path(f"/proc/{number}").exists(), 30, 0.1)
 
 
@@ -234,7 +231,14 @@ def driver(cluster: Cluster) -> Iterator[None]:
 def replicas_of(app: str) -> int:
     """Return how many replicas of an application run."""
     found = serve.status().applications.get(app)
-    return found.deployments[DEPLOYMENT].replica_states.get("RUNNING", 0) if found else 0
+    deployment = found.deployments.get(DEPLOYMENT) if found else None
+    return deployment.replica_states.get("RUNNING", 0) if deployment else 0
+
+
+def raylets(held: Iterable[Path]) -> dict[int, int]:
+    """Return the replicas that hold calls, and the raylet of each."""
+    replicas = {int((place / "parent").read_text()) for place in held if (place / "process").exists()}
+    return {pid: parent_of(pid) for pid in replicas}
 
 
 def parent_of(pid: int) -> int:
