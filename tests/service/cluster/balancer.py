@@ -12,11 +12,13 @@ from tests.service.cluster.processes import Program, free_port
 # What HAProxy answers by itself has this header; what front ends answer passes as it is.
 OWN = "X-Balancer"
 _CONFIGURATION = """\
+global
+    tune.bufsize 65536
 defaults
     mode http
     timeout connect 2s
-    timeout client 60s
-    timeout server 60s
+    timeout client 150s
+    timeout server 150s
     timeout queue 5s
     retries 2
     retry-on conn-failure

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postproc.service.store.reporting import LEFT_OUT
 from postproc.service.taking_over import DIED, TOO_LATE
 from postproc.service.work import LOST, TASK_MARGIN
 from tests.service.cluster.ledger import Ledger
-from tests.service.cluster.scene import LEASE, TIMEOUT, Scene
 from tests.service.digits import all_ended
 from tests.service.test_client import check_same, expected
+
+if TYPE_CHECKING:
+    from tests.service.cluster.scene import Scene
+
+LEASE, TIMEOUT = 3.0, 60.0  # of the front ends
 
 # Beyond the time of a task: see docs/scaling.md, "What becomes of a task when something dies".
 BOUND = TIMEOUT + TASK_MARGIN + LEASE + 5

@@ -12,7 +12,7 @@ import httpx
 from tests.service.cluster.processes import born, descendants, free_port
 from tests.service.running import NotStartedError, Running, running
 
-_SECONDS = 120
+_SECONDS = 300
 
 
 class FrontEnd:

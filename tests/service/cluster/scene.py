@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.service import postgres
 from tests.service.cluster.balancer import balancer
+from tests.service.cluster.checks import LEASE, TIMEOUT
 from tests.service.cluster.fronts import FrontEnd
 from tests.service.cluster.processes import Program, free_port
 from tests.service.cluster.ray_nodes import Nodes
@@ -21,7 +22,6 @@ from tests.service.cluster.s3 import BUCKET
 from tests.service.on_ray.nodes import nodes
 from tests.service.running import KEY, ROOT
 
-LEASE, TIMEOUT = 3.0, 60.0
 # The head runs no networks. Two replicas of two cores find a node each; what is left is for measurements.
 _CORES = 0, 3, 3
 _REPLICAS, _OPTIONS = 2, ("--ray-cpus", "2", "--intra-op-threads", "1")

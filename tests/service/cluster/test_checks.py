@@ -10,9 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-pytest.importorskip("ray.serve", reason="the extra ray-serve is not installed")
-pytest.importorskip("moto.server")
-
 from postproc.service.taking_over import DIED, TOO_LATE
 from tests.service.cluster import checks
 from tests.service.cluster.ledger import Ledger, Promised
