@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from postproc.service.metrics import Metrics
@@ -39,6 +40,7 @@ class Heart:
         self._pause = min(seconds / 4, _LONGEST_PAUSE)
         self._is_over = threading.Event()
         self._last = self._since = time.monotonic()
+        self._is_unheard = False
         self._seen = Seen()
         self.is_waiting = True  # tasks of others; unknown yet
         metrics.watch(
@@ -46,7 +48,11 @@ class Heart:
             postproc_leases_waiting=lambda: self._seen.waiting,
             postproc_heartbeat_age_seconds=lambda: time.monotonic() - self._last,
         )
-        self._thread = threading.Thread(target=self._work, name="postproc-heart", daemon=True)
+        works = {"heart": self._beat, "ear": self._look}  # which takes many times as long
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(work,), name=f"postproc-{name}", daemon=True)
+            for name, work in works.items()
+        ]
 
     @property
     def pause(self) -> float:
@@ -63,30 +69,43 @@ class Heart:
         return now - self._last <= self._seconds <= now - self._since
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End it."""
+        """End them."""
         self._is_over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _work(self) -> None:
+    def _repeat(self, work: Callable[[], None]) -> None:
         is_failing = False
         while not self._is_over.wait(self._pause):
             try:
-                seen = self._tasks.beat(self._engine.had())
+                work()
             except Exception as error:  # the next one may be heard
-                self._metrics.count("postproc_heartbeat_failures")
                 if not is_failing:
                     logger.warning("the database does not hear this front end: %s", reason_of(error))
                 is_failing = True
-                continue
-            now = time.monotonic()
-            if is_failing or now - self._last > self._seconds:
-                self._since = now
-            is_failing, self._last, self._seen = False, now, seen
-            self.is_waiting = seen.is_waiting
-            self._engine.share(seen.held, seen.had)
-            for network_id in seen.resumed:
-                self._engine.resume(network_id)
+            else:
+                is_failing = False
+
+    def _beat(self) -> None:
+        try:
+            self._tasks.beat()
+        except Exception:
+            self._metrics.count("postproc_heartbeat_failures")
+            self._is_unheard = True
+            raise
+        now = time.monotonic()
+        if self._is_unheard or now - self._last > self._seconds:
+            self._since = now
+        self._is_unheard, self._last = False, now
+
+    def _look(self) -> None:
+        seen = self._tasks.look(self._engine.had())
+        self._seen, self.is_waiting = seen, seen.is_waiting
+        self._engine.share(seen.held, seen.had)
+        for network_id in seen.resumed:
+            self._engine.resume(network_id)

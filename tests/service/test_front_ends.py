@@ -24,7 +24,9 @@ from postproc.service.engine.batching import Batcher
 from postproc.service.engine.engine import Engine
 from postproc.service.engine.jobs import Ticket
 from postproc.service.errors import QueueFullError
+from postproc.service.heart import Heart
 from postproc.service.model_check.check import check_model
+from postproc.service.sharing import TAKEN_OVER
 from postproc.service.store import leases, tables
 from postproc.service.store import tasks as store_tasks
 from postproc.service.store.database import Database
@@ -34,8 +36,8 @@ from postproc.service.store.outages import is_outage
 from postproc.service.store.reporting import Reporter
 from postproc.service.store.tables import Lease
 from postproc.service.work import STOPPED, TargetName, TaskRequest
-from tests.service import digits
-from tests.service.fake_engine import FakeEngine
+from tests.service import digits, front_end
+from tests.service.fake_engine import FakeEngine, FakeMetrics
 from tests.service.front_end import SlowEngine
 from tests.service.fronts import Fronts, check, run_rounds
 from tests.service.objects import IMAGE, complaint, made, make_network, make_version, post_network
@@ -217,8 +219,13 @@ def test_task_is_taken_over_while_newer_requests_of_its_tenant_wait(
         assert is_over.wait(20)
         return 0, []
 
+    async def prepare(tenant: str, opened: Any) -> Any:
+        assert tenant == TAKEN_OVER  # the turn of its tenant would come behind all that it sends
+        return opened
+
     with monkeypatch.context() as patch, ThreadPoolExecutor(20) as pool:
         patch.setattr(b.services.networks, "list", hold)
+        patch.setattr(b.engine, "prepare", prepare)
         flood = [pool.submit(b.client.get, "/networks") for _ in range(20)]  # threads that it may have: 8
         try:
             wait_until(lambda: b.services.threads.waiting)
@@ -282,7 +289,10 @@ def test_damaged_file_of_the_store_is_refused_and_one_that_is_away_asked_for_aga
     assert ended(b, infer(b, version["id"]))["status"] == "success"
 
 
-def test_front_end_that_is_stopped_hands_over_at_once(postgres: Callable[[], str], tmp_path: Path) -> None:
+def test_front_end_that_is_stopped_hands_over_at_once(
+    postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_end, "LONGEST", 5.0)  # so that most have not ended by then
     given: dict[str, Any] = {
         "database": postgres(),
         "store": f"file://{tmp_path}/store",
@@ -378,15 +388,15 @@ def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], L
     assert b.take_over(8, of_dead=True) == []
     assert b.finish([(task, "{}", None)]) == 0
     a.finish([(task, None, STOPPED)])
-    assert b.beat().is_waiting
+    assert b.look({}).is_waiting
     (taken,) = [*b.take_over(8, of_dead=False), *c.take_over(8, of_dead=False)]
     assert taken.request == _request()
     assert (taken.task_id, taken.tenant, taken.losses) == (task, "one", 0)
-    assert c.beat().held == {"one": 1}
+    assert c.look({}).held == {"one": 1}
     assert a.finish([(task, '{"a": 1}', None)]) == 0
     assert b.finish([(task, '{"b": 1}', None)]) == 1
     assert b.texts("one", [task]) == {task: '{"b": 1}'}
-    assert not b.beat().is_waiting
+    assert not b.look({}).is_waiting
 
 
 def test_tasks_of_tenants_are_taken_over_in_turns_the_oldest_first(
@@ -498,6 +508,27 @@ def test_own_leases_that_nobody_runs_end_in_error(leased: Callable[[], LeasedTas
     assert a.end_lost(0.0, "lost", lambda ids: ()) == 1
     assert a.get("one", lost).error == "lost"
     assert a.get("one", other).status == "pending"
+
+
+def test_look_at_the_others_that_takes_long_keeps_no_sign_of_life_back() -> None:
+    is_over = threading.Event()
+
+    class Slow:
+        def beat(self) -> None:
+            pass
+
+        def look(self, had: Any) -> Any:
+            assert is_over.wait(20)
+            return leases.Seen()
+
+    tasks: Any = Slow()
+    heart = Heart(tasks, LEASE, FakeEngine(None, FakeMetrics(), None), FakeMetrics())  # type: ignore[arg-type]
+    heart.start()
+    try:
+        wait_until(lambda: heart.is_steady, 5)
+    finally:
+        is_over.set()
+        heart.stop()
 
 
 def test_places_count_what_a_tenant_has_elsewhere() -> None:

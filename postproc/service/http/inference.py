@@ -109,14 +109,11 @@ async def run_again(services: Services, taken: Taken) -> None:
     ApiError
         If it cannot run, or, a 503, not here and now.
     """
-    tenant, request = taken.tenant, taken.request
-    document = {**request.options, "inputs": _with_images(request)}
-    target = await services.run(TAKEN_OVER, target_of, services, tenant, request.target)
-    options, opened = await services.run(TAKEN_OVER, _opened, services, tenant, target, document)
+    target, options, opened = await services.run(TAKEN_OVER, _open_again, services, taken)
     inputs = await services.engine.prepare(TAKEN_OVER, opened)
-    ticket = await _place_of(services, inputs, tenant)
+    ticket = await _place_of(services, inputs, taken.tenant)
     trace = services.metrics.tracing.current()
-    work = replace(_work(target, options, inputs, tenant), age=taken.age, trace=trace)
+    work = replace(_work(target, options, inputs, taken.tenant), age=taken.age, trace=trace)
     try:
         await services.run(TAKEN_OVER, services.engine.submit, taken.task_id, work, ticket)
     except BaseException:
@@ -140,6 +137,14 @@ def _open(
 ) -> tuple[Target, InferenceOptions, Any]:
     target = target_of(services, tenant, name)  # before the body is parsed
     options, opened = _opened(services, tenant, target, _read(body))
+    return target, options, opened
+
+
+def _open_again(services: Services, taken: Taken) -> tuple[Target, InferenceOptions, Any]:
+    request = taken.request
+    target = target_of(services, taken.tenant, request.target)
+    document = {**request.options, "inputs": _with_images(request)}
+    options, opened = _opened(services, taken.tenant, target, document)
     return target, options, opened
 
 

@@ -95,7 +95,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a front end sees of the others when it tells that it lives.
+    """What a front end sees of the others every other second.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ class LeasedTasks(TaskStore):
         self._resumptions: set[int] | None = None  # that were read
         self._usage = UsageExchange(self.front_end)
 
-    def beat(self, had: Mapping[str, float] | None = None) -> Seen:
-        """Say that this front end lives and what tenants have had of it in all, and look at the others."""
+    def beat(self) -> None:
+        """Say that this front end lives: one statement, so that a slow database hears it in time."""
         with self._database.writing() as session:
             expires = func.clock_timestamp() + _interval(self._seconds)
             known = session.execute(
@@ -152,11 +152,15 @@ class LeasedTasks(TaskStore):
             if not _count(known):
                 row = {"id": self.front_end, "name": self._name, "expires": expires}
                 session.execute(insert(FrontEnd).values(row))
+
+    def look(self, had: Mapping[str, float]) -> Seen:
+        """Say what tenants have had of this front end in all, and look at the others."""
+        with self._database.writing() as session:
             others = Lease.front_end != self.front_end
             held = select(Lease.tenant, func.count()).where(others).group_by(Lease.tenant)
             return Seen(
                 {row[0]: row[1] for row in session.execute(held)},
-                self._usage.exchange(session, had or {}),
+                self._usage.exchange(session, had),
                 self._resumed(session),
                 _counted(session, Lease, _is_free()),
                 _counted(session, FrontEnd, FrontEnd.expires > func.clock_timestamp()),
