@@ -101,3 +101,10 @@ class FusingError(PostprocError, ValueError):
 
     Raised by ``to_onnx`` and ``append``. Another option of these, or of the network's export.
     """
+
+
+class StoreError(PostprocError, RuntimeError):
+    """A store of files (``s3://``, ``gs://``, ``az://``) does not answer; names the URL, and the reason.
+
+    Raised by what reads or writes a URL. Its name, its keys in the environment, or the network; then again.
+    """

@@ -23,7 +23,7 @@ SECONDS = {
     "tests/cli/test_warmup.py": 10,
     "tests/decoding/test_yolov8_obb.py": 15,
     "tests/documents/test_shell.py": 21,
-    "tests/evaluation/test_ray_job.py": 60,
+    "tests/spreading/test_on_ray.py": 60,
     "tests/fuzz/test_fuzz.py": 24,
     "tests/inspection/test_table.py": 35,
     "tests/kernels/core/test_scores.py": 30,

@@ -43,7 +43,7 @@ PUBLIC = {
 }
 # What pages import besides.
 IN_PAGES = {
-    "postproc.evaluation.ray_job": "connected predict_with_ray",
+    "postproc.spreading.cluster": "RayCluster connected",
     "postproc.images.drawing": "draw_outputs",
 }
 

@@ -24,12 +24,13 @@ from postproc.demo.dataset import write_dataset
 from postproc.evaluation import GroundTruth, Settings
 from postproc.evaluation.one_pass import PASS_PREDICTIONS, OnePass
 from postproc.evaluation.pass_matches import gather
-from postproc.evaluation.predictions import predict_images
 from postproc.evaluation.threshold_choice import Objective, Variant, choose
 from postproc.images import Preprocessor
+from postproc.images.batches import consecutive
 from postproc.images.drawing import draw_outputs
 from postproc.onnx_runner import OnnxRunner
 from postproc.schema import RecognitionSpec, RecognitionVersion
+from postproc.spreading.images import Recognise, map_images
 
 PLAIN = (0.8, 0.5)  # v0.7's default for detections, and what many scripts take
 QUALITY = 80
@@ -51,10 +52,13 @@ def main() -> None:
         plan = OnePass.of(spec, RecognitionVersion.load(document), {0: truth})
         runner = OnnxRunner(model_path("yolo"), PostProcessor(plan.spec, plan.version))
         paths = sorted((Path(folder) / "pages").iterdir())
-        predictions = predict_images(
-            runner, Preprocessor(preprocessing_path("yolo")), paths,
-            max_predictions=PASS_PREDICTIONS, on_unreadable=print,
-        )  # fmt: skip
+        predictions = map_images(
+            Recognise(max_predictions=PASS_PREDICTIONS),
+            runner,
+            Preprocessor(preprocessing_path("yolo")),
+            consecutive(paths, 8),
+            print,
+        )
         [[variant]] = gather(plan, predictions).variants
         floors = np.array(plan.outputs[0].floors)
         for plain in PLAIN:

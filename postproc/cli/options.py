@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from postproc.cli.places import copying_parser, parser
+from postproc.stores import StoredPath
+
+if TYPE_CHECKING:
+    from postproc.spreading.cluster import RayCluster
 
 
 class Categories(str, Enum):
@@ -17,10 +23,10 @@ class Categories(str, Enum):
     NAMES = "names"
 
 
-def file(metavar: str, help: str, *names: str) -> Any:
-    """Declare an option, or without names an argument, that is a file to read."""
+def file(metavar: str, help: str, *names: str, copied: bool = False) -> Any:
+    """Declare an option, or without names an argument, that is a file to read, by path or URL."""
     kind = typer.Option if names else typer.Argument
-    return kind(*names, metavar=metavar, help=help, exists=True, dir_okay=False, readable=True)
+    return kind(*names, metavar=metavar, help=help, parser=copying_parser() if copied else parser())
 
 
 SpecFile = Annotated[Path, file("SPEC.json", "What is recognised: the labels of each output.", "--spec")]
@@ -49,10 +55,18 @@ DetectionsOrNone = Annotated[
     typer.Option(
         "--detections",
         metavar="FILE|DIR",
-        exists=True,
+        parser=copying_parser(folders=True),
         help="Detections instead of a network and images, of postproc run or of any other tool: COCO results "
         "(as ultralytics' save_json writes them), Parquet or JSON lines of run, YOLO text with confidences, "
         "Pascal VOC's XML with scores. Told apart by content.",
+    ),
+]
+ImagesToRead = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DIR|IMAGE",
+        parser=parser(exists=False, folders=True, of_all=True),
+        help="Images, or folders of them.",
     ),
 ]
 Model = Annotated[Path | None, file("MODEL.onnx", "The network; left out with --tensors or --detections.")]
@@ -60,7 +74,7 @@ Images = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="DIR|IMAGE",
-        exists=True,
+        parser=parser(folders=True, of_all=True),
         help="Folder of the images: all that the ground truth names count. Or files: only they do.",
     ),
 ]
@@ -69,9 +83,29 @@ Tensors = Annotated[
     typer.Option(
         "--tensors",
         metavar="PATH|URL",
-        help="Saved tensors instead of a network and images: files or folders as dump writes them, also in a "
-        "store such as s3://bucket/tensors, or .npz files; may be given several times. All images of the "
-        "ground truth count.",
+        help="Saved tensors instead of a network and images: files or folders as dump writes them, or .npz "
+        "files; may be given several times. All images of the ground truth count.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread the work over a Ray cluster, for the same results: auto is the one that this machine is "
+        "part of, else HOST:PORT of its head or ray://HOST:10001; local starts one here. Images of this "
+        "machine are sent; what has a URL the cluster's machines read themselves. Tensors have to be on a "
+        "disk that all share, or in a store.",
+    ),
+]
+RayGpus = Annotated[
+    float | None,
+    typer.Option(
+        "--ray-gpus",
+        min=0,
+        metavar="NUMBER",
+        help="With --ray and a network, GPUs that each worker takes, or the part of one: with 0.5 two share "
+        "each, one of which reads images while the other runs. By default none.",
     ),
 ]
 PreprocessingFile = Annotated[
@@ -158,8 +192,25 @@ def check_source(
 
 
 def folder_of(images: list[Path]) -> Path | None:
-    """Folder of the images, in which sizes are looked up that a ground truth needs; None for files."""
-    return next((path for path in images if path.is_dir()), None)
+    """Folder of images, in which sizes are looked up that a ground truth needs; None for files and URLs."""
+    return next((path for path in images if not isinstance(path, StoredPath) and path.is_dir()), None)
+
+
+def cluster_of(ray: str | None, gpus: float | None, runs_network: bool) -> RayCluster | None:
+    """Read ``--ray`` and ``--ray-gpus``; None where the work is not spread.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are GPUs that nothing uses.
+    """
+    if gpus is not None and (ray is None or not runs_network):
+        raise typer.BadParameter("is for a network that --ray runs", param_hint="--ray-gpus")
+    if ray is None:
+        return None
+    from postproc.spreading.cluster import RayCluster
+
+    return RayCluster(ray, gpus or 0.0)
 
 
 def input_size(text: str | None) -> tuple[int, int] | None:

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from postproc.cli.places import Place, told
 from postproc.errors import ImageError, SchemaError
 from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 
@@ -53,10 +55,10 @@ class Progress:
         self.advance()
 
 
-def load(kind: type[DocumentT], path: Path) -> DocumentT:
+def load(kind: type[DocumentT], path: Place) -> DocumentT:
     """Read a document; what is wrong with it is told with the file's name."""
     try:
-        return kind.load(path)
+        return kind.load(path if isinstance(path, Path) else path.read_bytes())
     except SchemaError as error:
         texts = map(str, error.errors)  # of a file that is no JSON, the text begins with its name
         raise SchemaError(
@@ -78,7 +80,12 @@ class _Teller(logging.Handler):
             Console(stderr=True).print(record.getMessage(), soft_wrap=True)
 
 
+def note(message: str) -> None:
+    """Say on stderr what a reader of the results has to know."""
+    typer.echo(told(message), err=True)
+
+
 def complain(message: str, console: Console | None = None) -> None:
     """Say on stderr what is wrong."""
-    text = Text.assemble(("error: ", "bold red"), message)
+    text = Text.assemble(("error: ", "bold red"), told(message))
     (console or Console(stderr=True)).print(text, soft_wrap=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from postproc.errors import ImageError, SchemaError
 from postproc.evaluation.ground_truth import GroundTruth, TruthBatch
+from postproc.stores import StoredPath, place_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,16 +31,16 @@ class ImageFiles:
 
     Parameters
     ----------
-    paths : list of Path
-    rows : dict of int to Path
+    paths : list of Path or StoredPath
+    rows : dict of int to Path or StoredPath
         Those that the ground truth knows, by their rows in it.
-    folder : Path, optional
+    folder : Path or StoredPath, optional
         The folder that they are of, so that all images of the ground truth count.
     """
 
-    paths: list[Path]
-    rows: dict[int, Path]
-    folder: Path | None = None
+    paths: list[Path | StoredPath]
+    rows: dict[int, Path | StoredPath]
+    folder: Path | StoredPath | None = None
 
     def opener(self, counted: TruthBatch) -> Callable[[int], Image.Image]:
         """Give what opens an image by its row among those that count; it raises `ImageError`."""
@@ -62,24 +63,34 @@ def find_images(images: Paths, truth: GroundTruth) -> ImageFiles:
     SchemaError
         If a folder has none of them, or several files for one, or is given together with other paths.
     """
-    given = [Path(path) for path in listed(images)]
+    given = [place_of(path) for path in listed(images)]
     folders = [path for path in given if path.is_dir()]
     if not folders:
         return ImageFiles(given, {row: path for path in given if (row := truth.find(path)) is not None})
     folder = folders[0]
     if len(given) > 1:
         raise SchemaError(f"give one folder of images, or files; got {folder} and {len(given) - 1} more")
-    found = {row: folder / name for row, name in enumerate(truth.names) if (folder / name).is_file()}
+    inside: dict[PurePath, Path | StoredPath] = {}
+    found: dict[int, Path | StoredPath]
+    if isinstance(folder, StoredPath):
+        inside = {path.relative_to(folder): path for path in folder.below()}
+        named = ((row, inside.get(PurePosixPath(name))) for row, name in enumerate(truth.names))
+        found = {row: path for row, path in named if path is not None}
+    else:
+        found = {row: folder / name for row, name in enumerate(truth.names) if (folder / name).is_file()}
+        if len(found) < len(truth):
+            inside = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
     if len(found) < len(truth):
         exact = frozenset(found)
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() not in _SUFFIXES:
+        names = {path: name for name, path in inside.items()}
+        for name, path in inside.items():
+            if name.suffix.lower() not in _SUFFIXES:
                 continue
-            row = truth.find(path.relative_to(folder))
+            row = truth.find(name)
             if row is None or row in exact:
                 continue
             if row in found:
-                first, second = (one.relative_to(folder) for one in (found[row], path))
+                first, second = names[found[row]], name
                 raise SchemaError(
                     f"{folder}: {first} and {second} may both be the image "
                     f"{truth.names[row]!r} of {truth.source}; keep one, or name the folder of one"

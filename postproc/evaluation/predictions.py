@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from postproc.errors import ImageError
 from postproc.evaluation.ground_truth import GroundTruth
 from postproc.evaluation.image_files import ImageFiles, Paths, find_images, listed
 from postproc.evaluation.measuring_post_processor import MeasuringPostProcessor
+from postproc.evaluation.pixels import in_pixels, without_objects
 from postproc.pipeline import PostProcessor
 from postproc.results import Recognitions
 from postproc.saved_tensors.files import is_npz
 from postproc.saved_tensors.predictions import Predicted, predict_saved
+from postproc.spreading.cluster import RayCluster
+from postproc.stores import place_of
 
 if TYPE_CHECKING:
-    from postproc.images import Preprocessor
-    from postproc.onnx_runner import OnnxRunner
+    from postproc.images.batches import ImagePlace
 
 # Batches of images: their names, the height and width of each, and what was recognised.
 Predictions = Iterable[tuple[Sequence[str | os.PathLike[str]], Any, Recognitions]]
@@ -45,13 +46,14 @@ class SavedTensors:
         As of `postproc.saved_tensors.predictions.predict_saved`.
     num_threads : int
         Threads that read and post-process them.
-    ray : str, optional
-        Address of a Ray cluster that does so instead, as of `postproc.evaluation.ray_job.connected`.
+    ray : str or RayCluster, optional
+        A Ray cluster that does so instead: its address, as of `postproc.spreading.cluster.connected`, or that
+        and more.
     """
 
     paths: Paths
     num_threads: int = 1
-    ray: str | None = None
+    ray: str | RayCluster | None = None
 
     def __post_init__(self) -> None:
         paths = listed(self.paths)
@@ -65,13 +67,16 @@ class SavedTensors:
         """Post-process them; all images of the ground truth count."""
         paths = listed(self.paths)
         if self.ray is not None:
-            measured_on = truth if isinstance(post, MeasuringPostProcessor) else None
-            return _with_ray(self.ray, paths, post, max_predictions, measured_on), False
+            from postproc.spreading.tensors import predict_on_ray
+
+            finish = InPixels.of(truth) if isinstance(post, MeasuringPostProcessor) else None
+            cluster = _cluster(self.ray)
+            return predict_on_ray(paths, post, cluster, max_predictions=max_predictions, finish=finish), False
         saved = predict_saved(paths, post, num_threads=self.num_threads, max_predictions=max_predictions)
         return saved, False
 
 
-def _raise(path: Path, error: ImageError) -> None:
+def _raise(path: ImagePlace, error: ImageError) -> None:
     raise error
 
 
@@ -88,10 +93,12 @@ class ImagesThroughNetwork:
     preprocessing : path, optional
         Of the document that says how images become the network's inputs; by default as its input suggests.
     batch_size, num_threads : int
-        As of `predict_images`.
+        Images that the network runs on at once, and threads that read images meanwhile.
     on_unreadable : function, optional
         Takes the path of an image that cannot be read, and the error; the image counts as not predicted. By
         default the error is raised.
+    ray : str or RayCluster, optional
+        As of `SavedTensors`; its workers run the network, on a core each, or on the GPUs that it says.
     """
 
     network: str | os.PathLike[str]
@@ -99,26 +106,48 @@ class ImagesThroughNetwork:
     preprocessing: str | os.PathLike[str] | None = None
     batch_size: int = 8
     num_threads: int = 2
-    on_unreadable: Callable[[Path, ImageError], None] = _raise
+    on_unreadable: Callable[[ImagePlace, ImageError], None] = _raise
+    ray: str | RayCluster | None = None
 
     def predict(
         self, post: PostProcessor, truth: GroundTruth, max_predictions: int = 100
     ) -> tuple[Predictions, bool]:
         """Run the network on those images that the ground truth knows."""
+        from postproc.images.batches import consecutive
         from postproc.onnx_runner.image_network import open_network
+        from postproc.spreading.images import NetworkOnRay, Recognise, map_images
 
         files = self.images if isinstance(self.images, ImageFiles) else find_images(self.images, truth)
         runner, preprocessor = open_network(self.network, post, self.preprocessing)
-        predicted = predict_images(
-            runner,
-            preprocessor,
-            files.paths,
-            batch_size=self.batch_size,
-            num_threads=self.num_threads,
-            max_predictions=max_predictions,
-            on_unreadable=self.on_unreadable,
-        )
+        spread: Any = map_images
+        finish = None
+        if self.ray is not None:
+            spread = NetworkOnRay(_cluster(self.ray), place_of(self.network)).map_images
+            finish = InPixels.of(truth) if isinstance(post, MeasuringPostProcessor) else None
+        job = Recognise(max_predictions=max_predictions, finish=finish)
+        parts = consecutive(files.paths, self.batch_size)
+        predicted = spread(job, runner, preprocessor, parts, self.on_unreadable, num_threads=self.num_threads)
         return predicted, files.folder is None
+
+
+@dataclass(frozen=True, slots=True)
+class InPixels:
+    """Detections as metrics take them, so that masks go from workers as run lengths, and no tensors."""
+
+    truth: GroundTruth
+
+    @classmethod
+    def of(cls, truth: GroundTruth) -> InPixels:
+        """Keep what tells of the images alone."""
+        return cls(without_objects(truth))
+
+    def __call__(self, predicted: Predicted) -> Predicted:
+        """Give a batch, with detections in pixels."""
+        return predicted._replace(recognitions=in_pixels(self.truth, *predicted))
+
+
+def _cluster(ray: str | RayCluster) -> RayCluster:
+    return RayCluster(ray) if isinstance(ray, str) else ray
 
 
 def each_counted(predictions: Predictions, on_images: Callable[[int], None]) -> Predictions:
@@ -126,64 +155,3 @@ def each_counted(predictions: Predictions, on_images: Callable[[int], None]) -> 
     for batch in predictions:
         yield batch
         on_images(len(batch[0]))
-
-
-def _with_ray(
-    address: str,
-    paths: Iterable[str | os.PathLike[str]],
-    post: PostProcessor,
-    max_predictions: int,
-    measured_on: GroundTruth | None,
-) -> Iterator[Predicted]:
-    from postproc.evaluation.ray_job import connected, predict_with_ray
-
-    with connected(address):
-        yield from predict_with_ray(paths, post, max_predictions=max_predictions, measured_on=measured_on)
-
-
-def predict_images(
-    runner: OnnxRunner,
-    preprocessor: Preprocessor,
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    batch_size: int = 8,
-    num_threads: int = 2,
-    show_discarded: bool = False,
-    max_predictions: int = 100,
-    on_unreadable: Callable[[Path, ImageError], None],
-) -> Iterator[Predicted]:
-    """Run a network on image files, in their order.
-
-    Parameters
-    ----------
-    runner : OnnxRunner
-        The network and its post-processing.
-    preprocessor : Preprocessor
-        How images become the network's inputs.
-    paths : iterable of path
-        The images.
-    batch_size : int
-        Images that the network runs on at once.
-    num_threads : int
-        Threads that read images while the network runs on those before.
-    show_discarded, max_predictions
-        As for a call of the runner.
-    on_unreadable : function
-        Takes the path of an image that cannot be read, and the error; the image is left out.
-
-    Yields
-    ------
-    Predicted
-        A batch of images. Memory is bounded by two batches and two images a thread.
-
-    Raises
-    ------
-    RunnerError, TensorError
-        As a call of the runner.
-    """
-    from postproc.images.batches import image_batches
-
-    for batch in image_batches(preprocessor, map(Path, paths), batch_size, on_unreadable, num_threads):
-        tensors = runner.network.inputs.as_integers(batch.prepared.tensors)
-        found = runner(tensors, show_discarded, max_predictions, batch.prepared.transforms)
-        yield Predicted(batch.names, batch.sizes, found)

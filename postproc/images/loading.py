@@ -19,12 +19,24 @@ try:
 except ImportError as error:
     raise ImportError(f"postproc.images needs Pillow: {install('images')}") from error
 
-from postproc.errors import ImageError
+from postproc.errors import ImageError, StoreError
 from postproc.file_kinds import HEAD_BYTES, file_mistaken_for, mistaken_for
 from postproc.images.memory import BAND_PIXELS, decoding_memory, hides_exif
 from postproc.images.png_data import ends_early
+from postproc.stores import StoredPath
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ImageContent:
+    """The content of an image file, and what errors call it."""
+
+    name: str
+    content: bytes
+
+
+ImageSource = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | ImageContent | Image.Image | NDArray[np.uint8]
+)
 
 # Which edge of the stored image becomes the left, top, right and bottom one, by EXIF's orientation.
 _EDGES = {
@@ -52,9 +64,9 @@ def load_image(
 
     Parameters
     ----------
-    source : path, bytes, PIL.Image.Image or ndarray
-        A file, the content of one, or an image. An array is uint8, (height, width), grey, or
-        (height, width, channels) with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+    source : path, StoredPath, bytes, ImageContent, PIL.Image.Image or ndarray
+        A file, on this machine or in a store, the content of one, or an image. An array is uint8, (height,
+        width), grey, or (height, width, channels) with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
     formats : sequence of str, optional
         Pillow's names of the formats that a file may have; by default all that it reads but EPS.
     max_pixels : int, optional
@@ -131,8 +143,12 @@ class EncodedImage:
     ) -> None:
         self._source, self._formats = source, formats
         with self._named_errors():
+            if isinstance(source, StoredPath):
+                source = self._source = ImageContent(str(source), source.read_bytes())
             if isinstance(source, (bytes, bytearray, memoryview)):
                 file: Any = BytesIO(source)
+            elif isinstance(source, ImageContent):
+                file = BytesIO(source.content)
             elif isinstance(source, (str, os.PathLike)):
                 file = source
             else:  # open() would take a number for a file descriptor
@@ -210,9 +226,15 @@ class EncodedImage:
 
 @contextmanager
 def _named_errors(source: object, formats: Sequence[str] | None) -> Iterator[None]:
-    name = f"image {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "image"
+    name = "image"
+    if isinstance(source, (str, os.PathLike)):
+        name = f"image {os.fspath(source)!r}"
+    elif isinstance(source, ImageContent):
+        name = f"image {source.name!r}"
     try:
         yield
+    except (StoreError, ImportError):  # which is not the image's fault
+        raise
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     # Decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, ...
@@ -226,6 +248,8 @@ def _explained(error: Exception, source: object, formats: Sequence[str] | None) 
     if isinstance(error, UnidentifiedImageError):
         read = "a format that Pillow reads" if formats is None else f"the formats {', '.join(formats)}"
         kind = ""
+        if isinstance(source, ImageContent):
+            source = source.content
         if isinstance(source, (str, os.PathLike)):
             kind = file_mistaken_for(source)
         elif isinstance(source, (bytes, bytearray, memoryview)):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from PIL import Image
 
 from postproc.errors import ImageError, SchemaError, SchemaProblem, TensorError
 from postproc.images.input_tensors import ImageTensor
@@ -282,7 +283,7 @@ class Preprocessor:
     def _read(self, position: int, source: ImageSource | Picture) -> Picture:
         if isinstance(source, Picture):
             return source
-        if self.reduced_jpeg and isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
+        if self.reduced_jpeg and not isinstance(source, (np.ndarray, Image.Image)):
             encoded = EncodedImage(source)
             return encoded.decode(self.image_tensors[position].reduction(encoded.size))
         return Picture.of(load_image(source))

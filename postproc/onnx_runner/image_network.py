@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from postproc.errors import RunnerError
 from postproc.images import Preprocessor, default_preprocessing
+from postproc.onnx_runner.fetching import fetch_network, fetch_preprocessing
 from postproc.onnx_runner.runner import OnnxRunner
 from postproc.onnx_runner.session import NUMPY_TYPES, TensorInfo, open_session, options_for
 from postproc.pipeline import PostProcessor
 from postproc.schema import Preprocessing
+from postproc.stores import StoredPath, copied, is_url
 
 
 def open_network(
@@ -24,17 +27,32 @@ def open_network(
     *,
     reduced_jpeg: bool = False,
 ) -> tuple[OnnxRunner, Preprocessor]:
-    """Open a network, with the preprocessing of a file or else one that its input suggests."""
-    session = open_session(model, session_options=options_for(intra_op_threads))
-    if preprocessing is not None:
-        folder = Path(preprocessing).parent
-        preprocessor = Preprocessor(preprocessing, folder, reduced_jpeg=reduced_jpeg)
-    else:
-        suggested = _suggested_preprocessing(model, session.get_inputs())
-        preprocessor = Preprocessor(suggested, reduced_jpeg=reduced_jpeg)
-    document = preprocessor.preprocessing
-    runner = OnnxRunner(session, post, batched=document.batched_output, batched_input=document.batched_input)
+    """Open a network, with the preprocessing of a file or else one that its input suggests.
+
+    Either file may lie in a store.
+    """
+    with ExitStack() as stack:
+        model = _here(model, fetch_network, stack)
+        if preprocessing is not None:
+            preprocessing = _here(preprocessing, fetch_preprocessing, stack)
+        session = open_session(model, session_options=options_for(intra_op_threads))
+        if preprocessing is not None:
+            folder = Path(preprocessing).parent
+            preprocessor = Preprocessor(preprocessing, folder, reduced_jpeg=reduced_jpeg)
+        else:
+            suggested = _suggested_preprocessing(model, session.get_inputs())
+            preprocessor = Preprocessor(suggested, reduced_jpeg=reduced_jpeg)
+        document = preprocessor.preprocessing
+        batched = document.batched_output
+        runner = OnnxRunner(session, post, batched=batched, batched_input=document.batched_input)
     return runner, preprocessor
+
+
+def _here(
+    path: str | os.PathLike[str], fetch: Callable[[StoredPath, Path], None], stack: ExitStack
+) -> str | os.PathLike[str]:
+    """Give the path of a file on this machine, of a copy if it lies in a store."""
+    return stack.enter_context(copied(StoredPath(str(path)), fetch)) if is_url(path) else path
 
 
 def _suggested_preprocessing(model: str | os.PathLike[str], inputs: Sequence[TensorInfo]) -> Preprocessing:

@@ -6,17 +6,28 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from postproc.errors import ImageError, RunnerError, TensorError
 from postproc.images import Preprocessor
-from postproc.images.batches import ImageBatch, image_batches, image_name
+from postproc.images.batches import (
+    ImageBatch,
+    ImagePlace,
+    OnUnreadable,
+    consecutive,
+    image_batches,
+    image_name,
+)
 from postproc.onnx_runner.network import OnnxNetwork
 from postproc.saved_tensors.dump_folder import DumpFolder, locked
 from postproc.saved_tensors.format import SavedImage
 from postproc.saved_tensors.writing import TensorWriter, reduced
+from postproc.stores import place_of
+
+if TYPE_CHECKING:
+    from postproc.onnx_runner import OnnxRunner
 
 # A part is what a crash loses at most.
 PART_BYTES = 128 << 20
@@ -55,7 +66,8 @@ def dump(
     batch_size: int = 8,
     part_bytes: int = PART_BYTES,
     on_done: Callable[[int], None] = lambda images: None,
-    on_unreadable: Callable[[Path, ImageError], None] = lambda path, error: None,
+    on_unreadable: OnUnreadable = lambda path, error: None,
+    each_batch: EachBatch | None = None,
 ) -> Dumped:
     """Save the tensors of a network for images, as Parquet files in a folder.
 
@@ -68,11 +80,11 @@ def dump(
         The network.
     preprocessor : Preprocessor
         How images become its inputs.
-    paths : iterable of path
+    paths : iterable of path or URL
         The images; one that is given twice is saved once. Results have the names that
         `postproc.images.batches.image_name` gives them.
-    folder : path
-        Where the parts go.
+    folder : path or URL
+        Where the parts go. A store has no lock: a part that another process has written first is an error.
     digest : str
         What tells this network from others, such as `file_digest` of its file. Together with the tensors,
         `dtype` and the preprocessing document it is what a folder holds a dump of.
@@ -89,6 +101,8 @@ def dump(
         Called with a number of images: first of those that the folder has, then of each batch.
     on_unreadable : function
         Called with the path of an image that cannot be read, and the error.
+    each_batch : function, optional
+        Runs `Save` on batches of images elsewhere; by default `network` does so here.
 
     Returns
     -------
@@ -114,45 +128,90 @@ def dump(
         "preprocessing": preprocessor.preprocessing.dump(),
     }
     batch_size = batch_size if all(map(network.is_per_image, sources)) else 1
+    save = Save(tuple(names), dtype)
     unreadable: dict[str, str] = {}
 
-    def report(path: Path, error: ImageError) -> None:
+    def report(path: ImagePlace, error: ImageError) -> None:
         unreadable[image_name(path)] = str(error)
         on_unreadable(path, error)
 
-    with locked(Path(folder)):
-        target = DumpFolder(Path(folder), asked)
-        given = {image_name(path): Path(path) for path in paths}
-        missing = [path for name, path in given.items() if name not in target.done]
-        already = len(given) - len(missing)
+    def here(
+        job: Save, parts: Sequence[Sequence[ImagePlace]], on_unreadable: OnUnreadable
+    ) -> Iterator[list[SavedImage]]:
+        listed = [path for part in parts for path in part]
+        batches = image_batches(preprocessor, parts, lambda row, error: on_unreadable(listed[row], error))
+        return (job.run(network, batch) for batch in batches)
+
+    place = place_of(folder)
+    with locked(place):
+        target = DumpFolder(place, asked)
+        given = {image_name(path): path for path in map(place_of, paths)}
+        # Batches of all images: those that were never ended have the same ones.
+        parts = [
+            [path for path in part if image_name(path) not in target.done]
+            for part in consecutive(given.values(), batch_size)
+        ]
+        already = len(given) - sum(map(len, parts))
         on_done(already)
-        batches = (
-            list(_run(network, batch, names, np.dtype(dtype)))
-            for batch in image_batches(preprocessor, missing, batch_size, report)
-        )
+        batches = iter((each_batch or here)(save, parts, report))
         written = _write_parts(target, batches, names, part_bytes, on_done)
         target.write_unreadable(unreadable)
     return Dumped(written, already, unreadable)
 
 
-def _run(
-    network: OnnxNetwork, batch: ImageBatch, names: Sequence[str], dtype: np.dtype[np.generic]
-) -> Iterator[SavedImage]:
-    images = len(batch.names)
-    tensors = network(network.inputs.as_integers(batch.prepared.tensors), names)
-    if images > 1:
-        for name, tensor in tensors.items():
-            if tensor.shape[:1] != (images,):
-                raise RunnerError(
-                    f"the network ran on {images} images, and its output {name!r} has shape {tensor.shape}; "
-                    "run it on one image at a time, with a batch size of 1"
-                )
-    for row, name in enumerate(batch.names):
-        transform = batch.prepared.transforms[row]
-        own = {key: tensor[row : row + 1] if images > 1 else tensor for key, tensor in tensors.items()}
-        own = {key: reduced(tensor, dtype) for key, tensor in own.items()}
-        height, width = batch.sizes[row].tolist()
-        yield SavedImage(name, (height, width), transform, own)
+@dataclass(frozen=True, slots=True)
+class Save:
+    """The job of giving what is saved of a batch of images; it is pickled.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The tensors.
+    dtype : str
+        What floating ones are rounded to.
+    """
+
+    names: tuple[str, ...]
+    dtype: str
+
+    def __call__(self, runner: OnnxRunner, batch: ImageBatch) -> list[SavedImage]:
+        """Run the network of a runner on a batch."""
+        return self.run(runner.network, batch)
+
+    def run(self, network: OnnxNetwork, batch: ImageBatch) -> list[SavedImage]:
+        """Run a network on a batch.
+
+        Raises
+        ------
+        RunnerError
+            If it fails, or a tensor has no row an image.
+        """
+        images = len(batch.names)
+        tensors = network(network.inputs.as_integers(batch.prepared.tensors), self.names)
+        if images > 1:
+            for name, tensor in tensors.items():
+                if tensor.shape[:1] != (images,):
+                    raise RunnerError(
+                        f"the network ran on {images} images, and its output {name!r} has shape "
+                        f"{tensor.shape}; run it on one image at a time, with a batch size of 1"
+                    )
+        saved = []
+        for row, name in enumerate(batch.names):
+            own = {key: tensor[row : row + 1] if images > 1 else tensor for key, tensor in tensors.items()}
+            own = {key: reduced(tensor, np.dtype(self.dtype)) for key, tensor in own.items()}
+            height, width = batch.sizes[row].tolist()
+            saved.append(SavedImage(name, (height, width), batch.prepared.transforms[row], own))
+        return saved
+
+
+class EachBatch(Protocol):
+    """Runs a job on batches of images, in their order."""
+
+    def __call__(
+        self, job: Save, parts: Sequence[Sequence[ImagePlace]], on_unreadable: OnUnreadable
+    ) -> Iterator[list[SavedImage]]:
+        """Give what the job makes of each."""
+        ...
 
 
 def _write_parts(
@@ -189,9 +248,9 @@ def _write_parts(
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, as hexadecimal digits. Weights that a network keeps in other files do not count."""
+    """SHA-256 of a file or URL, as hexadecimal digits. Weights of a network in other files do not count."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
+    with place_of(path).open("rb") as file:
+        while len(block := file.read(1 << 20)):
             digest.update(block)
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from postproc.disk import hold, settle
 from postproc.errors import TensorError
-from postproc.saved_tensors.reading import TensorFile
+from postproc.saved_tensors.files import open_stored
+from postproc.stores import StoredPath
 
 _MANIFEST = "manifest.json"
 _UNREADABLE = "unreadable.json"
@@ -22,7 +24,7 @@ class DumpFolder:
 
     Parameters
     ----------
-    path : Path
+    path : Path or StoredPath
         The folder, which is made if it is not there.
     asked : mapping
         What is asked for, as JSON: the network, the tensors, ... Written to ``manifest.json`` the first time.
@@ -38,21 +40,26 @@ class DumpFolder:
         If something else was asked for before, a part is damaged, or parts are there without a manifest.
     """
 
-    def __init__(self, path: Path, asked: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path | StoredPath, asked: Mapping[str, Any]) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        parts = sorted(path.glob("part-*.parquet"))
+        parts: list[Path | StoredPath] = []
+        if isinstance(path, Path):
+            path.mkdir(parents=True, exist_ok=True)
+            parts += sorted(path.glob("part-*.parquet"))
+        else:
+            parts += [file for file in path.below() if file.folder == path and _is_part(file.name)]
         self._check_manifest(asked, bool(parts))
-        for left in path.glob(f"*{_UNFINISHED}"):  # by a process that was killed
-            left.unlink()
+        if isinstance(path, Path):
+            for left in path.glob(f"*{_UNFINISHED}"):  # by a process that was killed
+                left.unlink()
         self._next = 1 + max((_number(part) for part in parts), default=-1)
-        self.done = {name for part in parts for name in TensorFile(part).image_names()}
+        self.done = {name for part in parts for name in open_stored(str(part)).image_names()}
 
     def _check_manifest(self, asked: Mapping[str, Any], has_parts: bool) -> None:
         file = self.path / _MANIFEST
         asked = json.loads(json.dumps(asked))
         try:
-            written = json.loads(file.read_text(encoding="utf-8"))
+            written = json.loads(file.read_bytes().decode())
         except FileNotFoundError:
             if has_parts:
                 raise TensorError(
@@ -79,13 +86,22 @@ class DumpFolder:
     def part(self) -> Iterator[Path]:
         """Give the path to write a part to, which is in the folder for good once the block ends well."""
         final = self.path / f"part-{self._next:05}.parquet"
-        unfinished = final.with_name(final.name + _UNFINISHED)
-        try:
-            yield unfinished
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-        settle(unfinished, final)
+        if isinstance(final, StoredPath):
+            with tempfile.TemporaryDirectory(prefix="postproc-") as folder:
+                made = Path(folder) / final.name
+                yield made
+                try:
+                    final.put(made, is_new=True)
+                except FileExistsError:
+                    raise TensorError(f"{self.path}: another process is dumping into this folder") from None
+        else:
+            unfinished = final.with_name(final.name + _UNFINISHED)
+            try:
+                yield unfinished
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
+            settle(unfinished, final)
         self._next += 1
 
     def write_unreadable(self, images: Mapping[str, str]) -> None:
@@ -97,20 +113,29 @@ class DumpFolder:
 
     def _publish(self, name: str, document: Any) -> None:
         final = self.path / name
+        content = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+        if isinstance(final, StoredPath):
+            final.put(content)
+            return
         unfinished = final.with_name(name + _UNFINISHED)
-        unfinished.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.write_bytes(content)
         settle(unfinished, final)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path | StoredPath) -> Iterator[None]:
     """Keep other processes from dumping into the folder; the lock ends with the process, however it ends.
+
+    A store has none: there, a part is written only where it is new.
 
     Raises
     ------
     TensorError
         If another one does so.
     """
+    if isinstance(folder, StoredPath):
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a") as file:
         try:
@@ -120,7 +145,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _number(part: Path) -> int:
+def _is_part(name: str) -> bool:
+    return name.startswith("part-") and name.endswith(".parquet")
+
+
+def _number(part: Path | StoredPath) -> int:
     digits = part.stem.removeprefix("part-")
     if not digits.isdecimal():
         raise TensorError(f"{part}: expected parts named part-00000.parquet and on in this folder")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postproc.errors import TensorError
+from postproc.stores import is_url
 
 if TYPE_CHECKING:
     from postproc.saved_tensors.reading import TensorFile
@@ -66,11 +67,6 @@ def open_stored(place: str) -> TensorFile:
 def is_npz(place: str) -> bool:
     """Whether it is the name of an ``.npz`` file."""
     return place.lower().endswith(".npz")
-
-
-def is_url(place: str) -> bool:
-    """Whether it is a URL, and not a path."""
-    return "://" in place
 
 
 def _listed(place: str) -> list[str]:

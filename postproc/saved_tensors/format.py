@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from postproc.errors import TensorError
+from postproc.errors import PostprocError, TensorError
 from postproc.transforms import ImageTransform
 
 TRANSFORM = pa.struct(
@@ -223,7 +223,7 @@ def reading_parquet(what: str) -> Iterator[None]:
     """Turn what pyarrow raises for a damaged file into a TensorError."""
     try:
         yield
-    except TensorError:
+    except (PostprocError, ImportError):
         raise
     except Exception as error:  # its errors are of OSError, ValueError, KeyError, TypeError, MemoryError, ...
         raise TensorError(

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
 from postproc.saved_tensors.format import reading_parquet
 from postproc.saved_tensors.reading import TensorFile
+from postproc.stores import SCHEMES, StoredPath
 
 
 class StoredTensorFile(TensorFile):
@@ -19,8 +21,8 @@ class StoredTensorFile(TensorFile):
     Parameters
     ----------
     url : str
-        One of a file system that pyarrow knows: ``s3``, ``gs``, ``abfs``, ``hdfs``, ``file``. Credentials are
-        found as pyarrow finds them: in the environment, in the usual files, or by the machine's role.
+        Of a store, as of `postproc.stores.open_store`; or of another file system that pyarrow knows, such as
+        ``hdfs``, whose credentials are found as pyarrow finds them.
 
     Raises
     ------
@@ -30,10 +32,27 @@ class StoredTensorFile(TensorFile):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        with reading_parquet(self.name):
-            system, path = pa_fs.FileSystem.from_uri(self.name)
-            with system.open_input_file(path) as source, pq.ParquetFile(source, pre_buffer=True) as file:
-                yield file
+        with (
+            reading_parquet(self.name),
+            _source(self.name) as source,
+            pq.ParquetFile(source, pre_buffer=True) as file,
+        ):
+            yield file
+
+
+@contextmanager
+def _source(url: str) -> Iterator[Any]:
+    if _is_of_a_store(url):
+        with StoredPath(url).open() as file:
+            yield pa.PythonFile(file, "r")
+        return
+    system, path = pa_fs.FileSystem.from_uri(url)
+    with system.open_input_file(path) as file:
+        yield file
+
+
+def _is_of_a_store(url: str) -> bool:
+    return url.partition("://")[0] in SCHEMES
 
 
 def files_at(url: str) -> list[str]:
@@ -44,6 +63,11 @@ def files_at(url: str) -> list[str]:
     TensorError
         If it cannot be listed.
     """
+    if _is_of_a_store(url):
+        place = StoredPath(url)
+        if not place.is_dir():
+            return [url]
+        return [str(file) for file in place.below() if file.folder == place and file.suffix == ".parquet"]
     with reading_parquet(url):
         system, path = pa_fs.FileSystem.from_uri(url)
         if system.get_file_info(path).type != pa_fs.FileType.Directory:

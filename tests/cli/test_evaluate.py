@@ -348,11 +348,12 @@ def test_evaluate_refuses_pictures_that_are_of_no_use_before_the_work(
     ("arguments", "message"),
     [
         (("model.onnx", "--tensors", "t"), "runs no network"),
-        (("--ray", "local"), "works on saved tensors"),
+        (("--ray", "local"), "give a network and images, or --tensors"),
+        (("--tensors", "t", "--ray", "local", "--ray-gpus", "1"), "is for a network that --ray runs"),
         ((), "give a network and images, or --tensors"),
         (("model.onnx",), "give a network and images, or --tensors"),
     ],
-    ids=["both", "ray-alone", "nothing", "no-images"],
+    ids=["both", "ray-alone", "gpus-without-network", "nothing", "no-images"],
 )
 def test_evaluate_asks_for_a_network_or_tensors(
     digits: Path, arguments: tuple[str, ...], message: str

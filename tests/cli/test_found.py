@@ -119,7 +119,7 @@ def test_calibrate_of_a_file_writes_a_version_only_if_better_as_asked(folder: Pa
         ("evaluate", ("--tensors=t",), "give one of the two"),
         ("evaluate", ("instances.json", "."), "runs no network"),
         ("evaluate", ("--version=instances.json",), "give it too"),
-        ("evaluate", ("--ray=local",), "works on saved tensors"),
+        ("evaluate", ("--ray=local",), "detections are there already"),
         ("calibrate", ("--nms-grid=0.5",), "nms_grid: what NMS left is in the detections"),
         ("calibrate", ("--only-if-better",), "give --version too"),
         ("calibrate", ("--lowest=nan",), "lowest"),

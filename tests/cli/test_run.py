@@ -167,7 +167,7 @@ def test_run_reduced_jpeg_gives_boxes_of_the_whole_image(
     found = json.loads(Path("reduced.json").read_text())
     assert found == json.loads(Path("plain.json").read_text())
     assert max(item["bbox"][0] + item["bbox"][2] for item in found) == pytest.approx(0.5 * 301, abs=0.01)
-    assert sizes == [(301, 199), (301, 199), (38, 25), (301, 199)]
+    assert [sorted(sizes[:2]), sorted(sizes[2:])] == [[(301, 199), (301, 199)], [(38, 25), (301, 199)]]
 
 
 @pytest.mark.parametrize(

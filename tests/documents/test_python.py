@@ -276,7 +276,7 @@ def fused_network_with_masks(folder: Path) -> Recognitions:
 
 
 def test_pages_with_python_are_those_that_are_run_here_and_others_by_tests_of_their_own() -> None:
-    # tests/evaluation/test_ray_job.py makes the calls of ray.md on a cluster, test_errors.py those of
+    # tests/spreading/test_on_ray.py makes the calls of ray.md on a cluster, test_errors.py those of
     # errors.md; folders have tests of their own.
     assert [page.name for page in DOCS if blocks(page) and page.parent == ROOT / "docs"] == [
         "embedding.md",

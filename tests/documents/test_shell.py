@@ -52,7 +52,7 @@ LEFT_OUT = {
     "postproc store copy --from-data": "needs a database: tests/cli/test_store.py copies a service",
     "postproc keys add team-a": SERVER + ": tests/cli/test_serve.py adds, lists and removes keys",
     "postproc dump --spec spec.json --version version.json model.onnx images/": "needs a cluster: "
-    "tests/cli/test_evaluate.py runs it with --ray local",
+    "tests/spreading/test_on_ray.py calls all four commands with --ray",
     "trtexec": "needs TensorRT",
     "python -m build -o dist .": "is a leg of .ci/run",
     "python -m venv --without-pip installed": "installs the package, and lists what came with it",

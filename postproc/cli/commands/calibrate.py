@@ -20,6 +20,8 @@ from postproc.cli.options import (
     JaccardIndex,
     Model,
     PreprocessingFile,
+    Ray,
+    RayGpus,
     SkipUnknown,
     SpecOrNone,
     Split,
@@ -27,9 +29,11 @@ from postproc.cli.options import (
     TruthFormat,
     VersionOrNone,
     check_source,
+    cluster_of,
     folder_of,
 )
-from postproc.cli.terminal import load
+from postproc.cli.places import copying_parser, parser
+from postproc.cli.terminal import load, note
 from postproc.schema import RecognitionSpec, RecognitionVersion
 
 
@@ -39,7 +43,7 @@ def calibrate(
         typer.Option(
             "--truth",
             metavar="FILE|DIR",
-            exists=True,
+            parser=copying_parser(folders=True),
             help="What is on the images: COCO JSON, or another kind that docs/evaluation.md lists. Given "
             "once for each output of the spec, in their order; or once, with --output-index.",
         ),
@@ -48,7 +52,7 @@ def calibrate(
         Path,
         typer.Option(
             metavar="FILE.json",
-            dir_okay=False,
+            parser=parser(exists=False),
             help="Where the version with new thresholds goes; without --version, thresholds by label.",
         ),
     ],
@@ -59,6 +63,8 @@ def calibrate(
     detections: DetectionsOrNone = None,
     tensors: Tensors = None,
     preprocessing: PreprocessingFile = None,
+    ray: Ray = None,
+    ray_gpus: RayGpus = None,
     precision: Annotated[
         float | None,
         typer.Option(help="Highest recall with at least this precision of each label, instead of best F1."),
@@ -120,6 +126,9 @@ def calibrate(
     if precision is not None and false_positives is not None:
         raise typer.BadParameter("give one objective", param_hint="--precision and --false-positives")
     check_source(model, images, tensors, preprocessing, detections, (spec, version))
+    cluster = cluster_of(ray, ray_gpus, model is not None)
+    if cluster is not None and detections is not None:
+        raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     work.check_only_if_better(only_if_better, version, folds)
     work.check_target(output, version, force)
     objective = Objective()
@@ -127,7 +136,7 @@ def calibrate(
         objective = Objective("precision", precision)
     elif false_positives is not None:
         objective = Objective("false_positives", false_positives)
-    saved = SavedTensors(tensors or [], threads)  # first, since it tells of a missing extra
+    saved = SavedTensors(tensors or [], threads, cluster)  # first, since it tells of a missing extra
     loaded = load_documents(
         load(RecognitionSpec, spec) if spec else None, load(RecognitionVersion, version) if version else None
     )
@@ -170,7 +179,7 @@ def calibrate(
     else:
         network = cast("Path", model)
         calibrated, failures = work.through_network(
-            choose, network, images or [], next(iter(known.values())), preprocessing, batch_size
+            choose, network, images or [], next(iter(known.values())), preprocessing, batch_size, cluster
         )
     reason = calibrated.why_not_better() if only_if_better else None
     if reason is None:
@@ -184,9 +193,9 @@ def calibrate(
         console = Console()
         for table in (table for item in calibrated.calibrations for table in calibration_tables(item)):
             console.print(table)
-    for note in calibrated.notes():
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(work.told(output, version, reason), err=True)
+    for text in calibrated.notes():
+        note(f"note: {text}")
+    note(work.told(output, version, reason))
     if failures:
         raise typer.Exit(FAILED)
     if reason is not None:

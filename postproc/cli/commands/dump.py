@@ -11,12 +11,17 @@ import typer
 from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import (
     BatchSize,
+    ImagesToRead,
     IntraOpThreads,
     PreprocessingFile,
+    Ray,
+    RayGpus,
     SpecFile,
     VersionFile,
+    cluster_of,
     file,
 )
+from postproc.cli.places import parser
 from postproc.cli.terminal import Progress, load
 from postproc.pipeline import PostProcessor
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -31,11 +36,18 @@ def dump(
     spec: SpecFile,
     version: VersionFile,
     model: Annotated[Path, file("MODEL.onnx", "The network.")],
-    images: Annotated[list[Path], typer.Argument(metavar="DIR|IMAGE", help="Images, or folders of them.")],
+    images: ImagesToRead,
     output: Annotated[
-        Path, typer.Option(metavar="DIR", file_okay=False, help="Folder that the tensors go to.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            parser=parser(exists=False, files=False, folders=True),
+            help="Folder that the tensors go to, also in a store.",
+        ),
     ],
     preprocessing: PreprocessingFile = None,
+    ray: Ray = None,
+    ray_gpus: RayGpus = None,
     dtype: Annotated[
         _SavedType,
         typer.Option(help="float16 takes half the space and rounds; ids and sizes of images stay exact."),
@@ -55,6 +67,7 @@ def dump(
     from postproc.cli.work.dump import dump_tensors, summary
     from postproc.images.batches import image_files
 
+    cluster = cluster_of(ray, ray_gpus, True)
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     files = image_files(images)
     with Progress(len(files)) as progress:
@@ -68,6 +81,7 @@ def dump(
             dtype=dtype.value,
             batch_size=batch_size,
             intra_op_threads=intra_op_threads,
+            cluster=cluster,
             on_done=progress.advance,
             on_unreadable=progress.fail,
         )

@@ -20,6 +20,8 @@ from postproc.cli.options import (
     Measured,
     Model,
     PreprocessingFile,
+    Ray,
+    RayGpus,
     SkipUnknown,
     SpecOrNone,
     Split,
@@ -27,10 +29,14 @@ from postproc.cli.options import (
     TruthFormat,
     VersionOrNone,
     check_source,
+    cluster_of,
     folder_of,
 )
-from postproc.cli.terminal import Progress, load
+from postproc.cli.places import copied_if_url, copying_parser, parser, write_text, writing
+from postproc.cli.terminal import Progress, load, note
+from postproc.disk import whole_file
 from postproc.schema import RecognitionSpec, RecognitionVersion
+from postproc.stores import StoredPath
 
 
 def evaluate(
@@ -39,7 +45,7 @@ def evaluate(
         typer.Option(
             "--truth",
             metavar="FILE|DIR",
-            exists=True,
+            parser=copying_parser(folders=True),
             help="What is on the images: COCO JSON, a YOLO data set, Pascal VOC, and other kinds that "
             "docs/evaluation.md lists; for labels of whole images also CSV with a row 'file,label' a pair. "
             "Categories are told by id if all ids are labels', else by name.",
@@ -51,20 +57,14 @@ def evaluate(
     version: VersionOrNone = None,
     detections: DetectionsOrNone = None,
     tensors: Tensors = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Post-process the tensors on a Ray cluster: local starts one here, auto is the one this "
-            "machine is part of, else ray://HOST:10001. The numbers are the same.",
-        ),
-    ] = None,
     preprocessing: PreprocessingFile = None,
+    ray: Ray = None,
+    ray_gpus: RayGpus = None,
     against: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            exists=True,
+            parser=copying_parser(folders=True),
             help="With --tensors another version, with --detections other detections, to measure on the same "
             "images. What is shown are the differences of the two, with the 95 % interval of each over "
             "resamplings of the images.",
@@ -72,20 +72,21 @@ def evaluate(
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write all numbers there."),
+        typer.Option("--json", metavar="FILE", parser=parser(exists=False), help="Write all numbers there."),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.html", dir_okay=False, help="Write charts and the worst mistakes, as one page."
+            metavar="FILE.html",
+            parser=parser(exists=False),
+            help="Write charts and the worst mistakes, as one page.",
         ),
     ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            exists=True,
-            file_okay=False,
+            parser=parser(files=False, folders=True),
             help="With --tensors or --detections: where the images lie that the report draws the worst "
             "mistakes on, found by the names that the ground truth has for them; it may need their sizes.",
         ),
@@ -110,6 +111,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NUMBERS|FILE",
+            parser=copied_if_url,
             help="Of keypoints that are not COCO's 17: by how much annotations of each differ, in relation "
             "to the root of the object's area; with commas between, or a JSON list in a file.",
         ),
@@ -139,9 +141,10 @@ def evaluate(
     from postproc.evaluation.predictions import ImagesThroughNetwork, SavedTensors
     from postproc.evaluation.tables import evaluation_tables
 
-    if ray is not None and not tensors:
-        raise typer.BadParameter("works on saved tensors: give --tensors too", param_hint="--ray")
     check_source(model, images, tensors, preprocessing, detections, (spec, version))
+    cluster = cluster_of(ray, ray_gpus, model is not None)
+    if cluster is not None and detections is not None:
+        raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     if against is not None and model is not None:
         raise typer.BadParameter(
             "compares two versions on saved tensors, or two files of detections: write tensors by postproc "
@@ -154,7 +157,7 @@ def evaluate(
             param_hint="--pictures",
         )
 
-    source: DetectionsLike = detections or SavedTensors(tensors or [], ray=ray)
+    source: DetectionsLike = detections or SavedTensors(tensors or [], ray=cluster)
     loaded = load_documents(
         load(RecognitionSpec, spec) if spec else None, load(RecognitionVersion, version) if version else None
     )
@@ -182,6 +185,7 @@ def evaluate(
                 preprocessing,
                 batch_size,
                 on_unreadable=lambda path, error: progress.fail(error),
+                ray=cluster,
             )
         compared: list[tuple[DetectionsLike, RecognitionVersion | None]] = [(source, loaded[1])]
         if against is not None:
@@ -204,24 +208,23 @@ def evaluate(
     result: Evaluation | Comparison = measured[0]
     if against is not None:
         result = compare(*measured, names=names_of(detections or cast("Path", version), against))
-    for note in dict.fromkeys(note for evaluation in measured for note in evaluation.notes()):
-        typer.echo(f"note: {note}", err=True)
+    for text in dict.fromkeys(text for evaluation in measured for text in evaluation.notes()):
+        note(f"note: {text}")
     console = Console()
     tables = comparison_tables(result) if isinstance(result, Comparison) else evaluation_tables(result)
     for table in tables:
         console.print(table)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
+        write_text(json_file, json.dumps(result.to_dict(), indent=2) + "\n")
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
         of = (loaded[0] and loaded[0].name) or (spec.stem if spec else None)
         seen = next((path.name for path in (model, detections) if path is not None), "saved tensors")
         seen += f" against {against.name}" if against is not None else ""
         title = f"{of}: {seen} on {truth.name}" if of else f"{seen} on {truth.name}"
-        result.write_report(report, title=title, images=files)
+        with writing(report) as path, whole_file(path) as partial:
+            result.write_report(partial, title=title, images=files)
         if files is None:
-            typer.echo("note: the report has no pictures: --pictures DIR says where the images are", err=True)
-        typer.echo(f"report: {report.resolve()}", err=True)
+            note("note: the report has no pictures: --pictures DIR says where the images are")
+        note(f"report: {report if isinstance(report, StoredPath) else report.resolve()}")
     if progress.failures:
         raise typer.Exit(FAILED)

@@ -8,12 +8,24 @@ from typing import Annotated
 import typer
 
 from postproc.cli.exit_codes import FAILED
-from postproc.cli.options import BatchSize, IntraOpThreads, Model, SpecFile, VersionFile, file
+from postproc.cli.options import (
+    BatchSize,
+    IntraOpThreads,
+    Model,
+    Ray,
+    RayGpus,
+    SpecFile,
+    VersionFile,
+    cluster_of,
+    file,
+)
+from postproc.cli.places import parser, read_tensors
 from postproc.cli.terminal import Progress, load
 from postproc.cli.work.export import STDOUT_FORMAT, Format, export_options, open_sink
 from postproc.cli.work.run import (
     CutImages,
     DrawnImages,
+    RunJob,
     recognise_images,
     recognise_tensors,
 )
@@ -29,7 +41,12 @@ def run(
     version: VersionFile,
     model: Model = None,
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE", help="The images to recognise things in.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            parser=parser(exists=False, folders=True, of_all=True),
+            help="The images to recognise things in.",
+        ),
     ] = None,
     preprocessing: Annotated[
         Path | None,
@@ -41,19 +58,23 @@ def run(
         ),
     ] = None,
     tensors: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--tensors",
-            metavar="PATH",
-            exists=True,
+            metavar="PATH|URL",
+            parser=read_tensors,
             help="Post-process saved tensors, and run no network: an .npz file, or a Parquet file or a "
             "folder of them, as dump writes them.",
         ),
     ] = None,
+    ray: Ray = None,
+    ray_gpus: RayGpus = None,
     draw: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", file_okay=False, help="Write the images there with what was found drawn on them."
+            metavar="DIR",
+            parser=parser(exists=False, files=False, folders=True),
+            help="Write the images there with what was found drawn on them.",
         ),
     ] = None,
     show_discarded: Annotated[
@@ -83,6 +104,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="PATH",
+            parser=parser(exists=False, folders=True),
             help=f"File to write, or for {_FOLDERS} a new folder, instead of stdout. It appears when all is "
             "written.",
         ),
@@ -97,6 +119,7 @@ def run(
             f"{formats_with('image_ids')}: whose image ids to use, by file name; else the names of images "
             "are numbers.",
             "--image-ids",
+            copied=True,
         ),
     ] = None,
     output_index: Annotated[
@@ -111,6 +134,7 @@ def run(
 
     An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
     """
+    cluster = cluster_of(ray, ray_gpus, tensors is None)
     options = export_options(
         format, discarded=show_discarded, scores=scores, image_ids=image_ids, output=output_index
     )
@@ -128,7 +152,7 @@ def run(
         cut = CutImages(max_predictions)
         with open_sink(format, output, post.spec, [], options) as sink:
             for names, sizes, recognitions in recognise_tensors(
-                tensors, post, show_discarded, max_predictions
+                tensors, post, show_discarded, max_predictions, cluster
             ):
                 sink.write(names, sizes, recognitions)
                 cut.count(recognitions)
@@ -143,6 +167,7 @@ def run(
         raise typer.BadParameter("draws on whole images; leave --reduced-jpeg out", param_hint="--draw")
     post = PostProcessor(load(RecognitionSpec, spec), load(RecognitionVersion, version))
     with open_sink(format, output, post.spec, images, options) as sink, Progress(len(images)) as progress:
+        from postproc.images.batches import consecutive
         from postproc.onnx_runner.image_network import open_network
 
         runner, preprocessor = open_network(
@@ -150,20 +175,21 @@ def run(
         )
         drawn = None if draw is None else DrawnImages(draw, images)
         cut = CutImages(max_predictions)
-        for recognised in recognise_images(
+        for predicted, pictures in recognise_images(
+            model,
             runner,
             preprocessor,
-            images,
-            batch_size=batch_size,
-            show_discarded=show_discarded,
-            max_predictions=max_predictions,
-            on_unreadable=progress.fail,
+            consecutive(images, batch_size),
+            RunJob(show_discarded, max_predictions, draw is not None),
+            progress.fail,
+            cluster,
+            intra_op_threads,
         ):
-            sink.write([str(recognised.path)], list(recognised.picture.size), recognised.recognitions)
-            cut.count(recognised.recognitions)
+            sink.write(*predicted)
+            cut.count(predicted.recognitions)
             if drawn is not None:
-                drawn.save(recognised)
-            progress.advance()
+                drawn.save(predicted.names, pictures)
+            progress.advance(len(predicted.names))
     if drawn is not None:
         typer.echo(f"{drawn.count} of {len(images)} images drawn into {draw}", err=True)
     cut.tell()

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from postproc.cli.places import Place, write_text
 from postproc.cli.terminal import Progress
-from postproc.disk import whole_file
 from postproc.errors import SchemaError
 
 if TYPE_CHECKING:
     from postproc.evaluation import CalibratedVersion, GroundTruth
+    from postproc.spreading.cluster import RayCluster
 
 
 def read_grid(text: str | None) -> tuple[float, ...]:
@@ -49,7 +50,7 @@ def check_only_if_better(wanted: bool, version: Path | None, folds: int) -> None
         )
 
 
-def check_target(path: Path, version: Path | None, force: bool) -> None:
+def check_target(path: Place, version: Place | None, force: bool) -> None:
     """See that nothing is overwritten unasked.
 
     Raises
@@ -58,16 +59,18 @@ def check_target(path: Path, version: Path | None, force: bool) -> None:
         If the file is there, unless `force`; or if it is the version itself.
     """
     if path.exists():
-        if version is not None and path.samefile(version):
+        is_same = path == version
+        if isinstance(path, Path) and isinstance(version, Path):
+            is_same = path.samefile(version)
+        if is_same:
             raise SchemaError(f"{path}: is the version that is calibrated; give --output another name")
         if not force:
             raise SchemaError(f"{path}: is there already; give another name, or --force to replace it")
 
 
-def write_version(path: Path, document: dict[str, Any]) -> None:
+def write_version(path: Place, document: dict[str, Any]) -> None:
     """Write a version, whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def through_network(
@@ -77,6 +80,7 @@ def through_network(
     truth: GroundTruth,
     preprocessing: Path | None,
     batch_size: int,
+    cluster: RayCluster | None,
 ) -> tuple[CalibratedVersion, int]:
     """Choose thresholds from images that a network runs on; also gives how many could not be read."""
     from postproc.evaluation import ImagesThroughNetwork
@@ -90,11 +94,12 @@ def through_network(
             preprocessing,
             batch_size,
             on_unreadable=lambda path, error: progress.fail(error),
+            ray=cluster,
         )
         return choose(network, on_images=progress.advance), progress.failures
 
 
-def told(path: Path, version: Path | None, not_better: str | None) -> str:
+def told(path: Place, version: Place | None, not_better: str | None) -> str:
     """Say what was written, and what it is for."""
     if not_better is not None:
         return f"nothing is written, since the new thresholds are not shown to be better: {not_better}"

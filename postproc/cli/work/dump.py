@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from postproc.cli.places import Place
 from postproc.errors import ImageError
+from postproc.images.batches import OnUnreadable
 from postproc.onnx_runner.image_network import open_network
 from postproc.pipeline import PostProcessor
-from postproc.saved_tensors.dump import Dumped, dump, file_digest
+from postproc.saved_tensors.dump import Dumped, Save, dump, file_digest
+from postproc.saved_tensors.format import SavedImage
+from postproc.spreading.cluster import RayCluster
+from postproc.spreading.images import NetworkOnRay
 
 
 def dump_tensors(
-    model: Path,
+    model: Place,
     post: PostProcessor,
-    preprocessing: Path | None,
-    images: Sequence[Path],
-    folder: Path,
+    preprocessing: Place | None,
+    images: Sequence[Place],
+    folder: Place,
     *,
     all_tensors: bool,
     dtype: str,
     batch_size: int,
     intra_op_threads: int | None = None,
+    cluster: RayCluster | None = None,
     on_done: Callable[[int], None],
     on_unreadable: Callable[[ImageError], None],
 ) -> Dumped:
     """Run a network on images and save what `post` needs of its tensors, or all of its outputs."""
     runner, preprocessor = open_network(model, post, preprocessing, intra_op_threads)
     needed = list(post.tensor_names)
+    each_batch = None
+    if cluster is not None:
+        spread = NetworkOnRay(cluster, model, intra_op_threads)
+
+        def each_batch(job: Save, parts: Any, on_unreadable: OnUnreadable) -> Iterator[list[SavedImage]]:
+            return spread.map_images(job, runner, preprocessor, parts, on_unreadable)
+
     return dump(
         runner.network,
         preprocessor,
@@ -39,10 +52,11 @@ def dump_tensors(
         batch_size=batch_size,
         on_done=on_done,
         on_unreadable=lambda path, error: on_unreadable(error),
+        each_batch=each_batch,
     )
 
 
-def summary(dumped: Dumped, folder: Path) -> str:
+def summary(dumped: Dumped, folder: Place) -> str:
     """Say what a dump did."""
     parts = [f"the tensors of {dumped.written} images written to {folder}"]
     if dumped.already:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 from typing import Any, Protocol
 
 import typer
 
+from postproc.cli.places import Place, check_new_folder, writing
 from postproc.exports import open_writer
 from postproc.exports.formats import EXPORT_FORMATS, formats_with
 from postproc.exports.json_lines import json_line
@@ -80,7 +80,11 @@ def export_options(format: Format, **given: Any) -> dict[str, Any]:
 
 @contextmanager
 def open_sink(
-    format: Format, path: Path | None, spec: RecognitionSpec, images: Sequence[Path], options: dict[str, Any]
+    format: Format,
+    path: Place | None,
+    spec: RecognitionSpec,
+    images: Sequence[Place],
+    options: dict[str, Any],
 ) -> Iterator[Sink]:
     """Open where results go; what is wrong with the names of `images` is told before any work."""
     if path is None:
@@ -88,7 +92,15 @@ def open_sink(
             raise typer.BadParameter(f"{format.value} is not for stdout; say where", param_hint="--output")
         yield _Lines()
         return
-    writer = open_writer(format.value, path, spec, **options)
-    writer.check([str(image) for image in images])
-    with writer:
-        yield writer
+    names = []
+    if images:
+        from postproc.images.batches import image_name
+
+        names = [image_name(image) for image in images]
+    if EXPORT_FORMATS[format.value].is_folder:
+        check_new_folder(path)
+    with writing(path) as local:
+        writer = open_writer(format.value, local, spec, **options)
+        writer.check(names)
+        with writer:
+            yield writer

@@ -2,81 +2,95 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from postproc.cli.places import Place
 from postproc.errors import ImageError
-from postproc.saved_tensors.predictions import predict_saved
+from postproc.saved_tensors.predictions import Predicted, predict_saved
+from postproc.stores import StoredPath
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from postproc.images import Preprocessor
-    from postproc.images.loading import Picture
+    from postproc.images.batches import ImageBatch
     from postproc.onnx_runner import OnnxRunner
     from postproc.pipeline import PostProcessor
-    from postproc.results import Classifications, Detections, Recognitions
+    from postproc.results import Recognitions
+    from postproc.spreading.cluster import RayCluster
 
 _DRAWN_FORMATS = (".jpg", ".jpeg", ".png", ".webp")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Recognised:
-    """One image and what was recognised in it."""
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """The job of recognising things in images, and of drawing them."""
 
-    path: Path
-    picture: Picture
-    recognitions: Recognitions
+    show_discarded: bool
+    max_predictions: int
+    draws: bool
 
-    @property
-    def outputs(self) -> tuple[Detections | Classifications, ...]:
-        """Results of each output of the spec."""
-        return self.recognitions.outputs
+    def __call__(self, runner: OnnxRunner, batch: ImageBatch) -> tuple[Predicted, list[bytes]]:
+        """Give what was recognised in a batch, and the files of the drawn images, in the format of each."""
+        from postproc.spreading.images import Recognise
+
+        predicted = Recognise(self.show_discarded, self.max_predictions)(runner, batch)
+        drawn = []
+        if self.draws:
+            for row, image in enumerate(batch.images):
+                outputs = predicted.recognitions[row].outputs
+                drawn.append(_drawn(image, outputs, _drawn_suffix(batch.names[row])))
+        return predicted, drawn
 
 
 def recognise_images(
+    model: Place,
     runner: OnnxRunner,
     preprocessor: Preprocessor,
-    paths: Sequence[Path],
-    *,
-    batch_size: int,
-    show_discarded: bool,
-    max_predictions: int,
+    parts: Sequence[Sequence[Place]],
+    job: RunJob,
     on_unreadable: Callable[[ImageError], None],
-) -> Iterator[Recognised]:
-    """Run a network on image files, in their order, holding one batch of them in memory.
+    cluster: RayCluster | None,
+    intra_op_threads: int | None,
+) -> Iterator[tuple[Predicted, list[bytes]]]:
+    """Run a network on images, here or on a cluster, in their order.
 
     An image that cannot be read is reported to `on_unreadable` and left out.
     """
-    waiting: deque[tuple[Path, Picture]] = deque()
+    from postproc.spreading.images import NetworkOnRay, map_images
 
-    def readable() -> Iterator[Picture]:
-        for path in paths:
-            try:
-                picture = preprocessor.read(path)
-            except ImageError as error:
-                on_unreadable(error)
-            else:
-                waiting.append((path, picture))
-                yield picture
+    spread: Any = map_images
+    if cluster is not None:
+        spread = NetworkOnRay(cluster, model, intra_op_threads).map_images
 
-    for batch in preprocessor.batches(readable(), batch_size):
-        tensors = runner.network.inputs.as_integers(batch.tensors)
-        recognitions = runner(tensors, show_discarded, max_predictions, batch.transforms)
-        for row in range(len(recognitions)):
-            yield Recognised(*waiting.popleft(), recognitions[row])
+    def report(path: Place, error: ImageError) -> None:
+        on_unreadable(error)
+
+    found: Iterator[tuple[Predicted, list[bytes]]] = spread(
+        job, runner, preprocessor, parts, report, keep_images=job.draws
+    )
+    return found
 
 
 def recognise_tensors(
-    path: Path, post: PostProcessor, show_discarded: bool, max_predictions: int
+    path: str, post: PostProcessor, show_discarded: bool, max_predictions: int, cluster: RayCluster | None
 ) -> Iterator[tuple[list[str], NDArray[np.int64] | None, Recognitions]]:
     """Post-process saved tensors: names of a few images, their sizes where known, and what was recognised."""
-    parts = predict_saved([path], post, show_discarded=show_discarded, max_predictions=max_predictions)
+    options: dict[str, Any] = {"show_discarded": show_discarded, "max_predictions": max_predictions}
+    if cluster is None:
+        parts = predict_saved([path], post, **options)
+    else:
+        from postproc.spreading.tensors import predict_on_ray
+
+        parts = predict_on_ray([path], post, cluster, **options)
     for names, sizes, recognitions in parts:
         yield names, sizes if (sizes > 0).all() else None, recognitions
 
@@ -105,33 +119,52 @@ class DrawnImages:
 
     Parameters
     ----------
-    directory : Path
+    directory : Path or StoredPath
         Made if it is not there. What an earlier run wrote is replaced.
-    sources : sequence of Path
+    sources : sequence of Path or StoredPath
         The images that are drawn, which may lie in the same folder.
     """
 
-    def __init__(self, directory: Path, sources: Sequence[Path]) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(self, directory: Place, sources: Sequence[Place]) -> None:
+        if isinstance(directory, Path):
+            directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._taken = {_identity(path) for path in sources}
         self.count = 0
 
-    def save(self, recognised: Recognised) -> None:
-        """Draw an image's outputs and write it under its own name, numbered where that is taken."""
-        from postproc.images.drawing import draw_outputs
+    def save(self, names: Sequence[str], drawn: Sequence[bytes]) -> None:
+        """Write drawn images under their own names, numbered where these are taken."""
+        for name, content in zip(names, drawn, strict=True):
+            stem, suffix = PurePosixPath(name).stem, _drawn_suffix(name)
+            number = 1
+            path = self._directory / f"{stem}{suffix}"
+            while _identity(path) in self._taken:
+                number += 1
+                path = self._directory / f"{stem}-{number}{suffix}"
+            self._taken.add(_identity(path))
+            if isinstance(path, StoredPath):
+                path.put(content)
+            else:
+                path.write_bytes(content)
+            self.count += 1
 
-        suffix = recognised.path.suffix if recognised.path.suffix.lower() in _DRAWN_FORMATS else ".png"
-        number = 1
-        path = self._directory / f"{recognised.path.stem}{suffix}"
-        while _identity(path) in self._taken:
-            number += 1
-            path = self._directory / f"{recognised.path.stem}-{number}{suffix}"
-        self._taken.add(_identity(path))
-        draw_outputs(recognised.picture.image, recognised.outputs).save(path)
-        self.count += 1
+
+def _drawn_suffix(name: str) -> str:
+    suffix = PurePosixPath(name).suffix
+    return suffix if suffix.lower() in _DRAWN_FORMATS else ".png"
 
 
-def _identity(path: Path) -> str:
+def _drawn(image: Image.Image, outputs: Sequence[Any], suffix: str) -> bytes:
+    """Draw results on an image, and give its file as Pillow writes it by that suffix."""
+    from PIL import Image
+
+    from postproc.images.drawing import draw_outputs
+
+    content = BytesIO()
+    draw_outputs(image, outputs).save(content, Image.registered_extensions()[suffix.lower()])
+    return content.getvalue()
+
+
+def _identity(path: Place) -> str:
     """Give what two paths of one file share, also where letter case does not tell files apart."""
-    return str(path.resolve()).casefold()
+    return str(path.resolve() if isinstance(path, Path) else path.local or path).casefold()

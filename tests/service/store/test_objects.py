@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from postproc import stores
 from postproc.errors import PostprocError
-from postproc.service.store import objects
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreRecord
 from postproc.service.store.outages import StoreAwayError
 
@@ -88,7 +88,7 @@ def test_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch, tmp
 def test_store_that_takes_requests_and_answers_none_is_away_soon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(objects, "_SHORT_LIMITS", {"connect_timeout": "1s", "timeout": "0.2s"})
+    monkeypatch.setattr(stores, "_SHORT_LIMITS", {"connect_timeout": "1s", "timeout": "0.2s"})
     given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
     with socket.create_server(("127.0.0.1", 0)) as silent:
         given["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -8,9 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from postproc import ImageError
-from postproc.evaluation.predictions import predict_images
 from postproc.images import Preprocessor
+from postproc.images.batches import ImagePlace, consecutive
 from postproc.onnx_runner import OnnxRunner
+from postproc.spreading.images import Recognise, map_images
 from tests.models import passthrough
 from tests.saved_tensors.test_predictions import POST, documents, tensors_of
 
@@ -36,16 +37,17 @@ def test_images_give_what_the_runner_gives_in_batches(tmp_path: Path) -> None:
         Image.new("RGB", (40 + row, 30)).save(path)
     broken = tmp_path / "broken.png"
     broken.write_text("")
-    failures: list[tuple[Path, ImageError]] = []
+    failures: list[tuple[ImagePlace, ImageError]] = []
     threads = set()
 
-    def on_unreadable(path: Path, error: ImageError) -> None:
+    def on_unreadable(path: ImagePlace, error: ImageError) -> None:
         failures.append((path, error))
         threads.add(threading.current_thread())
 
     given = [*paths[:3], broken, *paths[3:]]
-    predicted = list(predict_images(runner, preprocessor, given, batch_size=2, on_unreadable=on_unreadable))
-    assert [len(one.names) for one in predicted] == [2, 2, 1]
+    parts = consecutive(given, 2)
+    predicted = list(map_images(Recognise(), runner, preprocessor, parts, on_unreadable))
+    assert [len(one.names) for one in predicted] == [2, 1, 2]
     assert [path for path, _ in failures] == [broken]
     assert threads == {threading.current_thread()}
     prepared = preprocessor([Image.open(path) for path in paths])

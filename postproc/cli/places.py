@@ -1,0 +1,173 @@
+"""Files of commands, by path or by URL of a store: what options take, copies here, and what is written."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import typer
+
+from postproc.disk import whole_file
+from postproc.errors import ExportError, PostprocError, StoreError
+from postproc.stores import StoredPath, is_url, place_of
+
+# What parsers give is a Path or a StoredPath; options say Path, since Typer takes no unions.
+Place = Path | StoredPath
+_copies: dict[str, str] = {}  # folders of this machine, and the URLs that they are copies of
+
+
+def parser(
+    *, exists: bool = True, files: bool = True, folders: bool = False, of_all: bool = False
+) -> Callable[[str], Place]:
+    """Make what reads an option that is a path or a URL, and checks it as Typer does a path.
+
+    With `of_all` a ``file://`` stays a URL, of what all machines of a cluster have; else it is a path.
+    """
+    kind = "Path" if files and folders else "File" if files else "Directory"
+
+    def parse(text: str) -> Place:
+        with _as_misuse():
+            place = place_of(text)
+            if isinstance(place, StoredPath) and not of_all:
+                place = place.local or place
+            if isinstance(place, Path):
+                _check(place, kind, exists)
+            elif not exists and not of_all:
+                place.is_dir()  # asks whether its store answers, before all work
+            elif exists and not ((files and place.is_file()) or (folders and place.is_dir())):
+                raise typer.BadParameter(f"{kind} {text!r} does not exist.")
+            return place
+
+    return parse
+
+
+def copying_parser(*, folders: bool = False) -> Callable[[str], Path]:
+    """Make the same for what libraries read by its path: of a URL a copy, which goes with the command."""
+    read = parser(folders=folders)
+
+    def parse(text: str) -> Path:
+        place = read(text)
+        if isinstance(place, Path):
+            return place
+        with _as_misuse():
+            return _copied(place)
+
+    return parse
+
+
+def copied_if_url(text: str) -> str:
+    """Read an option that is a path or something else: a URL becomes the path of a copy."""
+    return str(copying_parser()(text)) if is_url(text) else text
+
+
+def _copied(place: StoredPath) -> Path:
+    folder = tempfile.mkdtemp(prefix="postproc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _copies[folder] = place.folder.url
+    target = Path(folder) / place.name
+    if place.is_file():
+        place.fetch(target)
+    else:
+        for file in place.below():
+            file.fetch(target / file.relative_to(place))
+    return target
+
+
+def told(text: str) -> str:
+    """Word a text by URLs where it has the paths of their copies."""
+    for folder, url in _copies.items():
+        text = text.replace(folder, url)
+    return text
+
+
+def read_tensors(place: str) -> str:
+    """Read an option that is a path or a URL of saved tensors; a path is checked."""
+    if not is_url(place):
+        _check(Path(place), "Path", True)
+    return place
+
+
+@contextmanager
+def writing(target: Place) -> Iterator[Path]:
+    """Give the path of this machine to write a file or a folder to, which goes to its store when it is whole.
+
+    Raises
+    ------
+    ExportError
+        If a folder of a store holds files already.
+    StoreError
+        If the store does not take it; what was written then stays on this machine, and the error says where.
+    """
+    if isinstance(target, Path):
+        yield target
+        return
+    folder = Path(tempfile.mkdtemp(prefix="postproc-"))
+    _copies[str(folder)] = target.folder.url
+    path = folder / target.name
+    try:
+        yield path
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    try:
+        _put(path, target)
+    except (StoreError, ExportError, OSError) as error:
+        del _copies[str(folder)]
+        raise type(error)(f"{error}; what was to be written there is at {path}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_text(target: Place, text: str) -> None:
+    """Write a file of text, whole or not at all."""
+    with writing(target) as path, whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_new_folder(target: Place) -> None:
+    """Raise an `ExportError` if a folder of a store holds files."""
+    if isinstance(target, StoredPath) and target.is_dir():
+        raise ExportError(f"{target}: expected a new or empty folder; this one holds files, name another")
+
+
+def _put(path: Path, target: StoredPath) -> None:
+    if not path.is_dir():
+        target.put(path)
+        return
+    check_new_folder(target)
+    done: list[StoredPath] = []
+    try:
+        for file in sorted(one for one in path.rglob("*") if one.is_file()):
+            done.append(target / file.relative_to(path).as_posix())
+            done[-1].put(file)
+    except BaseException:  # a store has no folder that appears at once
+        for file_there in done:
+            with suppress(PostprocError, OSError):
+                file_there.unlink()
+        raise
+
+
+def _check(path: Path, kind: str, exists: bool) -> None:
+    if not path.exists():
+        if exists:
+            raise typer.BadParameter(f"{kind} {str(path)!r} does not exist.")
+        return
+    if path.is_dir() and kind == "File":
+        raise typer.BadParameter(f"File {str(path)!r} is a directory.")
+    if path.is_file() and kind == "Directory":
+        raise typer.BadParameter(f"Directory {str(path)!r} is a file.")
+    if exists and not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"{kind} {str(path)!r} is not readable.")
+
+
+@contextmanager
+def _as_misuse() -> Iterator[None]:
+    """Tell what is wrong with a URL, or with its store, as Typer does of an option."""
+    try:
+        yield
+    except (PostprocError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None

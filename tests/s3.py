@@ -1,0 +1,35 @@
+"""What stands for S3 in tests: moto, over HTTP on the loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+@contextmanager
+def s3_bucket() -> Iterator[str]:
+    """Give the URL of an empty bucket, which the environment tells this process and its children of."""
+    pytest.importorskip("obstore")
+    pytest.importorskip("flask_cors")
+    moto = pytest.importorskip("moto.server")
+    import boto3
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    given = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in given.items():
+                patch.setenv(name, value)
+            boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
+            yield "s3://bucket"
+    finally:
+        server.stop()
