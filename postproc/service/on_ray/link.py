@@ -123,10 +123,11 @@ class Driver:
         self.ended()
         for line in self.lines:
             line.close()
-        for stream in (self._process.stdin, self._process.stdout, self._control):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        with self._lock:
+            for stream in (self._process.stdin, self._process.stdout, self._control):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
 
     def _next(self, seconds: float) -> Any:
         try:
@@ -229,6 +230,8 @@ class Link:
         driver = Driver(self._module, self._lines)
         with self._changed:
             self._next = driver
+            if self._is_over:
+                driver.kill()
         try:
             driver.connect(self._order)
         except BaseException:
@@ -260,7 +263,7 @@ class Link:
                 return
             try:
                 self._connect()
-            except PostprocError as error:
+            except (PostprocError, OSError) as error:  # or no process can be started
                 if str(error) != said:
                     logger.warning("the link to Ray is still lost: %s", error)
                 pause, said = min(2 * pause, _LONGEST_PAUSE), str(error)
