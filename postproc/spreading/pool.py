@@ -178,7 +178,7 @@ class _Pool:
             self._busy[actor.do.remote(given)] = actor, number
         room = self._most - len(self._starting) - len(self._idle) - len(self._busy)
         for _ in range(min(room, len(self._waiting) - len(self._starting))):
-            new = self._host.remote(self._make)
+            new: Any = self._host.remote(self._make)
             self._starting[new.look.remote()] = new
 
     def _wait(self) -> None:
