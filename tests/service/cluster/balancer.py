@@ -33,7 +33,7 @@ frontend postproc
 backend front_ends
     balance leastconn
     option httpchk GET /readyz
-    default-server check inter 500ms fall 2 rise 1
+    default-server check inter 1s fall 2 rise 1
 {servers}
 """
 

@@ -37,6 +37,7 @@ def check(scene: Scene, ledger: Ledger) -> dict[str, int]:
     Each has to say the same, and what a client saw first: a result is written once.
     """
     endings: Counter[str] = Counter()
+    wanted = expected()
     for tenant, tasks in ledger.tasks.items():
         answers = []
         for front in scene.fronts:
@@ -48,16 +49,16 @@ def check(scene: Scene, ledger: Ledger) -> dict[str, int]:
                 told = [promised.row, *(other.get(task) for other in answers)]
                 ledger.complain(f"task {task} has several answers: {told}"[:2000])
             endings[re.sub(r"\d+(\.\d+)?", "N", row["error"] or row["status"])] += 1
-            if fault := _fault(row):
+            if fault := _fault(row, wanted):
                 ledger.complain(f"task {task}: {fault}")
     return dict(endings)
 
 
-def _fault(row: dict[str, Any]) -> str | None:
+def _fault(row: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     """Return what is wrong with how a task ended, if anything."""
     if row["status"] == "success":
         try:
-            check_same(row["data"], expected())
+            check_same(row["data"], wanted)
         except AssertionError as error:
             return f"its result is wrong: {error}"[:500]
     elif row["status"] != "error" or not any(text.fullmatch(row["error"]) for text in STATED):
