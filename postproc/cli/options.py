@@ -115,7 +115,9 @@ PreprocessingFile = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Images that the network runs on at once.")]
 IntraOpThreads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads of ONNX Runtime that share an operator; by default one a core."),
+    typer.Option(
+        min=1, help="Threads of ONNX Runtime that share an operator; by default one a core, with --ray 1."
+    ),
 ]
 JaccardIndex = Annotated[
     float, typer.Option(min=0.01, max=1, help="Jaccard index from which on a box counts as right.")
