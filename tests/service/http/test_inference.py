@@ -32,7 +32,8 @@ class Services:
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.reporter = SimpleNamespace(admit=lambda tenant: None, put=self.told.extend)
-        self.engine = FakeEngine(None, FakeMetrics(), self.reporter)  # type: ignore[arg-type]
+        self.metrics = FakeMetrics()
+        self.engine = FakeEngine(None, self.metrics, self.reporter)  # type: ignore[arg-type]
         self.tasks = SimpleNamespace(add=self._add)
         self.rows: list[str] = []
         self.begun, self.go, self.turns = threading.Event(), threading.Event(), asyncio.Event()
