@@ -6,6 +6,7 @@ import logging
 import subprocess
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
@@ -19,13 +20,14 @@ from postproc.service.on_ray.messages import LinkOrder
 logger = logging.getLogger(__name__)
 
 _MODULE = "postproc.service.on_ray.driver"
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before another is started
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0  # seconds before another is started
 _PATIENCE = 20.0  # seconds that calls wait for another
 _CONNECT_SECONDS = 240.0  # what has Serve make an application takes its time
 _SILENCE = 30.0  # seconds without a sign of life
 _OWN_END_SECONDS = 0.5  # until one is gone that ends by itself, as its connections tell
 _END_SECONDS = 5.0  # until one is gone that was killed
-_MOST_LINES, _LONGEST_LINE = 100, 1000  # of what the process writes to the log, libraries among it
+_MOST_LINES, _LONGEST_LINE = 60, 1000  # of what the process writes in a minute, libraries among it
+_MINUTE = 60.0
 
 
 class Line:
@@ -141,11 +143,21 @@ class Driver:
     def _read_log(self) -> None:
         stream = self._process.stderr
         assert stream is not None
-        for row, line in enumerate(stream):
-            if row < _MOST_LINES and not self._is_killed:
-                text = line.decode(errors="replace").rstrip()[:_LONGEST_LINE]
+        for text in _few(stream):
+            if not self._is_killed:
                 logger.warning("from the link to Ray: %s", text)
         stream.close()
+
+
+def _few(lines: Iterable[bytes]) -> Iterator[str]:
+    """Give some lines of each minute: Ray says much when something dies, and later ones may matter."""
+    began, count = time.monotonic(), 0
+    for line in lines:
+        if time.monotonic() - began >= _MINUTE:
+            began, count = time.monotonic(), 0
+        count += 1
+        if count <= _MOST_LINES:
+            yield line.decode(errors="replace").rstrip()[:_LONGEST_LINE]
 
 
 class Link:

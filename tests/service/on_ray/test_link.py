@@ -122,6 +122,22 @@ def test_calls_that_find_no_process_for_long_are_lost(
     assert isinstance(call.error, LostError)
 
 
+def test_much_that_a_process_writes_hides_nothing_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MINUTE", 0.05)
+    monkeypatch.setattr(module, "_MOST_LINES", 3)
+
+    def lines() -> Iterator[bytes]:
+        for number in range(100):
+            yield f"dump {number}\n".encode()
+        time.sleep(0.1)
+        yield b"later\n"
+
+    texts = list(module._few(lines()))
+    assert texts[:3] == ["dump 0", "dump 1", "dump 2"]
+    assert texts[-1] == "later"
+    assert len(texts) < 50
+
+
 def test_process_ends_with_its_parent_and_is_of_no_terminal(tmp_path: Path) -> None:
     program = (
         "import sys, time\nfrom pathlib import Path\n"
