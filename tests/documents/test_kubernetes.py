@@ -394,19 +394,6 @@ def test_container_that_waits_ends_as_the_first_process_of_a_container() -> None
     assert started.returncode == 0
 
 
-def test_haproxy_takes_the_configuration_of_the_page(tmp_path: Path) -> None:
-    found = shutil.which("haproxy", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-    if found is None:
-        pytest.skip("haproxy is not installed: apt-get install haproxy")
-    (block,) = blocks(ROOT / "docs" / "scaling.md", "haproxy")
-    (tmp_path / "haproxy.cfg").write_text(block.code)
-    checked = subprocess.run(
-        [found, "-c", "-f", "haproxy.cfg"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr
-    assert "WARNING" not in checked.stderr, checked.stderr
-
-
 def test_image_has_the_ray_of_the_cluster() -> None:
     (version,) = re.findall(r"ray\[serve\]==([0-9.]+)", (FOLDER / "Containerfile").read_text())
     assert version == objects()["RayCluster"]["spec"]["rayVersion"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import httpx
 import pytest
 
 from tests.examples.examples import BROKEN, HOSTS, SEEDS, WRONG, check_answer, file, is_installed
+from tests.ports import free_port
 
 ASKED = 12
 PATIENCE = 120  # seconds: some import for half a minute on a busy machine
@@ -78,12 +78,6 @@ def _answers(url: str) -> bool:
     except httpx.HTTPError:
         return False
     return status != HTTPStatus.NOT_FOUND and status < HTTPStatus.INTERNAL_SERVER_ERROR
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def in_text(image: bytes) -> str:

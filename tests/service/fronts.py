@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import multiprocessing
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.ports import free_port
 from tests.service.digits import all_ended
 from tests.service.front_end import KEY, serve
 from tests.service.objects import IMAGE, made, make_version
@@ -77,7 +77,7 @@ class Fronts:
         self._database, self._folder = database, folder
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.service.front_end", *_LATE])
-        self._ports = [_free_port() for _ in range(count)]
+        self._ports = [free_port() for _ in range(count)]
         self.running: list[Front] = []
 
     def __enter__(self) -> Fronts:
@@ -107,12 +107,6 @@ class Fronts:
         process = self._context.Process(target=serve, args=(self._database, store, data, self._ports[number]))
         process.start()
         return Front(process, f"http://127.0.0.1:{self._ports[number]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _wait(front: Front) -> None:

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.service.cluster.processes import Program, free_port
+from tests.documents.pages import ROOT, blocks
+from tests.ports import free_port
+from tests.service.cluster.processes import Program
 
+HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
 # What HAProxy answers by itself has this header; what front ends answer passes as it is.
 OWN = "X-Balancer"
-_CONFIGURATION = """\
-global
-    tune.bufsize 65536
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 150s
-    timeout server 150s
-    timeout queue 5s
-    retries 2
-    retry-on conn-failure
-    option redispatch
-    http-error status 503 content-type text/plain string {none} hdr Retry-After 1 hdr {own} 503
-    http-error status 502 content-type text/plain string {ended} hdr Retry-After 1 hdr {own} 502
-
-frontend postproc
-    bind 127.0.0.1:{port}
-    default_backend front_ends
-
-backend front_ends
-    balance leastconn
-    option httpchk GET /readyz
-    default-server check inter 1s fall 2 rise 1
-{servers}
-"""
+PAGE = ROOT / "docs" / "scaling.md"
 
 
 def balancer(ports: Sequence[int], folder: Path) -> Program:
     """Make a load balancer of front ends that listen on these ports.
 
-    It asks each for ``/readyz``. A request is tried at another one only where no connection was made: a POST
-    that was sent is sent once.
+    It is configured as docs/scaling.md has it.
     """
-    found = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if found is None:
+    if HAPROXY is None:
         sys.exit("HAProxy is not installed: apt-get install haproxy")
     port, path = free_port(), folder / "haproxy.cfg"
-    servers = "\n".join(f"    server front{row} 127.0.0.1:{number}" for row, number in enumerate(ports))
-    texts = {"none": '"no front end is ready"', "ended": '"a front end ended meanwhile"'}
-    path.write_text(_CONFIGURATION.format(own=OWN, port=port, servers=servers, **texts))
-    return Program([found, "-db", "-f", str(path)], port, folder / "haproxy.log")
+    path.write_text(configuration(port, ports))
+    return Program([HAPROXY, "-db", "-f", str(path)], port, folder / "haproxy.log")
+
+
+def configuration(port: int, ports: Sequence[int]) -> str:
+    """Return the configuration of the page for these ports, whose own answers have a header more."""
+    (block,) = blocks(PAGE, "haproxy")
+    text = re.sub(r"^ *server .*\n", "", block.code, flags=re.MULTILINE)
+    text = text.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
+    text = text.replace("hdr Retry-After 1\n", f"hdr Retry-After 1 hdr {OWN} own\n")
+    return text + "".join(f"    server front{row} 127.0.0.1:{number}\n" for row, number in enumerate(ports))

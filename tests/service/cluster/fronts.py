@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.cluster.processes import born, descendants, free_port
+from tests.ports import free_port
+from tests.service.cluster.processes import born, descendants
 from tests.service.running import NotStartedError, Running, running
 
 _SECONDS = 300

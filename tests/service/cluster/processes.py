@@ -14,14 +14,6 @@ from tests.service.running import ROOT
 _SECONDS = 30
 
 
-def free_port() -> int:
-    """Return a port of the loopback on which nobody listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def born(process: int) -> str | None:
     """Return when a process began, which tells it from a later one of its number; None if it has ended."""
     try:
@@ -55,7 +47,7 @@ class Program:
     """
 
     def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
-        self._command, self.port, self._log = command, port, log
+        self._command, self.port, self.log = command, port, log
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,14 +57,14 @@ class Program:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + _SECONDS
         while True:
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
-            assert self._process.poll() is None, f"{self._command[0]} ended: {self._log.read_text()[-2000:]}"
+            assert self._process.poll() is None, f"{self._command[0]} ended: {self.log.read_text()[-2000:]}"
             assert time.monotonic() < deadline, f"{self._command[0]} does not listen"
             time.sleep(0.02)
 

@@ -11,9 +11,11 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from tests.service.cluster.processes import descendants
+from tests.service.waiting import wait_until
 
 _PARAMETERS = "num_cpus", "node_ip_address", "object_store_memory", "temp_dir"
 _MOST_STARTS = 3
+_REPLICA_SECONDS = 60.0
 _HEAD = "include_dashboard", "gcs_server_port", "dashboard_agent_listen_port"
 
 
@@ -83,10 +85,9 @@ class Nodes:
         return sorted(found)
 
     def kill_replica(self, rng: random.Random) -> None:
-        """Kill one of the processes of replicas, where there is one."""
-        found = self.replicas()
-        if found:
-            os.kill(rng.choice(found), signal.SIGKILL)
+        """Kill one of the processes of replicas, once there is one."""
+        wait_until(self.replicas, _REPLICA_SECONDS)
+        os.kill(rng.choice(self.replicas()), signal.SIGKILL)
 
 
 def _parameters(node: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
@@ -15,7 +16,7 @@ from werkzeug.test import Client
 BUCKET = "bucket"
 _WRITES = "PUT", "POST", "DELETE"
 # moto looks at no signature, but shows nobody's objects to those who have none.
-_SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request"}
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request"}
 
 
 class Kept:
@@ -31,9 +32,9 @@ class Kept:
         self._folder = folder
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._client = Client(self._moto)
-        self._client.put(f"/{BUCKET}", headers=_SIGNED)
+        self._client.put(f"/{BUCKET}", headers=SIGNED)
         for path in folder.glob("*"):
-            self._client.put(f"/{BUCKET}/{unquote(path.name)}", data=path.read_bytes(), headers=_SIGNED)
+            self._client.put(f"/{BUCKET}/{unquote(path.name)}", data=path.read_bytes(), headers=SIGNED)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request, as WSGI has it."""
@@ -45,9 +46,9 @@ class Kept:
 
     def _keep(self, key: str) -> None:
         path = self._folder / quote(key, safe="")
-        found = self._client.get(f"/{BUCKET}/{key}", headers=_SIGNED)
+        found = self._client.get(f"/{BUCKET}/{key}", headers=SIGNED)
         if found.status_code == 200:
-            written = self._folder.with_suffix(".new")
+            written = self._folder.with_name(uuid4().hex)  # writes of several threads come at once
             written.write_bytes(found.data)
             written.rename(path)
         else:

@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.service import postgres
 from tests.service.cluster.balancer import balancer
 from tests.service.cluster.checks import LEASE, TIMEOUT
 from tests.service.cluster.fronts import FrontEnd
-from tests.service.cluster.processes import Program, free_port
+from tests.service.cluster.processes import Program
 from tests.service.cluster.ray_nodes import Nodes
 from tests.service.cluster.s3 import BUCKET
 from tests.service.on_ray.nodes import nodes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,8 @@ import httpx
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
+
+from tests.ports import free_port
 
 LEAST_STORE = 80_000_000  # bytes; Ray takes 75 MiB at least
 # Ray takes 127.0.0.1 to mean the address by which others reach this machine.
@@ -46,8 +47,8 @@ def nodes(cpus: Sequence[int] = (1, 1), port: int = 0) -> Iterator[Cluster]:
         cluster.add_node(
             num_cpus=cpus[0],
             include_dashboard=False,
-            gcs_server_port=port or _free_port(),
-            dashboard_agent_listen_port=_free_port(),
+            gcs_server_port=port or free_port(LOOPBACK),
+            dashboard_agent_listen_port=free_port(LOOPBACK),
             **given,
         )
         for count in cpus[1:]:
@@ -77,10 +78,3 @@ def scraped() -> str:
     ports = [(node["NodeManagerAddress"], node["MetricsExportPort"]) for node in ray.nodes() if node["Alive"]]
     pages = (httpx.get(f"http://{host}:{port}/metrics", trust_env=False).text for host, port in ports)
     return "".join(pages)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind((LOOPBACK, 0))
-        port: int = found.getsockname()[1]
-        return port

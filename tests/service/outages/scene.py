@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from postproc.service.work import TASK_MARGIN
+from tests.ports import free_port
 from tests.service.digits import client_of
 from tests.service.outages.ledger import Ledger
 from tests.service.running import NotStartedError, Running, running
@@ -51,7 +51,7 @@ class Scene:
         self.stops = 0
         self.longest_stop = 0.0
         self.service: Running | None = None
-        self._port = _free_port()
+        self._port = free_port()
         self._stack = ExitStack()
 
     @property
@@ -187,9 +187,3 @@ class Scene:
             log.writelines(self.service.lines)
         self.service = None
         self._stack.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
