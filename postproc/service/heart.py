@@ -92,6 +92,7 @@ class Heart:
                 is_failing = False
 
     def _beat(self) -> None:
+        began = time.monotonic()  # the lease lives from then on at least
         try:
             self._tasks.beat()
         except Exception:
@@ -101,7 +102,7 @@ class Heart:
         now = time.monotonic()
         if self._is_unheard or now - self._last > self._seconds:
             self._since = now
-        self._is_unheard, self._last = False, now
+        self._is_unheard, self._last = False, began
 
     def _look(self) -> None:
         seen = self._tasks.look(self._engine.had())

@@ -56,11 +56,11 @@ class TakingOver:
         taken, self._own = self._own, []
         if not taken:
             taken = await run_in_threadpool(self._tasks.take_over, _MOST, of_dead=self._heart.is_steady)
-        if not taken:
-            self._heart.is_waiting = False  # until it is heard again
-            return False
-        logger.warning("takes %d tasks over from other front ends", len(taken))
-        self._services.metrics.count("postproc_tasks_taken_over", len(taken))
+            if not taken:
+                self._heart.is_waiting = False  # until it is heard again
+                return False
+            logger.warning("takes %d tasks over from other front ends", len(taken))
+            self._services.metrics.count("postproc_tasks_taken_over", len(taken))
         later = [task for task in await asyncio.gather(*map(self._run, taken)) if task is not None]
         if later:
             try:

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
-from sqlalchemy.exc import DBAPIError, InternalError
+from sqlalchemy.exc import InternalError
 
 from postproc.errors import PostprocError
 from postproc.service import ServiceSettings, create_app
@@ -24,20 +23,14 @@ from postproc.service.engine.batching import Batcher
 from postproc.service.engine.engine import Engine
 from postproc.service.engine.jobs import Ticket
 from postproc.service.errors import QueueFullError
-from postproc.service.heart import Heart
 from postproc.service.model_check.check import check_model
 from postproc.service.sharing import TAKEN_OVER
-from postproc.service.store import leases, tables
-from postproc.service.store import tasks as store_tasks
-from postproc.service.store.database import Database
 from postproc.service.store.keys import Keys
-from postproc.service.store.leases import LeasedTasks
-from postproc.service.store.outages import is_outage
 from postproc.service.store.reporting import Reporter
 from postproc.service.store.tables import Lease
-from postproc.service.work import STOPPED, TargetName, TaskRequest
+from postproc.service.work import TargetName, TaskRequest
 from tests.service import digits, front_end
-from tests.service.fake_engine import FakeEngine, FakeMetrics
+from tests.service.fake_engine import FakeEngine
 from tests.service.front_end import SlowEngine
 from tests.service.fronts import Fronts, check, run_rounds
 from tests.service.objects import IMAGE, complaint, made, make_network, make_version, post_network
@@ -364,82 +357,13 @@ def test_a_store_needs_postgresql_and_its_own_database(postgres: Callable[[], st
             app("b", store=f"file://{tmp_path}/other", database=url)
 
 
-@pytest.fixture
-def leased(postgres: Callable[[], str], tmp_path: Path) -> Iterator[Callable[[], LeasedTasks]]:
-    database = Database(ServiceSettings(data=tmp_path, database=postgres()))
-    database.prepare("identity", for_front_ends=True)
-
-    def make() -> LeasedTasks:
-        tasks = LeasedTasks(database, 60.0)
-        tasks.beat()
-        return tasks
-
-    yield make
-    database.close()
-
-
-def _request() -> TaskRequest:
-    return TaskRequest(TargetName("version", 7), {"inputs": []}, [b"one", b"", b"three"])
-
-
-def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], LeasedTasks]) -> None:
-    a, b, c = leased(), leased(), leased()
-    task = a.add("one", _request)
-    assert b.take_over(8, of_dead=True) == []
-    assert b.finish([(task, "{}", None)]) == 0
-    a.finish([(task, None, STOPPED)])
-    assert b.look({}).is_waiting
-    (taken,) = [*b.take_over(8, of_dead=False), *c.take_over(8, of_dead=False)]
-    assert taken.request == _request()
-    assert (taken.task_id, taken.tenant, taken.losses) == (task, "one", 0)
-    assert c.look({}).held == {"one": 1}
-    assert a.finish([(task, '{"a": 1}', None)]) == 0
-    assert b.finish([(task, '{"b": 1}', None)]) == 1
-    assert b.texts("one", [task]) == {task: '{"b": 1}'}
-    assert not b.look({}).is_waiting
-
-
-def test_tasks_of_tenants_are_taken_over_in_turns_the_oldest_first(
-    leased: Callable[[], LeasedTasks],
-) -> None:
-    a, b = leased(), leased()
-    tasks = [a.add(tenant, _request) for tenant in ("flood", "flood", "flood", "flood", "one", "two", "one")]
-    a.leave()
-    taken = [b.take_over(4, of_dead=False) for _ in range(3)]
-    assert [{task.task_id for task in found} for found in taken] == [
-        {tasks[0], tasks[4], tasks[5], tasks[1]},
-        {tasks[2], tasks[3], tasks[6]},
-        set(),
-    ]
-
-
-def test_results_are_as_old_as_the_database_says(
-    leased: Callable[[], LeasedTasks], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2020, 1, 1, tzinfo=tz)
-
-    a, b = leased(), leased()
-    task = a.add("one", _request)
-    with monkeypatch.context() as patch:  # the clock of one front end
-        patch.setattr(tables, "datetime", Wrong)
-        patch.setattr(store_tasks, "datetime", Wrong)
-        assert a.finish([(task, "{}", None)]) == 1
-    assert b.expire(3600.0) == 0
-    assert b.get("one", task).status == "success"
-    time.sleep(0.01)
-    assert b.expire(0.001) == 1
-
-
 def test_lease_that_cannot_be_read_ends_in_error_and_holds_up_no_others(
     fronts: tuple[Serving, Serving, Path],
 ) -> None:
     a, b, _ = fronts
     tasks, version = a.services.leased, make_version(a.client)
     assert tasks is not None
-    unreadable = tasks.add("one", _request)
+    unreadable = tasks.add("one", lambda: TaskRequest(TargetName("version", 7), {}, []))
     a.engine.holds = True
     other = infer(a, version["id"])
     with tasks._database.writing() as session:
@@ -448,42 +372,6 @@ def test_lease_that_cannot_be_read_ends_in_error_and_holds_up_no_others(
     tasks.hand_over([unreadable, other])
     assert ended(b, other)["status"] == "success"
     assert "failed to run" in ended(b, unreadable)["error"]
-
-
-def test_large_images_are_taken_over_a_few_at_a_time(
-    leased: Callable[[], LeasedTasks], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a, b = leased(), leased()
-    monkeypatch.setattr(leases, "_MOST_BYTES", 17)
-    tasks = [a.add("one", _request) for _ in range(3)]  # of 8 bytes each
-    large = TaskRequest(TargetName("version", 7), {}, [b"more than all"] * 2)
-    tasks.append(a.add("one", lambda: large))
-    a.leave()
-    taken = [[task.task_id for task in b.take_over(8, of_dead=False)] for _ in range(4)]
-    assert taken == [tasks[:2], tasks[2:3], tasks[3:], []]
-
-
-def test_front_end_that_hangs_while_it_writes_lets_its_task_go(
-    postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = ServiceSettings(data=tmp_path, database=postgres())
-    database = Database(settings, most_idle=1.0)
-    database.prepare("identity", for_front_ends=True)
-    a, b = LeasedTasks(database, 0.2), LeasedTasks(database, 60.0)
-    a.beat()
-    task = a.add("one", _request)
-
-    def hang(*_: Any) -> int:
-        wait_until(lambda: [taken.task_id for taken in b.take_over(8, of_dead=True)] == [task], 5)
-        return 1
-
-    monkeypatch.setattr(leases, "write_outcomes", hang)
-    with pytest.raises(DBAPIError) as caught:
-        a.finish([(task, "{}", None)])
-    assert is_outage(caught.value)
-    monkeypatch.undo()
-    assert b.finish([(task, '{"b": 1}', None)]) == 1
-    database.close()
 
 
 def test_request_whose_transaction_was_ended_is_asked_for_again(
@@ -499,36 +387,6 @@ def test_request_whose_transaction_was_ended_is_asked_for_again(
     response = a.client.get("/networks/1")
     assert complaint(response, 503)
     assert response.headers["Retry-After"]
-
-
-def test_own_leases_that_nobody_runs_end_in_error(leased: Callable[[], LeasedTasks]) -> None:
-    a, b = leased(), leased()
-    lost, other = a.add("one", _request), b.add("one", _request)
-    a._unfinished.clear()  # as where the commit was not answered
-    assert a.end_lost(0.0, "lost", lambda ids: ()) == 1
-    assert a.get("one", lost).error == "lost"
-    assert a.get("one", other).status == "pending"
-
-
-def test_look_at_the_others_that_takes_long_keeps_no_sign_of_life_back() -> None:
-    is_over = threading.Event()
-
-    class Slow:
-        def beat(self) -> None:
-            pass
-
-        def look(self, had: Any) -> Any:
-            assert is_over.wait(20)
-            return leases.Seen()
-
-    tasks: Any = Slow()
-    heart = Heart(tasks, LEASE, FakeEngine(None, FakeMetrics(), None), FakeMetrics())  # type: ignore[arg-type]
-    heart.start()
-    try:
-        wait_until(lambda: heart.is_steady, 5)
-    finally:
-        is_over.set()
-        heart.stop()
 
 
 def test_places_count_what_a_tenant_has_elsewhere() -> None:

@@ -167,9 +167,10 @@ class Batcher:
                 self._condition.wait(deadline - time.monotonic())
             left = self._queue.pop(lambda job: True) + list(self._queue.running)
         self._end(left, STOPPED)
+        deadline = max(deadline, time.monotonic() + 0.1)
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()) + 0.1)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def claim(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those whose outcome has not been told yet, and mark them as told."""

@@ -214,7 +214,7 @@ class Engine:
             self._batcher.submit(job)
 
     def had(self) -> Mapping[str, float]:
-        """Return the seconds of calls that tenants have had, of those who came within a minute."""
+        """Return the seconds of calls that tenants have had; see `JobQueue.had`."""
         return self._batcher.had()
 
     def share(self, held: Mapping[str, int], had: Mapping[str, float]) -> None:
@@ -384,10 +384,12 @@ class Engine:
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         claimed = set(self._batcher.claim(jobs))
+        ended = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed]
         now = time.monotonic()
-        for job in claimed:
-            self._metrics.observe("postproc_task_seconds", now - job.submitted)
-        self._outcomes.put([outcome for job, outcome in zip(jobs, outcomes, strict=True) if job in claimed])
+        for job, outcome in ended:
+            if outcome.error != STOPPED:  # else it did not run, and may run elsewhere
+                self._metrics.observe("postproc_task_seconds", now - job.submitted)
+        self._outcomes.put([outcome for _, outcome in ended])
 
 
 def _held(network_id: int | str) -> str:

@@ -140,11 +140,12 @@ class JobQueue:
             account.owed = min(account.owed + more, account.seconds - least)
 
     def had(self, now: float) -> dict[str, float]:
-        """Return the seconds of calls that tenants have had here, of those who came within a minute."""
+        """Return the seconds of calls that tenants have had here, of those with jobs, or within a minute."""
+        tenants = self.tenants
         had = {
             tenant: seconds
             for tenant, seconds in self._ended.items()
-            if now - self._came.get(tenant, now - _RECENT) < _RECENT
+            if tenant in tenants or now - self._came.get(tenant, now - _RECENT) < _RECENT
         }
         self._ended = defaultdict(float, had)
         for job, part in self.running.items():

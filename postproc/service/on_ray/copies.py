@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import stat
@@ -54,7 +53,7 @@ class Copies:
         count: Callable[..., None] = lambda name, amount=1, **labels: None,
     ) -> None:
         self._objects = objects
-        self._folder = folder or Path(tempfile.gettempdir()) / f"postproc-networks-{getpass.getuser()}"
+        self._folder = folder or Path(tempfile.gettempdir()) / f"postproc-networks-{os.getuid()}"
         self._max_bytes, self._in_use, self._count = max_bytes, in_use, count
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self._folder.lstat()

@@ -40,7 +40,7 @@ class RayEngine(Engine):
     Raises
     ------
     PostprocError
-        If the settings name no store, or more replicas at least than at most.
+        If the settings name no store, more replicas at least than at most, or what is no number of GPUs.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class RayEngine(Engine):
             raise PostprocError(
                 f"--ray-min-replicas: expected at most --ray-max-replicas, {settings.ray_max_replicas}, got "
                 f"{settings.ray_min_replicas}"
+            )
+        if settings.ray_gpus > 1 and not settings.ray_gpus.is_integer():
+            raise PostprocError(
+                f"--ray-gpus: expected a part of one, such as 0.5, or whole ones, got {settings.ray_gpus:g}"
             )
         # As many calls at once as all replicas take, so that those that wait are batched here.
         calls = MOST_ONGOING * settings.ray_max_replicas

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
+import re
 import time
 from typing import Any
 
@@ -22,9 +22,10 @@ from postproc import __version__
 from postproc.errors import PostprocError
 from postproc.service.on_ray.messages import LinkOrder, ReplicaSettings
 from postproc.service.on_ray.replica import application
+from postproc.spreading.cluster import knock
 
 _NAMESPACE = "postproc"
-_KNOCK_SECONDS = 5.0
+_ADDRESS = re.compile(r"(?:[^\s:/]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _MAKE_SECONDS = 60.0  # until Serve has taken the application
 _REPLICA_SECONDS = 120.0  # until a replica answers
 _MOST_TRIES = 3
@@ -39,7 +40,7 @@ def connected(order: LinkOrder) -> tuple[Any, list[str]]:
         If there is no cluster, or it does not run the application, or that of another release.
     """
     address = order.address
-    if "://" in address:
+    if address != "auto" and not _ADDRESS.fullmatch(address):  # Ray has others, `local` among them
         raise PostprocError(
             f"--ray: expected auto or HOST:PORT, as `ray start` prints it, got {address!r}: this "
             "machine has to be a node, Ray's client does not do"
@@ -49,7 +50,7 @@ def connected(order: LinkOrder) -> tuple[Any, list[str]]:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     try:
-        _knock(address)
+        knock(address)
         ray.init(address, namespace=_NAMESPACE, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise PostprocError(
@@ -64,13 +65,6 @@ def connected(order: LinkOrder) -> tuple[Any, list[str]]:
         return handle, _differences(order, _about(handle, order.app))
     except (RayServeException, RayActorError, RuntimeError, ValueError, TimeoutError) as error:
         raise PostprocError(f"Ray Serve does not run {order.app!r}: {error}") from None
-
-
-def _knock(address: str) -> None:
-    """Raise an OSError where nobody listens, for whom Ray would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 class _Maker:

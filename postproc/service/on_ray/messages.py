@@ -73,11 +73,13 @@ class NetworkSource:
 
     @classmethod
     def of(cls, network_id: int | str, model: Path) -> NetworkSource:
-        """Describe the files beside a model, which are read for their digests."""
+        """Describe the files beside a model, which are read for their digests; an OSError if it is gone."""
         if isinstance(network_id, str):
             return cls(network_id)
         folder = model.parent
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        if model not in paths:
+            raise FileNotFoundError(f"there is no file {model}")
         entries = (
             FileEntry(path.relative_to(folder).as_posix(), digest_of(path), path.stat().st_size)
             for path in paths
@@ -106,7 +108,7 @@ class LinkOrder:
     @classmethod
     def of(cls, settings: ServiceSettings) -> LinkOrder:
         """Take what a service has for its link."""
-        return cls(settings.ray or "auto", settings.ray_app, ReplicaSettings.of(settings))
+        return cls(settings.ray or "", settings.ray_app, ReplicaSettings.of(settings))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from postproc.isolation import CrashError
 from postproc.service.engine.networks.calls import Answer, Give, LostError, NetworkCall
 from postproc.service.engine.networks.process import HungError
 from postproc.service.on_ray.link import Driver, Link
-from postproc.service.on_ray.messages import NetworkSource, Reply
+from postproc.service.on_ray.messages import NetworkSource, Reply, Told
 from postproc.service.work import UNLOADABLE
 
 _MOST_DRIVERS = 2  # that may end under a call
@@ -147,17 +148,29 @@ class RemoteCaller:
                 raise EOFError
             layout = line.buffer.put(parts)
             line.connection.send((*order, layout, deadline - time.monotonic()))
-            while line.connection.poll(max(0.0, deadline + _GRACE - time.monotonic())):
-                told = line.connection.recv()
-                if isinstance(told, Reply):
-                    line.buffer.give_back()
-                    return told
-                if told is None:
-                    self._on_retry()
-                elif isinstance(told, float):
-                    self._on_away(told)
-                else:
-                    for result in told:
-                        give(*result)
-        driver.kill()
+            try:
+                reply = self._heard(line.connection, deadline + _GRACE, give)
+            except EOFError:
+                raise
+            except BaseException:
+                driver.kill()  # or the next call would be told what this one has not heard
+                raise
+            line.buffer.give_back()
+            return reply
+
+    def _heard(self, connection: Connection, deadline: float, give: Give) -> Reply:
+        while connection.poll(max(0.0, deadline - time.monotonic())):
+            try:
+                told: Told = connection.recv()
+            except OSError as error:  # it ended within a message
+                raise EOFError from error
+            if isinstance(told, Reply):
+                return told
+            if told is None:
+                self._on_retry()
+            elif isinstance(told, float):
+                self._on_away(told)
+            else:
+                for result in told:
+                    give(*result)
         raise LostError("the link to Ray does not answer")

@@ -69,12 +69,12 @@ class NetworkReplica:
             in_use=settings.in_use,
             count=self._count,
         )
-        self._process = NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
-        self._process.start()
         self._running = threading.Lock()
         self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
         self._ids: dict[str, int | str] = {}
         self._tracing = tracing_of_environment("postproc-replica")
+        self._process = NetworkProcess(host, settings.run_seconds, settings.model_check_timeout)
+        self._process.start()
 
     async def __call__(
         self, call: NetworkCall, parts: Mapping[str, Sequence[NDArray[Any]]], source: NetworkSource

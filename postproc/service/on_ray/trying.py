@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_TRIES = 3
 _PAUSE = 0.5  # seconds before a call is tried again
+_LOST_PAUSE = 1.5  # for which no more come after one that was lost: those would be handed over, too
 
 Tell = Callable[[Told], Awaitable[None]]
 
@@ -74,12 +75,12 @@ class Tries:
                 if died == _MOST_TRIES:
                     return Reply(crashed=f"{died} replicas ended while they ran it")
                 if lost == _MOST_TRIES:
-                    await tell(_PAUSE * _MOST_TRIES)
+                    await tell(_LOST_PAUSE)
                     return Reply(lost=why)
                 await tell(None)
                 pause = _PAUSE * lost
             else:
-                await tell(0.0)
+                await tell(0.0 if reply.lost is None else _LOST_PAUSE)
                 return reply
             await asyncio.sleep(pause)
         return Reply(lost=f"no replica ran it within {seconds:g} s")

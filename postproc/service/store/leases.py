@@ -158,13 +158,13 @@ class LeasedTasks(TaskStore):
         with self._database.writing() as session:
             others = Lease.front_end != self.front_end
             held = select(Lease.tenant, func.count()).where(others).group_by(Lease.tenant)
-            return Seen(
-                {row[0]: row[1] for row in session.execute(held)},
-                self._usage.exchange(session, had),
-                self._resumed(session),
-                _counted(session, Lease, _is_free()),
-                _counted(session, FrontEnd, FrontEnd.expires > func.clock_timestamp()),
-            )
+            found = {row[0]: row[1] for row in session.execute(held)}
+            told = self._usage.exchange(session, had)
+            resumptions = session.scalars(select(Resumption)).all()
+            waiting = _counted(session, Lease, _is_free())
+            living = _counted(session, FrontEnd, FrontEnd.expires > func.clock_timestamp())
+        # Not before all is read and written: what counts as seen is not seen again.
+        return Seen(found, self._usage.more(told), self._resumed(resumptions), waiting, living)
 
     def leave(self) -> None:
         """Hand over what this front end still holds, and say that it is gone."""
@@ -304,9 +304,8 @@ class LeasedTasks(TaskStore):
             own = Lease.task_id.in_(task_ids), Lease.front_end == self.front_end
             session.execute(update(Lease).where(*own).values(front_end=None))
 
-    def _resumed(self, session: Session) -> list[int | str]:
+    def _resumed(self, rows: Sequence[Resumption]) -> list[int | str]:
         """Return the networks that were resumed since this was asked last."""
-        rows = session.scalars(select(Resumption)).all()
         known, self._resumptions = self._resumptions, {row.id for row in rows}
         if known is None:  # nothing is held back here yet
             return []

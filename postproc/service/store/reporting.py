@@ -18,7 +18,7 @@ from postproc.service.metrics import Metrics
 from postproc.service.sharing import Shares
 from postproc.service.store.outages import is_outage, reason_of
 from postproc.service.store.tables import ERROR, SUCCESS, now
-from postproc.service.work import Outcome
+from postproc.service.work import STOPPED, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -311,12 +311,14 @@ class Reporter:
                 self._memory.give_back(written.tenant, written.size)
             self._condition.notify_all()
         ended = time.monotonic()
-        for kept in batch:
+        # What did not run is handed over where others may run it.
+        counted = [kept for kept in batch if self._shows or kept.error != STOPPED]
+        for kept in counted:
             self._metrics.tracing.past(
                 "store", kept.trace, kept.since, ended, error=kept.error, task=kept.task_id
             )
-        failed = sum(kept.error is not None for kept in batch)
-        self._metrics.ended(len(batch) - failed, failed)
+        failed = sum(kept.error is not None for kept in counted)
+        self._metrics.ended(len(counted) - failed, failed)
 
     def _failed(self, error: Exception) -> None:
         with self._condition:

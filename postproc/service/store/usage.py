@@ -24,10 +24,8 @@ class UsageExchange:
         self._front_end = front_end
         self._known: dict[str, dict[str, float]] = {}  # what others told last
 
-    def exchange(self, session: Session, had: Mapping[str, float]) -> dict[str, float]:
-        """Write the sums of this front end, and return what tenants had elsewhere since the last time.
-
-        What a front end had told before it was first read here is its past, and counts for nothing.
+    def exchange(self, session: Session, had: Mapping[str, float]) -> dict[str, dict[str, float]]:
+        """Write the sums of this front end, and return those of the others, for `more`.
 
         Parameters
         ----------
@@ -45,7 +43,13 @@ class UsageExchange:
             .join(FrontEnd, FrontEnd.id == Usage.front_end)
             .where(Usage.front_end != self._front_end, FrontEnd.expires > func.clock_timestamp())
         )
-        found: dict[str, dict[str, float]] = {row.front_end: row.seconds for row in session.execute(others)}
+        return {row.front_end: row.seconds for row in session.execute(others)}
+
+    def more(self, found: dict[str, dict[str, float]]) -> dict[str, float]:
+        """Return what tenants had elsewhere since the last time.
+
+        What a front end had told before it was first read here is its past, and counts for nothing.
+        """
         more: defaultdict[str, float] = defaultdict(float)
         for name, sums in found.items():
             before = self._known.get(name, sums)

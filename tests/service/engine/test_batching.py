@@ -262,6 +262,18 @@ def test_stop_ends_in_time_and_tells_each_job_once(calls: Calls) -> None:
     assert calls.told == []
 
 
+@pytest.mark.parametrize("calls", [{"workers": 20}], indirect=True)
+def test_stop_ends_in_time_however_many_calls_run(calls: Calls) -> None:
+    calls.go.clear()
+    for row in range(20):
+        calls.submit(row, str(row))
+        assert calls.started.acquire(timeout=5)
+    began = time.monotonic()
+    calls.batcher.stop(0.1)
+    assert time.monotonic() - began < 1.0
+    assert len(calls.failed) == 20
+
+
 def test_many_threads_lose_no_job(calls: Calls) -> None:
     def submit(start: int) -> None:
         for task_id in range(start, start + 50):

@@ -189,3 +189,13 @@ def test_sums_hold_what_runs_and_end_a_minute_after_a_tenant_came() -> None:
     queue.done(jobs, queue.now + 3)
     assert queue.had(queue.now + 59) == {"a": 3.0}
     assert queue.had(queue.now + 61) == {}
+
+
+def test_sums_of_a_tenant_whose_jobs_wait_for_minutes_go_on() -> None:
+    queue = Queue()
+    queue.send(*"a" * 100)
+    sums = []
+    for _ in range(90):
+        queue.run(1)
+        sums.append(queue.had(queue.now)["a"])
+    assert sums == list(range(1, 91))

@@ -85,6 +85,9 @@ class ScriptedLink:
             line.other.close()
             line.connection.close()
 
+    def kill(self) -> None:
+        pass
+
     def driver(self, deadline: float) -> ScriptedLink:
         return self
 

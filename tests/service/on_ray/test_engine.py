@@ -175,7 +175,8 @@ def test_task_of_a_lost_call_may_run_elsewhere(
     front.engine.start()
     found = front.collect(1)[1].error
     front.engine.stop()
-    assert found == error or (error or "-") in (found or "")
+    assert (found is None) == (error is None)
+    assert (error or "") in (found or "")
 
 
 def test_results_are_told_as_they_come(folder: Path, tmp_path: Path) -> None:
@@ -226,6 +227,7 @@ def test_calls_that_are_tried_again_or_lost_are_counted(folder: Path, tmp_path: 
     read = front.metrics.registry.get_sample_value
     assert read("postproc_calls_retried_total") == 2
     assert read("postproc_calls_lost_total") == 1
+    assert read("postproc_task_seconds_count") == 0
     assert read("postproc_cluster_away") == 0
 
 
@@ -252,6 +254,13 @@ def test_more_replicas_at_least_than_at_most_are_refused(folder: Path) -> None:
         PostprocError, match="--ray-min-replicas: expected at most --ray-max-replicas, 1, got 2"
     ):
         Front(settings_of(folder, ray_min_replicas=2))
+
+
+@pytest.mark.parametrize("gpus", [1.5, float("inf")])
+def test_gpus_that_ray_cannot_give_are_refused(gpus: float, folder: Path) -> None:
+    with pytest.raises(PostprocError, match=r"--ray-gpus: expected a part of one.*got (1\.5|inf)"):
+        Front(settings_of(folder, ray_gpus=gpus))
+    Front(settings_of(folder, ray_gpus=2.0))
 
 
 def test_replicas_know_nothing_of_the_database(folder: Path) -> None:

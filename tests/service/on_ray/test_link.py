@@ -171,9 +171,13 @@ def test_cluster_that_is_not_there_is_named(tmp_path: Path) -> None:
 # --- the application that is there
 
 
-def test_address_of_a_client_is_refused(tmp_path: Path) -> None:
-    order = LinkOrder.of(settings_of(tmp_path, ray="ray://127.0.0.1:10001"))
-    with pytest.raises(PostprocError, match="has to be a node"):
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "local", "", "127.0.0.1"])
+def test_address_of_a_client_or_of_no_cluster_is_refused(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = LinkOrder.of(settings_of(tmp_path, ray=address))
+    monkeypatch.setattr(making.ray, "init", lambda *_, **__: pytest.fail("it asks Ray"))
+    with pytest.raises(PostprocError, match=r"expected auto or HOST:PORT.*has to be a node"):
         making.connected(order)
 
 

@@ -21,6 +21,7 @@ from postproc.service.on_ray.trying import Tries
 
 CALL = NetworkCall(NetworkModel(1, Path("model.onnx"), 1, True, True), None, {}, ())
 OK = Reply([(0, "{}", None)], Answer())
+AWAY = Reply(lost="the store does not answer")
 BEGUN: Told = []
 
 
@@ -88,6 +89,7 @@ FULL = BackPressureError(3, 2, 503, 0.02)
         ([[BEGUN, [(0, "{}", None)], OK]], 1, OK, [[(0, "{}", None)], 0.0]),
         ([[BEGUN, DIED], [BEGUN, OK]], 2, OK, [None, 0.0]),
         ([[GONE], [BEGUN, OK]], 2, OK, [None, 0.0]),
+        ([[BEGUN, AWAY]], 1, AWAY, [1.5]),
         ([[FULL], [FULL], [FULL], [FULL], [BEGUN, OK]], 5, OK, [0.02] * 4 + [0.0]),
         # it is to blame for what died while it ran, and not for what died before
         ([[BEGUN, DIED]], 3, Reply(crashed="3 replicas ended while they ran it"), [None] * 2),
@@ -95,10 +97,10 @@ FULL = BackPressureError(3, 2, 503, 0.02)
             [[DIED]],
             3,
             Reply(lost="The actor died unexpectedly before finishing this task."),
-            [None, None, 0.03],
+            [None, None, 1.5],
         ),
-        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 3, None, [None, None, 0.03]),
-        ([[BEGUN, ActorUnavailableError("away", b"x" * 16)]], 3, None, [None, None, 0.03]),
+        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 3, None, [None, None, 1.5]),
+        ([[BEGUN, ActorUnavailableError("away", b"x" * 16)]], 3, None, [None, None, 1.5]),
         ([[BEGUN, asyncio.CancelledError()], [OK]], 2, OK, [None, 0.0]),
     ],
 )

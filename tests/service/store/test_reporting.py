@@ -15,7 +15,7 @@ from postproc.service.metrics import Metrics
 from postproc.service.sharing import Shares
 from postproc.service.store import reporting
 from postproc.service.store.reporting import LEFT_OUT, REFUSED, Reporter
-from postproc.service.work import Outcome
+from postproc.service.work import STOPPED, Outcome
 from tests.service.waiting import wait_until
 
 Row = tuple[int, "str | None", "str | None"]
@@ -100,6 +100,19 @@ def test_outcomes_are_written_as_they_are_and_counted(
     wait_until(lambda: value(metrics, "postproc_tasks_total", outcome="error") == 1)
     assert value(metrics, "postproc_tasks_total", outcome="success") == 1
     assert value(metrics, "postproc_stage_seconds_count", stage="store") >= 1
+
+
+@pytest.mark.parametrize(("shows", "errors"), [(True, 2), (False, 1)])
+def test_tasks_that_are_handed_over_are_not_counted_as_ended(
+    shows: bool, errors: int, store: Store, metrics: Metrics
+) -> None:
+    reporter = Reporter(store.write, metrics, 1 << 20, shows=shows)
+    reporter.start()
+    reporter.put([Outcome(1, None, STOPPED), Outcome(2, None, "why"), *done(3)])
+    reporter.stop(5)
+    assert sorted(store.rows) == [1, 2, 3]
+    assert value(metrics, "postproc_tasks_total", outcome="error") == errors
+    assert value(metrics, "postproc_tasks_total", outcome="success") == 1
 
 
 @pytest.mark.parametrize("error", [AWAY, OSError(28, "No space left"), RuntimeError("nobody knows")])
