@@ -11,6 +11,7 @@ import errno
 import functools
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from postproc.disk import whole_file
 from postproc.errors import PostprocError, StoreError
@@ -38,6 +39,8 @@ _RETRIES = {
     },
 }
 _LIMITS = {"connect_timeout": "3s", "timeout": "60s"}
+# What object_store takes no path with.
+_UNNAMEABLE = re.compile(r"/\.{0,2}/(?!$)|/\.{1,2}/$|[\0-\x1f\x7f\ud800-\udfff]")
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _SHORT_LIMITS = {"connect_timeout": "3s", "timeout": "5s"}
 _ADVICE = (
@@ -47,8 +50,8 @@ _ADVICE = (
 
 
 def is_url(text: object) -> bool:
-    """Whether it is a URL, and not a path."""
-    return "://" in str(text)
+    """Whether it is a URL, and not a path; one of a folder with such a name may begin with ``./``."""
+    return re.match(r"[A-Za-z][\w+.-]*://", str(text)) is not None
 
 
 def open_store(url: str, *, is_short: bool = False) -> Any:
@@ -78,7 +81,7 @@ def open_store(url: str, *, is_short: bool = False) -> Any:
         "retry_config": {**_RETRIES, "max_retries": 0} if is_short else _RETRIES,
         "client_options": {**limits, "allow_http": _is_plain(url)},
     }
-    if urlsplit(url).scheme == "file":
+    if url.startswith("file:"):
         given = {"mkdir": True, "automatic_cleanup": True}
     try:
         return from_url(url, **given)
@@ -88,16 +91,22 @@ def open_store(url: str, *, is_short: bool = False) -> Any:
 
 def check_url(url: str) -> None:
     """Raise a `PostprocError` if it is not the URL of a store."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or "@" in parts.netloc:
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme not in SCHEMES or re.search("[@:]", bucket):  # of which a secret may follow
         raise PostprocError(
             "store: expected s3://bucket/prefix or file:///folder, with keys in the environment and not "
-            f"in the URL, got the scheme {parts.scheme!r}"
+            f"in the URL, got the scheme {scheme!r}"
         )
-    if parts.scheme == "file" and (parts.netloc or not Path(unquote(parts.path)).is_absolute()):
-        raise PostprocError(f"store: expected file:///folder, of an absolute path, got {url!r}")
-    if not parts.netloc and parts.scheme != "file":
-        raise PostprocError(f"store: expected {parts.scheme}://bucket/prefix, got {url!r}")
+    if scheme == "file":
+        if bucket or not key.strip("/") or not Path(unquote(f"/{key}")).is_absolute():
+            raise PostprocError(f"store: expected file:///folder, of an absolute path, got {url!r}")
+    elif not re.fullmatch(r"[\w.-]+", bucket, re.ASCII):
+        raise PostprocError(f"store: expected {scheme}://bucket/prefix, got {url!r}")
+    elif _UNNAMEABLE.search(f"/{key.rstrip('/')}/"):
+        raise PostprocError(
+            f"store: expected names between slashes, without '.', '..' and control characters, got {url!r}"
+        )
 
 
 def store_errors() -> tuple[type[BaseException], ...]:
@@ -108,8 +117,12 @@ def store_errors() -> tuple[type[BaseException], ...]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first paragraph, in one line: obstore adds a dump of the Rust error."""
-    return " ".join(str(error).partition("\n\n")[0].split())
+    """Return the first paragraph, in one line, and of S3's XML the code and the message.
+
+    obstore adds a dump of the Rust error.
+    """
+    text = " ".join(str(error).partition("\n\n")[0].split())
+    return re.sub(r"(<\?xml.*?)?<Error>.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", r"\2: \3", text)
 
 
 @contextmanager
@@ -141,8 +154,8 @@ def copied(source: StoredPath, fetch: Callable[[StoredPath, Path], None] | None 
     # Windows removes no file that is in use, as weights beside a network may be.
     with tempfile.TemporaryDirectory(prefix="postproc-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / source.name
-        (fetch or StoredPath.fetch)(source, path)
         try:
+            (fetch or StoredPath.fetch)(source, path)
             yield path
         except PostprocError as error:
             texts = (str(part).replace(folder, source.folder.url) for part in error.args)
@@ -197,7 +210,8 @@ class StoredPath:
         return self.url
 
     def __truediv__(self, name: str) -> StoredPath:
-        return StoredPath(f"{self.url}/{name}")
+        name = str(PurePosixPath(name))  # without "./"
+        return StoredPath(f"{self.url}/{name if self.local is None else name.replace('%', '%25')}")
 
     @property
     def name(self) -> str:
@@ -221,13 +235,13 @@ class StoredPath:
 
     def relative_to(self, folder: StoredPath) -> PurePosixPath:
         """Its path below a folder."""
-        return PurePosixPath(self.url.removeprefix(f"{folder.url}/"))
+        return self._pure.relative_to(folder._pure)
 
     @property
     def local(self) -> Path | None:
         """The path of a ``file://``; None in a store."""
-        parts = urlsplit(self.url)
-        return Path(unquote(self.url.removeprefix("file://"))) if parts.scheme == "file" else None
+        scheme, _, path = self.url.partition("://")
+        return Path(unquote(path)) if scheme == "file" else None
 
     @property
     def _pure(self) -> PurePosixPath:
@@ -362,7 +376,11 @@ class StoredPath:
         try:
             with explained(self.url):
                 for batch in obstore.list(store, prefix=f"{key}/" if key else None, chunk_size=chunk):
-                    yield from (StoredPath(f"{base}{item['path']}") for item in batch)
+                    for item in batch:
+                        found = StoredPath(f"{base}{item['path']}")
+                        # What consoles make for a folder, "folder/" without content, is none of its files.
+                        if item["size"] or (found != self and found.is_file()):
+                            yield found
         except FileNotFoundError:
             return
 

@@ -38,7 +38,11 @@ def parser(
             if isinstance(place, Path):
                 _check(place, kind, exists)
             elif not exists and not of_all:
-                place.is_dir()  # asks whether its store answers, before all work
+                is_dir = place.is_dir()  # asks whether its store answers, before all work
+                if is_dir and kind == "File":
+                    raise typer.BadParameter(f"File {text!r} is a directory.")
+                if kind == "Directory" and not is_dir and place.is_file():
+                    raise typer.BadParameter(f"Directory {text!r} is a file.")
             elif exists and not ((files and place.is_file()) or (folders and place.is_dir())):
                 raise typer.BadParameter(f"{kind} {text!r} does not exist.")
             return place
@@ -68,7 +72,7 @@ def copied_if_url(text: str) -> str:
 def _copied(place: StoredPath) -> Path:
     folder = tempfile.mkdtemp(prefix="postproc-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _copies[folder] = place.folder.url
+    _copies[folder] = _before_name(place)
     target = Path(folder) / place.name
     if place.is_file():
         place.fetch(target)
@@ -76,6 +80,11 @@ def _copied(place: StoredPath) -> Path:
         for file in place.below():
             file.fetch(target / file.relative_to(place))
     return target
+
+
+def _before_name(place: StoredPath) -> str:
+    """Give its URL up to its name, which may be that of a bucket."""
+    return place.url.rpartition("/")[0]
 
 
 def told(text: str) -> str:
@@ -107,19 +116,20 @@ def writing(target: Place) -> Iterator[Path]:
         yield target
         return
     folder = Path(tempfile.mkdtemp(prefix="postproc-"))
-    _copies[str(folder)] = target.folder.url
+    _copies[str(folder)] = _before_name(target)
     path = folder / target.name
+    is_kept = False
     try:
         yield path
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    try:
-        _put(path, target)
-    except (StoreError, ExportError, OSError) as error:
-        del _copies[str(folder)]
-        raise type(error)(f"{error}; what was to be written there is at {path}") from None
-    shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _put(path, target)
+        except (StoreError, ExportError, OSError) as error:
+            is_kept = True
+            del _copies[str(folder)]
+            raise type(error)(f"{error}; what was to be written there is at {path}") from None
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(target: Place, text: str) -> None:

@@ -53,10 +53,10 @@ def _weights(model: Path) -> dict[str, Any]:
     try:
         import onnx
 
-        from postproc.onnx_runner.weights import external_tensors, location
+        from postproc.onnx_runner.weights import external_tensors, leaves, location
 
         loaded = onnx.load(model, load_external_data=False)
         found = {location(tensor): tensor for tensor in external_tensors(loaded)}
     except Exception:  # what protobuf raises of files that are none of ONNX has no common base
         return {}
-    return {name: tensor for name, tensor in found.items() if name and ".." not in Path(name).parts}
+    return {name: tensor for name, tensor in found.items() if not leaves(name)}

@@ -46,7 +46,7 @@ def load_tensor(tensor: Any, model: Path) -> None:
 
     path, folder = path_of(tensor, model).resolve(), model.parent
     folders = (folder.resolve(), model.resolve().parent)
-    if not any(path.is_relative_to(one) for one in folders) or _leaves(location(tensor)):
+    if not any(path.is_relative_to(one) for one in folders) or leaves(location(tensor)):
         # onnx 1.16 would follow it.
         raise ValueError(f"{location(tensor)!r} leads out of the network's folder")
     for entry in tensor.external_data:
@@ -55,7 +55,7 @@ def load_tensor(tensor: Any, model: Path) -> None:
     load_external_data_for_tensor(tensor, str(folder))
 
 
-def _leaves(name: str) -> bool:
+def leaves(name: str) -> bool:
     """Tell whether a name of a file may lead out of its folder without a link."""
     return not name or Path(name).is_absolute() or ".." in Path(name).parts
 

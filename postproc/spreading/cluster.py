@@ -37,6 +37,8 @@ class RayCluster:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.address:
+            raise RunnerError("address: expected auto, local, HOST:PORT or ray://HOST:10001, got nothing")
         if self.workers is not None and self.workers < 1:
             raise RunnerError(f"workers: expected a positive number, got {self.workers}")
         if not self.gpus >= 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):

@@ -23,8 +23,8 @@ class Squares:
         if how == "die" or (how == "die once" and self._is_first(number)):
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "sleep":
-            with (self._folder / "workers").open("a") as file:
-                file.write(f"{os.getpid()}\n")
+            (self._folder / f"{os.getpid()}").write_text(f"{os.getpid()}")
+            (self._folder / f"{os.getpid()}").rename(self._folder / "worker")
             time.sleep(30)
         if how == "fail":
             raise TensorError(f"{number} is no number to square")

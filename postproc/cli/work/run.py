@@ -167,4 +167,5 @@ def _drawn(image: Image.Image, outputs: Sequence[Any], suffix: str) -> bytes:
 
 def _identity(path: Place) -> str:
     """Give what two paths of one file share, also where letter case does not tell files apart."""
-    return str(path.resolve() if isinstance(path, Path) else path.local or path).casefold()
+    here = path if isinstance(path, Path) else path.local
+    return str(path if here is None else here.resolve()).casefold()
