@@ -9,7 +9,6 @@ import signal
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,7 @@ from tests.evaluation.shaped import SHAPES, of_kind, shaped_truth
 from tests.pipelines import IDS, LABELS, assert_same, post_processor, tensors_of
 from tests.s3 import s3_bucket
 from tests.saved_tensors.tensor_files import image_of, write
+from tests.service.waiting import wait_until
 from tests.spreading.ray_workers import Squares, make_none
 
 pytest.importorskip("ray", reason="ray is not installed: the extra ray brings it")
@@ -294,23 +294,21 @@ def test_cluster_without_room_for_a_worker_is_an_error(cluster: None, tmp_path: 
 
 def test_interrupt_ends_the_workers(cluster: None, tmp_path: Path) -> None:
     def interrupt() -> None:
-        wait_until((tmp_path / "worker").exists)
+        wait_until((tmp_path / "worker").exists, 30)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Where tests run in the background of a shell, it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        list(squares(tmp_path, *(("sleep", number) for number in range(5))))
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(squares(tmp_path, *(("sleep", number) for number in range(5))))
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     worker = (tmp_path / "worker").read_text()
-    wait_until(lambda: not Path(f"/proc/{worker}").exists())
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), 30)
 
 
 def test_commands_with_ray_give_and_write_what_they_do_without(
