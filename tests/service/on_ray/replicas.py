@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
+import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from postproc.service.engine.networks.calls import LostError
 from postproc.service.metrics import Metrics
 from postproc.service.on_ray.engine import RayEngine
 from postproc.service.on_ray.link import Line
@@ -74,6 +77,7 @@ class ScriptedLink:
         self.script = script
         self.calls = 0
         self.is_away, self.seconds = False, 7.0
+        self.is_over = False
         self.lines = [Line(), Line()]
 
     def start(self) -> None:
@@ -81,14 +85,20 @@ class ScriptedLink:
             threading.Thread(target=self._work, args=(line,), daemon=True).start()
 
     def stop(self) -> None:
+        self.is_over = True
         for line in self.lines:
-            line.other.close()
-            line.connection.close()
+            with socket.socket(fileno=os.dup(line.other.fileno())) as ended:
+                ended.shutdown(socket.SHUT_RDWR)  # whoever waits at either end hears of it
 
     def kill(self) -> None:
         pass
 
+    def ended(self) -> None:
+        pass
+
     def driver(self, deadline: float) -> ScriptedLink:
+        if self.is_over:
+            raise LostError("it is over")
         return self
 
     def tell(self, *told: Told) -> None:
