@@ -65,7 +65,9 @@ class Program:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             assert self._process.poll() is None, f"{self._command[0]} ended: {self.log.read_text()[-2000:]}"
-            assert time.monotonic() < deadline, f"{self._command[0]} does not listen"
+            assert time.monotonic() < deadline, (
+                f"{self._command[0]} does not listen: {self.log.read_text()[-2000:]}"
+            )
             time.sleep(0.02)
 
     def kill(self) -> None:
