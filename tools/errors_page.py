@@ -12,7 +12,7 @@ from pathlib import Path
 from postproc import errors
 from postproc.cli.exit_codes import EXIT_CODES
 from postproc.service.errors import STATUSES
-from tools.markers import with_part
+from tools.markers import write_parts
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 
@@ -52,10 +52,7 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Write the page's parts."""
-    text = PAGE.read_text("utf-8")
-    for name, made in parts().items():
-        text = with_part(text, name, made)
-    PAGE.write_text(text, "utf-8")
+    write_parts(PAGE, parts())
 
 
 if __name__ == "__main__":

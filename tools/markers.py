@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 
 def part(text: str, name: str) -> str:
     """Return what stands between the markers of a name; raises ValueError where they are missing."""
@@ -12,6 +15,14 @@ def with_part(text: str, name: str, made: str) -> str:
     """Return a page with other text between the markers of a name."""
     before, _, after = _parts(text, name)
     return before + made + after
+
+
+def write_parts(page: Path, parts: Mapping[str, str]) -> None:
+    """Write parts into a page, by the names of their markers."""
+    text = page.read_text("utf-8")
+    for name, made in parts.items():
+        text = with_part(text, name, made)
+    page.write_text(text, "utf-8")
 
 
 def _parts(text: str, name: str) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from postproc.service.metrics import METRICS, REPLICA_METRICS, Metric
-from tools.markers import with_part
+from tools.markers import write_parts
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operations.md"
 
@@ -35,10 +35,7 @@ def _labels(metric: Metric) -> str:
 
 def main() -> None:
     """Write the page's parts."""
-    text = PAGE.read_text("utf-8")
-    for name, made in parts().items():
-        text = with_part(text, name, made)
-    PAGE.write_text(text, "utf-8")
+    write_parts(PAGE, parts())
 
 
 if __name__ == "__main__":
