@@ -79,6 +79,16 @@ def test_waiting_jobs_of_a_key_share_a_call_up_to_the_most(calls: Calls) -> None
     assert calls.batches == [("first", [0]), ("a", [1, 2, 3, 4]), ("a", [5, 6, 7])]
 
 
+def test_who_has_had_much_elsewhere_has_one_turn_and_waits_for_others(calls: Calls) -> None:
+    hold(calls)
+    for task_id, tenant in enumerate(["much", "little"] * 4, 1):
+        calls.submit(task_id, f"key {task_id}", tenant=tenant)
+    calls.batcher.share({}, {"much": 3.0})
+    calls.go.set()
+    wait_until(lambda: len(calls.batches) == 9)
+    assert [task_id for _, (task_id,) in calls.batches] == [0, 1, 2, 4, 6, 8, 3, 5, 7]
+
+
 def test_oldest_job_decides_which_key_is_next(calls: Calls) -> None:
     hold(calls)
     for task_id, key in enumerate("abaabc", 1):
