@@ -30,7 +30,8 @@ class Tries:
 
     A call whose replica dies is tried again, at another one: it changes nothing where it runs. One that finds
     too many waiting does so too, as long as somebody waits for it. Where three replicas die while they run
-    it, it is the one to blame, and not those that wait behind it.
+    it, it is the one to blame, and not those that wait behind it. Whether one had begun is not known where it
+    died before its word of that came: such a try counts as any other that was lost.
 
     Parameters
     ----------
@@ -68,8 +69,10 @@ class Tries:
                     response.cancel()
                 break
             except (RayError, RayServeException, asyncio.CancelledError) as error:  # Serve cancels some, too
-                lost += 1
-                died += running.has_begun and isinstance(error, ActorDiedError)
+                if running.has_begun and isinstance(error, ActorDiedError):
+                    died += 1
+                else:
+                    lost += 1
                 why = _first_line(error)
                 logger.warning("a call of network %s is lost: %s", call.model.id, why)
                 if died == _MOST_TRIES:
@@ -78,7 +81,7 @@ class Tries:
                     await tell(_LOST_PAUSE)
                     return Reply(lost=why)
                 await tell(None)
-                pause = _PAUSE * lost
+                pause = _PAUSE * (died + lost)
             else:
                 await tell(0.0 if reply.lost is None else _LOST_PAUSE)
                 return reply

@@ -167,7 +167,7 @@ def test_task_that_kills_every_replica_ends_in_error(
     fronts[0].submit(2, files, Killing(tmp_path / "killed"), shade(255))
     error = fronts[0].collect(1)[2].error or ""
     assert "3 replicas ended while they ran it" in error
-    assert len(list((tmp_path / "killed").iterdir())) == 3
+    assert 3 <= len(list((tmp_path / "killed").iterdir())) <= 5  # more where one died before it was heard
 
 
 def test_tasks_of_a_replica_and_of_a_node_that_die_are_run_elsewhere(

@@ -22,6 +22,7 @@ from postproc.service.on_ray.trying import Tries
 CALL = NetworkCall(NetworkModel(1, Path("model.onnx"), 1, True, True), None, {}, ())
 OK = Reply([(0, "{}", None)], Answer())
 AWAY = Reply(lost="the store does not answer")
+CRASHED = Reply(crashed="3 replicas ended while they ran it")
 BEGUN: Told = []
 
 
@@ -92,14 +93,15 @@ FULL = BackPressureError(3, 2, 503, 0.02)
         ([[BEGUN, AWAY]], 1, AWAY, [1.5]),
         ([[FULL], [FULL], [FULL], [FULL], [BEGUN, OK]], 5, OK, [0.02] * 4 + [0.0]),
         # it is to blame for what died while it ran, and not for what died before
-        ([[BEGUN, DIED]], 3, Reply(crashed="3 replicas ended while they ran it"), [None] * 2),
+        ([[BEGUN, DIED]], 3, CRASHED, [None] * 2),
         (
             [[DIED]],
             3,
             Reply(lost="The actor died unexpectedly before finishing this task."),
             [None, None, 1.5],
         ),
-        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 3, None, [None, None, 1.5]),
+        ([[BEGUN, DIED], [BEGUN, DIED], [GONE]], 5, None, [None] * 4 + [1.5]),
+        ([[BEGUN, DIED], [DIED], [DIED], [BEGUN, DIED]], 5, CRASHED, [None] * 4),  # its word came too late
         ([[BEGUN, ActorUnavailableError("away", b"x" * 16)]], 3, None, [None, None, 1.5]),
         ([[BEGUN, asyncio.CancelledError()], [OK]], 2, OK, [None, 0.0]),
     ],
