@@ -30,8 +30,8 @@ from postproc.service.engine.networks.calls import Answer, HostSettings, Network
 from postproc.service.engine.networks.messages import Results
 from postproc.service.engine.networks.process import HungError, NetworkProcess
 from postproc.service.metrics import REPLICA_METRICS
-from postproc.service.on_ray.copies import Copies
 from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
+from postproc.service.store.copies import Copies, folder_for_all
 from postproc.service.store.objects import DamagedError, ObjectStore
 from postproc.service.store.outages import StoreAwayError
 from postproc.service.tracing_setup import tracing_of_environment
@@ -64,10 +64,11 @@ class NetworkReplica:
         host = HostSettings(settings.session_memory, settings.max_result_bytes, settings.providers, threads)
         self._copies = Copies(
             ObjectStore(settings.store),
-            settings.ray_copies,
+            folder_for_all(settings.ray_copies),
             max_bytes=settings.store_cache,
             in_use=settings.in_use,
             count=self._count,
+            prefix="postproc_replica",
         )
         self._running = threading.Lock()
         self._threads = ThreadPoolExecutor(MOST_ONGOING, "postproc-call")
@@ -165,7 +166,7 @@ class NetworkReplica:
 
     def _path(self, source: NetworkSource) -> Path:
         if source.entries:
-            return self._copies.fetch(source) / source.model
+            return self._copies.fetch(source.key, source.entries) / source.model
         found = public_models().get(source.model)
         if found is None:
             raise DamagedError(f"this release has no public network {source.model!r}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from postproc.service.errors import InputError, RefusedError
 from postproc.service.metrics import Metrics
+from postproc.service.store.copies import Copies
 from postproc.service.store.database import Database
 from postproc.service.store.files import NetworkFolders, sync_all
 from postproc.service.store.networks import FileEntry, NetworkStore
@@ -70,19 +70,26 @@ class CachedFolders(NetworkFolders):
         super().__init__(data, wait)
         self._objects, self._database = objects, database
         self._rows = NetworkStore(database)
-        self._metrics = metrics
-        self._max_bytes, self._in_use = max_bytes, in_use
         self._lock_of_fetches = threading.Lock()
         self._fetches: dict[str, Future[None]] = {}
         self._fetchers = ThreadPoolExecutor(_FETCHERS, "postproc-store")
         self._ids: dict[str, int] = {}  # of the networks whose copies were used
-        self._publishing: dict[
-            str, ExitStack
-        ] = {}  # folders that have no row yet, and what is held meanwhile
+        # Folders that have no row yet, and what is held meanwhile.
+        self._publishing: dict[str, ExitStack] = {}
         self._entries: dict[str, list[FileEntry]] = {}
         self._lacking: set[str] = set()  # networks whose files the store has not
         self._checked = -_CHECK_SECONDS
         self._is_away = False
+        self._copies = Copies(
+            objects,
+            self._networks,
+            staging=self._staging,
+            max_bytes=max_bytes,
+            in_use=in_use,
+            kept=self._publishing,
+            count=metrics.count,
+            prefix="postproc",
+        )
 
     @property
     def is_away(self) -> bool:
@@ -121,7 +128,7 @@ class CachedFolders(NetworkFolders):
             if self._is_away:
                 logger.warning("the store answers again")
             self._is_away = False
-        self._evict()
+        self._copies.evict()
 
     def publish(self, staged: Path) -> str:
         """Put the files of an upload into the store, and return the folder's name; `settle` it later."""
@@ -186,7 +193,7 @@ class CachedFolders(NetworkFolders):
         with self._lock_of_fetches:
             fetch = self._fetches.get(name)
             if fetch is None:
-                if self._touch(name):
+                if self._copies.touch(name):
                     return
                 fetch = self._fetches[name] = self._fetchers.submit(self._fetch, name)
                 fetch.add_done_callback(lambda _: self._fetches.pop(name, None))
@@ -210,54 +217,11 @@ class CachedFolders(NetworkFolders):
             self.remove(name)
         return [self._ids.pop(name) for name in found if name in self._ids]
 
-    def _touch(self, name: str) -> bool:
-        """Note that a copy is used; return whether there is one."""
-        try:
-            os.utime(self._networks / name)
-        except FileNotFoundError:
-            return False
-        return True
-
     def _fetch(self, name: str) -> None:
-        outcome = "error"
-        try:
-            self._fetch_all(name)
-            outcome = "success"
-        finally:
-            self._metrics.count("postproc_file_fetches", outcome=outcome)
-
-    def _fetch_all(self, name: str) -> None:
-        staged = self.stage()
-        try:
-            entries = self._rows.files(name)
-            if not entries:
-                raise DamagedError(f"the database names no files of {name}")
-            for entry in entries:
-                target = staged / entry.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._objects.fetch(entry.digest, target)
-                self._metrics.count("postproc_file_fetch_bytes", entry.size)
-            sync_all(staged)  # a copy is not checked again
-            staged.rename(self._networks / name)
-            self._touch(name)
-        finally:
-            self.discard(staged)
-
-    def _evict(self) -> None:
-        """Remove the copies that were used least recently, beyond the limit."""
-        found = []
-        for path in self._networks.iterdir():
-            with suppress(FileNotFoundError):  # a deletion may come in between
-                size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-                found.append((path.stat().st_mtime, size, path.name))
-        total = sum(size for _, size, _ in found)
-        for used, size, name in sorted(found):
-            if total <= self._max_bytes or time.time() - used < self._in_use:
-                return
-            if name not in self._publishing:
-                self.remove(name)
-                self._metrics.count("postproc_file_evictions")
-                total -= size
+        entries = self._rows.files(name)
+        if not entries:
+            raise DamagedError(f"the database names no files of {name}")
+        self._copies.fetch(name, entries)
 
     def _check(self, seconds: float) -> None:
         """Look which networks lack files, and remove objects of none that are older than this."""
