@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from postproc import demo
 from postproc.schema import RecognitionSpec, RecognitionVersion
 from tests.service.objects import made
 from tests.service.running import ROOT, Running
+from tests.service.waiting import wait_until
 
 IMAGE = (ROOT / "docs" / "digits.jpg").read_bytes()
 SOURCE = "inputs[0]image.source"
@@ -110,10 +112,8 @@ def all_ended(
 
 def wait_for_kernels(host: str) -> None:
     """Wait until a service has compiled its kernels, so that no first image waits for them."""
-    deadline = time.monotonic() + 300
-    while httpx.get(f"{host}/healthz", timeout=SECONDS, trust_env=False).json()["kernels"] != "ready":
-        assert time.monotonic() < deadline, "the kernels take too long to compile"
-        time.sleep(0.1)
+    ask = partial(httpx.get, f"{host}/healthz", timeout=SECONDS, trust_env=False)
+    wait_until(lambda: ask().json()["kernels"] == "ready", 300, 0.1)
 
 
 def digits_in(data: dict[str, Any]) -> int:

@@ -27,7 +27,7 @@ from onnx import helper
 from PIL import Image
 
 from tests.models import network
-from tests.service.digits import client_of, wait_for_kernels
+from tests.service.digits import client_of, ended, wait_for_kernels
 from tests.service.objects import made
 from tests.service.running import ROOT, Running, running
 
@@ -176,9 +176,7 @@ def flood(tenants: Tenants, count: int, numbers: int) -> Measured:
     own = made(client.post("/networks", data=fields, files={"model.onnx": ("model.onnx", content)}))["id"]
 
     def ask() -> None:
-        task = made(other.post("/recognition/public/digits-yolo/inference", files=digits))["task_id"]
-        while other.get(f"/tasks/{task}").json()["status"] == "pending":
-            time.sleep(0.02)
+        ended(other, made(other.post("/recognition/public/digits-yolo/inference", files=digits))["task_id"])
 
     digits = {"inputs[0]image.source": ("d.jpg", (ROOT / "docs" / "digits.jpg").read_bytes(), "image/jpeg")}
     ask()

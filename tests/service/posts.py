@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from postproc import Classification, PostProcessor
+from tests.service.waiting import wait_until
 
 GREY = PostProcessor.for_classification(["white"], Classification(output_tensor="grey"), thresholds=0.1)
 
@@ -36,7 +37,7 @@ class Slow(_Post):
 
     def __call__(self, tensors: Any, **options: Any) -> Any:
         (self.folder / "started").touch()
-        wait_for(self.folder / "go")
+        wait_until((self.folder / "go").exists, 30)
         return GREY(tensors, **options)
 
 
@@ -115,11 +116,3 @@ class Held(_Post):
             (self.folder / "number").rename(process)
             time.sleep(60)
         return GREY(tensors, **options)
-
-
-def wait_for(path: Path, seconds: float = 30) -> None:
-    """Wait until a file is there."""
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.005)

@@ -9,7 +9,8 @@ import pytest
 from postproc.schema import Preprocessing
 from postproc.service.engine.engine import DELETED, HELD, NetworkFiles, Outcome
 from postproc.service.work import STOPPED
-from tests.service.engine.test_engine import Service, averaging, greys, service, shade, small
+from tests.service.engine.engines import Service, averaging, greys, shade, small
+from tests.service.engine.test_engine import service
 from tests.service.load import networks
 from tests.service.posts import GREY, Crashing
 

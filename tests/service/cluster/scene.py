@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.ports import free_port
 from tests.service import postgres
 from tests.service.cluster.balancer import balancer
@@ -173,23 +175,10 @@ def _store(folder: Path, kind: str, stack: ExitStack) -> tuple[Program | None, s
     server = Program(command, port, folder / "s3.log")
     stack.callback(server.kill)
     server.start()
-    given = {**_S3, "AWS_ENDPOINT_URL": server.url}
-    stack.enter_context(_environment(given))  # which nodes of the cluster and front ends inherit
+    patch = stack.enter_context(pytest.MonkeyPatch.context())
+    for name, value in {**_S3, "AWS_ENDPOINT_URL": server.url}.items():
+        patch.setenv(name, value)  # which nodes of the cluster and front ends inherit
     return server, f"s3://{BUCKET}/files"
-
-
-@contextmanager
-def _environment(given: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _key(database: str) -> str:

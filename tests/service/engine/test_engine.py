@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
-import queue
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from onnx import helper
-from PIL import Image
 
 from postproc import Classification, PostProcessor
 from postproc.demo import DETECTORS, model_path, preprocessing_path, spec_path, version_path
@@ -24,65 +19,15 @@ from postproc.demo.pages import make_page
 from postproc.images import Preprocessor
 from postproc.onnx_runner import OnnxRunner
 from postproc.onnx_runner.session import CPU
-from postproc.schema import Preprocessing
-from postproc.service.engine.engine import DELETED, UNLOADABLE, Engine, NetworkFiles, Outcome, Work
+from postproc.service.engine.engine import DELETED, UNLOADABLE, NetworkFiles, Outcome, Work
 from postproc.service.engine.networks.calls import Answer
 from postproc.service.engine.networks.process import NetworkProcess
 from postproc.service.errors import ApiError, InputError, QueueFullError
-from postproc.service.metrics import Metrics
-from postproc.service.settings import ServiceSettings
 from postproc.service.work import FAILED, STOPPED
 from tests.models import network, passthrough
-from tests.service.posts import GREY, Broken, Slow, wait_for
-
-
-def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def shade(value: int, width: int = 2, height: int = 2) -> list[dict[str, Any]]:
-    """Give the inputs of a request with an image of one grey."""
-    return [{"image": {"source": encoded(np.full((height, width, 3), value, np.uint8))}}]
-
-
-class Service:
-    """An engine, and the outcomes that it told."""
-
-    def __init__(self, workers: int = 1, **settings: Any) -> None:
-        self.metrics = Metrics()
-        self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self.engine = Engine(
-            ServiceSettings(data=Path("unused"), providers=(CPU,), workers=workers, **settings),
-            self.metrics,
-            self,
-        )
-
-    def has_room(self, tenant: str) -> bool:
-        return True
-
-    def put(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.outcomes.put(outcome)
-
-    def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
-        prepared = self.prepare(files, inputs)
-        tenant = options.pop("tenant", "one")
-        work = Work(files, post, options.pop("key", 1), prepared, **options)
-        self.engine.submit(task_id, work, self.engine.reserve(prepared, tenant))
-
-    def prepare(self, files: NetworkFiles, inputs: Any) -> Any:
-        return asyncio.run(self.engine.prepare("a", self.engine.open(files, inputs)))
-
-    def collect(self, count: int) -> dict[int, Outcome]:
-        found = [self.outcomes.get(timeout=60) for _ in range(count)]
-        assert self.outcomes.empty()
-        assert len({outcome.task_id for outcome in found}) == count
-        return {outcome.task_id: outcome for outcome in found}
-
-    def value(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, labels) or 0
+from tests.service.engine.engines import Service, averaging, demo, encoded, greys, shade, small
+from tests.service.posts import GREY, Broken, Slow
+from tests.service.waiting import wait_until
 
 
 class Reused(NetworkProcess):
@@ -129,44 +74,6 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     service.engine.stop()
     assert service.outcomes.empty()
     assert service.value("postproc_queue_length") == service.value("postproc_queue_bytes") == 0
-
-
-def demo(name: str) -> NetworkFiles:
-    path = model_path(name)
-    return NetworkFiles(f"digits-{name}", path.parent, path, Preprocessing.load(preprocessing_path(name)))
-
-
-def small(folder: Path, content: bytes, identifier: int = 1, **image: Any) -> NetworkFiles:
-    """Save a network of the input ``data``; its images are 2x2 and grey, unless `image` says otherwise."""
-    place = folder / str(identifier)
-    place.mkdir()
-    (place / "model.onnx").write_bytes(content)
-    flags = {name: image.pop(name) for name in ("batched_input", "batched_output") if name in image}
-    fields = {"target_size": "2x2", "color_channels": "L", "pixel_scaling": 1.0, **image}
-    document = {"inputs": [{"tensor_name": "data", "image": fields}], **flags}
-    return NetworkFiles(identifier, place, place / "model.onnx", Preprocessing.load(document))
-
-
-def averaging(batch: int | str = "N", symbol: int | str | None = "N") -> bytes:
-    """Build a network that puts out the mean grey of each image."""
-    return network(
-        [
-            helper.make_node("ReduceMean", ["data"], ["mean"], axes=[2, 3]),
-            helper.make_node("Flatten", ["mean"], ["grey"]),
-        ],
-        {"data": (np.float32, (batch, 1, "H", "W"))},
-        {"grey": (np.float32, (symbol, 1))},
-    )
-
-
-def greys(outcomes: dict[int, Outcome]) -> dict[int, float]:
-    """Give the score of each task."""
-    assert all(outcome.error is None for outcome in outcomes.values())
-    return {
-        task_id: json.loads(outcome.data)["outputs"][0]["labels"]["predicted"][0]["score"]
-        for task_id, outcome in outcomes.items()
-        if outcome.data is not None
-    }
 
 
 # --- results
@@ -560,7 +467,7 @@ def test_engine_stop_tells_every_task_once(tmp_path: Path, monkeypatch: pytest.M
     service.engine.start()
     files = small(tmp_path, averaging())
     service.submit(1, files, slow, shade(255))
-    wait_for(tmp_path / "started")
+    wait_until((tmp_path / "started").exists, 30)
     service.submit(2, files, GREY, shade(255), key=2)
     service.engine.stop()
     assert {outcome.error for outcome in service.collect(2).values()} == {STOPPED}
@@ -579,7 +486,7 @@ def test_engine_task_whose_network_takes_too_long_ends_in_error_in_time(
     service.engine.start()
     files = small(tmp_path, averaging())
     service.submit(1, files, slow, shade(255))
-    wait_for(tmp_path / "started")
+    wait_until((tmp_path / "started").exists, 30)
     service.submit(2, files, GREY, shade(255), key=2)
     errors = {task_id: str(outcome.error) for task_id, outcome in service.collect(2).items()}
     assert "did not end in what was left of 3 s" in errors[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
@@ -40,8 +40,9 @@ def nodes(cpus: Sequence[int] = (1, 1), port: int = 0) -> Iterator[Cluster]:
         "RAY_TMPDIR": folder,  # where it keeps the address that `auto` means
     }
     Path(folder, "ray").mkdir()
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
+    patch = pytest.MonkeyPatch()
+    for name, value in changed.items():
+        patch.setenv(name, value)
     cluster = Cluster()
     try:
         cluster.add_node(
@@ -59,11 +60,7 @@ def nodes(cpus: Sequence[int] = (1, 1), port: int = 0) -> Iterator[Cluster]:
             serve.shutdown()
             ray.shutdown()
         cluster.shutdown()
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        patch.undo()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ from postproc.service.on_ray.remote import RemoteCaller, Sources
 from postproc.service.on_ray.trying import Tries
 from postproc.transforms import ImageTransform
 from tests.models import network
-from tests.service.engine.test_engine import small
+from tests.service.engine.engines import small
 from tests.service.on_ray.nodes import nodes
 from tests.service.on_ray.replicas import keep, settings_of
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import queue
 import socket
 import threading
 from collections.abc import Sequence
@@ -13,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from postproc.service.engine.networks.calls import LostError
-from postproc.service.metrics import Metrics
 from postproc.service.on_ray.engine import RayEngine
 from postproc.service.on_ray.link import Line
 from postproc.service.on_ray.messages import NetworkSource, Told
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.objects import ObjectStore, StoreRecord
-from postproc.service.work import NetworkFiles, Outcome, Work
+from postproc.service.work import NetworkFiles
+from tests.service.engine.engines import Alone
 
 
 def settings_of(folder: Path, **given: Any) -> ServiceSettings:
@@ -43,31 +41,14 @@ def keep(files: NetworkFiles, folder: Path) -> NetworkSource:
     return source
 
 
-class Front:
-    """An engine of a front end, and the outcomes that it told."""
+class Front(Alone):
+    """An engine of a front end."""
+
+    engine: RayEngine
 
     def __init__(self, settings: ServiceSettings, link: Any = None) -> None:
-        self.metrics = Metrics()
-        self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        super().__init__()
         self.engine = RayEngine(settings, self.metrics, self, link=link)
-
-    def has_room(self, tenant: str) -> bool:
-        return True
-
-    def put(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            self.outcomes.put(outcome)
-
-    def submit(self, task_id: int, files: NetworkFiles, post: Any, inputs: Any, **options: Any) -> None:
-        prepared = asyncio.run(self.engine.prepare("a", self.engine.open(files, inputs)))
-        work = Work(files, post, 1, prepared, **options)
-        self.engine.submit(task_id, work, self.engine.reserve(prepared, "a"))
-
-    def collect(self, count: int) -> dict[int, Outcome]:
-        found = [self.outcomes.get(timeout=60) for _ in range(count)]
-        assert self.outcomes.empty()
-        assert len({outcome.task_id for outcome in found}) == count
-        return {outcome.task_id: outcome for outcome in found}
 
 
 class ScriptedLink:

@@ -24,11 +24,11 @@ from postproc.service.on_ray.messages import ReplicaSettings
 from postproc.service.on_ray.replica import DEPLOYMENT, application
 from postproc.service.work import STOPPED
 from tests.service import digits
-from tests.service.engine.test_engine import averaging, greys, shade, small
+from tests.service.engine.engines import averaging, greys, shade, small
 from tests.service.objects import made
 from tests.service.on_ray.nodes import nodes, replica_logs, scraped
 from tests.service.on_ray.replicas import Front, keep, settings_of
-from tests.service.posts import GREY, Held, Killing, Sleeping, Slow, wait_for
+from tests.service.posts import GREY, Held, Killing, Sleeping, Slow
 from tests.service.running import running
 from tests.service.waiting import wait_until
 
@@ -104,7 +104,7 @@ def _come_and_go(cluster: Cluster, tmp_path: Path) -> None:
     assert all(outcome.error is None for outcome in front.collect(8).values())
     wait_until(lambda: replicas_of(settings.ray_app) == 1, 60, 0.1)
     front.submit(9, files, Slow(tmp_path), shade(255))
-    wait_for(tmp_path / "started")
+    wait_until((tmp_path / "started").exists, 30)
     serve.delete(settings.ray_app, _blocking=False)  # drains its replica
     wait_until(lambda: replicas_of(settings.ray_app) == 0, 30, 0.1)
     (tmp_path / "go").touch()
@@ -202,7 +202,7 @@ def test_front_end_outlives_its_cluster(
     files = small(tmp_path, averaging(), 5)
     keep(files, folder)
     front.submit(5, files, Held(tmp_path), shade(255))
-    wait_for(tmp_path / "process", 60)
+    wait_until((tmp_path / "process").exists, 60)
     cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
     wait_until(lambda: front.engine.is_away, 30, 0.1)
     with pytest.raises(QueueFullError):

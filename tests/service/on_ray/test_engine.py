@@ -24,7 +24,7 @@ from postproc.service.on_ray.link import Link
 from postproc.service.on_ray.messages import LinkOrder, ReplicaSettings, Reply
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import FAILED, STOPPED, UNLOADABLE
-from tests.service.engine.test_engine import averaging, demo, encoded, greys, shade, small
+from tests.service.engine.engines import averaging, demo, encoded, greys, shade, small
 from tests.service.on_ray.replicas import Front, ScriptedLink, keep, settings_of
 from tests.service.posts import GREY, Crashing
 from tests.service.spans import Spans, collector, id_of, trace_of

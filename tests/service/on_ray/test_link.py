@@ -24,8 +24,8 @@ from postproc.service.on_ray import making
 from postproc.service.on_ray.link import Link
 from postproc.service.on_ray.messages import LinkOrder
 from postproc.service.on_ray.remote import RemoteCaller, Sources
+from tests.service.cluster.processes import born
 from tests.service.on_ray.replicas import settings_of
-from tests.service.posts import wait_for
 from tests.service.waiting import wait_until
 
 DRIVER = "tests.service.on_ray.light_driver"
@@ -80,7 +80,7 @@ def test_calls_outlive_the_process_of_the_link(
 ) -> None:
     assert "it has other settings, says the test" in caplog.get_records("setup")[0].getMessage()
     calls = [Call(link, row) for row in range(2)]
-    wait_for(tmp_path / "called")
+    wait_until((tmp_path / "called").exists, 30)
     (tmp_path / "away").touch()
     os.kill(pid_of(link), signal.SIGKILL)
     wait_until(lambda: link.is_away)
@@ -91,7 +91,7 @@ def test_calls_outlive_the_process_of_the_link(
     assert [call.text() for call in calls] == ["float32 (2, 3, 2, 2) 2"] * 2  # at the next process
     assert not link.is_away
     link.forget(7)
-    wait_until(lambda: (tmp_path / "forget").exists(), 30, 0.01)
+    wait_until((tmp_path / "forget").exists, 30)
     wait_until(lambda: (tmp_path / "forget").read_text() == "[7]")
     assert "its process ended: signal SIGKILL; networks are away" in caplog.text
     assert "the link to Ray is back" in caplog.text
@@ -150,10 +150,7 @@ def test_process_ends_with_its_parent_and_is_of_no_terminal(tmp_path: Path) -> N
         pid = int(parent.stdout.readline())
         assert os.getsid(pid) == pid
         parent.kill()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: born(pid) is None)
 
 
 def test_front_end_imports_no_ray() -> None:

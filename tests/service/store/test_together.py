@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +12,7 @@ from sqlalchemy import event
 from postproc.service.store import together
 from postproc.service.store.database import Database
 from postproc.service.store.tasks import TaskStore
+from tests.service.waiting import wait_until
 
 
 def test_tasks_that_come_together_share_commits_and_keep_their_owners(database: Database) -> None:
@@ -29,9 +29,7 @@ def test_tasks_that_come_together_share_commits_and_keep_their_owners(database: 
     with ThreadPoolExecutor(32) as pool:
         with database.writing():
             futures = [pool.submit(add, row) for row in range(32)]
-            deadline = time.monotonic() + 10
-            while is_sqlite and len(store._writer._waiting) < 32 and time.monotonic() < deadline:
-                time.sleep(0.001)
+            wait_until(lambda: not is_sqlite or len(store._writer._waiting) == 32)
         added = [future.result(10) for future in futures]
         written = len(commits)
     assert len({identifier for _, identifier in added}) == 32
