@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
+from tests.s3 import use_s3
 from tests.service import postgres
 from tests.service.cluster.balancer import balancer
 from tests.service.cluster.checks import LEASE, TIMEOUT
@@ -29,7 +30,6 @@ from tests.service.running import KEY, ROOT
 _CORES = 0, 3, 3
 _REPLICAS, _OPTIONS = 2, ("--ray-cpus", "2", "--intra-op-threads", "1")
 _SECONDS = 120
-_S3 = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
 
 Deed = Callable[[], object]
 
@@ -175,9 +175,8 @@ def _store(folder: Path, kind: str, stack: ExitStack) -> tuple[Program | None, s
     server = Program(command, port, folder / "s3.log")
     stack.callback(server.kill)
     server.start()
-    patch = stack.enter_context(pytest.MonkeyPatch.context())
-    for name, value in {**_S3, "AWS_ENDPOINT_URL": server.url}.items():
-        patch.setenv(name, value)  # which nodes of the cluster and front ends inherit
+    # Nodes of the cluster and front ends inherit it.
+    use_s3(stack.enter_context(pytest.MonkeyPatch.context()), server.url)
     return server, f"s3://{BUCKET}/files"
 
 

@@ -15,6 +15,8 @@ from postproc import stores
 from postproc.errors import PostprocError
 from postproc.service.store.objects import DamagedError, ObjectStore, StoreRecord
 from postproc.service.store.outages import StoreAwayError
+from tests.ports import free_port
+from tests.s3 import s3_bucket, use_s3
 
 pytest.importorskip("obstore")
 
@@ -24,26 +26,15 @@ DIGEST = sha256(CONTENT).hexdigest()
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    pytest.importorskip("flask_cors")
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_bucket() as url:
+        yield url
 
 
 @pytest.fixture(params=["file", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "file":
         return ObjectStore(f"file://{tmp_path}/a%20store")
-    import boto3
-
-    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
-    for name, value in {**given, "AWS_ENDPOINT_URL": request.getfixturevalue("s3")}.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bucket")
-    return ObjectStore(f"s3://bucket/{tmp_path.name}")
+    return ObjectStore(f"{request.getfixturevalue('s3')}/{tmp_path.name}")
 
 
 def test_objects_come_back_as_they_went(store: ObjectStore, tmp_path: Path) -> None:
@@ -73,12 +64,7 @@ def test_objects_come_back_as_they_went(store: ObjectStore, tmp_path: Path) -> N
 
 
 def test_store_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
-    for name, value in {**given, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
-        monkeypatch.setenv(name, value)
+    use_s3(monkeypatch, f"http://127.0.0.1:{free_port()}")
     store = ObjectStore("s3://bucket/prefix")
     for ask in (store.record, lambda: store.has(DIGEST), lambda: list(store.all())):
         with pytest.raises(StoreAwayError, match="s3://bucket/prefix does not answer"):
@@ -89,11 +75,8 @@ def test_store_that_takes_requests_and_answers_none_is_away_soon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(stores, "_SHORT_LIMITS", {"connect_timeout": "1s", "timeout": "0.2s"})
-    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        given["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
+        use_s3(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
         store, start = ObjectStore("s3://bucket/prefix"), time.monotonic()
         with pytest.raises(StoreAwayError, match="does not answer"):
             store.check()
