@@ -33,16 +33,23 @@ class Heart:
         Takes what tenants hold and have had elsewhere into account, and resumes what was resumed elsewhere.
     metrics : Metrics
         Shows what it sees, and counts signs that the database did not take.
+
+    Attributes
+    ----------
+    pause : float
+        Seconds between two signs.
+    is_waiting : bool
+        Whether tasks wait for someone to take them over.
     """
 
     def __init__(self, tasks: LeasedTasks, seconds: float, engine: InferenceEngine, metrics: Metrics) -> None:
         self._tasks, self._seconds, self._engine, self._metrics = tasks, seconds, engine, metrics
-        self._pause = min(seconds / 4, _LONGEST_PAUSE)
+        self.pause = min(seconds / 4, _LONGEST_PAUSE)
         self._is_over = threading.Event()
         self._last = self._since = time.monotonic()
         self._is_unheard = False
         self._seen = Seen()
-        self.is_waiting = True  # tasks of others; unknown yet
+        self.is_waiting = True  # unknown yet
         metrics.watch(
             postproc_front_ends=lambda: self._seen.front_ends,
             postproc_leases_waiting=lambda: self._seen.waiting,
@@ -53,11 +60,6 @@ class Heart:
             threading.Thread(target=self._repeat, args=(work,), name=f"postproc-{name}", daemon=True)
             for name, work in works.items()
         ]
-
-    @property
-    def pause(self) -> float:
-        """Seconds between two signs."""
-        return self._pause
 
     @property
     def is_steady(self) -> bool:
@@ -81,7 +83,7 @@ class Heart:
 
     def _repeat(self, work: Callable[[], None]) -> None:
         is_failing = False
-        while not self._is_over.wait(self._pause):
+        while not self._is_over.wait(self.pause):
             try:
                 work()
             except Exception as error:  # the next one may be heard
@@ -106,7 +108,7 @@ class Heart:
 
     def _look(self) -> None:
         seen = self._tasks.look(self._engine.had())
-        self._seen, self.is_waiting = seen, seen.is_waiting
+        self._seen, self.is_waiting = seen, seen.waiting > 0
         self._engine.share(seen.held, seen.had)
         for network_id in seen.resumed:
             self._engine.resume(network_id)

@@ -61,7 +61,7 @@ class Services:
     make_engine : callable
         Makes the engine, given the settings, the metrics and what to call with outcomes.
     check_model : CheckModel
-        CheckScheduler a network.
+        Checks a network.
     metrics : Metrics
         What the engine counts in.
 

@@ -22,12 +22,12 @@ CheckModel = Callable[..., ModelReport]  # as `check.check_model`
 
 
 class CheckScheduler:
-    """CheckScheduler networks, two at once, of each tenant one; in one event loop.
+    """Checks networks, two at once, of each tenant one; in one event loop.
 
     Parameters
     ----------
     check : CheckModel
-        CheckScheduler one, in a thread.
+        Checks one, in a thread.
     settings : ServiceSettings
         What a check may take.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from postproc.errors import PostprocError
 from postproc.pipeline import PostProcessor
@@ -14,10 +15,12 @@ from postproc.service.engine.networks.calls import NetworkCaller
 from postproc.service.errors import QueueFullError
 from postproc.service.metrics import Metrics
 from postproc.service.on_ray.link import Link
-from postproc.service.on_ray.messages import MOST_ONGOING, LinkOrder
-from postproc.service.on_ray.remote import RemoteCaller, Sources
+from postproc.service.on_ray.messages import MOST_ONGOING, LinkOrder, NetworkSource
+from postproc.service.on_ray.remote import RemoteCaller
 from postproc.service.settings import ServiceSettings
 from postproc.service.work import Outcomes
+
+_MOST_SOURCES = 4096
 
 
 class RayEngine(Engine):
@@ -67,7 +70,7 @@ class RayEngine(Engine):
         calls = MOST_ONGOING * settings.ray_max_replicas
         super().__init__(settings.model_copy(update={"workers": calls}), metrics, outcomes, fetch=fetch)
         self._link = link or Link(LinkOrder.of(settings), calls)
-        self._sources = Sources()
+        self._source_of = lru_cache(_MOST_SOURCES)(NetworkSource.of)  # which reads all of the files
         self._away_until = 0.0
         metrics.watch(postproc_cluster_away=lambda: self.is_away or time.monotonic() < self._away_until)
 
@@ -90,7 +93,7 @@ class RayEngine(Engine):
         """Make one of those that have replicas run calls."""
         row = len(self._processes)
         seconds = self._settings.task_timeout
-        return RemoteCaller(self._link, row, self._sources, seconds, self._note_away, self._note_retry)
+        return RemoteCaller(self._link, row, self._source_of, seconds, self._note_away, self._note_retry)
 
     def warm(self, posts: Iterable[PostProcessor]) -> None:
         """Do nothing: what a replica needs it compiles when it comes to it."""

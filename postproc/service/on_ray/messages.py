@@ -14,7 +14,7 @@ from postproc.service.engine.networks.calls import Answer, Stage
 from postproc.service.engine.networks.messages import Results
 from postproc.service.settings import ServiceSettings
 from postproc.service.store.networks import FileEntry
-from postproc.service.store.objects import digest_of
+from postproc.service.store.objects import entries_of
 from postproc.service.work import TASK_MARGIN
 
 # Of a replica: one runs, and the tensors of the next are here when it ends.
@@ -76,15 +76,9 @@ class NetworkSource:
         """Describe the files beside a model, which are read for their digests; an OSError if it is gone."""
         if isinstance(network_id, str):
             return cls(network_id)
-        folder = model.parent
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        if model not in paths:
+        if not model.is_file():
             raise FileNotFoundError(f"there is no file {model}")
-        entries = (
-            FileEntry(path.relative_to(folder).as_posix(), digest_of(path), path.stat().st_size)
-            for path in paths
-        )
-        return cls(model.name, tuple(entries))
+        return cls(model.name, tuple(entries_of(model.parent)))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,28 +19,8 @@ from postproc.service.work import UNLOADABLE
 
 _MOST_DRIVERS = 2  # that may end under a call
 _GRACE = 5.0  # seconds after its time in which a call has to have ended
-_MOST_SOURCES = 4096
 
-
-class Sources:
-    """Where replicas find the files of networks, read once; from many threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int | str, Path], NetworkSource] = OrderedDict()
-
-    def of(self, network_id: int | str, model: Path) -> NetworkSource:
-        """Return the source of a network, whose files lie beside its model."""
-        key = network_id, model
-        with self._lock:
-            found = self._kept.get(key)
-        if found is None:
-            found = NetworkSource.of(network_id, model)
-            with self._lock:
-                self._kept[key] = found
-                while len(self._kept) > _MOST_SOURCES:
-                    self._kept.popitem(last=False)
-        return found
+SourceOf = Callable[[int | str, Path], NetworkSource]
 
 
 class RemoteCaller:
@@ -54,8 +32,8 @@ class RemoteCaller:
         To the replicas.
     row : int
         Which of its lines is this one's.
-    sources : Sources
-        Of the networks' files.
+    source_of : callable
+        Takes the id and the model of a network, and tells where replicas find its files.
     seconds : float
         In which a call has to end, its wait and all tries included.
     on_away : callable
@@ -68,13 +46,13 @@ class RemoteCaller:
         self,
         link: Link,
         row: int,
-        sources: Sources,
+        source_of: SourceOf,
         seconds: float,
         on_away: Callable[[float], None],
         on_retry: Callable[[], None],
     ) -> None:
         self._link, self._row = link, row
-        self._sources = sources
+        self._source_of = source_of
         self._seconds = seconds
         self._on_away, self._on_retry = on_away, on_retry
         self.last = Answer()  # replicas tell Ray's metrics what they have loaded
@@ -101,7 +79,7 @@ class RemoteCaller:
             If there is no replica that runs it to the end, or no store of its files.
         """
         try:
-            source = self._sources.of(call.model.id, call.model.path)
+            source = self._source_of(call.model.id, call.model.path)
         except OSError as error:
             return Answer("unloadable", UNLOADABLE, str(error))
         reply = self._reply(call, parts, source, give)

@@ -18,7 +18,7 @@ from postproc.service.store.copies import Copies
 from postproc.service.store.database import Database
 from postproc.service.store.files import NetworkFolders, sync_all
 from postproc.service.store.networks import FileEntry, NetworkStore
-from postproc.service.store.objects import DamagedError, ObjectStore, digest_of
+from postproc.service.store.objects import DamagedError, ObjectStore, entries_of
 from postproc.service.store.outages import StoreAwayError
 
 logger = logging.getLogger(__name__)
@@ -137,14 +137,11 @@ class CachedFolders(NetworkFolders):
         try:
             # From now on nobody removes an object that another upload had left.
             held.enter_context(self._database.agreed(_UPLOADS, is_shared=True))
-            paths = sorted(path for path in staged.rglob("*") if path.is_file())
-            entries = [
-                FileEntry(path.relative_to(staged).as_posix(), digest_of(path), path.stat().st_size)
-                for path in paths
-            ]
+            entries = entries_of(staged)
             self._objects.check()
-            for path, entry in zip(paths, entries, strict=True):
-                self._objects.put(path, entry.digest)  # also in the place of one, which may be damaged
+            for entry in entries:
+                # Also in the place of one, which may be damaged.
+                self._objects.put(staged / entry.path, entry.digest)
             sync_all(staged)
             self._publishing[name], self._entries[name] = held, entries
             staged.rename(self._networks / name)

@@ -20,7 +20,7 @@ from postproc.service.store.identity import check, join
 from postproc.service.store.joining import check_store_settings, join_store
 from postproc.service.store.locks import lock_database
 from postproc.service.store.networks import FileEntry, NetworkStore
-from postproc.service.store.objects import DamagedError, ObjectStore, digest_of
+from postproc.service.store.objects import DamagedError, ObjectStore, digest_of, entries_of
 from postproc.service.store.tables import (
     Base,
     Format,
@@ -75,12 +75,7 @@ class _InFolders:
         if not self._folders.model(folder).is_file():
             return []
         self._folders.settle(folder)  # its mark is no file of the network; nothing else runs here
-        place = self._folders.model(folder).parent
-        paths = sorted(path for path in place.rglob("*") if path.is_file())
-        return [
-            FileEntry(path.relative_to(place).as_posix(), digest_of(path), path.stat().st_size)
-            for path in paths
-        ]
+        return entries_of(self._folders.model(folder).parent)
 
     def at(self, folder: str, entry: FileEntry, place: Path) -> Path:
         return self._folders.model(folder).parent / entry.path

@@ -117,11 +117,6 @@ class Seen:
     waiting: int = 0
     front_ends: int = 0
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether there are such tasks."""
-        return self.waiting > 0
-
 
 class LeasedTasks(TaskStore):
     """Rows of tasks, and the leases of one front end.

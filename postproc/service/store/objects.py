@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from postproc.disk import sync
 from postproc.errors import PostprocError
+from postproc.service.store.networks import FileEntry
 from postproc.service.store.outages import StoreAwayError
 from postproc.stores import CHUNK, StoredPath, explained, open_store
 
@@ -185,6 +186,14 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(CHUNK):
             found.update(chunk)
     return found.hexdigest()
+
+
+def entries_of(folder: Path) -> list[FileEntry]:
+    """Return the files in a folder, as a store has them; reads all of them."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        FileEntry(path.relative_to(folder).as_posix(), digest_of(path), path.stat().st_size) for path in paths
+    ]
 
 
 def _name(digest: str) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.ports import free_port
+from tests.service.cluster.balancer import HAPROXY
+from tests.service.cluster.processes import Program
 from tests.service.running import ROOT
 from tests.service.serving import Serving
-from tests.service.waiting import wait_until
 
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
@@ -22,27 +20,23 @@ PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 @pytest.fixture(scope="module")
 def proxy(service: Serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An haproxy in front of a service, with the page's lines."""
-    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if program is None:
+    if HAPROXY is None:
         pytest.skip("haproxy is not installed: apt-get install haproxy")
     (lines,) = re.findall(r"^```\n(unique-id-format .*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    path: Path = tmp_path_factory.mktemp("proxy") / "haproxy.cfg"
+    port, folder = free_port(), tmp_path_factory.mktemp("proxy")
+    path = folder / "haproxy.cfg"
     path.write_text(
         "defaults\n  mode http\n  timeout connect 5s\n  timeout client 5s\n  timeout server 5s\n"
         f"frontend front\n  bind 127.0.0.1:{port}\n  default_backend back\n"
         + "".join(f"  {line}\n" for line in lines.splitlines())
         + f"backend back\n  server one {service.host.removeprefix('http://')}\n"
     )
-    process = subprocess.Popen([program, "-db", "-f", str(path)])
+    program = Program([HAPROXY, "-db", "-f", str(path)], port, folder / "haproxy.log")
     try:
-        wait_until(lambda: _listens(port), 10)
-        yield f"http://127.0.0.1:{port}/v0.7/networks"
+        program.start()
+        yield f"{program.url}/v0.7/networks"
     finally:
-        process.terminate()
-        process.wait(10)
+        program.kill()
 
 
 @pytest.mark.parametrize(
@@ -58,8 +52,3 @@ def test_id_goes_through_a_proxy(proxy: str, service: Serving, given: str | None
     answer = httpx.get(proxy, headers={**service.client.headers, **headers}, trust_env=False)
     assert answer.status_code == 200
     assert re.fullmatch(expected, answer.headers["X-Request-ID"])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as asking:
-        return asking.connect_ex(("127.0.0.1", port)) == 0

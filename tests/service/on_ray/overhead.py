@@ -21,7 +21,7 @@ from postproc.service.engine.networks.calls import NetworkCall, NetworkModel
 from postproc.service.on_ray.link import Link
 from postproc.service.on_ray.making import connected
 from postproc.service.on_ray.messages import LinkOrder, NetworkSource, Told
-from postproc.service.on_ray.remote import RemoteCaller, Sources
+from postproc.service.on_ray.remote import RemoteCaller
 from postproc.service.on_ray.trying import Tries
 from postproc.transforms import ImageTransform
 from tests.models import network
@@ -67,7 +67,7 @@ def main() -> None:
         tries = Tries(connected(order)[0])
         link = Link(order, 1)
         link.start()
-        caller = RemoteCaller(link, 0, Sources(), 60.0, lambda _: None, lambda: None)
+        caller = RemoteCaller(link, 0, lambda *_: source, 60.0, lambda _: None, lambda: None)
         model = NetworkModel(files.id, files.model, 1, True, True)
         transform = ImageTransform.squash((640, 640), (640, 640))
         call = NetworkCall(model, None, {}, (transform,))

@@ -22,8 +22,8 @@ from postproc.service.engine.networks.calls import LostError, NetworkCall, Netwo
 from postproc.service.on_ray import link as module
 from postproc.service.on_ray import making
 from postproc.service.on_ray.link import Link
-from postproc.service.on_ray.messages import LinkOrder
-from postproc.service.on_ray.remote import RemoteCaller, Sources
+from postproc.service.on_ray.messages import LinkOrder, NetworkSource
+from postproc.service.on_ray.remote import RemoteCaller
 from tests.service.cluster.processes import born
 from tests.service.on_ray.replicas import settings_of
 from tests.service.waiting import wait_until
@@ -56,7 +56,7 @@ class Call(threading.Thread):
 
     def __init__(self, link: Link, row: int = 0, seconds: float = 60.0) -> None:
         super().__init__(daemon=True)
-        self._caller = RemoteCaller(link, row, Sources(), seconds, lambda _: None, lambda: None)
+        self._caller = RemoteCaller(link, row, NetworkSource.of, seconds, lambda _: None, lambda: None)
         self.given: list[Any] = []
         self.error: BaseException | None = None
         self.start()

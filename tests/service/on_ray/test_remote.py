@@ -15,8 +15,8 @@ import pytest
 
 from postproc.service.engine.networks.calls import Answer, NetworkCall, NetworkModel
 from postproc.service.on_ray.link import Line
-from postproc.service.on_ray.messages import Reply
-from postproc.service.on_ray.remote import RemoteCaller, Sources
+from postproc.service.on_ray.messages import NetworkSource, Reply
+from postproc.service.on_ray.remote import RemoteCaller
 
 CALL = NetworkCall(NetworkModel("name", Path(), 1, True, True), None, {}, ())
 PARTS = {"data": [np.zeros((1, 2), np.float32)]}
@@ -59,7 +59,7 @@ class DriversLink:
 
 def caller_of(*drivers: Driver, retries: list[None]) -> RemoteCaller:
     link: Any = DriversLink(*drivers)
-    return RemoteCaller(link, 0, Sources(), 5.0, lambda _: None, lambda: retries.append(None))
+    return RemoteCaller(link, 0, NetworkSource.of, 5.0, lambda _: None, lambda: retries.append(None))
 
 
 def _die_within_a_message(other: Connection) -> None:
@@ -87,10 +87,10 @@ def test_process_whose_results_are_not_taken_is_ended_with_those_that_are_left()
     assert driver.is_killed
 
 
-def test_source_is_read_again_once_files_that_were_gone_are_back(tmp_path: Path) -> None:
-    model, sources = tmp_path / "files" / "model.onnx", Sources()
+def test_source_is_of_all_files_beside_a_model_which_has_to_be_there(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    (tmp_path / "weights").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"model\.onnx"):
-        sources.of(1, model)
-    model.parent.mkdir()
+        NetworkSource.of(1, model)
     model.write_bytes(b"onnx")
-    assert [entry.path for entry in sources.of(1, model).entries] == ["model.onnx"]
+    assert [entry.path for entry in NetworkSource.of(1, model).entries] == ["model.onnx", "weights"]

@@ -45,7 +45,7 @@ def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], L
     assert b.take_over(8, of_dead=True) == []
     assert b.finish([(task, "{}", None)]) == 0
     a.finish([(task, None, STOPPED)])
-    assert b.look({}).is_waiting
+    assert b.look({}).waiting
     (taken,) = [*b.take_over(8, of_dead=False), *c.take_over(8, of_dead=False)]
     assert taken.request == _request()
     assert (taken.task_id, taken.tenant, taken.losses) == (task, "one", 0)
@@ -53,7 +53,7 @@ def test_lease_is_taken_by_one_and_only_its_holder_writes(leased: Callable[[], L
     assert a.finish([(task, '{"a": 1}', None)]) == 0
     assert b.finish([(task, '{"b": 1}', None)]) == 1
     assert b.texts("one", [task]) == {task: '{"b": 1}'}
-    assert not b.look({}).is_waiting
+    assert not b.look({}).waiting
 
 
 def test_tasks_of_tenants_are_taken_over_in_turns_the_oldest_first(
