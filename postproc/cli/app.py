@@ -32,11 +32,16 @@ from postproc.installing import install
 class _Commands(TyperGroup):
     """Ends a command with a message where what it was given is wrong or an extra is missing."""
 
+    def get_params(self, ctx: Any) -> Any:
+        return [_without_types(parameter) for parameter in super().get_params(ctx)]
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command whose help the terminal wraps; Typer would keep the lines of docstrings."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None and command.help:
-            command.help = "\n\n".join(" ".join(text.split()) for text in command.help.split("\n\n"))
+        command: Any = super().get_command(ctx, cmd_name)
+        for one in (command, *getattr(command, "commands", {}).values()) if command else ():
+            one.help = "\n\n".join(" ".join(text.split()) for text in (one.help or "").split("\n\n"))
+            for parameter in one.get_params(ctx):
+                _without_types(parameter)
         return command
 
     def invoke(self, ctx: Any) -> Any:
@@ -59,6 +64,18 @@ class _Commands(TyperGroup):
                 raise
             complain(str(error))
             sys.exit(FAILED)
+
+
+def _without_types(parameter: Any) -> Any:
+    """Have the help show no types of Python, as Typer shows those of flags, paths and numbers."""
+    if parameter.param_type_name == "argument":
+        parameter.display_type_rich = lambda ctx: None
+    elif parameter.is_flag:
+        parameter.metavar = ""
+    elif parameter.metavar is None:
+        kind = getattr(parameter, "type_descriptor", None) or parameter.type  # the latter before Typer 0.27
+        parameter.metavar = None if getattr(kind, "choices", None) else "NUMBER"
+    return parameter
 
 
 app = typer.Typer(

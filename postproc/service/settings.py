@@ -34,7 +34,7 @@ PublicUrl = Annotated[str, AfterValidator(public_url)]
 class ServiceSettings(BaseModel):
     """Settings of one service; sizes in bytes, times in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     data: Path = Field(description="Folder of the networks' files, and of the database unless one is named.")
     database: str | None = Field(

@@ -41,7 +41,7 @@ class RayCluster:
             raise RunnerError("address: expected auto, local, HOST:PORT or ray://HOST:10001, got nothing")
         if self.workers is not None and self.workers < 1:
             raise RunnerError(f"workers: expected a positive number, got {self.workers}")
-        if not self.gpus >= 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
+        if not self.gpus >= 0 or (self.gpus > 1 and not float(self.gpus).is_integer()):
             raise RunnerError(f"gpus: expected a part of one, such as 0.5, or whole ones, got {self.gpus}")
 
 

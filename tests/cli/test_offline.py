@@ -174,6 +174,12 @@ def test_ray_without_an_address_is_refused() -> None:
         RayCluster("")
 
 
+@pytest.mark.parametrize("gpus", [1.5, -1, float("inf"), float("nan")])
+def test_gpus_that_no_worker_can_take_are_refused(gpus: float) -> None:
+    with pytest.raises(RunnerError, match=r"^gpus: expected a part of one, such as 0\.5, or whole ones, got"):
+        RayCluster("local", gpus)
+
+
 def test_second_dump_into_a_folder_of_a_store_writes_over_no_part(bucket: str) -> None:
     place = StoredPath(f"{bucket}/dumped")
     first, second = (DumpFolder(place, {"network": "one"}) for _ in range(2))

@@ -72,6 +72,8 @@ def test_serve_takes_sizes_and_the_key_of_the_environment(
         (["--cors", "https://a.example/"], "--cors"),
         (["--cors", "a.example"], "--cors"),
         (["--task-seconds", "-1"], "--task-seconds"),
+        (["--ray-cpus", "inf"], "--ray-cpus"),
+        (["--wait", "inf"], "--wait"),
         (["--max-image-pixels", str(PILLOW_PIXELS + 1)], "--max-image-pixels"),
     ],
 )

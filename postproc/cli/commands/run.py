@@ -11,7 +11,6 @@ from postproc.cli.exit_codes import FAILED
 from postproc.cli.options import (
     BatchSize,
     IntraOpThreads,
-    Model,
     Ray,
     RayGpus,
     SpecFile,
@@ -39,7 +38,7 @@ _FOLDERS = " and ".join(name for name, item in EXPORT_FORMATS.items() if item.is
 def run(
     spec: SpecFile,
     version: VersionFile,
-    model: Model = None,
+    model: Annotated[Path | None, file("MODEL.onnx", "The network; left out with --tensors.")] = None,
     images: Annotated[
         list[Path] | None,
         typer.Argument(

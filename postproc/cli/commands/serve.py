@@ -100,10 +100,10 @@ def serve(
     ray_cpus: Annotated[float, _setting("ray_cpus")] = _default("ray_cpus"),
     ray_gpus: Annotated[float, _setting("ray_gpus")] = _default("ray_gpus"),
     ray_copies: Annotated[Path | None, _setting("ray_copies", metavar="DIR")] = None,
-    host: Annotated[str, _setting("host")] = _default("host"),
+    host: Annotated[str, _setting("host", metavar="ADDRESS")] = _default("host"),
     port: Annotated[int, _setting("port")] = _default("port"),
     public_url: Annotated[str | None, _setting("public_url", metavar="URL")] = None,
-    provider: Annotated[list[str] | None, _setting("providers", option="--provider")] = None,
+    provider: Annotated[list[str] | None, _setting("providers", option="--provider", metavar="NAME")] = None,
     intra_op_threads: Annotated[int | None, _setting("intra_op_threads")] = None,
     log_probes: Annotated[bool, _setting("log_probes", option="--log-probes")] = False,
     cors: Annotated[list[str] | None, _setting("cors", metavar="ORIGIN")] = None,
@@ -165,7 +165,8 @@ def serve(
 @keys_app.command("add")
 def add_key(
     name: Annotated[
-        str, typer.Argument(help="Whose key it is; keys of the same name open the same objects.")
+        str,
+        typer.Argument(metavar="NAME", help="Whose key it is; keys of the same name open the same objects."),
     ],
     data: Data = None,
     database: KeysDatabaseUrl = None,

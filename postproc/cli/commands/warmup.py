@@ -25,7 +25,10 @@ def warmup(
     dtype: Annotated[
         list[str] | None,
         typer.Option(
-            "--dtype", metavar="NAME", help="Of the tensors; as often as there are some. [default: float32]"
+            "--dtype",
+            metavar="NAME",
+            help=f"Type of the tensors, of {', '.join(WARM_DTYPES)}; may be given several times. "
+            "[default: float32]",
         ),
     ] = None,
 ) -> None:

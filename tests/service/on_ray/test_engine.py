@@ -256,10 +256,9 @@ def test_more_replicas_at_least_than_at_most_are_refused(folder: Path) -> None:
         Front(settings_of(folder, ray_min_replicas=2))
 
 
-@pytest.mark.parametrize("gpus", [1.5, float("inf")])
-def test_gpus_that_ray_cannot_give_are_refused(gpus: float, folder: Path) -> None:
-    with pytest.raises(PostprocError, match=r"--ray-gpus: expected a part of one.*got (1\.5|inf)"):
-        Front(settings_of(folder, ray_gpus=gpus))
+def test_gpus_that_ray_cannot_give_are_refused(folder: Path) -> None:
+    with pytest.raises(PostprocError, match=r"--ray-gpus: expected a part of one.*got 1\.5"):
+        Front(settings_of(folder, ray_gpus=1.5))
     Front(settings_of(folder, ray_gpus=2.0))
 
 
