@@ -1,106 +1,40 @@
-"""Rows of finished detections and vectors of scores: what the run, the operators and the names decide."""
+"""Rows of finished detections: what the run, the operators and the names decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-from onnx import helper
 
 from postproc.inspection.evidence import Part, Source
-from postproc.inspection.graph import Graph, Tensor
-from postproc.inspection.graph_file import read_graph
-from postproc.inspection.labels import LabelNames
 from postproc.inspection.nodes import Node
-from postproc.inspection.observed import Columns, Observed
-from postproc.inspection.provenance import Operators
-from postproc.inspection.readings import Conclusion, Reading, concluded
+from postproc.inspection.readings import Conclusion
 from postproc.inspection.recognisers.classifiers import classifiers
-from postproc.inspection.recognisers.maps import maps
-from postproc.inspection.recognisers.others import chosen_indices, keypoints, texts
 from postproc.inspection.recognisers.packed_rows import packed_rows
 from postproc.inspection.recognisers.rows_with_more import rows_with_more
 from postproc.inspection.recognisers.scored_boxes import scored_boxes
 from postproc.inspection.recognisers.separate_rows import separate_rows
 from postproc.inspection.recognisers.tables import tables
-from postproc.inspection.recognisers.vectors import cascades, hidden_states, vectors
-from postproc.inspection.roles import Classes, Exclusion, Finished, Images
-from postproc.inspection.roles.classes import first_class, labels_behind
-from tests.models import network
-
-RNG = np.random.default_rng(3)
-SIDE = 320
-ULTRALYTICS = {"task": "detect", "stride": "32", "author": "Ultralytics"}
-
-
-def tensor(name: str, shape: Sequence[int], dtype: str = "float32", free: Sequence[int] = ()) -> Tensor:
-    return Tensor(name, dtype, tuple(shape), tuple(shape), frozenset(free))
-
-
-def observed(
-    outputs: Mapping[str, ArrayLike],
-    nodes: Sequence[Node] = (),
-    *,
-    free: Sequence[int] = (),
-    labels: int | None = None,
-    image: Sequence[int] = (1, 3, SIDE, SIDE),
-    inputs: Sequence[Tensor] = (),
-    **others: Any,
-) -> Observed:
-    """A graph of some outputs, and what came out of a run of it."""
-    arrays = {name: np.asarray(values) for name, values in outputs.items()}
-    names = None if labels is None else LabelNames(("name",) * labels, "the caller")
-    shapes = {name: array.shape for name, array in arrays.items()}
-    graph = Graph(
-        "net",
-        others.pop("producer", "pytorch"),
-        (tensor("x", image), *inputs),
-        tuple(tensor(name, array.shape, array.dtype.name, free) for name, array in arrays.items()),
-        others.pop("metadata", {}),
-        {node.operator: 1 for node in nodes},
-        Operators(tuple(nodes), frozenset({"x"}), shapes, {}),
-        (image[1], image[2]) if image[-1] == 3 else (image[-2], image[-1]),
-        "graph",
-        names,
-        **others,
-    )
-    return Observed(graph, arrays)
-
-
-def conclusion(state: Observed, *recognise: Callable[[Observed], Iterator[Reading]]) -> Conclusion:
-    return concluded((reading for function in recognise for reading in function(state)), state)
-
-
-def only(state: Observed, *recognise: Callable[[Observed], Iterator[Reading]]) -> Reading:
-    (reading,) = conclusion(state, *recognise).best
-    return reading
-
-
-def found_by(role: Any, state: Observed) -> tuple[set[Part], set[Part]]:
-    """Give the parts that a role speaks for, and those it speaks against."""
-    items = list(role.examined(state))
-    return (
-        {part for item in items if not item.is_against for part in item.parts},
-        {part for item in items if item.is_against for part in item.parts},
-    )
-
-
-CORNERS = np.sort(RNG.uniform(0, SIDE, (300, 2, 2)), axis=1).reshape(300, 4).astype(np.float32)
-CENTRES = np.concatenate([RNG.uniform(0.3, 0.7, (300, 2)), RNG.uniform(0.01, 0.2, (300, 2))], axis=1)
-SCORES = np.sort(RNG.uniform(0.01, 1, (300, 1)))[::-1]
-CLASSES = RNG.integers(0, 7, (300, 1)).astype(np.float64)
-CHOOSING = (Node("NonMaxSuppression", ("a",), ("y",)),)
-CHOSEN_DETS = (Node("NonMaxSuppression", ("a",), ("dets",)), Node("NonMaxSuppression", ("a",), ("y",)))
-PARTS = {"box": CORNERS, "score": SCORES, "class": CLASSES}
-
-
-def packed(*order: str, **changed: Any) -> np.ndarray[Any, Any]:
-    return np.concatenate([{**PARTS, **changed}[name] for name in order], axis=1)[None].astype(np.float32)
+from tests.inspection.observing import (
+    CENTRES,
+    CHOOSING,
+    CHOSEN_DETS,
+    CLASSES,
+    CORNERS,
+    RNG,
+    SCORES,
+    SIDE,
+    ULTRALYTICS,
+    conclusion,
+    observed,
+    only,
+    packed,
+    tensor,
+)
 
 
 @pytest.mark.parametrize(
@@ -449,259 +383,3 @@ def test_separate_rows_with_what_nothing_explains_say_that_it_is_not_read() -> N
     outputs = {**SEPARATE, "extra": np.zeros((1, 300, 9), np.float32)}
     reading = only(observed(outputs, CHOSEN), separate_rows)
     assert any("extra" in check for check in reading.checks)
-
-
-LOGITS = RNG.normal(0, 3, (1, 7)).astype(np.float32)
-SHARES = np.exp(LOGITS) / np.exp(LOGITS).sum()
-TAGS = 1 / (1 + np.exp(-LOGITS))
-SOFTMAX, SIGMOID, LAYER, LOG = (
-    (Node(name, ("a",), ("y",)),) for name in ("Softmax", "Sigmoid", "Gemm", "LogSoftmax")
-)
-
-
-@pytest.mark.parametrize(
-    ("values", "nodes", "activation", "is_exclusive"),
-    [
-        (SHARES, SOFTMAX, "none", True),
-        (SHARES, (), "none", True),
-        (TAGS, SIGMOID, "none", False),
-        (TAGS, (), "none", False),
-        (LOGITS, LAYER, "softmax", True),
-        (np.log(SHARES), LOG, "softmax", True),
-        (np.abs(LOGITS) / 20, LAYER, "softmax", True),  # as small by chance as probabilities are
-    ],
-    ids=["softmax", "adds up to 1", "sigmoid", "each in [0, 1]", "logits", "logarithms", "small logits"],
-)
-def test_classifier_scores_need_what_run_and_operators_say(
-    values: Any, nodes: Any, activation: str, is_exclusive: bool
-) -> None:
-    reading = only(observed({"y": values}, nodes, labels=7), classifiers)
-    ((output, count, exclusive),) = reading.meaning.outputs  # type: ignore[union-attr]
-    assert (output.score_activation, count, exclusive) == (activation, 7, is_exclusive)
-    assert reading.certainty > 0
-
-
-@pytest.mark.parametrize(
-    ("config", "activation"),
-    [
-        ({"architectures": ["ViTForImageClassification"]}, "softmax"),
-        (
-            {
-                "architectures": ["ViTForImageClassification"],
-                "problem_type": "multi_label_classification",
-            },
-            "sigmoid",
-        ),
-    ],
-)
-def test_classifier_of_transformers_is_what_its_config_says(
-    config: Mapping[str, Any], activation: str
-) -> None:
-    reading = only(observed({"logits": LOGITS}, config=config), classifiers)
-    assert reading.values[Part.ACTIVATION] == activation
-
-
-def test_classifier_of_numbers_that_nothing_explains_is_possible_at_most() -> None:
-    values = RNG.normal(0, 3, (1, 107)).astype(np.float32)
-    best = conclusion(observed({"y": values}, LAYER), classifiers, vectors).best
-    assert max(reading.certainty for reading in best) == 0
-
-
-def test_classifier_of_imagenet_is_known_by_how_many_labels_it_has() -> None:
-    values = RNG.normal(0, 3, (1, 1000)).astype(np.float32)
-    reading = only(observed({"y": values}, LAYER), classifiers, vectors)
-    assert reading.values[Part.ACTIVATION] == "softmax"
-    assert reading.certainty > 0
-
-
-UNIT = RNG.normal(0, 1, (1, 96))
-UNIT /= np.linalg.norm(UNIT)
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [("y", RNG.normal(0, 3, (1, 512))), ("y", UNIT), ("embedding", RNG.normal(0, 3, (1, 107)))],
-    ids=["width", "length", "name"],
-)
-def test_embeddings_are_named_by_width_length_and_name(name: str, values: Any) -> None:
-    nodes = (Node("Gemm", ("a",), (name,)),)
-    left = conclusion(observed({name: values}, nodes), classifiers, vectors).best
-    assert left[0].meaning is None or any(reading.meaning is None for reading in left)
-
-
-@pytest.mark.parametrize(
-    ("recognise", "outputs", "image", "says"),
-    [
-        (cascades, {"a": LOGITS[:, :4], "b": SHARES[:, :2]}, (1, 3, 24, 24), "MTCNN"),
-        (cascades, {"a": np.ones((1, 4, 9, 9)), "b": np.ones((1, 2, 9, 9))}, (1, 3, 28, 28), "MTCNN"),
-        (maps, {"y": np.ones((1, 21, 80, 80))}, (1, 3, SIDE, SIDE), "segmentation"),
-        (maps, {"y": np.ones((1, SIDE, SIDE))}, (1, 3, SIDE, SIDE), "depth"),
-        (maps, {"y": np.ones((1, 80, 80, 5))}, (1, SIDE, SIDE, 3), "segmentation"),
-        (keypoints, {"y": np.ones((1, 1, 17, 3))}, (1, 3, 192, 192), "keypoints"),
-        (keypoints, {"a": np.ones((1, 17, 384)), "b": np.ones((1, 17, 512))}, (1, 3, 256, 192), "simcc"),
-        (texts, {"y": np.ones((1, 40, 97))}, (1, 3, 48, 320), "character"),
-        (hidden_states, {"a": np.ones((1, 196, 96)), "b": np.ones((1, 96))}, (1, 3, 224, 224), "hidden"),
-    ],
-)
-def test_outputs_that_no_kind_expresses_are_named(
-    recognise: Any, outputs: Any, image: Any, says: str
-) -> None:
-    (reading,) = recognise(observed(outputs, image=image))
-    assert reading.meaning is None
-    assert says in reading.advice
-
-
-@pytest.mark.parametrize(
-    ("recognise", "outputs", "image"),
-    [
-        (cascades, {"a": LOGITS[:, :4], "b": SHARES[:, :3]}, (1, 3, 24, 24)),
-        (maps, {"y": np.ones((1, 255, 40, 40))}, (1, 3, SIDE, SIDE)),
-        (maps, {"y": np.ones((1, 21, 80, 80)), "z": np.ones((1, 7))}, (1, 3, SIDE, SIDE)),
-        (keypoints, {"y": np.ones((1, 2, 17, 3))}, (1, 3, 192, 192)),
-        (texts, {"y": np.ones((1, 2100, 84))}, (1, 3, SIDE, SIDE)),
-        (hidden_states, {"a": np.ones((1, 196, 96)), "b": np.ones((1, 95))}, (1, 3, 224, 224)),
-        (scored_boxes, {"dets": np.ones((1, 100, 5))}, (1, 3, SIDE, SIDE)),
-    ],
-)
-def test_outputs_that_are_nearly_so_are_not_named_so(recognise: Any, outputs: Any, image: Any) -> None:
-    assert not list(recognise(observed(outputs, image=image)))
-
-
-def test_indices_of_nms_are_named_by_the_operator_that_gives_them() -> None:
-    outputs = {"y": np.zeros((5, 3), np.int64), "boxes": np.ones((1, 30, 4))}
-    (reading,) = chosen_indices(observed(outputs, CHOOSING))
-    assert "standard_output" in reading.advice
-    assert not list(chosen_indices(observed(outputs)))
-
-
-ALL = Columns("y")
-
-
-@pytest.mark.parametrize(
-    ("operator", "first", "is_for"), [("Mod", 0, True), ("ArgMax", 0, True), ("Mod", 1, False)]
-)
-def test_classes_that_are_indices_count_from_0(operator: str, first: int, is_for: bool) -> None:
-    state = observed({"y": np.zeros(0, np.int64)}, [Node(operator, ("a", "b"), ("y",))])
-    assert (Part.LABEL_OFFSET in found_by(Classes(ALL, first), state)[0]) is is_for
-
-
-def test_classes_of_rows_that_fill_a_list_up_do_not_count() -> None:
-    rows = np.array([[0.9, 3], [0.5, 1], [0, 0], [0, 0]])
-    scores = Columns("y", -1, 0, 1)
-    state = observed({"y": rows})
-    assert not found_by(Classes(Columns("y", -1, 1, 1), 1, scores), state)[1]
-    assert found_by(Classes(Columns("y", -1, 1, 1), 1), state)[1] == {Part.LABEL_OFFSET}
-
-
-def test_classes_are_not_what_an_activation_gives() -> None:
-    assert Part.COLUMNS in found_by(Classes(ALL), observed({"y": np.ones((3, 1))}, SIGMOID))[1]
-
-
-@pytest.mark.parametrize("is_suppressed", [True, False])
-def test_finished_rows_that_repeat_a_box_are_candidates(is_suppressed: bool) -> None:
-    boxes, scores, classes = Columns("y", -1, 0, 4), Columns("y", -1, 4, 1), Columns("y", -1, 5, 1)
-    repeated = packed("box", "score", "class", box=np.tile(CORNERS[:1], (300, 1)), score=SCORES[::-1])
-    role = Finished(boxes, scores, classes, is_suppressed=is_suppressed)
-    for_it, against_it = found_by(role, observed({"y": repeated}))
-    assert (Part.KIND in for_it, Part.KIND in against_it) == (not is_suppressed, is_suppressed)
-    for_it, against_it = found_by(role, observed({"y": repeated}, CHOOSING))
-    assert (Part.KIND in for_it, Part.KIND in against_it) == (is_suppressed, not is_suppressed)
-
-
-def test_finished_rows_of_an_untrained_network_may_all_have_score_1() -> None:
-    boxes, scores, classes = Columns("y", -1, 0, 4), Columns("y", -1, 4, 1), Columns("y", -1, 5, 1)
-    role = Finished(boxes, scores, classes)
-    for score, is_for in ((1.0, True), (3.0, False), (0.0, False)):
-        rows = packed("box", "score", "class", score=np.full((300, 1), score))
-        assert (Part.ACTIVATION in found_by(role, observed({"y": rows}))[0]) is is_for
-
-
-def test_images_are_0_in_a_run_of_one() -> None:
-    assert found_by(Images(ALL), observed({"y": np.zeros((4, 1))})) == ({Part.COLUMNS}, set())
-    assert found_by(Images(ALL), observed({"y": np.array([[0], [1]])}))[1] == {Part.COLUMNS}
-
-
-def test_exclusion_of_one_number_is_a_yes_or_no() -> None:
-    one = Columns("y", 1, 0, 1)
-    state = observed({"y": np.array([[3.0]])})
-    assert found_by(Exclusion(one, "softmax", True), state)[1] == {Part.ACTIVATION}
-    assert found_by(Exclusion(one, "sigmoid", False), state)[0] == {Part.ACTIVATION}
-
-
-def node(operator: str, inputs: str, outputs: str, **attributes: Any) -> Any:
-    return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
-
-
-CONSTANTS = {
-    "w": np.zeros((7, 3, 1, 1), np.float32),
-    "flat": np.array([1, -1], np.int64),
-    "k": np.array([5], np.int64),
-    "seven": np.array(7, np.int64),
-    "zero": np.array(0, np.int64),
-    "one": np.array(1, np.int64),
-    "ones": np.array([1], np.int64),
-    "last": np.array([1 << 62], np.int64),
-    "length": np.array([5], np.int64),
-}
-BEST = [
-    node("Conv", "x w", "layer"),
-    node("Sigmoid", "layer", "scores"),
-    node("Reshape", "scores flat", "list"),
-    node("TopK", "list k", "best index"),
-]
-FILLED = helper.make_tensor("value", 7, [1], [2])
-
-
-def links_of(tmp_path: Path, nodes: Sequence[Any], dtype: Any = np.int64, rank: int = 2) -> Operators:
-    path = tmp_path / "net.onnx"
-    outputs = {"y": (dtype, tuple("abcd"[:rank]))}
-    path.write_bytes(network(nodes, {"x": (np.float32, (1, 3, 4, 4))}, outputs, CONSTANTS))
-    return read_graph(path).links
-
-
-@pytest.mark.parametrize(
-    ("nodes", "rank", "first", "labels"),
-    [
-        ([*BEST, node("Mod", "index seven", "y")], 2, None, 7),
-        ([*BEST, node("Mod", "index seven", "m"), node("Add", "m one", "y")], 2, 1, 7),
-        ([node("Range", "zero seven one", "r"), node("Slice", "r ones last", "y")], 1, 1, None),
-        ([node("Range", "zero seven one", "y")], 1, 0, None),
-        (
-            [
-                node("ConstantOfShape", "length", "p", value=helper.make_tensor("value", 7, [1], [1])),
-                node("ConstantOfShape", "length", "q", value=FILLED),
-                node("Concat", "p q", "y", axis=0),
-            ],
-            1,
-            1,
-            None,
-        ),
-        ([*BEST, node("Add", "index index", "y")], 2, None, None),
-    ],
-    ids=["rest", "rest plus 1", "list without 0", "list", "filled", "sum"],
-)
-def test_classes_begin_where_the_graph_says(
-    tmp_path: Path, nodes: Sequence[Any], rank: int, first: int | None, labels: int | None
-) -> None:
-    links = links_of(tmp_path, nodes, rank=rank)
-    assert first_class(links, "y") == first
-    assert labels_behind(links, "y", "y") == labels
-
-
-def test_columns_of_integers_and_joined_boxes_are_told_apart(tmp_path: Path) -> None:
-    joined = [
-        *BEST,
-        node("Mod", "index seven", "m"),
-        node("Cast", "m", "c", to=1),
-        node("Concat", "best best c", "y", axis=1),
-    ]
-    links = links_of(tmp_path, joined, np.float32)
-    state = observed({"y": np.zeros((1, 15))})
-    state = replace(state, graph=replace(state.graph, links=links))
-    assert links.parts("y", -1) == (("best", 5), ("best", 5), ("c", 5))
-    assert state.sources(Columns("y", 1, 0, 5)) == {"Sigmoid"}  # a TopK moves its numbers only
-    assert state.has_integers(Columns("y", 1, 10, 1))
-    assert not state.has_integers(Columns("y", 1, 9, 1))
-    assert state.has_fractions(Columns("y", 1, 9, 1))
-    torn = [state.is_torn(Columns("y", 1, first, 4)) for first in (0, 1, 2, 5, 8, 11)]
-    assert torn == [False, False, True, False, True, False]
