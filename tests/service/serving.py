@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from postproc.service.model_check.scheduler import CheckModel
 from postproc.service.services import MakeEngine, Services
 from postproc.service.serving import config_of
 from tests.service.fake_engine import FakeEngine, FakeMetrics, fake_check
+from tests.service.waiting import wait_until
 
 KEY, OTHER_KEY = "key-of-one", "key-of-other"
 _SECONDS = 20
@@ -59,18 +59,24 @@ def serving(
         check_model=check_model,
         metrics=FakeMetrics(),
     )
-    server = uvicorn.Server(config_of(app, chosen))
+    with (
+        in_thread(config_of(app, chosen)) as (server, host),
+        _client(host, KEY) as client,
+        _client(host, OTHER_KEY) as other,
+    ):
+        yield Serving(app, server, host, client, other)
+
+
+@contextmanager
+def in_thread(config: uvicorn.Config) -> Iterator[tuple[uvicorn.Server, str]]:
+    """Run a server in a thread, as long as the block lasts, and give it and its address."""
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="test-server")
     thread.start()
     try:
-        deadline = time.monotonic() + _SECONDS
-        while not server.started:
-            assert thread.is_alive(), "the service did not start"
-            assert time.monotonic() < deadline, "the service takes too long to start"
-            time.sleep(0.01)
-        host = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        with _client(host, KEY) as client, _client(host, OTHER_KEY) as other:
-            yield Serving(app, server, host, client, other)
+        wait_until(lambda: server.started or not thread.is_alive(), _SECONDS)
+        assert server.started, "the service did not start"
+        yield server, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(_SECONDS)

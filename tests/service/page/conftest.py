@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from PIL import Image
 
 from postproc.demo.pages import make_page
 from tests.service.page.browser import Visitor, start_browser
 from tests.service.page.expected import YOLO
-from tests.service.page.service import KEY, Faults, make_app, make_versions, running
+from tests.service.page.service import KEY, Faults, make_app, make_versions
+from tests.service.serving import in_thread
 
 
 @pytest.fixture(scope="package")
@@ -26,7 +28,8 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Faults:
 
 @pytest.fixture(scope="package")
 def url(faults: Faults) -> Iterator[str]:
-    with running(faults) as address:
+    config = uvicorn.Config(faults, port=0, log_level="warning", ws="none")
+    with in_thread(config) as (_, address):
         make_versions(address)
         yield address
 

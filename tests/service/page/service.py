@@ -1,18 +1,12 @@
-"""The service that the page's tests run against, in a thread, with faults on demand."""
+"""The service that the page's tests run against, with faults on demand."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -91,19 +85,3 @@ class Faults:
                 self.answers.remove(answer)
                 return await JSONResponse(body, status, headers)(scope, receive, send)
         await self.app(scope, receive, send)
-
-
-@contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Serve an app at a free port, and give its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
