@@ -18,7 +18,6 @@ import pytest
 from deepomatic.api.client import Client
 from deepomatic.api.exceptions import ClientError, TaskError
 from deepomatic.api.inputs import ImageInput
-from PIL import Image
 
 from postproc import PostProcessor, demo
 from postproc.demo.pages import crop_digit, make_page
@@ -28,19 +27,10 @@ from postproc.schema import Preprocessing, RecognitionSpec, RecognitionVersion
 from tests.documents.pages import blocks, run
 from tests.service.digits import wait_for_kernels
 from tests.service.running import ROOT, Running, running
+from tests.service.vendor import IMAGE, PAGE, check_same, expected, make_network, make_spec, make_version, png
 
-PAGE = make_page(3)
 CORNERS = (0.25, 0.1, 0.9, 0.75)
 BBOX = dict(zip(("xmin", "ymin", "xmax", "ymax"), CORNERS, strict=True))
-
-
-def png(pixels: Any) -> bytes:
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-IMAGE = png(PAGE.image)
 DATA_URI = f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}"
 
 
@@ -68,54 +58,6 @@ def stranger(service: Running) -> Client:
 def version(client: Client) -> Any:
     """A version of the demo's YOLO network, all of it uploaded."""
     return make_version(client, make_spec(client), make_network(client))
-
-
-def make_network(client: Client, kind: str = "yolo") -> Any:
-    network = client.Network.create(
-        name=f"digits {kind}",
-        framework="tensorflow-1.x",
-        preprocessing=Preprocessing.load(demo.preprocessing_path(kind)).dump(),
-        files={"saved_model.pb": BytesIO(demo.model_path(kind).read_bytes())},
-    )
-    assert client.Task.retrieve(network["task_id"]).wait()["status"] == "success"
-    return network
-
-
-def make_spec(client: Client, kind: str = "yolo", **fields: Any) -> Any:
-    outputs = RecognitionSpec.load(demo.spec_path(kind)).dump()["outputs"]
-    return client.RecognitionSpec.create(**{"name": "digits", "outputs": outputs, **fields})
-
-
-def make_version(client: Client, spec: Any, network: Any, kind: str = "yolo") -> Any:
-    return client.RecognitionVersion.create(
-        spec_id=spec["id"],
-        network_id=network["id"],
-        post_processings=RecognitionVersion.load(demo.version_path(kind)).dump()["post_processings"],
-    )
-
-
-def expected(kind: str = "yolo", image: Any = None, **options: Any) -> dict[str, Any]:
-    """Return what the library finds by itself."""
-    batch = Preprocessor(demo.preprocessing_path(kind))([PAGE.image if image is None else image])
-    post = PostProcessor(demo.spec_path(kind), demo.version_path(kind))
-    runner = OnnxRunner(demo.model_path(kind), post)
-    data: dict[str, Any] = runner(batch.tensors, transforms=batch.transforms, **options).to_dicts()[0]
-    return data
-
-
-def check_same(found: Any, wanted: Any) -> None:
-    """Compare results; numbers may differ in the last digits, since requests may share a network call."""
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-        for name in wanted:
-            check_same(found[name], wanted[name])
-    elif isinstance(wanted, list):
-        assert len(found) == len(wanted)
-        for one, other in zip(found, wanted, strict=True):
-            check_same(one, other)
-    else:
-        assert type(found) is type(wanted)
-        assert found == (pytest.approx(wanted, abs=1e-5) if isinstance(wanted, float) else wanted)
 
 
 def predicted(data: dict[str, Any], kind: str = "predicted") -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from postproc.service.taking_over import DIED, TOO_LATE
 from postproc.service.work import LOST, TASK_MARGIN
 from tests.service.cluster.ledger import Ledger
 from tests.service.digits import all_ended
-from tests.service.test_client import check_same, expected
+from tests.service.vendor import check_same, expected
 
 if TYPE_CHECKING:
     from tests.service.cluster.scene import Scene

@@ -13,7 +13,7 @@ from deepomatic.api.exceptions import BadStatus, HTTPRetryError, TaskError, Task
 from deepomatic.api.inputs import ImageInput
 
 from tests.service.cluster.ledger import Ledger
-from tests.service.test_client import IMAGE, check_same, expected, make_network, make_spec, make_version
+from tests.service.vendor import IMAGE, check_same, expected, make_network, make_spec, make_version
 
 T = TypeVar("T")
 

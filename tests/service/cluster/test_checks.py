@@ -13,7 +13,7 @@ import pytest
 from postproc.service.taking_over import DIED, TOO_LATE
 from tests.service.cluster import checks
 from tests.service.cluster.ledger import Ledger, Promised
-from tests.service.test_client import expected
+from tests.service.vendor import expected
 
 ROW = {
     "id": 1,
