@@ -350,16 +350,17 @@ def test_evaluate_refuses_pictures_that_are_of_no_use_before_the_work(
         (("model.onnx", "--tensors", "t"), "runs no network"),
         (("--ray", "local"), "give a network and images, or --tensors"),
         (("--tensors", "t", "--ray", "local", "--ray-gpus", "1"), "is for a network that --ray runs"),
+        (("--detections", "truth.json", "--ray", "local"), "has nothing to do: detections are there"),
         ((), "give a network and images, or --tensors"),
         (("model.onnx",), "give a network and images, or --tensors"),
     ],
-    ids=["both", "ray-alone", "gpus-without-network", "nothing", "no-images"],
+    ids=["both", "ray-alone", "gpus-without-network", "ray-of-detections", "nothing", "no-images"],
 )
 def test_evaluate_asks_for_a_network_or_tensors(
     digits: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     documents = [f"--{name}={digits / name}.json" for name in ("spec", "version", "truth")]
-    given = [digits / item if item == "model.onnx" else item for item in arguments]
+    given = [digits / item if (digits / item).is_file() else item for item in arguments]
     result = invoke("evaluate", *documents, *given, columns=200)
     assert result.exit_code == 2
     assert message in result.stderr
