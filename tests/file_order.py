@@ -19,7 +19,8 @@ CALL_KERNELS = tuple(
 SECONDS = {
     "tests/cli/test_doctor.py": 18,
     "tests/cli/test_inspect.py": 12,
-    "tests/cli/test_run.py": 17,
+    "tests/cli/test_process.py": 14,
+    "tests/cli/test_run.py": 4,
     "tests/cli/test_warmup.py": 10,
     "tests/decoding/test_yolov8_obb.py": 15,
     "tests/documents/test_shell.py": 21,

@@ -6,16 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner, Result
-
-from postproc.cli.app import app
 from postproc.stores import StoredPath, place_of
+from tests.cli.commands import invoke
 
 PAGES = 5
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(item) for item in arguments], env={"COLUMNS": "200"})
 
 
 def make_digits(folder: Path) -> None:

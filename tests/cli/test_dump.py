@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_run import ANSWER, folder, invoke, lines, run, save  # noqa: F401
+from tests.cli.commands import ANSWER, invoke, lines, run
 from tests.models import answering
 from tests.saved_tensors.tensor_files import read_all
 

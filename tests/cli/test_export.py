@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.cli.test_run import ANSWER, IMAGE_SIZES, folder, lines, run, save  # noqa: F401
+from tests.cli.commands import ANSWER, IMAGE_SIZES, run, save
 
 MODEL = ("model.onnx", *IMAGE_SIZES)
 

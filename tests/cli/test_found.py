@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from postproc.cli.app import app
+from tests.cli.commands import invoke
 from tests.evaluation.found_formats.test_coco_results import by_pycocotools, made_up
 from tests.evaluation.noisy_boxes import version_of
-
-
-def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(item) for item in arguments], env={"COLUMNS": "200"})
 
 
 def said(result: Result) -> str:

@@ -11,21 +11,16 @@ import onnx
 import onnxruntime
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor
-from postproc.cli.app import app
 from postproc.images import Preprocessor
 from postproc.inspection import inspect_model
 from postproc.onnx_runner import OnnxRunner
+from tests.cli.commands import invoke
 from tests.models import answering
 from tests.onnx_runner.test_fused import BOXES, LABELS, SIDE, post_processor, tables
 
 FUSE = ("fuse", "model.onnx", "--spec", "spec.json", "--version", "version.json", "--output", "fused.onnx")
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "200"})
 
 
 @pytest.fixture

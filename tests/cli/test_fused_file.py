@@ -13,7 +13,8 @@ import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
 from postproc import PostProcessor, disk
-from tests.cli.test_fuse import FUSE, assert_found, invoke, post, run
+from tests.cli.commands import invoke
+from tests.cli.test_fuse import FUSE, assert_found, post, run
 from tests.models import answering
 from tests.onnx_runner.test_fused import SIDE
 

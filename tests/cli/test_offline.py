@@ -18,8 +18,8 @@ from postproc.onnx_runner.fetching import fetch_network
 from postproc.saved_tensors.dump_folder import DumpFolder
 from postproc.spreading.cluster import RayCluster
 from postproc.stores import StoredPath, place_of
-from tests.cli.offline import invoke, make_digits, numbers, outcome, upload
-from tests.cli.test_run import folder  # noqa: F401
+from tests.cli.commands import invoke
+from tests.cli.offline import make_digits, numbers, outcome, upload
 from tests.s3 import s3_bucket
 
 boto3 = pytest.importorskip("boto3")

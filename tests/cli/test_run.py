@@ -1,12 +1,9 @@
-"""The command line: what it prints, where, and with which exit code."""
+"""``postproc run``: what it prints, where, and with which exit code."""
 
 from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,122 +11,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from postproc import PostProcessor
-from postproc.cli.app import app
 from postproc.images.loading import EncodedImage, Picture
-from postproc.installing import install
 from postproc.onnx_runner import image_network
 from postproc.onnx_runner.image_network import open_network
+from tests.cli.commands import ANSWER, DIRECT, IMAGE_SIZES, SPEC, VERSION, invoke, lines, run, save, write
 from tests.models import answering, network, passthrough, torchvision_detector
-
-SPEC = {
-    "id": 7,
-    "outputs": [
-        {
-            "labels": {
-                "labels": [{"id": 11, "name": "cat"}, {"id": 12, "name": "dog"}],
-                "exclusive": True,
-                "roi": "BBOX",
-            }
-        }
-    ],
-}
-DIRECT = {"boxes_tensor": "boxes", "scores_tensor": "scores", "classes_tensor": "classes"}
-VERSION = {
-    "spec_id": 7,
-    "post_processings": [{"detection": {"direct_output": DIRECT, "thresholds": [0.5, 0.7]}}],
-}
-ANSWER = {
-    "boxes": np.array([[0.1, 0.2, 0.5, 0.6], [0.4, 0.4, 0.9, 0.9], [0.0, 0.0, 0.2, 0.2]], np.float32),
-    "scores": np.array([0.9, 0.6, 0.01], np.float32),
-    "classes": np.array([11, 12, 11], np.float32),
-}
-IMAGE_SIZES = {"a.png": (40, 30), "b.jpg": (30, 50), "c.png": (20, 20)}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder with a spec, a version, a network and images, and go there."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    write("spec.json", SPEC)
-    write("version.json", VERSION)
-    Path("model.onnx").write_bytes(answering(ANSWER, ("N", 3, 8, 8)))
-    for row, (name, size) in enumerate(IMAGE_SIZES.items()):
-        Image.new("RGB", size, (50 * row, 100, 200)).save(name)
-    return tmp_path
-
-
-def write(name: str, document: Any) -> None:
-    Path(name).write_text(json.dumps(document))
-
-
-def save(name: str, tensors: dict[str, Any]) -> None:
-    np.savez(name, **tensors)
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def run(*arguments: str) -> Result:
-    return invoke("run", "--spec", "spec.json", "--version", "version.json", *arguments)
-
-
-def lines(result: Result) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-# --- validate
-
-
-def test_validate_of_a_valid_version_says_so(folder: Path) -> None:
-    result = invoke("validate", "version.json")
-    assert (result.exit_code, result.stdout) == (0, "version.json: valid\n")
-    result = invoke("validate", "version.json", "--spec", "spec.json")
-    assert (result.exit_code, result.stdout) == (0, "version.json: valid, and fits spec.json\n")
-
-
-def test_validate_lists_every_problem_of_both_documents_with_its_path(folder: Path) -> None:
-    detection = {"direct_output": DIRECT, "nms_threshold": 3, "tresholds": [0.5]}
-    write("version.json", {"post_processings": [{"detection": detection}, {}]})
-    write("spec.json", {"outputs": []})
-    result = invoke("validate", "version.json", "--spec", "spec.json")
-    assert result.exit_code == 1
-    found = [line.split(" ")[:2] for line in result.stdout.splitlines()]
-    assert sorted(found) == [
-        ["spec.json:", "outputs:"],
-        ["version.json:", "post_processings[0].detection.nms_threshold:"],
-        ["version.json:", "post_processings[0].detection.tresholds:"],
-        ["version.json:", "post_processings[1]:"],
-    ]
-
-
-def test_validate_of_a_version_that_does_not_fit_its_spec_lists_why(folder: Path) -> None:
-    detection = {"direct_output": DIRECT, "thresholds": [0.5]}
-    write("version.json", {"spec_id": 8, "post_processings": [{"detection": detection}]})
-    result = invoke("validate", "version.json", "--spec", "spec.json")
-    assert result.exit_code == 1
-    assert "version.json: spec_id: expected 7" in result.stdout
-    assert "version.json: post_processings[0].detection.thresholds: expected 2 thresholds" in result.stdout
-
-
-def test_validate_of_text_that_is_no_json_exits_1(folder: Path) -> None:
-    Path("version.json").write_text("{")
-    result = invoke("validate", "version.json")
-    assert result.exit_code == 1
-    assert result.stdout.startswith("version.json is not JSON: ")
-
-
-def test_validate_of_a_missing_file_is_a_usage_error(folder: Path) -> None:
-    result = invoke("validate", "none.json")
-    assert result.exit_code == 2
-    assert "'none.json' does not exist" in result.stderr
-
-
-# --- run
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
@@ -204,7 +92,7 @@ def test_commands_take_intra_op_threads(
     asked: list[int | None] = []
     monkeypatch.setattr(image_network, "options_for", lambda threads: asked.append(threads))
     files = ["--spec", "spec.json", "--version", "version.json", "model.onnx", "a.png"]
-    result = CliRunner().invoke(app, [*command, "--intra-op-threads", "2", *files])
+    result = invoke(*command, "--intra-op-threads", "2", *files)
     assert result.exit_code == 0, result.output
     assert asked == [2]
 
@@ -508,96 +396,3 @@ def test_run_tensors_of_a_file_that_does_not_fit_exits_1(content: Any, message: 
     result = run("--tensors", "t.npz")
     assert (result.exit_code, result.stdout) == (1, "")
     assert message in result.stderr
-
-
-# --- as a process of its own
-
-RUN = ["run", "--spec", "spec.json", "--version", "version.json"]
-
-
-def process(arguments: list[str], before: str = "", **options: Any) -> subprocess.Popen[bytes]:
-    code = f"import sys\n{before}\nfrom postproc.cli import main\nmain()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        **{"stderr": subprocess.PIPE, **options},
-    )
-
-
-@pytest.mark.skipif(os.name == "nt", reason="pipes end differently there")
-def test_run_into_a_pipe_that_closes_stops_quietly(folder: Path) -> None:
-    with process([*RUN, "--batch-size", "1", "model.onnx", *["a.png"] * 3000]) as started:
-        assert started.stdout is not None
-        assert started.stderr is not None
-        assert json.loads(started.stdout.readline())["location"] == "a.png"
-        started.stdout.close()
-        assert started.stderr.read() == b""
-    assert started.returncode == 1
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize("images", [1, 3])
-def test_run_on_a_terminal_shows_progress_for_several_images(images: int, folder: Path) -> None:
-    import pty
-
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with process([*RUN, "model.onnx", *["a.png"] * images], stderr=theirs, env=environment) as started:
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := os.read(ours, 4096):
-                shown += part
-        except OSError:  # how Linux says that the other end has closed
-            pass
-        assert started.stdout is not None
-        assert len(started.stdout.read().splitlines()) == images
-    os.close(ours)
-    assert (f"{images}/{images}".encode() in shown) == (images > 1)
-
-
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-def test_command_line_without_its_extra_says_what_to_install(missing: str) -> None:
-    with process(["demo"], before=f"sys.modules[{missing!r}] = None") as started:
-        _, errors = started.communicate()
-    assert started.returncode == 2
-    assert errors.decode().strip() == f"postproc: the command line needs an extra: {install('cli')}"
-
-
-def test_run_without_pillow_says_what_to_install(folder: Path) -> None:
-    with process([*RUN, "model.onnx", "a.png"], before="sys.modules['PIL'] = None") as started:
-        _, errors = started.communicate()
-    assert started.returncode == 2
-    assert errors.startswith(b"error: postproc.image")
-    assert install("images").encode() in errors
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["run", "--tensors", "t.parquet"],
-        ["dump", "model.onnx", "a.png", "--output", "tensors"],
-        ["evaluate", "--truth", "spec.json", "--tensors", "t.parquet"],
-        ["calibrate", "--truth", "spec.json", "--tensors", "t.parquet", "--output", "new.json"],
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_command_on_saved_tensors_without_pyarrow_says_what_to_install(
-    folder: Path, arguments: list[str]
-) -> None:
-    Path("t.parquet").touch()
-    command = [*arguments, "--spec", "spec.json", "--version", "version.json"]
-    with process(command, before="sys.modules['pyarrow'] = None") as started:
-        _, errors = started.communicate()
-    assert started.returncode == 2
-    assert errors.startswith(b"error: this command needs an extra: ")
-    assert install("eval").encode() in errors
-
-
-def test_run_tensors_without_pillow_and_onnxruntime_works(folder: Path) -> None:
-    save("t.npz", {name: value[None] for name, value in ANSWER.items()})
-    missing = "sys.modules['PIL'] = sys.modules['onnxruntime'] = None"
-    with process([*RUN, "--tensors", "t.npz"], before=missing) as started:
-        output, _ = started.communicate()
-    assert started.returncode == 0
-    assert json.loads(output)["location"] == "t.npz#0"
