@@ -198,22 +198,18 @@ def folder_of(images: list[Path]) -> Path | None:
     return next((path for path in images if not isinstance(path, StoredPath) and path.is_dir()), None)
 
 
-def cluster_of(
-    ray: str | None, gpus: float | None, runs_network: bool, detections: Path | None = None
-) -> RayCluster | None:
+def cluster_of(ray: str | None, gpus: float | None, runs_network: bool) -> RayCluster | None:
     """Read ``--ray`` and ``--ray-gpus``; None where the work is not spread.
 
     Raises
     ------
     typer.BadParameter
-        If there are GPUs that nothing uses, or nothing to spread.
+        If there are GPUs that nothing uses.
     """
     if gpus is not None and (ray is None or not runs_network):
         raise typer.BadParameter("is for a network that --ray runs", param_hint="--ray-gpus")
     if ray is None:
         return None
-    if detections is not None:
-        raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     from postproc.spreading.cluster import RayCluster
 
     return RayCluster(ray, gpus or 0.0)

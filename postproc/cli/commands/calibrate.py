@@ -126,7 +126,9 @@ def calibrate(
     if precision is not None and false_positives is not None:
         raise typer.BadParameter("give one objective", param_hint="--precision and --false-positives")
     check_source(model, images, tensors, preprocessing, detections, (spec, version))
-    cluster = cluster_of(ray, ray_gpus, model is not None, detections)
+    cluster = cluster_of(ray, ray_gpus, model is not None)
+    if cluster is not None and detections is not None:
+        raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     work.check_only_if_better(only_if_better, version, folds)
     work.check_target(output, version, force)
     objective = Objective()

@@ -142,7 +142,9 @@ def evaluate(
     from postproc.evaluation.tables import evaluation_tables
 
     check_source(model, images, tensors, preprocessing, detections, (spec, version))
-    cluster = cluster_of(ray, ray_gpus, model is not None, detections)
+    cluster = cluster_of(ray, ray_gpus, model is not None)
+    if cluster is not None and detections is not None:
+        raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     if against is not None and model is not None:
         raise typer.BadParameter(
             "compares two versions on saved tensors, or two files of detections: write tensors by postproc "
