@@ -238,6 +238,11 @@ class StoredPath:
         return self._pure.relative_to(folder._pure)
 
     @property
+    def is_bucket(self) -> bool:
+        """Whether it is a whole bucket, which may be a folder, and no file."""
+        return "/" not in self.url.partition("://")[2]
+
+    @property
     def local(self) -> Path | None:
         """The path of a ``file://``; None in a store."""
         scheme, _, path = self.url.partition("://")

@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def parser(
                 _check(place, kind, exists)
             elif not exists and not of_all:
                 is_dir = place.is_dir()  # asks whether its store answers, before all work
-                if is_dir and kind == "File":
+                if kind == "File" and (is_dir or place.is_bucket):
                     raise typer.BadParameter(f"File {text!r} is a directory.")
                 if kind == "Directory" and not is_dir and place.is_file():
                     raise typer.BadParameter(f"Directory {text!r} is a file.")
@@ -142,6 +142,48 @@ def check_new_folder(target: Place) -> None:
     """Raise an `ExportError` if a folder of a store holds files."""
     if isinstance(target, StoredPath) and target.is_dir():
         raise ExportError(f"{target}: expected a new or empty folder; this one holds files, name another")
+
+
+def check_new_file(target: Place) -> None:
+    """Raise an `ExportError` if the name is that of a folder of a store."""
+    if isinstance(target, StoredPath) and (target.is_bucket or target.is_dir()):
+        raise ExportError(f"{target}: expected the name of a file; this is a folder, name a file in it")
+
+
+def check_outputs(outputs: Mapping[str, Place | None], inputs: Iterable[Place | str | None]) -> None:
+    """See that nothing is written over what is read, or between the tensors that are read.
+
+    Parameters
+    ----------
+    outputs : mapping of str to path or StoredPath
+        What is written, by the names of the options.
+    inputs : iterable of path or StoredPath
+        What is read.
+
+    Raises
+    ------
+    typer.BadParameter
+        If something is.
+    """
+    read = [place_of(told(str(place))) for place in inputs if place is not None]
+    for option, target in outputs.items():
+        if target is not None and any(_is_among(target, place) for place in read):
+            raise typer.BadParameter(
+                f"{target} is what the command reads: give another name", param_hint=option
+            )
+
+
+def _is_among(target: Place, read: Place) -> bool:
+    """Whether a file is what is read, or a file of tensors in the folder that is read."""
+    folder = place_of(os.path.dirname(target))
+    return _is_same(target, read) or (target.suffix == ".parquet" and _is_same(folder, read))
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    one, other = (place if isinstance(place, Path) else place.local or place for place in (one, other))
+    if isinstance(one, Path) and isinstance(other, Path):  # a terminal may be both read and written
+        return (one.is_file() or one.is_dir()) and other.exists() and one.samefile(other)
+    return one == other
 
 
 def _put(path: Path, target: StoredPath) -> None:

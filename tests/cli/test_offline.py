@@ -235,6 +235,35 @@ def test_folder_may_be_a_whole_bucket(bucket: str) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_whole_bucket_is_no_file(bucket: str) -> None:
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="empty")
+    network = ("model.onnx", "a.png")
+    result = invoke("run", *DOCUMENTS, *network, "--output", "s3://empty/")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: s3://empty: expected the name of a file")
+    result = invoke("evaluate", "--truth", "spec.json", *network, "--json", "s3://empty")
+    assert (result.exit_code, "File 's3://empty' is a directory." in result.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_written_over_what_is_read(bucket: str) -> None:
+    StoredPath(f"{bucket}/found.jsonl").put(b"found")
+    Path("saved").mkdir()
+    found = ("--truth", "spec.json", "--detections", f"{bucket}/found.jsonl")
+    saved = ("--tensors", "saved", "--format", "parquet")
+    for arguments, target in (
+        (("run", *DOCUMENTS, "model.onnx", "a.png", "--output"), "model.onnx"),
+        (("run", *DOCUMENTS, "model.onnx", "a.png", "--output"), Path("a.png").resolve().as_uri()),
+        (("run", *DOCUMENTS, *saved, "--output"), "saved/new.parquet"),
+        (("evaluate", *found, "--report"), f"{bucket}/found.jsonl"),
+        (("calibrate", *found, "--force", "--output"), "./spec.json"),
+    ):
+        result = invoke(*arguments, target)
+        assert result.exit_code == 2, result.output
+        assert "is what the command reads: give another name" in " ".join(result.stderr.split())
+
+
+@pytest.mark.usefixtures("folder")
 def test_image_at_a_url_is_not_drawn_over_by_another_of_its_paths(tmp_path: Path) -> None:
     before = Path("a.png").read_bytes()
     (tmp_path / "link").symlink_to(Path.cwd(), target_is_directory=True)

@@ -32,7 +32,7 @@ from postproc.cli.options import (
     cluster_of,
     folder_of,
 )
-from postproc.cli.places import copying_parser, parser
+from postproc.cli.places import check_outputs, copying_parser, parser
 from postproc.cli.terminal import load, note
 from postproc.schema import RecognitionSpec, RecognitionVersion
 
@@ -130,7 +130,9 @@ def calibrate(
     if cluster is not None and detections is not None:
         raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")
     work.check_only_if_better(only_if_better, version, folds)
-    work.check_target(output, version, force)
+    read = (spec, version, model, preprocessing, detections)
+    check_outputs({"--output": output}, [*read, *truth, *(images or []), *(tensors or [])])
+    work.check_target(output, force)
     objective = Objective()
     if precision is not None:
         objective = Objective("precision", precision)

@@ -32,7 +32,7 @@ from postproc.cli.options import (
     cluster_of,
     folder_of,
 )
-from postproc.cli.places import copied_if_url, copying_parser, parser, write_text, writing
+from postproc.cli.places import check_outputs, copied_if_url, copying_parser, parser, write_text, writing
 from postproc.cli.terminal import Progress, load, note
 from postproc.disk import whole_file
 from postproc.schema import RecognitionSpec, RecognitionVersion
@@ -142,6 +142,8 @@ def evaluate(
     from postproc.evaluation.tables import evaluation_tables
 
     check_source(model, images, tensors, preprocessing, detections, (spec, version))
+    read = (truth, spec, version, model, preprocessing, detections, against)
+    check_outputs({"--json": json_file, "--report": report}, [*read, *(images or []), *(tensors or [])])
     cluster = cluster_of(ray, ray_gpus, model is not None)
     if cluster is not None and detections is not None:
         raise typer.BadParameter("has nothing to do: detections are there already", param_hint="--ray")

@@ -18,7 +18,7 @@ from postproc.cli.options import (
     cluster_of,
     file,
 )
-from postproc.cli.places import parser, read_tensors
+from postproc.cli.places import check_outputs, parser, read_tensors
 from postproc.cli.terminal import Progress, load
 from postproc.cli.work.export import STDOUT_FORMAT, Format, export_options, open_sink
 from postproc.cli.work.run import (
@@ -134,6 +134,8 @@ def run(
     An image that cannot be read is reported on stderr, the others go on, and the exit code is 1.
     """
     cluster = cluster_of(ray, ray_gpus, tensors is None)
+    read = (spec, version, model, preprocessing, tensors, image_ids)
+    check_outputs({"--output": output}, [*read, *(images or [])])
     options = export_options(
         format, discarded=show_discarded, scores=scores, image_ids=image_ids, output=output_index
     )

@@ -50,22 +50,16 @@ def check_only_if_better(wanted: bool, version: Path | None, folds: int) -> None
         )
 
 
-def check_target(path: Place, version: Place | None, force: bool) -> None:
+def check_target(path: Place, force: bool) -> None:
     """See that nothing is overwritten unasked.
 
     Raises
     ------
     SchemaError
-        If the file is there, unless `force`; or if it is the version itself.
+        If the file is there, unless `force`.
     """
-    if path.exists():
-        is_same = path == version
-        if isinstance(path, Path) and isinstance(version, Path):
-            is_same = path.samefile(version)
-        if is_same:
-            raise SchemaError(f"{path}: is the version that is calibrated; give --output another name")
-        if not force:
-            raise SchemaError(f"{path}: is there already; give another name, or --force to replace it")
+    if not force and path.exists():
+        raise SchemaError(f"{path}: is there already; give another name, or --force to replace it")
 
 
 def write_version(path: Place, document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import typer
 
-from postproc.cli.places import Place, check_new_folder, writing
+from postproc.cli.places import Place, check_new_file, check_new_folder, writing
 from postproc.exports import open_writer
 from postproc.exports.formats import EXPORT_FORMATS, formats_with
 from postproc.exports.json_lines import json_line
@@ -99,6 +99,8 @@ def open_sink(
         names = [image_name(image) for image in images]
     if EXPORT_FORMATS[format.value].is_folder:
         check_new_folder(path)
+    else:
+        check_new_file(path)
     with writing(path) as local:
         writer = open_writer(format.value, local, spec, **options)
         writer.check(names)
