@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from postproc import __version__
 from postproc.errors import PostprocError, RunnerError
-from postproc.spreading.cluster import RayCluster
+from postproc.spreading.cluster import RayCluster, knock
 
 logger = logging.getLogger("postproc.spreading")
 
@@ -28,6 +28,9 @@ TRIES = 3
 _MOST_FAILED_STARTS = 3
 _PATIENCE_SECONDS = 600.0  # for the first worker: nodes may have to be started for it
 _POLL_SECONDS = 1.0
+# For which the head may be away. After 60 s of it Ray ends the process, as no handler of Python's can see.
+_HEAD_SECONDS = 30.0
+_KNOCK_EVERY_SECONDS = 2.0
 
 
 class Task(NamedTuple):
@@ -143,6 +146,9 @@ class _Pool:
         self._failed_starts = 0
         self._began: float | None = time.monotonic()  # None once a worker is there
         self._said: set[Said] = set()
+        # Ray's client ends with its connection, and may not reach the head itself.
+        self._head = None if ray.util.client.ray.is_connected() else ray.get_runtime_context().gcs_address
+        self._knocked = self._seen = time.monotonic()
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Any]:
         """Give the result of each task, in order."""
@@ -183,6 +189,7 @@ class _Pool:
 
     def _wait(self) -> None:
         """Wait until something has ended, for a little while."""
+        self._look_for_head()
         ended, _ = ray.wait([*self._starting, *self._busy], num_returns=1, timeout=_POLL_SECONDS)
         for reference in ended:
             if reference in self._starting:
@@ -194,6 +201,22 @@ class _Pool:
                 f"the Ray cluster had no room for a worker, of {self._asked}, within "
                 f"{_PATIENCE_SECONDS:.0f} s; wait for its other jobs, or ask for less"
             )
+
+    def _look_for_head(self) -> None:
+        """Raise a `RunnerError` where the head of the cluster has been away for too long."""
+        now = time.monotonic()
+        if self._head is None or now - self._knocked < _KNOCK_EVERY_SECONDS:
+            return
+        self._knocked = now
+        try:
+            knock(self._head)
+            self._seen = now
+        except OSError as error:
+            if now - self._seen > _HEAD_SECONDS:
+                raise RunnerError(
+                    f"the head of the Ray cluster at {self._head} is gone: {error}; run it again once "
+                    "there is one, or without --ray"
+                ) from error
 
     def _started(self, reference: Any, actor: Any) -> None:
         try:

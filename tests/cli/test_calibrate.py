@@ -90,7 +90,7 @@ def test_calibrate_overwrites_nothing_unasked(folder: Path) -> None:
     assert run(*arguments(folder), "--force").exit_code == 0
     assert len(thresholds_of(folder / "new.json")) == 3
     same = run(*arguments(folder)[:-1], folder / "version.json", "--force")
-    assert (same.exit_code, "Invalid value for '--output'" in same.stderr) == (2, True)
+    assert (same.exit_code, "Invalid value for --output" in same.stderr) == (2, True)
     assert thresholds_of(folder / "version.json") == [0.95] * 3
 
 

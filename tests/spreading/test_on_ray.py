@@ -39,6 +39,7 @@ from tests.spreading.ray_workers import Squares, make_none
 
 pytest.importorskip("ray", reason="ray is not installed: the extra ray brings it")
 
+from postproc.spreading import pool
 from postproc.spreading.cluster import RayCluster, connected, knock
 from postproc.spreading.pool import Task, map_on_workers
 
@@ -290,6 +291,18 @@ def test_address_where_nobody_listens_is_an_error_at_once() -> None:
 def test_cluster_without_room_for_a_worker_is_an_error(cluster: None, tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match=r"no machine .* 1 cores and 2 GPUs of a worker; there are 2 cores"):
         list(map_on_workers(partial(Squares, tmp_path), [], RayCluster("auto", gpus=2)))
+
+
+def test_head_that_is_gone_ends_the_work_before_ray_ends_the_process(
+    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: str) -> None:
+        raise ConnectionRefusedError(f"nobody at {address}")
+
+    monkeypatch.setattr(pool, "knock", refuse)
+    monkeypatch.setattr(pool, "_HEAD_SECONDS", 1)
+    with pytest.raises(RunnerError, match=r"^the head of the Ray cluster at \S+:\d+ is gone: nobody at "):
+        list(squares(tmp_path, ("sleep", 1)))
 
 
 def test_interrupt_ends_the_workers(cluster: None, tmp_path: Path) -> None:
