@@ -48,6 +48,20 @@ def test_copy_takes_a_folder_or_a_store_on_each_side(options: list[str]) -> None
     assert "a folder or a store" in " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("side", ["from", "to"])
+def test_copy_asks_for_the_database_of_a_store(side: str) -> None:
+    other = "to" if side == "from" else "from"
+    result = call("store", "copy", f"--{side}-store", "s3://bucket/a", f"--{other}-data", "b")
+    assert (result.exit_code, f"value for --{side}-database: what belongs" in result.output) == (2, True)
+
+
+def test_copy_leaves_a_folder_that_is_no_services_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    result = call("store", "copy", "--from-data", tmp_path / "own", "--to-data", tmp_path / "new")
+    assert (result.exit_code, "no service has used the database" in result.output) == (1, True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["own"]
+
+
 def test_copy_of_a_folder_has_all_of_it(tmp_path: Path) -> None:
     with serving(tmp_path / "a") as front:
         make_version(front.client)

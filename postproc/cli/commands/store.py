@@ -68,6 +68,10 @@ def _side(name: str, data: Path | None, database: str | None, store: str | None)
         raise typer.BadParameter(
             "expected a folder or a store, one of the two", param_hint=f"--{name}-data, --{name}-store"
         )
+    if store is not None and database is None:
+        raise typer.BadParameter(
+            "what belongs to a store is in PostgreSQL: give its URL", param_hint=f"--{name}-database"
+        )
     if data is not None and database is None and name == "from":
         with explained_import():
             from postproc.service.store.identity import settings_of

@@ -174,16 +174,15 @@ def _opened(
     settings: ServiceSettings, scratch: Path, opened: ExitStack, *, is_target: bool
 ) -> tuple[Database, _Files]:
     """Open one side, for this process alone."""
-    if settings.store is None:
-        if not is_target and not settings.data.is_dir():
-            raise PostprocError(f"{settings.data} does not exist: expected the data folder of a service")
-        folders = NetworkFolders(settings.data)
-        opened.callback(folders.close)
+    if settings.store is None and not is_target and not settings.data.is_dir():
+        raise PostprocError(f"{settings.data} does not exist: expected the data folder of a service")
     database = Database(settings)
     opened.callback(database.close)
     if not is_target and database.contents() is None:
         raise PostprocError(f"no service has used the database {shown(database.url)} yet")
     if settings.store is None:
+        folders = NetworkFolders(settings.data)
+        opened.callback(folders.close)
         check(settings, database, folders.names())
         opened.callback(lock_database(database, lambda _: None).close)
         if is_target:
