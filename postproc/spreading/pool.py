@@ -147,7 +147,8 @@ class _Pool:
         self._began: float | None = time.monotonic()  # None once a worker is there
         self._said: set[Said] = set()
         # Ray's client ends with its connection, and may not reach the head itself.
-        self._head = None if ray.util.client.ray.is_connected() else ray.get_runtime_context().gcs_address
+        client: Any = ray.util.client.ray  # which has no types
+        self._head = None if client.is_connected() else ray.get_runtime_context().gcs_address
         self._knocked = self._seen = time.monotonic()
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Any]:
