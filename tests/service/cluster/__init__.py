@@ -4,4 +4,5 @@
 and a load balancer on the loopback, without containers. Clients of two tenants send images through it while
 parts are killed and started anew; then each task that was acknowledged is asked for at each front end.
 It measures what the whole costs, and how it grows with replicas, too. ``--short`` kills each part once.
+With ``--redis`` Ray's state outlives its head: a new one takes the other nodes over, with their replicas.
 """

@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--short", action="store_true", help="each part once, and nothing is measured")
     parser.add_argument("--store", choices=("s3", "file"), default="s3")
+    parser.add_argument(
+        "--redis", action="store_true", help="Ray's state is in a Redis, and outlives its head"
+    )
     parser.add_argument("--folder", type=Path, help="an empty one, where logs stay")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that parts end, too
@@ -29,7 +32,7 @@ def main() -> int:
     kills = given.kills if given.kills is not None else _SHORT if given.short else _KILLS
     with tempfile.TemporaryDirectory(prefix="postproc-") as name:
         folder = given.folder or Path(name)
-        with scene(folder, given.store) as running:
+        with scene(folder, given.store, given.redis) as running:
             try:
                 for measured in () if given.short else (growth, overhead):
                     sys.stdout.write(f"{measured(running, faults)}\n")

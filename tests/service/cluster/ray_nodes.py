@@ -28,10 +28,12 @@ class Nodes:
         Which runs.
     app : str
         The application of Ray Serve, whose name nobody else has on this machine.
+    outlives_head : bool
+        Whether the cluster's state outlives its head, so that the other nodes do.
     """
 
-    def __init__(self, cluster: Cluster, app: str) -> None:
-        self._cluster, self._app = cluster, app
+    def __init__(self, cluster: Cluster, app: str, outlives_head: bool = False) -> None:
+        self._cluster, self._app, self._outlives_head = cluster, app, outlives_head
         self._workers = [_parameters(node, _PARAMETERS) for node in cluster.worker_nodes]
         self._head = _parameters(cluster.head_node, (*_PARAMETERS, *_HEAD))
 
@@ -46,16 +48,17 @@ class Nodes:
             self._add(given)
 
     def kill_head(self) -> None:
-        """Kill the head, with the cluster's state; it is in memory alone."""
+        """Kill the head, with the cluster's state where that is in its memory alone."""
         self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
 
     def start_head(self) -> None:
-        """Start a head at the address of the former, and all nodes anew: as they are they cannot join it.
+        """Start a head at the address of the former, and all nodes anew that cannot join it as they are.
 
         Ray's own nodes notice that after a minute without their head, and end.
         """
-        for node in list(self._cluster.worker_nodes):
-            self._cluster.remove_node(node, allow_graceful=False)
+        if not self._outlives_head:
+            for node in list(self._cluster.worker_nodes):
+                self._cluster.remove_node(node, allow_graceful=False)
         self._add(self._head)
         self.start_worker()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +142,7 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, store: str) -> Iterator[Scene]:
+def scene(folder: Path, store: str, redis: bool = False) -> Iterator[Scene]:
     """Start all parts, and end them with the block.
 
     Parameters
@@ -150,6 +151,8 @@ def scene(folder: Path, store: str) -> Iterator[Scene]:
         An empty one.
     store : str
         Its kind: ``s3`` or ``file``.
+    redis : bool
+        Whether Ray's state is in a Redis, which outlives the head.
     """
     programs = postgres.binaries()
     if programs is None:
@@ -158,11 +161,13 @@ def scene(folder: Path, store: str) -> Iterator[Scene]:
     with ExitStack() as stack:
         server, url = _store(folder, store, stack)
         database = stack.enter_context(postgres.cluster(programs))
+        if redis:
+            _redis(folder, stack)
         cluster = stack.enter_context(nodes(_CORES))
         ground = Ground(folder, database, server, url, cluster.address)
         fronts, before = stack.enter_context(ground.serving(app, _REPLICAS, *_OPTIONS))
         keys = {"default": KEY, "stranger": _key(database.url())}
-        yield Scene(ground, Nodes(cluster, app), fronts, before, keys)
+        yield Scene(ground, Nodes(cluster, app, redis), fronts, before, keys)
 
 
 def _store(folder: Path, kind: str, stack: ExitStack) -> tuple[Program | None, str]:
@@ -178,6 +183,20 @@ def _store(folder: Path, kind: str, stack: ExitStack) -> tuple[Program | None, s
     # Nodes of the cluster and front ends inherit it.
     use_s3(stack.enter_context(pytest.MonkeyPatch.context()), server.url)
     return server, f"s3://{BUCKET}/files"
+
+
+def _redis(folder: Path, stack: ExitStack) -> None:
+    """Have nodes keep Ray's state in a Redis."""
+    program = shutil.which("redis-server")
+    if program is None:
+        sys.exit("Redis is not installed: apt-get install redis-server")
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    server = Program(command, port, folder / "redis.log")
+    stack.callback(server.kill)
+    server.start()
+    patch = stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setenv("RAY_REDIS_ADDRESS", f"127.0.0.1:{port}")
 
 
 def _key(database: str) -> str:
