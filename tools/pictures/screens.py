@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import uvicorn
 from PIL import Image
 
 from tests.service.digits import wait_for_kernels
 from tests.service.page.browser import Visitor, start_browser
-from tests.service.page.service import KEY, make_app, running
+from tests.service.page.service import KEY, make_app
+from tests.service.serving import in_thread
 from tools.pictures.files import save
 
 WIDE, NARROW = 1100, 390  # CSS pixels: of a window beside others, and of a telephone
@@ -24,7 +26,7 @@ WIDE, NARROW = 1100, 390  # CSS pixels: of a window beside others, and of a tele
 
 def service_page(light: Path, dark: Path, narrow: Path, alone: Path) -> None:
     """Show the service's page with what it finds on its sample; `alone` is for pages without two schemes."""
-    with tempfile.TemporaryDirectory() as name, running(make_app(Path(name))) as url, _browser(url) as page:
+    with tempfile.TemporaryDirectory() as name, _service(Path(name)) as url, _browser(url) as page:
         wait_for_kernels(url)
         page.open(f"#key={KEY}")
         page.wait(lambda: page.find("#version").is_enabled(), "versions")
@@ -51,6 +53,13 @@ def report(light: Path, dark: Path, narrow: Path) -> None:
 def _postproc(folder: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "postproc.cli", *arguments]
     subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def _service(folder: Path) -> Iterator[str]:
+    config = uvicorn.Config(make_app(folder), port=0, log_level="warning", ws="none")
+    with in_thread(config) as (_, url):
+        yield url
 
 
 @contextmanager
