@@ -50,8 +50,11 @@ _ADVICE = (
 
 
 def is_url(text: object) -> bool:
-    """Whether it is a URL, and not a path; one of a folder with such a name may begin with ``./``."""
-    return re.match(r"[A-Za-z][\w+.-]*://", str(text)) is not None
+    """Whether it is a URL, and not a path; one of a folder with such a name may begin with ``./``.
+
+    ``s3:/`` begins no folder of that name either, but a URL that `check_url` refuses.
+    """
+    return re.match(rf"[A-Za-z][\w+.-]*://|({'|'.join(SCHEMES)}):/", str(text)) is not None
 
 
 def open_store(url: str, *, is_short: bool = False) -> Any:
@@ -93,10 +96,11 @@ def check_url(url: str) -> None:
     """Raise a `PostprocError` if it is not the URL of a store."""
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
-    if scheme not in SCHEMES or re.search("[@:]", bucket):  # of which a secret may follow
+    if scheme not in SCHEMES or re.search("[@:]", bucket):
+        start = "".join(re.findall(r"^[^:/]*:?/{0,2}", url))  # a secret may follow
         raise PostprocError(
             "store: expected s3://bucket/prefix or file:///folder, with keys in the environment and not "
-            f"in the URL, got the scheme {scheme!r}"
+            f"in the URL, got one that begins with {start!r}"
         )
     if scheme == "file":
         if bucket or not key.strip("/") or not Path(unquote(f"/{key}")).is_absolute():

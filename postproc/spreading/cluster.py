@@ -94,7 +94,10 @@ def connected(address: str | None = None, **options: Any) -> Iterator[None]:
 
 def knock(address: str) -> None:
     """Raise an OSError where nobody listens, for whom Ray would wait for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    named = address.removeprefix("ray://")
+    if not named:
+        raise ConnectionError("it names no host")
+    host, _, port = named.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 

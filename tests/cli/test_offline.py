@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from postproc import RunnerError, TensorError, stores
-from postproc.errors import StoreError
+from postproc.errors import PostprocError, StoreError
 from postproc.onnx_runner.fetching import fetch_network
 from postproc.saved_tensors.dump_folder import DumpFolder
 from postproc.spreading.cluster import RayCluster
-from postproc.stores import StoredPath, place_of
+from postproc.stores import StoredPath, is_url, place_of
 from tests.cli.commands import invoke
 from tests.cli.offline import make_digits, numbers, outcome, upload
 from tests.s3 import s3_bucket
@@ -178,6 +178,13 @@ def test_ray_without_an_address_is_refused() -> None:
 def test_gpus_that_no_worker_can_take_are_refused(gpus: float) -> None:
     with pytest.raises(RunnerError, match=r"^gpus: expected a part of one, such as 0\.5, or whole ones, got"):
         RayCluster("local", gpus)
+
+
+@pytest.mark.parametrize(("text", "begin"), [("s3:/bucket/x", "s3:/"), ("http://a/x", "http://")])
+def test_what_is_nearly_the_url_of_a_store_is_no_path(text: str, begin: str) -> None:
+    assert is_url(text)
+    with pytest.raises(PostprocError, match=f"expected s3://.* got one that begins with '{begin}'$"):
+        place_of(text)
 
 
 def test_second_dump_into_a_folder_of_a_store_writes_over_no_part(bucket: str) -> None:

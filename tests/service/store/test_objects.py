@@ -90,7 +90,15 @@ def test_full_disk_of_this_machine_is_no_store_that_is_away(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "url", ["/folder", "http://host/x", "s3://key:secret@bucket/x", "file://host/x", "file:x"]
+    "url",
+    [
+        "/folder",
+        "http://host/x",
+        "s3://key:secret@bucket/x",
+        "s3:/key:secret@bucket",
+        "file://host/x",
+        "file:x",
+    ],
 )
 def test_url_that_is_none_of_a_store_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(PostprocError, match="store: expected") as caught:
