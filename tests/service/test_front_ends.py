@@ -344,7 +344,7 @@ def test_a_store_needs_postgresql_and_its_own_database(postgres: Callable[[], st
     store, url = f"file://{tmp_path}/store", postgres()
     with pytest.raises(PostprocError, match="PostgreSQL"):
         app("a", store=store)
-    with pytest.raises(PostprocError, match="scheme"):
+    with pytest.raises(PostprocError, match=r"expected s3://bucket/prefix .* begins with 'http://'"):
         app("a", store="http://host/x", database=url)
     with serving(tmp_path / "a", store=store, database=url):
         with pytest.raises(PostprocError, match="another service uses the database"):
