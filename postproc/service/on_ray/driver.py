@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from postproc.errors import PostprocError
+from postproc.service.engine.in_threads import in_thread
 from postproc.service.engine.networks.buffer import SharedBuffer
 from postproc.service.on_ray.messages import LinkOrder, Told
 
@@ -60,19 +61,23 @@ async def _work(
     handle: Any, tries: Tries, control: Connection, lines: Sequence[tuple[Connection, SharedBuffer]]
 ) -> None:
     # Each line waits in a thread, for an order or until an answer is read; so does the beat.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(len(lines) + 2))
+    threads = ThreadPoolExecutor(len(lines) + 2)
+    asyncio.get_running_loop().set_default_executor(threads)
     try:
-        await asyncio.gather(_beat(handle, control), *(_serve(tries, *line) for line in lines))
+        await asyncio.gather(_beat(handle, control), *(_serve(threads, tries, *line) for line in lines))
     except Exception as error:  # of the cluster's end, or of the parent's
         logger.error("%s: %s", type(error).__name__, error)
     os._exit(1)  # whatever still runs
 
 
-async def _serve(tries: Tries, connection: Connection, buffer: SharedBuffer) -> None:
+async def _serve(
+    threads: ThreadPoolExecutor, tries: Tries, connection: Connection, buffer: SharedBuffer
+) -> None:
     """Run the calls of a line, one after the other."""
 
     async def tell(told: Told) -> None:
-        await asyncio.to_thread(connection.send, told)
+        # To its end, also where the time of the call is over: the next word would get into the midst of it.
+        await in_thread(threads, connection.send, told)
 
     while True:
         call, source, layout, seconds = await asyncio.to_thread(connection.recv)
