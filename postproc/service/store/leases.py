@@ -53,8 +53,8 @@ class Taken:
         Of it.
     tenant : str
         Whose it is.
-    age : float
-        Seconds since it was acknowledged.
+    since : float
+        When it was acknowledged, `time.monotonic`.
     losses : int
         Front ends that died with it.
     document : dict
@@ -65,10 +65,15 @@ class Taken:
 
     task_id: int
     tenant: str
-    age: float
+    since: float
     losses: int
     document: dict[str, Any]
     content: bytes
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was acknowledged: it may be long until it runs."""
+        return time.monotonic() - self.since
 
     @property
     def request_id(self) -> str:
@@ -203,13 +208,11 @@ class LeasedTasks(TaskStore):
             for lease, seconds in found:
                 lease.losses += lease.front_end is not None
                 lease.front_end = self.front_end
+                since = time.monotonic() - float(seconds)
                 taken.append(
-                    Taken(
-                        lease.task_id, lease.tenant, float(seconds), lease.losses, lease.request, lease.images
-                    )
+                    Taken(lease.task_id, lease.tenant, since, lease.losses, lease.request, lease.images)
                 )
-        for task in taken:
-            self._unfinished[task.task_id] = time.monotonic() - task.age
+        self._unfinished.update((task.task_id, task.since) for task in taken)
         return taken
 
     def hand_over(self, task_ids: Sequence[int]) -> None:
@@ -255,6 +258,8 @@ class LeasedTasks(TaskStore):
         """Let all front ends know that a network may run again."""
         row = {"network": str(network_id), "is_public": isinstance(network_id, str)}
         with self._database.writing() as session:
+            # Who has not read the last one reads this: as many rows as networks, however often it is called.
+            session.execute(delete(Resumption).filter_by(**row))
             session.execute(insert(Resumption).values(row))
 
     def expire(self, seconds: float) -> int:

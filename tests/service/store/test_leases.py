@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from postproc.service import ServiceSettings
@@ -153,3 +154,16 @@ def test_what_a_look_has_seen_is_seen_again_where_it_fails_at_its_end(
     seen = b.look({})
     assert (seen.resumed, seen.had) == ([7], {"one": 2.5})
     assert (b.look({}).resumed, b.look({}).had) == ([], {})
+
+
+def test_network_that_is_resumed_again_and_again_has_one_row(leased: Callable[[], LeasedTasks]) -> None:
+    a, b = leased(), leased()
+    b.look({})
+    for network in (7, 7, "7", 7):
+        a.resume(network)
+    assert sorted(b.look({}).resumed, key=repr) == ["7", 7]
+    a.resume(7)
+    assert b.look({}).resumed == [7]
+    assert b.look({}).resumed == []
+    with b._database.reading() as session:
+        assert len(session.scalars(select(tables.Resumption)).all()) == 2
