@@ -33,7 +33,6 @@ from postproc.service.metrics import REPLICA_METRICS
 from postproc.service.on_ray.messages import MOST_ONGOING, NetworkSource, ReplicaSettings, Reply
 from postproc.service.store.copies import Copies, folder_for_all
 from postproc.service.store.objects import DamagedError, ObjectStore
-from postproc.service.store.outages import StoreAwayError
 from postproc.service.tracing_setup import tracing_of_environment
 from postproc.service.work import UNLOADABLE
 
@@ -109,6 +108,7 @@ class NetworkReplica:
         """Unload networks that were deleted."""
         for network_id in network_ids:
             self._process.forget(network_id)
+        self._tell_loaded()
 
     def __del__(self) -> None:
         """End the process of networks; Serve calls this once no call runs."""
@@ -146,8 +146,8 @@ class NetworkReplica:
             with self._running:
                 tell([])
                 answer = self._process.run(replace(call, model=model), parts, results.give)
-        except StoreAwayError as error:
-            reply = Reply(lost=str(error))
+        except OSError as error:  # the store is away, or this machine lacks room: another may run it
+            reply = Reply(results.waiting, lost=str(error))
         except DamagedError as error:
             reply = Reply(answer=Answer("unloadable", UNLOADABLE, str(error)))
         except HungError as error:
@@ -159,10 +159,13 @@ class NetworkReplica:
         else:
             self._metrics["postproc_replica_network_seconds"].observe(answer.network_seconds)
             reply = Reply(results.waiting, answer)
-        self._metrics["postproc_replica_networks"].set(self._process.last.networks)
-        self._metrics["postproc_replica_network_bytes"].set(self._process.last.bytes)
+        self._tell_loaded()
         _log(call, reply, time.monotonic() - started)
         return reply
+
+    def _tell_loaded(self) -> None:
+        self._metrics["postproc_replica_networks"].set(self._process.last.networks)
+        self._metrics["postproc_replica_network_bytes"].set(self._process.last.bytes)
 
     def _path(self, source: NetworkSource) -> Path:
         if source.entries:
