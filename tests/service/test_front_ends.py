@@ -225,7 +225,7 @@ def test_task_is_taken_over_while_newer_requests_of_its_tenant_wait(
             tasks = a.services.leased
             assert tasks is not None
             patch.setattr(tasks, "beat", _cut_off)
-            wait_until(lambda: a.client.get(f"/tasks/{task}").json()["status"] == "success", 3)
+            wait_until(lambda: a.client.get(f"/tasks/{task}").json()["status"] == "success", 15)
             assert not any(future.done() for future in flood)
         finally:
             is_over.set()

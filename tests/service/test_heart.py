@@ -33,7 +33,7 @@ def test_look_at_the_others_that_takes_long_keeps_no_sign_of_life_back() -> None
     heart = heart_of(tasks, 0.5)
     heart.start()
     try:
-        wait_until(lambda: heart.is_steady, 5)
+        wait_until(lambda: heart.is_steady, 15)
     finally:
         is_over.set()
         heart.stop()

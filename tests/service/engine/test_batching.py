@@ -99,7 +99,7 @@ def test_oldest_job_decides_which_key_is_next(calls: Calls) -> None:
     assert calls.batches[1:] == [("a", [1, 3, 4]), ("b", [2, 5]), ("c", [6, 7])]
 
 
-@pytest.mark.parametrize("calls", [{"wait": 0.15}], indirect=True)
+@pytest.mark.parametrize("calls", [{"wait": 0.6}], indirect=True)
 def test_call_waits_for_others_to_join(calls: Calls) -> None:
     started = time.monotonic()
     calls.submit(1)
@@ -107,17 +107,17 @@ def test_call_waits_for_others_to_join(calls: Calls) -> None:
     calls.submit(2)
     wait_until(lambda: calls.batches)
     assert calls.batches == [("a", [1, 2])]
-    assert time.monotonic() - started >= 0.15
+    assert time.monotonic() - started >= 0.6
 
 
-@pytest.mark.parametrize("calls", [{"wait": 5.0}], indirect=True)
+@pytest.mark.parametrize("calls", [{"wait": 60.0}], indirect=True)
 def test_call_does_not_wait_when_full_or_when_another_key_waits(calls: Calls) -> None:
     for task_id in range(4):
         calls.submit(task_id)
-    wait_until(lambda: len(calls.batches) == 1, 2)
+    wait_until(lambda: len(calls.batches) == 1)
     calls.submit(4)
     calls.submit(5, "b")
-    wait_until(lambda: len(calls.batches) == 2, 2)
+    wait_until(lambda: len(calls.batches) == 2)
     assert calls.batches == [("a", [0, 1, 2, 3]), ("a", [4])]
 
 
@@ -184,8 +184,9 @@ def test_job_that_waits_too_long_ends_in_error_while_workers_are_busy(calls: Cal
     calls.submit(1)
     late = calls.submit(2, "b")
     late.submitted += 60  # the only one that has time
-    wait_until(lambda: 1 in calls.failed, 2)
+    wait_until(lambda: 1 in calls.failed)
     assert "waited longer than 0.2 s" in calls.failed[1]
+    calls.batcher._timeout = 60.0
     late.submitted = time.monotonic()
     calls.go.set()
     wait_until(lambda: len(calls.batches) == 2)
@@ -196,7 +197,7 @@ def test_job_that_waits_too_long_ends_in_error_while_workers_are_busy(calls: Cal
 @pytest.mark.parametrize("calls", [{"timeout": 0.2}], indirect=True)
 def test_job_that_runs_too_long_ends_in_error_and_what_it_finds_is_not_told(calls: Calls) -> None:
     hold(calls)
-    wait_until(lambda: 0 in calls.failed, 2)
+    wait_until(lambda: 0 in calls.failed)
     assert "did not end in what was left of 0.2 s" in calls.failed[0]
     assert calls.batcher.bytes == 1  # its inputs are in use yet
     calls.go.set()
@@ -262,7 +263,7 @@ def test_stop_ends_in_time_and_tells_each_job_once(calls: Calls) -> None:
     reserved = calls.batcher.reserve("one", 1)
     started = time.monotonic()
     calls.batcher.stop(0.2)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 8  # its call would end after 10
     assert calls.failed == {1: STOPPED, 0: STOPPED}
     calls.batcher.submit(Job(2, None, "a", 4, reserved))
     assert calls.failed[2] == STOPPED
@@ -279,8 +280,8 @@ def test_stop_ends_in_time_however_many_calls_run(calls: Calls) -> None:
         calls.submit(row, str(row))
         assert calls.started.acquire(timeout=5)
     began = time.monotonic()
-    calls.batcher.stop(0.1)
-    assert time.monotonic() - began < 1.0
+    calls.batcher.stop(0.4)
+    assert time.monotonic() - began < 6  # one after the other: 8
     assert len(calls.failed) == 20
 
 

@@ -363,16 +363,16 @@ def test_fetch_of_a_server_that_drips_ends_in_time(start: bytes) -> None:
     with Server(drip(start)) as server:
         started = time.monotonic()
         refused(fetcher(url_timeout=0.4), server.url(), r"longer than 0.4 s")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4  # it drips for 5
 
 
 def test_fetch_time_limit_holds_for_all_redirects_together() -> None:
     def late(connection: socket.socket) -> None:
-        time.sleep(0.3)
+        time.sleep(0.9)
         connection.sendall(redirect("/again"))
 
     with Server(late, late, late, late) as server:
-        refused(fetcher(url_timeout=0.5), server.url(), "longer than 0.5 s")
+        refused(fetcher(url_timeout=1.5), server.url(), "longer than 1.5 s")
     assert len(server.requests) == 2
 
 

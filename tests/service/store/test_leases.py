@@ -115,7 +115,7 @@ def test_front_end_that_hangs_while_it_writes_lets_its_task_go(
     task = a.add("one", _request)
 
     def hang(*_: Any) -> int:
-        wait_until(lambda: [taken.task_id for taken in b.take_over(8, of_dead=True)] == [task], 5)
+        wait_until(lambda: [taken.task_id for taken in b.take_over(8, of_dead=True)] == [task], 20)
         return 1
 
     monkeypatch.setattr(leases, "write_outcomes", hang)
