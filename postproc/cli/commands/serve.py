@@ -164,7 +164,7 @@ def serve(
 
 @keys_app.command("add")
 def add_key(
-    name: Annotated[
+    tenant: Annotated[  # called NAME, Typer 0.16 would show its type
         str,
         typer.Argument(metavar="NAME", help="Whose key it is; keys of the same name open the same objects."),
     ],
@@ -174,7 +174,7 @@ def add_key(
 ) -> None:
     """Make an API key and print it: it is seen this once only. A running service knows it at once."""
     with _opened_keys(data, database, database_file) as keys:
-        typer.echo(keys.add(name))
+        typer.echo(keys.add(tenant))
 
 
 @keys_app.command("list")
