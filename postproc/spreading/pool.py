@@ -149,7 +149,8 @@ class _Pool:
         # Ray's client ends with its connection, and may not reach the head itself.
         client: Any = ray.util.client.ray  # which has no types
         self._head = None if client.is_connected() else ray.get_runtime_context().gcs_address
-        self._knocked = self._seen = time.monotonic()
+        self._knocked = time.monotonic()
+        self._away_since: float | None = None
 
     def results(self, tasks: Iterator[Task]) -> Iterator[Any]:
         """Give the result of each task, in order."""
@@ -211,9 +212,11 @@ class _Pool:
         self._knocked = now
         try:
             knock(self._head)
-            self._seen = now
+            self._away_since = None
         except OSError as error:
-            if now - self._seen > _HEAD_SECONDS:
+            # Since it was first missed, and not last seen: nobody looks while results are worked on.
+            self._away_since = self._away_since or now
+            if now - self._away_since > _HEAD_SECONDS:
                 raise RunnerError(
                     f"the head of the Ray cluster at {self._head} is gone: {error}; run it again once "
                     "there is one, or without --ray"
